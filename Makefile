@@ -1,0 +1,84 @@
+# Thin lines over one command, har. Every target sets up .venv first where that is not done yet.
+PYTHON ?= python3
+DATA ?= uci-har
+MODEL ?= all
+SEED ?=
+EPOCHS ?=
+CHANNELS ?=
+ARCHIVE ?=
+SPLIT ?= validation
+REPORT ?=
+BUNDLE ?=
+PORT ?= 5000
+
+VENV := .venv
+HAR := $(VENV)/bin/har
+STAMP := $(VENV)/.installed
+# $(call option,--flag,VALUE): the flag where the value is given, nothing else
+option = $(if $(strip $(2)),$(1) $(2))
+path_option = $(if $(strip $(2)),$(1) "$(2)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test data train evaluate compare export verify dashboard check lint format clean
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Options: DATA=uci-har|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|all SEED=N EPOCHS=N CHANNELS=raw6|uci9"
+	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "har: found $$($(PYTHON) --version), expected Python 3.11 or newer; name one: make PYTHON=python3.11" >&2; exit 2; }
+	@echo "Setting up $(VENV) (once; some minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+setup: $(STAMP) ## Create .venv and install the project and its tools
+
+demo: $(STAMP) ## The whole way on synthetic data, in minutes
+	@$(HAR) demo $(call option,--epochs,$(EPOCHS))
+
+test: $(STAMP) ## The test suite, without network (with the real data where HAR_DATA_DIR names them)
+	@$(VENV)/bin/python -m pytest -m "not network"
+
+data: $(STAMP) ## Prepare a data set (DATA, ARCHIVE)
+	@$(HAR) data prepare --dataset $(DATA) $(call path_option,--archive,$(ARCHIVE))
+
+train: $(STAMP) ## Train models (DATA, MODEL, SEED, EPOCHS, CHANNELS)
+	@$(HAR) train --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call option,--epochs,$(EPOCHS)) \
+	  $(call option,--channels,$(CHANNELS)) $(call path_option,--archive,$(ARCHIVE))
+
+evaluate: $(STAMP) ## Score the saved weights (DATA, MODEL, SEED, SPLIT), then compare
+	@$(HAR) evaluate --dataset $(DATA) --model $(MODEL) --split $(SPLIT) $(call option,--seed,$(SEED)) $(call path_option,--archive,$(ARCHIVE))
+	@$(HAR) compare --dataset $(DATA)
+
+compare: $(STAMP) ## One table over runs and seeds (DATA, REPORT)
+	@$(HAR) compare --dataset $(DATA) $(call path_option,--report,$(REPORT))
+
+export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
+	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--output,$(BUNDLE)) \
+	  $(call path_option,--archive,$(ARCHIVE))
+
+verify: $(STAMP) ## Check a bundle (BUNDLE)
+	@$(HAR) verify $(if $(BUNDLE),"$(BUNDLE)")
+
+dashboard: $(STAMP) ## MLflow's user interface on 127.0.0.1 (PORT)
+	@$(HAR) dashboard --port $(PORT)
+
+check: lint ## Lint, and the tests that need a package registry
+	@$(VENV)/bin/python -m pytest -m network
+
+lint: $(STAMP) ## ruff, mypy and the directions between the rooms
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(VENV)/bin/lint-imports
+
+format: $(STAMP) ## Let ruff mend the layout of the code
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+clean: ## Remove the virtual environment, caches and built files; runs and data stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find har tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""From archives and recordings to windows, split by subject and audited."""

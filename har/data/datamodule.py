@@ -1,0 +1,44 @@
+"""In-memory batches for Lightning: no worker processes, no per-item work."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+
+from har.data.windowset import WindowSet
+
+
+class WindowDataModule(pl.LightningDataModule):
+    """Training and validation windows as tensors.
+
+    Batches are ``(x: (batch, time, channel) float32, y: (batch,) int64)``. The order of the training windows follows
+    `seed` and the epoch alone, whatever else draws random numbers.
+    """
+
+    def __init__(self, train: WindowSet, validation: WindowSet, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.train_set = _tensors(train)
+        self.validation_set = _tensors(validation)
+        self.batch_size = batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled batches; a last batch of a single window is left out, because batch statistics need two."""
+        count = len(self.train_set)
+        sampler = RandomSampler(self.train_set, generator=self.generator)
+        return _loader(
+            self.train_set, BatchSampler(sampler, self.batch_size, drop_last=count > self.batch_size and count % self.batch_size == 1)
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        """All validation windows in order."""
+        return _loader(self.validation_set, BatchSampler(SequentialSampler(self.validation_set), 512, drop_last=False))
+
+
+def _tensors(windows: WindowSet) -> TensorDataset:
+    return TensorDataset(torch.from_numpy(np.array(windows.x, dtype=np.float32)), torch.from_numpy(np.array(windows.y, dtype=np.int64)))
+
+
+def _loader(dataset: TensorDataset, batches: BatchSampler) -> DataLoader:
+    # With batch_size=None the sampler's lists of indices reach the tensors directly: one gather a batch, no collation.
+    return DataLoader(dataset, sampler=batches, batch_size=None)

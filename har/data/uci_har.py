@@ -1,0 +1,76 @@
+"""UCI HAR (Anguita et al. 2013): the published windows, read from the nine inertial signal files."""
+
+import io
+
+import numpy as np
+
+from har.contract import BODY_ACC, GYRO, LABELS, STRIDE, TEST_SUBJECTS, TOTAL_ACC, TRAIN_SUBJECTS, UCI9, WINDOW_SIZE, HarError
+from har.data.archives import Reader
+from har.data.windowset import WindowSet, content_digest
+from har.signals.windows import chain_windows
+
+NAME = "uci-har"
+FILE_OF = {name: name for name in BODY_ACC + TOTAL_ACC} | {name: f"body_{name}" for name in GYRO}
+OFFICIAL = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
+
+
+def read(read_file: Reader) -> WindowSet:
+    """Parse the archive.
+
+    ``recording`` names the continuous segment a window was cut from (windows of one segment share 64 samples exactly)
+    and ``start`` the window's first sample in it, so that overlap can be audited.
+
+    Raises:
+        HarError: labels, subjects or signals are not those of UCI HAR.
+    """
+    _check_labels(read_file("activity_labels.txt"))
+    parts = [_read_part(read_file, part) for part in OFFICIAL]
+    x, y, subject, recording, start = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    digest = content_digest(x, y, subject)
+    return WindowSet(x, y, subject, recording, start, channels=UCI9, dataset=NAME, synthetic=False, digest=digest)
+
+
+def _check_labels(content: bytes) -> None:
+    lines = content.decode("ascii", "replace").split("\n")
+    found = tuple(line.split()[1] for line in lines if len(line.split()) == 2)
+    if found != LABELS:
+        raise HarError(f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(LABELS)}")
+
+
+def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
+    y = _numbers(read_file, f"{part}/y_{part}.txt").astype(np.int64)
+    subject = _numbers(read_file, f"{part}/subject_{part}.txt").astype(np.int64)
+    if y.shape[1] != 1 or subject.shape != y.shape:
+        raise HarError(
+            f"{part}: y_{part}.txt has shape {y.shape} and subject_{part}.txt {subject.shape}; expected one number a window in both"
+        )
+    y, subject = y[:, 0] - 1, subject[:, 0]
+    if y.min() < 0 or y.max() >= len(LABELS):
+        raise HarError(f"{part}/y_{part}.txt has labels from {y.min() + 1} to {y.max() + 1}; expected 1 to {len(LABELS)}")
+    strangers = set(subject.tolist()) - set(OFFICIAL[part])
+    if strangers:
+        raise HarError(f"{part}/subject_{part}.txt names subject {min(strangers)}, who is not in the official {part} split")
+
+    x = np.empty((len(y), WINDOW_SIZE, len(UCI9)), dtype=np.float32)
+    for index, channel in enumerate(UCI9):
+        name = f"{part}/Inertial Signals/{FILE_OF[channel]}_{part}.txt"
+        signal = _numbers(read_file, name)
+        if signal.shape != x.shape[:2]:
+            raise HarError(f"{name} has {signal.shape[0]} rows of {signal.shape[1]} values; expected {len(y)} rows of {WINDOW_SIZE}")
+        if not np.isfinite(signal).all():
+            row, column = np.argwhere(~np.isfinite(signal))[0]
+            raise HarError(f"{name} has a value that is not finite in row {row + 1}, column {column + 1}; download the archive again")
+        x[:, :, index] = signal
+    chain, start = chain_windows(x, subject * len(LABELS) + y, STRIDE)
+    recording = np.array([f"{part}_s{s:02d}_seg{c:04d}" for s, c in zip(subject, chain, strict=True)])
+    return x, y, subject, recording, start
+
+
+def _numbers(read_file: Reader, name: str) -> np.ndarray:
+    content = read_file(name)
+    if not content.strip():
+        raise HarError(f"{name} is empty; download the archive again")
+    try:
+        return np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
+    except ValueError as error:
+        raise HarError(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); download the archive again") from None

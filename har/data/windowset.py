@@ -1,0 +1,117 @@
+"""Windows with everything needed to split them honestly and to find them again in their recording."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from har.contract import LABELS, SAMPLE_RATE_HZ, UCI9, HarError, channel_names
+from har.recording import Recording
+from har.signals.filters import gravity_lowpass
+from har.signals.windows import cut_windows, labelled_window_starts
+
+
+@dataclass(frozen=True)
+class WindowSet:
+    """A set of labelled windows.
+
+    Attributes:
+        x: (window, time, channel) float32, acceleration in g, angular velocity in rad/s.
+        y: (window,) index into ``labels``.
+        subject: (window,) number of the person.
+        recording: (window,) name of the continuous stretch the window was cut from.
+        start: (window,) first sample within that stretch.
+        channels: names of the channels, in the order of the last axis of ``x``.
+        dataset: name of the data set.
+        synthetic: whether the data were generated; carried into every artefact.
+        digest: SHA-256 of the windows, labels and subjects of the whole data set.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    subject: np.ndarray
+    recording: np.ndarray
+    start: np.ndarray
+    channels: tuple[str, ...]
+    dataset: str
+    synthetic: bool
+    digest: str = ""
+    labels: tuple[str, ...] = LABELS
+    sample_rate_hz: float = SAMPLE_RATE_HZ
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 3 or self.x.shape[2] != len(self.channels):
+            raise ValueError(f"windows have shape {self.x.shape}, expected (window, time, {len(self.channels)})")
+        for name in ("y", "subject", "recording", "start"):
+            if len(getattr(self, name)) != len(self.x):
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {len(self.x)} windows")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def window_size(self) -> int:
+        """Samples in a window."""
+        return self.x.shape[1]
+
+    def subset(self, keep: np.ndarray) -> "WindowSet":
+        """The windows of a boolean mask or of an index array, in that order."""
+        fields = ("x", "y", "subject", "recording", "start")
+        return replace(self, **{name: getattr(self, name)[keep] for name in fields})
+
+    def select_channels(self, channels: str) -> "WindowSet":
+        """The windows with the channel set `channels` (``raw6`` or ``uci9``)."""
+        names = channel_names(channels)
+        missing = [name for name in names if name not in self.channels]
+        if missing:
+            raise HarError(f"{self.dataset} has no channel {', '.join(missing)}; it has {', '.join(self.channels)}")
+        return replace(self, x=self.x[:, :, [self.channels.index(name) for name in names]], channels=names)
+
+
+def content_digest(x: np.ndarray, y: np.ndarray, subject: np.ndarray) -> str:
+    """SHA-256 of windows, labels and subjects; the same whatever archive format they came from."""
+    digest = hashlib.sha256()
+    for array, dtype in ((x, "<f4"), (y, "<i8"), (subject, "<i8")):
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, dtype=dtype).data)
+    return digest.hexdigest()
+
+
+def windows_of(recordings: list[Recording], *, window_size: int, stride: int, dataset: str, synthetic: bool) -> WindowSet:
+    """Cut labelled windows out of raw recordings; the channels are those of ``contract.UCI9``.
+
+    Body acceleration is total acceleration less the zero-phase gravity of the contiguous stretch, as in Anguita et al.
+    2013. Windows stay inside one recording, one stretch without a gap and one label.
+
+    Raises:
+        HarError: no recording is long enough for a window.
+    """
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("x", "y", "subject", "recording", "start")}
+    for recording in recordings:
+        for first, stop in recording.contiguous_runs():
+            starts, labels = labelled_window_starts(recording.labels[first:stop], window_size, stride)
+            if not len(starts):
+                continue
+            raw6 = recording.samples[first:stop]
+            body_acc = raw6[:, :3] - gravity_lowpass(raw6[:, :3], SAMPLE_RATE_HZ).astype(np.float32)
+            uci9 = np.concatenate((body_acc, raw6[:, 3:], raw6[:, :3]), axis=1)
+            parts["x"].append(cut_windows(uci9, starts, window_size))
+            parts["y"].append(labels)
+            parts["subject"].append(np.full(len(starts), recording.subject, dtype=np.int64))
+            parts["recording"].append(np.full(len(starts), recording.name))
+            parts["start"].append(first + starts)
+    if not parts["x"]:
+        raise HarError(f"{dataset}: no labelled stretch of {window_size} samples in {len(recordings)} recordings; use shorter windows")
+    arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    digest = content_digest(arrays["x"], arrays["y"], arrays["subject"])
+    return WindowSet(
+        arrays["x"],
+        arrays["y"],
+        arrays["subject"],
+        arrays["recording"],
+        arrays["start"],
+        channels=UCI9,
+        dataset=dataset,
+        synthetic=synthetic,
+        digest=digest,
+    )

@@ -1,0 +1,1 @@
+"""Predictions, and every table and figure derived from them."""

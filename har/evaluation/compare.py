@@ -1,0 +1,122 @@
+"""One table over runs and seeds, recomputed from prediction files alone."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from har.contract import HarError
+from har.evaluation.metrics import per_class, per_subject, scores
+from har.evaluation.predictions import Predictions, read_predictions
+
+SPLITS = ("validation", "test")
+
+
+def collect(folder: Path) -> list[Predictions]:
+    """All prediction files below `folder`.
+
+    Raises:
+        HarError: there is none, they come from several data sets, or one run and seed appears twice.
+    """
+    paths = sorted(folder.rglob("predictions_*.parquet")) if folder.is_dir() else []
+    if not paths:
+        raise HarError(f"no prediction files below {folder}; train first: har train")
+    found = [read_predictions(path) for path in paths]
+    digests = {p.origin.data_digest for p in found}
+    if len(digests) > 1:
+        names = ", ".join(sorted({f"{p.origin.dataset} ({p.origin.data_digest[:8]})" for p in found}))
+        raise HarError(f"{folder} mixes predictions on {names}; compare one data set at a time")
+    seen: dict[tuple[str, int, str], Path] = {}
+    for path, item in zip(paths, found, strict=True):
+        key = (item.origin.run, item.origin.seed, item.origin.split)
+        if key in seen:
+            raise HarError(f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
+        seen[key] = path
+    return found
+
+
+def per_run(predictions: list[Predictions]) -> pd.DataFrame:
+    """A row per run, seed and split: accuracy, macro-F1 and the worst subject's accuracy."""
+    rows = []
+    for item in predictions:
+        origin = item.origin
+        worst = per_subject(item).sort_values("accuracy", kind="stable").to_dict("records")[0]
+        rows.append(
+            {
+                "run": origin.run,
+                "model": origin.model,
+                "seed": origin.seed,
+                "split": origin.split,
+                "channels": origin.channels,
+                "parameters": origin.parameters,
+                **scores(item),
+                "worst_subject": int(worst["subject"]),
+                "worst_subject_accuracy": float(worst["accuracy"]),
+                "best_epoch": origin.best_epoch,
+                "epochs": origin.epochs,
+                "train_seconds": round(origin.train_seconds, 1),
+                "commit": origin.commit,
+                "checkpoint_sha256": origin.checkpoint_sha256,
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["run", "split", "seed"], ignore_index=True)
+
+
+def summary(predictions: list[Predictions]) -> pd.DataFrame:
+    """A row per run: mean and standard deviation over seeds of both splits, best validation macro-F1 first."""
+    table = per_run(predictions)
+    rows = []
+    for run, group in table.groupby("run"):
+        row: dict[str, object] = {
+            "run": run,
+            "channels": ", ".join(sorted(set(group.channels))),
+            "parameters": int(group.parameters.max()),
+            "train_seconds": float(group.drop_duplicates("seed").train_seconds.mean()),
+        }
+        for split in SPLITS:
+            part = group[group.split == split]
+            row[f"{split}_seeds"] = len(part)
+            for metric in ("macro_f1", "accuracy"):
+                row[f"{split}_{metric}_mean"] = part[metric].mean()
+                row[f"{split}_{metric}_sd"] = part[metric].std(ddof=1)
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("validation_macro_f1_mean", ascending=False, ignore_index=True)
+
+
+def tables_by(predictions: list[Predictions], what: str) -> pd.DataFrame:
+    """All per-class (`what` = ``class``) or per-subject (``subject``) tables in one, with run, seed and split."""
+    function = {"class": per_class, "subject": per_subject}[what]
+    parts = []
+    for item in predictions:
+        part = function(item)
+        for position, name in enumerate(("run", "seed", "split")):
+            part.insert(position, name, getattr(item.origin, name))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).sort_values(["run", "split", "seed"], kind="stable", ignore_index=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The summary as a Markdown table, in per cent, mean ± standard deviation over seeds."""
+    has_test = bool((table.test_seeds > 0).any())
+    header = ["model", "input", "parameters", "validation macro-F1", "validation accuracy"]
+    header += ["test macro-F1", "test accuracy"] if has_test else []
+    lines = [[*header, "seeds", "training"]]
+    for row in table.to_dict("records"):
+        cells = [row["run"], row["channels"], f"{row['parameters']:,}"]
+        for split in SPLITS if has_test else SPLITS[:1]:
+            for metric in ("macro_f1", "accuracy"):
+                cells.append(_percent(row[f"{split}_{metric}_mean"], row[f"{split}_{metric}_sd"]))
+        lines.append([*cells, str(row["validation_seeds"]), _duration(row["train_seconds"])])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    rule = " | ".join("-" * width for width in widths)
+    return "\n".join(f"| {line} |" for line in (text[0], rule, *text[1:]))
+
+
+def _percent(mean: float, deviation: float) -> str:
+    if pd.isna(mean):
+        return "not opened"
+    return f"{100 * mean:.1f}" if pd.isna(deviation) else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,40 @@
+"""Metrics of one prediction table. Rows of a confusion matrix are the true activities."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from har.evaluation.predictions import Predictions
+
+
+def scores(predictions: Predictions) -> dict[str, float]:
+    """Accuracy and macro-averaged F1 over windows, each from 0 to 1."""
+    return _scores(predictions.table, predictions.labels)
+
+
+def _scores(table: pd.DataFrame, labels: list[str]) -> dict[str, float]:
+    return {
+        "accuracy": float(accuracy_score(table.y_true, table.y_pred)),
+        "macro_f1": float(f1_score(table.y_true, table.y_pred, labels=labels, average="macro", zero_division=0.0)),
+    }
+
+
+def per_class(predictions: Predictions) -> pd.DataFrame:
+    """Precision, recall, F1 and number of windows of each activity."""
+    table, labels = predictions.table, predictions.labels
+    values = precision_recall_fscore_support(table.y_true, table.y_pred, labels=labels, zero_division=0.0)
+    return pd.DataFrame({"activity": labels} | dict(zip(("precision", "recall", "f1", "windows"), values, strict=True)))
+
+
+def per_subject(predictions: Predictions) -> pd.DataFrame:
+    """Accuracy, macro-F1 over the activities the subject did, and number of windows of each subject."""
+    rows = []
+    for subject, table in predictions.table.groupby("subject"):
+        done = [label for label in predictions.labels if (table.y_true == label).any()]
+        rows.append({"subject": subject, **_scores(table, done), "windows": len(table)})
+    return pd.DataFrame(rows)
+
+
+def confusion(predictions: Predictions) -> np.ndarray:
+    """(true, predicted) number of windows, in the order of the labels."""
+    return confusion_matrix(predictions.table.y_true, predictions.table.y_pred, labels=predictions.labels)

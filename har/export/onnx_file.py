@@ -1,0 +1,136 @@
+"""One self-contained ONNX file of a `DeviceGraph`, and its parity with torch."""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from har.contract import OPSET, PARITY_TOLERANCE, HarError
+from har.export.device_graph import DeviceGraph
+from har.models.classifier import ActivityClassifier
+from har.runtime.session import open_session, run_windows
+
+BATCH_SIZES = (1, 2, 7)  # one, a pair, and a number that no trace used
+MIN_PARITY_WINDOWS = 256
+
+
+def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, str]) -> None:
+    """Write the device graph of `classifier` to `path`, whole or not at all.
+
+    Args:
+        classifier: trained.
+        path: of the ONNX file.
+        metadata: written into the file.
+
+    Raises:
+        HarError: the exporter gave another opset, a fixed batch, a second file, or a GRU that computes something else.
+    """
+    graph = DeviceGraph(classifier)
+    size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
+    # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.
+    example = torch.zeros(2, size, channels)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("onnxscript", "onnx_ir", "torch.onnx"):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            input_names=["windows"],
+            output_names=["probabilities"],
+            dynamic_shapes={"windows": {0: torch.export.Dim("batch")}},
+            opset_version=OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    model = program.model_proto
+    _strip(model)
+    onnx.helper.set_model_props(model, metadata | {"opset": str(OPSET)})
+    _check(model, (size, channels))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _quiet(*names: str):  # type: ignore[no-untyped-def]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove source paths and code lines, so that exports from two folders are equal to the byte."""
+    model.doc_string = ""
+    del model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for item in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+
+
+def _check(model: onnx.ModelProto, window: tuple[int, int]) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset != OPSET:
+        raise HarError(f"the exporter wrote opset {opset}, expected {OPSET}; install the versions of constraints.txt")
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    declared = tuple(dim.dim_value for dim in shape[1:])
+    if shape[0].dim_value or declared != window:
+        raise HarError(
+            f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, expected (batch, {window[0]}, {window[1]})"
+        )
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise HarError("the exporter put weights into a second file; install the versions of constraints.txt")
+    for node in model.graph.node:
+        reset = {a.name: a.i for a in node.attribute}.get("linear_before_reset", 0)
+        if node.op_type == "GRU" and reset != 1:
+            raise HarError(
+                "the exporter wrote a GRU with linear_before_reset = 0, which differs from torch; install the versions of constraints.txt"
+            )
+
+
+def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray) -> float:
+    """Largest difference of a probability between torch and onnxruntime, over all windows at batch sizes 1, 2 and 7.
+
+    Args:
+        classifier: that was exported.
+        path: of the ONNX file.
+        windows: (window, time, channel) float32, at least 256.
+
+    Raises:
+        HarError: too few windows, or the difference is above `contract.PARITY_TOLERANCE`.
+    """
+    if len(windows) < MIN_PARITY_WINDOWS:
+        raise HarError(f"parity needs at least {MIN_PARITY_WINDOWS} windows, found {len(windows)}")
+    with torch.no_grad():
+        expected = DeviceGraph(classifier)(torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))).numpy()
+    session = open_session(path)
+    largest = 0.0
+    for size in BATCH_SIZES:
+        found = run_windows(session, windows, batch_size=size)
+        difference = float(np.abs(found - expected).max())
+        if not difference <= PARITY_TOLERANCE:  # also refuses NaN
+            raise HarError(
+                f"{path}: at batch {size} a probability differs from torch by {difference:.2e}, "
+                f"allowed {PARITY_TOLERANCE:.0e}; do not ship it"
+            )
+        largest = max(largest, difference)
+    return largest

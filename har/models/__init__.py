@@ -1,0 +1,1 @@
+"""Networks, the preprocessing layer, the registry and the LightningModule around any of them."""

@@ -1,0 +1,123 @@
+"""The one LightningModule around any registered network."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from har.contract import HarError
+from har.models.frontend import SensorFrontend
+from har.models.registry import build_network
+
+
+class ActivityClassifier(pl.LightningModule):
+    """Frontend and network: sensor windows in, logits out.
+
+    Args:
+        model: name of a registered network.
+        options: options of its constructor.
+        channels: ``raw6`` or ``uci9``.
+        window_size: samples in a window.
+        num_classes: activities.
+        compressed: see `SensorFrontend`.
+        learning_rate: peak of a one-cycle schedule over the whole budget (Smith and Topin 2018).
+        weight_decay: of AdamW, on matrices only; biases and normalisation are free of it.
+        label_smoothing: share of the target given to the other activities in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        options: dict[str, Any],
+        channels: str,
+        window_size: int,
+        num_classes: int,
+        compressed: bool = True,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.frontend = SensorFrontend(channels, window_size, compressed=compressed)
+        self.network = build_network(model, self.frontend.out_channels, window_size, num_classes, options)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.validation_scores = MetricCollection(
+            {
+                "val/accuracy": MulticlassAccuracy(num_classes, average="micro"),
+                "val/macro_f1": MulticlassF1Score(num_classes, average="macro"),
+            }
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, time, channel) sensor windows in g and rad/s -> (batch, num_classes) logits."""
+        expected = (self.frontend.window_size, self.frontend.in_channels)
+        if not torch.compiler.is_exporting() and (x.ndim != 3 or tuple(x.shape[1:]) != expected):
+            raise ValueError(f"windows have shape {tuple(x.shape)}, expected (batch, {expected[0]}, {expected[1]}): batch, time, channel")
+        return self.network(self.frontend(x))
+
+    @torch.no_grad()
+    def predict_proba(self, x: Tensor, batch_size: int = 512) -> Tensor:
+        """Probabilities (window, num_classes) on the CPU, in evaluation mode; the mode is restored afterwards."""
+        training = self.training
+        self.eval()
+        parts = [torch.softmax(self(part.to(self.device)), dim=1).cpu() for part in x.split(batch_size)]
+        self.train(training)
+        return torch.cat(parts)
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained parameters."""
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        x, y = batch
+        loss = self.loss(self(x), y)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(y))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        x, y = batch
+        logits = self(x)
+        self.validation_scores.update(logits, y)
+        # Without smoothing, so that it can be compared between configs.
+        self.log("val/loss", nn.functional.cross_entropy(logits, y), on_epoch=True, batch_size=len(y))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.validation_scores.compute(), prog_bar=True)
+        self.validation_scores.reset()
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        free = [p for p in self.parameters() if p.ndim <= 1]
+        rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
+        optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}], lr=rate)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=0.2)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def load_checkpoint(path: Path) -> ActivityClassifier:
+    """The classifier saved in a checkpoint, in evaluation mode on the CPU. Only tensors and plain values are unpickled.
+
+    Raises:
+        HarError: the file is missing or is not a checkpoint of this project.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        classifier = ActivityClassifier(**content["hyper_parameters"])
+        classifier.load_state_dict(content["state_dict"])
+    except FileNotFoundError:
+        raise HarError(f"no checkpoint at {path}; train first: har train") from None
+    except HarError:
+        raise
+    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
+        first_line = str(error).strip().split("\n")[0][:160]
+        raise HarError(f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again") from None
+    return classifier.eval()

@@ -1,0 +1,66 @@
+"""From sensor values to network inputs, inside the model: what is trained, saved and exported is the same layer."""
+
+import torch
+from torch import Tensor, nn
+
+from har.contract import BODY_ACC, GYRO, TOTAL_ACC, UCI9, channel_names
+from har.signals.filters import gravity_matrix
+
+# Static postures differ at about 1/100 of the amplitude of walking, which is some 0.3 g and 1 rad/s rms.
+COMPRESSION_SCALE = {**dict.fromkeys(BODY_ACC, 0.01), **dict.fromkeys(GYRO, 0.03)}  # g and rad/s
+COMPRESSED = BODY_ACC + GYRO
+
+
+class SensorFrontend(nn.Module):
+    """Body acceleration, standardisation and compressed copies of the channels.
+
+    ``raw6`` windows get their body acceleration here: total acceleration less the zero-phase 0.3 Hz low-pass of the
+    window (`gravity_matrix`). The nine channels of ``contract.UCI9`` are then standardised with the mean and deviation
+    of the training subjects. With `compressed`, ``asinh(x / scale)`` of body acceleration and angular velocity is added:
+    linear near rest, logarithmic in motion, so that sitting and standing are not flat beside walking.
+
+    Args:
+        channels: ``raw6`` or ``uci9``.
+        window_size: samples in a window.
+        compressed: add the compressed copies.
+    """
+
+    gravity: Tensor
+    mean: Tensor
+    std: Tensor
+    scale: Tensor
+
+    def __init__(self, channels: str, window_size: int, *, compressed: bool = True) -> None:
+        super().__init__()
+        names = channel_names(channels)
+        self.in_channels = len(names)
+        self.derive_body_acc = channels == "raw6"
+        self.window_size = window_size
+        self.compressed = compressed
+        self.out_channels = len(UCI9) + (len(COMPRESSED) if compressed else 0)
+        if self.derive_body_acc:
+            self.register_buffer("gravity", torch.from_numpy(gravity_matrix(window_size)).float())
+        self.register_buffer("mean", torch.zeros(self.out_channels))
+        self.register_buffer("std", torch.ones(self.out_channels))
+        self.register_buffer("scale", torch.tensor([COMPRESSION_SCALE[name] for name in COMPRESSED]))
+
+    def derive(self, x: Tensor) -> Tensor:
+        """(batch, time, channel) sensor values -> (batch, time, out_channels) before standardisation."""
+        if self.derive_body_acc:
+            total_acc, gyro = x[..., : len(TOTAL_ACC)], x[..., len(TOTAL_ACC) :]
+            body_acc = total_acc - torch.matmul(self.gravity, total_acc)  # (T, T) @ (B, T, 3)
+            x = torch.cat((body_acc, gyro, total_acc), dim=-1)  # (B, T, 9), the order of UCI9
+        if self.compressed:
+            x = torch.cat((x, torch.asinh(x[..., : len(COMPRESSED)] / self.scale)), dim=-1)  # (B, T, 15)
+        return x
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set mean and deviation from the windows of training subjects, (window, time, channel)."""
+        features = torch.cat([self.derive(part) for part in x.split(512)])
+        self.mean.copy_(features.mean(dim=(0, 1)))
+        self.std.copy_(features.std(dim=(0, 1)).clamp_min(1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, time, channel) sensor values -> (batch, time, out_channels) network inputs."""
+        return (self.derive(x) - self.mean) / self.std

@@ -1,0 +1,1 @@
+"""The whole job of one run: train, evaluate, export, log."""

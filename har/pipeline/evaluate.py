@@ -1,0 +1,84 @@
+"""Score saved weights on a split; the only place where the official test subjects are scored."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from har.contract import HarError, artefact
+from har.data.audit import audit
+from har.evaluation.figures import confusion_figure
+from har.evaluation.metrics import per_class, per_subject, scores
+from har.evaluation.predictions import Predictions, write_predictions
+from har.models.classifier import load_checkpoint
+from har.pipeline.ledger import add_opening
+from har.pipeline.provenance import git_commit
+from har.pipeline.run_folder import RunFolder
+from har.pipeline.train import load_windows, score_weights, with_split
+from har.runtime.bundle import sha256
+
+EVALUATED = ("validation", "test")
+
+
+def results_folder(results: Path, dataset: str) -> Path:
+    """Folder of a data set's results: ``results/uci_har``."""
+    return results / dataset.replace("-", "_")
+
+
+def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Predictions:
+    """Score the saved weights of a run on the validation or the test subjects and write the predictions beside them.
+
+    Scoring the test subjects of a real data set adds a row to ``test_openings.csv``, before the score is shown.
+
+    Raises:
+        HarError: the weights or the data are not those of the training.
+    """
+    if split not in EVALUATED:
+        raise HarError(f"unknown split {split!r}; expected one of {', '.join(EVALUATED)}")
+    config, info = run.config(), run.info()
+    checkpoint = sha256(run.checkpoint) if run.checkpoint.is_file() else "missing"
+    if checkpoint != info.origin.checkpoint_sha256:
+        raise HarError(
+            f"{run.checkpoint} is not the file that was trained ({checkpoint[:12]}); train again: har train --model {info.origin.run}"
+        )
+    windows, subjects = load_windows(config, archive)
+    if windows.digest != info.origin.data_digest:
+        raise HarError(
+            f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {windows.digest[:12]}); "
+            "name the same archive, or train again"
+        )
+    audit({name: subjects.select(windows, name) for name in ("train", split)})
+    origin = with_split(info.origin, split)
+    predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
+    score = scores(predictions)
+    if split == "test" and not windows.synthetic:
+        add_opening(
+            results_folder(results, windows.dataset) / "test_openings.csv",
+            commit=git_commit(),
+            config=origin.run,
+            model=origin.model,
+            seed=origin.seed,
+            channels=origin.channels,
+            checkpoint_sha256=origin.checkpoint_sha256,
+            train_commit=origin.commit,
+            data_digest=origin.data_digest,
+            accuracy=f"{score['accuracy']:.6f}",
+            macro_f1=f"{score['macro_f1']:.6f}",
+        )
+    write_predictions(predictions, run.predictions_path(split))
+    confusion_figure(predictions).savefig(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic), dpi=120)
+    return predictions
+
+
+def report(predictions: Predictions) -> str:
+    """Score, per-class and per-subject tables as text."""
+    origin, score = predictions.origin, scores(predictions)
+    what = "SYNTHETIC data" if origin.synthetic else origin.dataset
+    head = (
+        f"{origin.run}, seed {origin.seed}, {what}, {origin.split} subjects: accuracy {100 * score['accuracy']:.2f} %, "
+        f"macro-F1 {100 * score['macro_f1']:.2f} %, {len(predictions.table)} windows"
+    )
+    return "\n".join((head, "", _percent(per_class(predictions)), "", _percent(per_subject(predictions))))
+
+
+def _percent(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, float_format=lambda value: f"{100 * value:.1f} %")

@@ -1,0 +1,49 @@
+"""Choose a run by its validation score and make its bundle."""
+
+from pathlib import Path
+
+from har.contract import HarError
+from har.data.windowset import WindowSet
+from har.evaluation.metrics import scores
+from har.export.bundle import BundleResult, write_bundle
+from har.export.onnx_file import MIN_PARITY_WINDOWS
+from har.models.classifier import load_checkpoint
+from har.pipeline.run_folder import RunFolder
+from har.pipeline.train import device_facts, load_windows
+from har.runtime.bundle import sha256
+
+
+def best_run(runs: list[RunFolder]) -> RunFolder:
+    """The run with the best macro-F1 on the validation subjects among those trained on what a phone delivers.
+
+    The test subjects have no say.
+
+    Raises:
+        HarError: no run can be exported.
+    """
+    device = [run for run in runs if run.info().origin.channels == "raw6"]
+    if not device:
+        raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    return max(device, key=lambda run: run.info().score)
+
+
+def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) -> BundleResult:
+    """Write the bundle of a run, after parity with torch on windows of its validation subjects.
+
+    Raises:
+        HarError: a check failed.
+    """
+    info = run.info()
+    if not run.checkpoint.is_file() or sha256(run.checkpoint) != info.origin.checkpoint_sha256:
+        raise HarError(f"{run.checkpoint} is not the file that was trained; train again: har train --model {info.origin.run}")
+    windows, split = load_windows(run.config(), archive)
+    validation: WindowSet = split.select(windows, "validation")
+    step = max(1, len(validation) // (2 * MIN_PARITY_WINDOWS))
+    metrics = {}
+    for name in ("validation", "test"):
+        predictions = run.predictions(name)
+        if predictions is not None:
+            metrics[name] = scores(predictions)
+    return write_bundle(
+        load_checkpoint(run.checkpoint), folder, facts=device_facts(info.origin), metrics=metrics, windows=validation.x[::step]
+    )

@@ -1,0 +1,93 @@
+"""A finished training on disk: ``runs/DATASET/RUN/seed-N`` describes itself."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from har.config import RunConfig, load_config
+from har.contract import HarError, artefact
+from har.evaluation.predictions import Origin, Predictions, read_predictions
+
+CONFIG, CHECKPOINT, INFO, ONNX = "config.yaml", "best.ckpt", "run.json", "model.onnx"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known about a training after its end.
+
+    Attributes:
+        origin: as in the prediction files, for the validation split.
+        score: macro-F1 on the validation subjects, of the saved weights.
+        mlflow_run_id: where it is tracked.
+        versions: of the packages that trained it.
+    """
+
+    origin: Origin
+    score: float
+    mlflow_run_id: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run folder."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The weights of the best epoch."""
+        return self.path / CHECKPOINT
+
+    def config(self) -> RunConfig:
+        """The config of the run, defaults included."""
+        return load_config(self.path / CONFIG)
+
+    def info(self) -> RunInfo:
+        """What the training wrote at its end.
+
+        Raises:
+            HarError: the file is missing or damaged.
+        """
+        try:
+            content = json.loads((self.path / INFO).read_text())
+            return RunInfo(Origin(**content.pop("origin")), **content)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise HarError(f"{self.path} is not a finished run ({type(error).__name__}: {error}); train again: har train") from None
+
+    def predictions_path(self, split: str) -> Path:
+        """Where the predictions on `split` are written."""
+        return self.path / artefact(f"predictions_{split}", ".parquet", synthetic=self.info().origin.synthetic)
+
+    def predictions(self, split: str) -> Predictions | None:
+        """Predictions on `split`, or None where it was not evaluated."""
+        path = self.predictions_path(split)
+        return read_predictions(path) if path.is_file() else None
+
+
+def write_info(folder: Path, info: RunInfo) -> None:
+    """Write ``run.json``."""
+    (folder / INFO).write_text(json.dumps(asdict(info), indent=1) + "\n")
+
+
+def run_path(runs: Path, dataset: str, run: str, seed: int) -> Path:
+    """Folder of one run."""
+    return runs / dataset / run / f"seed-{seed}"
+
+
+def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: list[int] | None = None) -> list[RunFolder]:
+    """Finished runs of a data set, by name and seed.
+
+    Raises:
+        HarError: there is none, or a named one is missing.
+    """
+    base = runs / dataset
+    found = [RunFolder(path.parent) for path in sorted(base.glob(f"*/seed-*/{INFO}")) if not path.parent.name.startswith(".")]
+    found = [run for run in found if names is None or run.path.parent.name in names]
+    found = [run for run in found if seeds is None or run.path.name in {f"seed-{seed}" for seed in seeds}]
+    missing = [name for name in names or [] if name not in {run.path.parent.name for run in found}]
+    if missing or not found:
+        wanted = ", ".join(missing) or "any run"
+        with_seeds = f" with seed {', '.join(map(str, seeds))}" if seeds else ""
+        raise HarError(f"no finished run of {wanted}{with_seeds} below {base}; train first: har train --dataset {dataset}")
+    return found

@@ -1,0 +1,230 @@
+"""One run: audit, train, score the saved weights, export, track."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from har.config import RunConfig, load_config
+from har.contract import SPLITS, HarError, artefact
+from har.data.audit import audit
+from har.data.prepare import prepare
+from har.data.splits import SubjectSplit, official_split
+from har.data.windowset import WindowSet
+from har.evaluation.figures import confusion_figure
+from har.evaluation.metrics import per_class, per_subject, scores
+from har.evaluation.predictions import Origin, Predictions, make_predictions, write_predictions
+from har.export.bundle import onnx_metadata, signal_contract
+from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity
+from har.models.classifier import ActivityClassifier
+from har.models.registry import find_model
+from har.pipeline.provenance import git_commit, versions
+from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
+from har.runtime.bundle import sha256
+from har.tracking import TrackedRun, tracked_run
+from har.training.fit import FitResult, fit, quiet_lightning
+
+CONFIG_FOLDER = Path("configs")
+SCORE_TOLERANCE = 1e-6  # between Lightning's own score and the one recomputed from the saved weights
+Say = Callable[[str], None]
+
+
+def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
+    """The config of model `name`: ``configs/NAME.yaml``.
+
+    Raises:
+        HarError: there is no such config; an unknown model names the nearest.
+    """
+    path = folder / f"{name}.yaml"
+    if path.is_file():
+        return path
+    find_model(name)
+    raise HarError(f"no config at {path}; run in the project's folder, or name a file with --config")
+
+
+def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
+    """The windows a config asks for, and its split."""
+    windows = prepare(config.data.dataset, archive=archive).select_channels(config.data.channels)
+    return windows, official_split(config.data.validation_subjects)
+
+
+def score_weights(classifier: ActivityClassifier, windows: WindowSet, origin: Origin) -> Predictions:
+    """Predictions of a classifier on windows."""
+    x = torch.from_numpy(np.array(windows.x, dtype=np.float32))
+    return make_predictions(windows, classifier.predict_proba(x).numpy(), origin)
+
+
+def train_run(
+    config: RunConfig, run: str, runs: Path, *, archive: Path | str | None = None, progress: bool = True, say: Say = print
+) -> RunFolder:
+    """Train one model and leave a run folder that describes itself.
+
+    The folder appears under its final name only when everything is in it; an earlier run of the same name is replaced.
+
+    Args:
+        config: the run.
+        run: its name, as used in tables.
+        runs: folder of all runs.
+        archive: a copy of UCI HAR.
+        progress: show progress bars.
+        say: gets one line a step.
+
+    Raises:
+        HarError: the data are absent, a split leaks, or the training diverged.
+    """
+    quiet_lightning()
+    find_model(config.model.name)
+    windows, split = load_windows(config, archive)
+    parts = {name: split.select(windows, name) for name in SPLITS}
+    counts = audit(parts)
+    synthetic = windows.synthetic
+    what = "SYNTHETIC data" if synthetic else windows.dataset
+    say(
+        f"{run}, seed {config.training.seed}: {what}, {counts['train']} training windows of {len(split.train)} subjects, "
+        f"{counts['validation']} validation windows of subjects {', '.join(map(str, split.validation))}; no leak found"
+    )
+    target = run_path(runs, windows.dataset, run, config.training.seed)
+    work = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / CONFIG).write_text(config.to_yaml())
+    commit = git_commit()
+    tags = {
+        "model": config.model.name,
+        "run": run,
+        "seed": str(config.training.seed),
+        "dataset": windows.dataset,
+        "synthetic": str(synthetic).lower(),
+        "data_digest": windows.digest,
+        "git_commit": commit,
+    }
+    title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
+    try:
+        with tracked_run(runs, windows.dataset, title, tags) as tracked:
+            _log_start(tracked, config, split, counts)
+            result = fit(config, parts["train"], parts["validation"], work, logger=tracked.logger, progress=progress)
+            origin = Origin(
+                run=run,
+                model=config.model.name,
+                seed=config.training.seed,
+                dataset=windows.dataset,
+                synthetic=synthetic,
+                split="validation",
+                channels=config.data.channels,
+                parameters=result.classifier.num_parameters,
+                epochs=result.epochs,
+                best_epoch=result.best_epoch,
+                train_seconds=result.seconds,
+                commit=commit,
+                checkpoint_sha256=sha256(result.checkpoint),
+                data_digest=windows.digest,
+            )
+            predictions = score_weights(result.classifier, parts["validation"], origin)
+            score = scores(predictions)
+            if abs(score["macro_f1"] - result.best_score) > SCORE_TOLERANCE:
+                raise HarError(
+                    f"the saved weights score {score['macro_f1']:.6f}, training reported {result.best_score:.6f}; "
+                    "the checkpoint is not the model that was chosen"
+                )
+            write_info(work, RunInfo(origin, score["macro_f1"], tracked.run_id, versions()))
+            write_predictions(predictions, RunFolder(work).predictions_path("validation"))
+            difference = _export(result.classifier, parts["validation"], origin, work)
+            _log_end(tracked, predictions, result, difference, work)
+            if target.exists():
+                shutil.rmtree(target)
+            work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    say(
+        f"{run}, seed {config.training.seed}: validation macro-F1 {100 * score['macro_f1']:.2f} %, "
+        f"accuracy {100 * score['accuracy']:.2f} % (epoch {result.best_epoch + 1} of {result.epochs}, "
+        f"{origin.parameters:,} parameters, {result.seconds:.0f} s)" + (", SYNTHETIC data" if synthetic else "")
+    )
+    return RunFolder(target)
+
+
+def device_facts(origin: Origin) -> dict[str, Any]:
+    """What an exported file says about where it comes from."""
+    return {
+        "model": origin.model,
+        "run": origin.run,
+        "seed": origin.seed,
+        "dataset": origin.dataset,
+        "synthetic": origin.synthetic,
+        "data_digest": origin.data_digest,
+        "commit": origin.commit,
+    }
+
+
+def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path) -> float:
+    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier), device_facts(origin)))
+    if len(validation) < MIN_PARITY_WINDOWS:
+        raise HarError(f"{len(validation)} validation windows are too few to check the export; name more validation_subjects")
+    step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects
+    return parity(classifier, folder / ONNX, validation.x[::step][:MIN_PARITY_WINDOWS])
+
+
+def _log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int]) -> None:
+    flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
+    tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
+    tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
+    tracked.log_dict({"train": list(split.train), "validation": list(split.validation), "test": list(split.test)}, "split.json")
+    tracked.log_dict(versions(), "versions.json")
+
+
+def _log_end(tracked: TrackedRun, predictions: Predictions, result: FitResult, difference: float, folder: Path) -> None:
+    origin, score = predictions.origin, scores(predictions)
+    tracked.log_metrics(
+        {
+            "best/val_macro_f1": score["macro_f1"],
+            "best/val_accuracy": score["accuracy"],
+            "best/epoch": result.best_epoch,
+            "parameters": origin.parameters,
+            "train_seconds": result.seconds,
+            "onnx_largest_difference": difference,
+        }
+    )
+
+    def name(stem: str, suffix: str) -> str:
+        return artefact(stem, suffix, synthetic=origin.synthetic)
+
+    tracked.log_figure(confusion_figure(predictions), name("confusion_validation", ".png"))
+    tracked.log_text(per_class(predictions).to_csv(index=False), name("per_class_validation", ".csv"))
+    tracked.log_text(per_subject(predictions).to_csv(index=False), name("per_subject_validation", ".csv"))
+    tracked.log_file(result.checkpoint, "checkpoint")
+    frontend = result.classifier.frontend
+    tracked.log_onnx(folder / ONNX, (frontend.window_size, frontend.in_channels), len(predictions.labels))
+
+
+def train_configs(
+    names: list[str],
+    runs: Path,
+    *,
+    seeds: list[int] | None,
+    overrides: dict[str, Any],
+    archive: Path | str | None,
+    progress: bool,
+    say: Say = print,
+) -> list[RunFolder]:
+    """Train configs one after the other: each of `names` is a model (``configs/NAME.yaml``) or a path to a YAML file.
+
+    All configs are read and checked before the first training starts.
+    """
+    jobs: list[tuple[RunConfig, str]] = []
+    for name in names:
+        path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
+        config = load_config(path).with_overrides(**overrides)
+        find_model(config.model.name)
+        # The published channels are another experiment than the phone's, so they get a name of their own.
+        run = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
+        jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
+    return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
+
+
+def with_split(origin: Origin, split: str) -> Origin:
+    """The same origin for another split."""
+    return replace(origin, split=split)

@@ -1,0 +1,1 @@
+"""What a device does: read a bundle, check input, predict, verify. Needs numpy and onnxruntime alone."""

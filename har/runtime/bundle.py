@@ -1,0 +1,74 @@
+"""Read a bundle: its manifest, and proof that its files are the ones the manifest names."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from har.contract import MANIFEST_SCHEMA_VERSION, HarError
+
+MANIFEST, MODEL, VECTORS = "manifest.json", "model.onnx", "test_vectors.json"
+REQUIRED = ("schema_version", "model", "labels", "input", "output", "opset", "dataset", "synthetic", "files", "tolerance")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with a model and its manifest, checked."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the activities, in the order of the probabilities."""
+        return self.manifest["labels"]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the model was trained on generated data."""
+        return self.manifest["synthetic"]
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.folder / MODEL
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bundle(folder: Path | str) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        HarError: the folder is no bundle, its schema is not known, or a file is missing or was changed.
+    """
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except OSError:
+        raise HarError(f"no bundle at {folder}: {MANIFEST} is missing; make one: har export") from None
+    except ValueError as error:
+        raise HarError(f"{folder / MANIFEST} is not valid JSON ({error}); export again: har export") from None
+    if not isinstance(manifest, dict) or manifest.get("schema_version") != MANIFEST_SCHEMA_VERSION:
+        found = manifest.get("schema_version") if isinstance(manifest, dict) else None
+        raise HarError(
+            f"{folder / MANIFEST} has schema version {found!r}, expected {MANIFEST_SCHEMA_VERSION}; export again with this version"
+        )
+    missing = [name for name in REQUIRED if name not in manifest]
+    if missing:
+        raise HarError(f"{folder / MANIFEST} has no entry {missing[0]!r}; export again: har export")
+    for name in (MODEL, VECTORS):
+        if name not in manifest["files"]:
+            raise HarError(f"{folder / MANIFEST} names no checksum for {name}; export again: har export")
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise HarError(f"{folder}: the manifest names {name!r}, which is not there; copy the whole folder or export again")
+        if sha256(path) != expected:
+            raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
+    return Bundle(folder, manifest)

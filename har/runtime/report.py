@@ -1,0 +1,46 @@
+"""A timeline for people and as a file."""
+
+import os
+from pathlib import Path
+
+from har.contract import HarError
+from har.recording import Recording
+from har.runtime.bundle import Bundle
+from har.runtime.recognizer import Timeline
+
+
+def timeline_text(recording: Recording, bundle: Bundle, timeline: Timeline) -> str:
+    """One line a run of one activity: from, to, activity, mean confidence."""
+    covered = sum(timeline.to_s - timeline.from_s)
+    total = recording.time_s[-1] - recording.time_s[0] + 1e-9
+    lines = [
+        f"{recording.name}: {total:.1f} s, {len(timeline.from_s)} windows, {min(100.0, 100 * covered / total):.0f} % of the time covered"
+    ]
+    if bundle.synthetic:
+        lines.append("the model was trained on SYNTHETIC data: its answers say nothing about people")
+    width = max(len(label) for label in timeline.labels)
+    lines.append(f"{'from':>9} {'to':>9}  {'activity':<{width}}  confidence")
+    for from_s, to_s, label, confidence, _ in timeline.spans():
+        lines.append(f"{from_s:8.2f}s {to_s:8.2f}s  {label:<{width}}  {100 * confidence:8.1f} %")
+    return "\n".join(lines)
+
+
+def write_timeline(timeline: Timeline, path: Path) -> None:
+    """One row a window as CSV: ``from_s``, ``to_s``, ``activity``, ``confidence`` and one ``p_LABEL`` a class.
+
+    Raises:
+        HarError: the file cannot be written; nothing is left then.
+    """
+    best = timeline.probabilities.argmax(axis=1)
+    rows = [",".join(["from_s", "to_s", "activity", "confidence", *(f"p_{label}" for label in timeline.labels)])]
+    for from_s, to_s, index, row in zip(timeline.from_s, timeline.to_s, best, timeline.probabilities, strict=True):
+        values = ",".join(f"{value:.6f}" for value in row)
+        rows.append(f"{from_s:.3f},{to_s:.3f},{timeline.labels[index]},{row[index]:.6f},{values}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HarError(f"cannot write {path} ({error.strerror}); name another file with --output") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,35 @@
+"""Open an ONNX file and run windows through it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from har.contract import HarError
+
+
+def open_session(path: Path) -> ort.InferenceSession:
+    """An onnxruntime session on the CPU with one thread, as on a watch.
+
+    Raises:
+        HarError: the file is missing or is not an ONNX model.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
+    if not path.is_file():
+        raise HarError(f"no ONNX file at {path}; export first: har export")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exception classes share no public base
+        reason = str(error).split("\n")[0][:160]
+        raise HarError(f"{path} is not a readable ONNX model ({reason}); export again: har export") from None
+
+
+def run_windows(session: ort.InferenceSession, windows: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+    """(window, time, channel) float32 -> (window, num_classes) probabilities, `batch_size` windows at a time."""
+    windows = np.ascontiguousarray(windows, dtype=np.float32)
+    name = session.get_inputs()[0].name
+    parts = [session.run(None, {name: windows[i : i + batch_size]})[0] for i in range(0, len(windows), batch_size)]
+    return np.concatenate(parts) if parts else np.empty((0, session.get_outputs()[0].shape[1]), dtype=np.float32)

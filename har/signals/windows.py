@@ -1,0 +1,77 @@
+"""Where windows start: rolling windows inside runs of one label, and chains of overlapping windows."""
+
+import numpy as np
+
+
+def label_runs(labels: np.ndarray) -> list[tuple[int, int, int]]:
+    """Runs of one label as (label, first sample, one past the last sample).
+
+    Args:
+        labels: (time,) one integer label a sample; negative means unlabelled.
+    """
+    labels = np.asarray(labels)
+    if labels.size == 0:
+        return []
+    edges = np.flatnonzero(np.diff(labels)) + 1
+    starts = np.concatenate(([0], edges))
+    stops = np.concatenate((edges, [labels.size]))
+    return [(int(labels[a]), int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+
+
+def window_starts(num_samples: int, window_size: int, stride: int) -> np.ndarray:
+    """First samples of all whole windows of `window_size` samples, `stride` samples apart: (window,) int64.
+
+    Raises:
+        ValueError: window_size or stride is not positive.
+    """
+    if window_size < 1 or stride < 1:
+        raise ValueError(f"window_size and stride must be positive, found {window_size} and {stride}")
+    return np.arange(0, num_samples - window_size + 1, stride, dtype=np.int64)
+
+
+def labelled_window_starts(labels: np.ndarray, window_size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows that lie inside one run of one label.
+
+    Args:
+        labels: (time,) one integer label a sample; negative means unlabelled and gives no window.
+        window_size: samples in a window.
+        stride: samples between the starts of two windows of a run.
+
+    Returns:
+        (window,) first samples and (window,) labels.
+    """
+    starts, window_labels = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for label, first, stop in label_runs(labels):
+        if label < 0:
+            continue
+        inside = first + window_starts(stop - first, window_size, stride)
+        starts.append(inside)
+        window_labels.append(np.full(len(inside), label, dtype=np.int64))
+    return np.concatenate(starts), np.concatenate(window_labels)
+
+
+def cut_windows(samples: np.ndarray, starts: np.ndarray, window_size: int) -> np.ndarray:
+    """Copy windows out of a recording: samples (time, channel) -> (window, window_size, channel)."""
+    view = np.lib.stride_tricks.sliding_window_view(samples, window_size, axis=0)  # (start, channel, time)
+    return np.ascontiguousarray(view[starts].transpose(0, 2, 1))
+
+
+def chain_windows(windows: np.ndarray, groups: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find which consecutive windows continue one another, by their shared samples.
+
+    Args:
+        windows: (window, time, channel) in the order of the file.
+        groups: (window,) windows of two groups (subjects, labels) never chain.
+        stride: samples between two windows of a chain; the overlap must be equal to the bit.
+
+    Returns:
+        (window,) number of the chain, from 0, and (window,) first sample within the chain.
+    """
+    count = len(windows)
+    if count == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    linked = (groups[1:] == groups[:-1]) & (windows[1:, :-stride] == windows[:-1, stride:]).all(axis=(1, 2))
+    first = np.concatenate(([True], ~linked))
+    chain = np.cumsum(first) - 1
+    position = np.arange(count) - np.flatnonzero(first)[chain]
+    return chain.astype(np.int64), (position * stride).astype(np.int64)

@@ -1,0 +1,1 @@
+"""Fit one model. Knows neither metrics, figures nor ONNX: it returns a fitted module."""

@@ -1,0 +1,137 @@
+"""Fit one classifier under a fixed budget and keep the epoch with the best validation macro-F1."""
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from har.config import RunConfig
+from har.contract import HarError
+from har.data.datamodule import WindowDataModule
+from har.data.windowset import WindowSet
+from har.models.classifier import ActivityClassifier, load_checkpoint
+
+MONITOR = "val/macro_f1"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training left behind.
+
+    Attributes:
+        classifier: with the weights of the best epoch, read back from the checkpoint.
+        checkpoint: file with these weights.
+        best_epoch: from 0.
+        best_score: validation macro-F1 that Lightning logged in that epoch.
+        epochs: epochs that ran.
+        seconds: time of the fit.
+    """
+
+    classifier: ActivityClassifier
+    checkpoint: Path
+    best_epoch: int
+    best_score: float
+    epochs: int
+    seconds: float
+
+
+def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
+    """An untrained classifier with the frontend fitted on the training windows; the seed decides its weights."""
+    pl.seed_everything(config.training.seed, verbose=False)
+    classifier = ActivityClassifier(
+        model=config.model.name,
+        options=dict(config.model.options),
+        channels=config.data.channels,
+        window_size=train.window_size,
+        num_classes=len(train.labels),
+        compressed=config.frontend.compressed,
+        learning_rate=config.training.learning_rate,
+        weight_decay=config.training.weight_decay,
+        label_smoothing=config.training.label_smoothing,
+    )
+    return classifier
+
+
+def fit(
+    config: RunConfig,
+    train: WindowSet,
+    validation: WindowSet,
+    folder: Path,
+    *,
+    logger: Logger | bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> FitResult:
+    """Train one model; on CPU the same config and seed give the same weights.
+
+    Args:
+        config: the run.
+        train: windows of the training subjects; scaling is fitted on them alone.
+        validation: windows of other training subjects; they choose the epoch.
+        folder: where ``best.ckpt`` is written.
+        logger: of Lightning; gets per-epoch curves.
+        callbacks: more callbacks of Lightning.
+        progress: show a progress bar.
+
+    Raises:
+        HarError: the loss became NaN or infinite.
+    """
+    torch.set_num_threads(config.training.threads)
+    classifier = build_classifier(config, train)
+    data = WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed)
+    classifier.frontend.fit(data.train_set.tensors[0])
+    best = ModelCheckpoint(
+        dirpath=folder, filename="best", monitor=MONITOR, mode="max", save_weights_only=True, enable_version_counter=False
+    )
+    stop = EarlyStopping(monitor=MONITOR, mode="max", patience=config.training.patience, check_finite=True)
+    trainer = pl.Trainer(
+        max_epochs=config.training.epochs,
+        accelerator="auto",
+        devices=1,
+        gradient_clip_val=config.training.gradient_clip_norm,
+        deterministic="warn" if torch.cuda.is_available() else True,
+        logger=logger,
+        callbacks=[best, stop, *callbacks],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10**9,  # epochs are logged, steps are not: they cost time and nobody reads them
+    )
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        # In-memory tensors need no worker processes.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the run's own folder
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
+        try:
+            trainer.fit(classifier, datamodule=data)
+        except SystemExit:
+            if trainer.interrupted and not trainer.received_sigterm:  # Lightning turns Ctrl-C into an exit
+                raise KeyboardInterrupt from None
+            raise
+    seconds = time.perf_counter() - started
+    if best.best_model_score is None or not torch.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan))):
+        raise HarError(
+            f"training of {config.model.name} diverged: the loss is not finite after {trainer.current_epoch} epochs; "
+            "lower training.learning_rate or training.gradient_clip_norm"
+        )
+    checkpoint = Path(best.best_model_path)
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return FitResult(
+        load_checkpoint(checkpoint), checkpoint, int(content["epoch"]), float(best.best_model_score), trainer.current_epoch, seconds
+    )
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's hints about hardware and tips out of the output."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
