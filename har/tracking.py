@@ -17,7 +17,6 @@ import numpy as np
 from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow.entities import RunStatus
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
@@ -141,21 +140,25 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str])
 def _start(runs: Path, uri: str, experiment: str, name: str, tags: Mapping[str, str]) -> tuple[mlflow.MlflowClient, str]:
     try:
         mlflow.set_tracking_uri(uri)
-        runs.mkdir(parents=True, exist_ok=True)
-        # Several processes on a fresh sqlite file crash in its schema migration; the first one makes it alone.
-        with FileLock(runs / f".{STORE}.lock"):
+        with _store_lock(runs):
             client = mlflow.MlflowClient(tracking_uri=uri)
             found = client.get_experiment_by_name(experiment)
             local = uri.startswith("sqlite:")
             location = (runs / ARTIFACTS).resolve().as_uri() if local else None
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
         run = client.create_run(experiment_id, tags={**tags, MLFLOW_RUN_NAME: name})
-    except (MlflowException, OSError, ValueError) as error:
+    except Exception as error:  # MLflow's, SQLAlchemy's, of the network: each store has its own
         reason = str(error).split("\n")[0][:200]
         raise HarError(
             f"cannot open the MLflow store {uri} ({reason}); start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
         ) from None
     return client, run.info.run_id
+
+
+def _store_lock(runs: Path) -> FileLock:
+    """Several processes on a fresh sqlite file crash in its schema migration; the first one makes it alone."""
+    runs.mkdir(parents=True, exist_ok=True)
+    return FileLock(runs / f".{STORE}.lock")
 
 
 def serve(runs: Path, port: int) -> None:
@@ -170,6 +173,8 @@ def serve(runs: Path, port: int) -> None:
     uri = tracking_uri(runs)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise HarError(f"no MLflow store at {uri}; train first: har train, or make demo")
+    with _store_lock(runs):  # a training may be making the store at this moment
+        pass
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

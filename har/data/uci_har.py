@@ -38,8 +38,8 @@ def _check_labels(content: bytes) -> None:
 
 
 def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
-    y = _numbers(read_file, f"{part}/y_{part}.txt").astype(np.int64)
-    subject = _numbers(read_file, f"{part}/subject_{part}.txt").astype(np.int64)
+    y = _integers(read_file, f"{part}/y_{part}.txt")
+    subject = _integers(read_file, f"{part}/subject_{part}.txt")
     if y.shape[1] != 1 or subject.shape != y.shape:
         raise HarError(
             f"{part}: y_{part}.txt has shape {y.shape} and subject_{part}.txt {subject.shape}; expected one number a window in both"
@@ -64,6 +64,14 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
     chain, start = chain_windows(x, subject * len(LABELS) + y, STRIDE)
     recording = np.array([f"{part}_s{s:02d}_seg{c:04d}" for s, c in zip(subject, chain, strict=True)])
     return x, y, subject, recording, start
+
+
+def _integers(read_file: Reader, name: str) -> np.ndarray:
+    values = _numbers(read_file, name)
+    wrong = values[(values % 1 != 0) | ~np.isfinite(values)]
+    if len(wrong):
+        raise HarError(f"{name} holds {wrong[0]:g}; expected whole numbers; download the archive again")
+    return values.astype(np.int64)
 
 
 def _numbers(read_file: Reader, name: str) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""Fixtures: small synthetic windows, a small archive in UCI HAR's layout, and a folder to run commands in."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from har.config import RunConfig, parse_config
+from har.contract import STRIDE, WINDOW_SIZE
+from har.data import synthetic
+from har.data.splits import official_split
+from har.data.windowset import WindowSet, windows_of
+from tests.helpers import VALIDATION, write_uci_har
+
+BOUT_SECONDS = 9.0  # 72 windows a subject: enough for the parity check on the four validation subjects
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a developer has in the environment decides nothing; tests marked data ask for `real_data`."""
+    for name in ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR"):
+        if name in os.environ:
+            monkeypatch.delenv(name)
+
+
+REAL_DATA = os.environ.get("HAR_DATA_DIR")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    if not REAL_DATA or not Path(REAL_DATA).is_dir():
+        pytest.skip("the real archives are not here: HAR_DATA_DIR does not name their folder")
+    return Path(REAL_DATA)
+
+
+@pytest.fixture(scope="session")
+def windows() -> WindowSet:
+    """Synthetic windows of all thirty subjects, nine channels."""
+    recordings = [synthetic.generate(subject, 0, bout_seconds=BOUT_SECONDS) for subject in range(1, 31)]
+    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True)
+
+
+@pytest.fixture(scope="session")
+def parts(windows: WindowSet) -> dict[str, WindowSet]:
+    """The raw6 windows, split."""
+    split = official_split(VALIDATION)
+    return {name: split.select(windows.select_channels("raw6"), name) for name in ("train", "validation", "test")}
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    """A config of a model small enough to train in seconds."""
+    return parse_config(
+        {
+            "data": {"dataset": "synthetic", "validation_subjects": list(VALIDATION)},
+            "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2}},
+            "training": {"epochs": 2, "learning_rate": 0.003, "threads": 1},
+        },
+        "test",
+    )
+
+
+@pytest.fixture(scope="session")
+def uci_har_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set in UCI HAR's layout, made of synthetic signals."""
+    folder = tmp_path_factory.mktemp("archive") / "UCI HAR Dataset"
+    write_uci_har(folder, train=(1, 5), test=(2,))
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with the project's configs and small synthetic data."""
+    (tmp_path / "configs").symlink_to(Path(__file__).parent.parent / "configs")
+    monkeypatch.chdir(tmp_path)
+    write = synthetic.write_dataset
+    monkeypatch.setattr(synthetic, "write_dataset", lambda folder, seed=0: write(folder, seed, bout_seconds=BOUT_SECONDS))
+    return tmp_path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for the real archives is marked data, so that a forgotten mark cannot hide it."""
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()) and item.get_closest_marker("data") is None:
+            raise pytest.UsageError(f"{item.nodeid} uses real_data and must be marked data")
+
+
+torch.set_num_threads(1)  # small networks; more threads only fight over two cores

@@ -1,0 +1,219 @@
+"""UCI HAR from every kind of source, and every way a source can be broken."""
+
+import functools
+import hashlib
+import http.server
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from har.contract import HarError
+from har.data import uci_har
+from har.data.archives import INNER_NAME, download, find_source, open_source
+from har.data.prepare import prepare
+from har.data.windowset import WindowSet
+from tests.helpers import zip_folder
+
+
+def read(path: Path) -> WindowSet:
+    with open_source(path) as (read_file, _):
+        return uci_har.read(read_file)
+
+
+@pytest.fixture(scope="module")
+def reference(uci_har_folder: Path) -> WindowSet:
+    return read(uci_har_folder)
+
+
+@pytest.fixture(scope="module")
+def archive(uci_har_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return zip_folder(uci_har_folder, tmp_path_factory.mktemp("zip") / INNER_NAME)
+
+
+@pytest.fixture(scope="module")
+def official(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As downloaded: a zip in a zip, with what macOS leaves behind."""
+    path = tmp_path_factory.mktemp("official") / "human.zip"
+    with zipfile.ZipFile(path, "w") as outer:
+        outer.write(archive, INNER_NAME)
+        outer.writestr("__MACOSX/._" + INNER_NAME, b"resource fork")
+        outer.writestr("UCI HAR Dataset.names", b"text")
+    return path
+
+
+def test_windows_have_their_segment_and_start(reference: WindowSet) -> None:
+    assert reference.x.shape[1:] == (128, 9)
+    # The archive holds windows of 4 s bouts: two windows, 64 samples apart, in one segment.
+    assert set(reference.start.tolist()) == {0, 64}
+    assert len(set(reference.recording.tolist())) == len(reference) // 2
+    assert not reference.synthetic
+
+
+def test_zip_nested_zip_and_folder_give_the_same_windows(reference: WindowSet, archive: Path, official: Path) -> None:
+    for path in (archive, official):
+        found = read(path)
+        assert found.digest == reference.digest
+        np.testing.assert_array_equal(found.x, reference.x)
+        np.testing.assert_array_equal(found.recording, reference.recording)
+
+
+def test_files_of_macos_are_not_read(uci_har_folder: Path, reference: WindowSet, tmp_path: Path) -> None:
+    extra = {"__MACOSX/UCI HAR Dataset/activity_labels.txt": b"x", "UCI HAR Dataset/.DS_Store": b"x"}
+    assert read(zip_folder(uci_har_folder, tmp_path / "a.zip", extra=extra)).digest == reference.digest
+
+
+def test_a_zip_without_the_folder_is_read(uci_har_folder: Path, reference: WindowSet, tmp_path: Path) -> None:
+    assert read(zip_folder(uci_har_folder, tmp_path / "a.zip", prefix="")).digest == reference.digest
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("kind", ["archive", "official"])
+def test_a_truncated_zip_is_one_clear_sentence(kind: str, share: float, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    content = request.getfixturevalue(kind).read_bytes()
+    path = tmp_path / "cut.zip"
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(HarError, match="is not a whole zip file") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_flipped_bytes_never_pass(archive: Path, tmp_path: Path, reference: WindowSet) -> None:
+    content = archive.read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        changed = bytearray(content)
+        for position in rng.integers(0, len(content), size=3):
+            changed[position] ^= int(rng.integers(1, 256))
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(changed)
+        try:
+            found = read(path)
+        except HarError as error:
+            assert "\n" not in str(error)
+        else:  # bytes that carry no content, such as dates
+            assert found.digest == reference.digest
+
+
+def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(change((folder / name).read_text()))
+
+
+SIGNAL = "train/Inertial Signals/body_gyro_y_train.txt"
+BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "file missing": (lambda f: (f / SIGNAL).unlink(), "body_gyro_y_train.txt"),
+    "labels missing": (lambda f: (f / "activity_labels.txt").unlink(), "activity_labels.txt|holds no"),
+    "other labels": (edit("activity_labels.txt", lambda t: t.replace("LAYING", "LYING")), "LYING; expected WALKING"),
+    "row missing": (edit(SIGNAL, lambda t: t.split("\n", 1)[1]), "rows of 128 values; expected"),
+    "value missing": (edit(SIGNAL, lambda t: t[:30] + t[47:]), "not a table of numbers"),
+    "not finite": (edit(SIGNAL, lambda t: "             nan" + t[16:]), "not finite in row 1, column 1"),
+    "text": (edit(SIGNAL, lambda t: "             abc" + t[16:]), "not a table of numbers"),
+    "empty": (edit(SIGNAL, lambda t: ""), "is empty"),
+    "label 7": (edit("train/y_train.txt", lambda t: "7" + t[1:]), "labels from 1 to 7"),
+    "label 0": (edit("test/y_test.txt", lambda t: "0" + t[1:]), "labels from 0 to"),
+    "half a label": (edit("train/y_train.txt", lambda t: "1.5" + t[1:]), "1.5"),
+    "label row missing": (edit("train/y_train.txt", lambda t: t.split("\n", 1)[1]), "one number a window"),
+    "test subject in train": (edit("train/subject_train.txt", lambda t: "2" + t[1:]), "names subject 2, who is not in the official train"),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_damaged_archive_is_one_clear_sentence(name: str, zipped: bool, uci_har_folder: Path, tmp_path: Path) -> None:
+    change, message = BREAKS[name]
+    folder = tmp_path / "UCI HAR Dataset"
+    shutil.copytree(uci_har_folder, folder)
+    change(folder)
+    source = zip_folder(folder, tmp_path / "broken.zip") if zipped else folder
+    with pytest.raises(HarError, match=message) as caught:
+        read(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_is_refused(uci_har_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("har.data.archives.MAX_FILE_BYTES", 50_000)
+    with pytest.raises(HarError, match="unpacks to more than"):
+        read(zip_folder(uci_har_folder, tmp_path / "a.zip"))
+
+
+def test_another_zip_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("holiday.txt", "sun")
+    with pytest.raises(HarError, match="holds no 'UCI HAR Dataset'"):
+        read(tmp_path / "other.zip")
+
+
+def test_where_a_copy_is_found(archive: Path, uci_har_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_source(None, tmp_path / "downloads") is None
+    assert find_source(archive, tmp_path) == archive
+    assert find_source(uci_har_folder, tmp_path) == uci_har_folder
+    assert find_source(uci_har_folder.parent, tmp_path) == uci_har_folder
+    monkeypatch.setenv("HAR_DATA_DIR", str(archive.parent))
+    assert find_source(None, tmp_path) == archive
+    with pytest.raises(HarError, match="no archive at"):
+        find_source(tmp_path / "none.zip", tmp_path)
+    monkeypatch.setenv("HAR_DATA_DIR", str(tmp_path))
+    with pytest.raises(HarError, match="which holds neither"):
+        find_source(None, tmp_path)
+    monkeypatch.setenv("HAR_DATA_DIR", str(tmp_path / "none"))
+    with pytest.raises(HarError, match="not a folder"):
+        find_source(None, tmp_path)
+
+
+def test_prepare_remembers_the_copy_and_says_when_it_is_gone(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarError, match="har data prepare --dataset uci-har"):
+        prepare("uci-har")
+    copy = tmp_path / "copy.zip"
+    shutil.copy(archive, copy)
+    first = prepare("uci-har", archive=copy)
+    assert prepare("uci-har").digest == first.digest
+    copy.unlink()
+    with pytest.raises(HarError, match="which is gone"):
+        prepare("uci-har")
+
+
+@pytest.fixture
+def server(official: Path) -> Iterator[str]:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(official.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/human.zip"
+        running.shutdown()
+
+
+def test_download_is_checked_and_read(server: str, official: Path, reference: WindowSet, tmp_path: Path) -> None:
+    digest = hashlib.sha256(official.read_bytes()).hexdigest()
+    path = download(tmp_path, url=server, sha256=digest)
+    assert read(path).digest == reference.digest
+
+
+def test_a_wrong_download_is_refused_and_not_kept(server: str, tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="is not the expected file"):
+        download(tmp_path, url=server, sha256="0" * 64)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(HarError, match="cannot download"):
+        download(tmp_path, url=server + ".none", sha256="0" * 64)
+    with pytest.raises(HarError, match="cannot download"):
+        download(tmp_path, url="http://127.0.0.1:9/x.zip", sha256="0" * 64)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.data
+def test_real_archive(real_data: Path) -> None:
+    """Facts of the published data, and that the segments found are its segments."""
+    source = find_source(real_data, real_data)
+    assert source is not None
+    found = read(source)
+    assert found.x.shape == (10299, 128, 9)
+    assert np.bincount(found.y).tolist() == [1722, 1544, 1406, 1777, 1906, 1944]
+    assert len(set(found.recording.tolist())) == 857
+    assert int((found.start > 0).sum()) == 9442
+    body, total = found.x[:, :, :3], found.x[:, :, 6:]
+    assert 0.95 < float(np.median(np.linalg.norm(total, axis=2))) < 1.1
+    gravity = total - body
+    assert float(np.abs(np.diff(gravity, axis=1)).max()) < 0.08  # what was subtracted is smooth

@@ -1,0 +1,107 @@
+"""Splits by subject, and a planted leak of each kind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.data.audit import RUN_LENGTH, audit
+from har.data.splits import official_split
+from har.data.windowset import WindowSet
+from tests.helpers import VALIDATION
+
+
+def test_the_split_is_a_partition_by_subject(windows: WindowSet) -> None:
+    split = official_split(VALIDATION)
+    assert set(split.train) | set(split.validation) == set(TRAIN_SUBJECTS)
+    assert split.test == TEST_SUBJECTS
+    parts = [split.select(windows, name) for name in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == len(windows)
+    assert [set(p.subject.tolist()) for p in parts] == [set(split.train), set(VALIDATION), set(TEST_SUBJECTS)]
+
+
+@pytest.mark.parametrize(
+    ("subjects", "message"),
+    [([2, 5], "a test subject must never validate"), ([31], "subject 31"), ([], "no subject"), (TRAIN_SUBJECTS, "every training subject")],
+)
+def test_wrong_validation_subjects_are_refused(subjects: list[int], message: str) -> None:
+    with pytest.raises(HarError, match=message):
+        official_split(subjects)
+
+
+def test_a_split_without_windows_is_named(windows: WindowSet) -> None:
+    with pytest.raises(HarError, match="no window of the validation subjects 5"):
+        official_split((5,)).select(windows.subset(windows.subject == 1), "validation")
+    with pytest.raises(HarError, match="unknown split 'valid'"):
+        official_split((5,)).select(windows, "valid")
+
+
+def test_an_honest_split_passes(parts: dict[str, WindowSet]) -> None:
+    assert audit(parts) == {name: len(part) for name, part in parts.items()}
+
+
+def add(part: WindowSet, window: WindowSet, **changes: np.ndarray) -> WindowSet:
+    """`part` with one more window."""
+    window = replace(window, **changes)
+    fields = ("x", "y", "subject", "recording", "start")
+    return replace(part, **{name: np.concatenate((getattr(part, name), getattr(window, name))) for name in fields})
+
+
+@pytest.mark.parametrize("where", ["validation", "test"])
+def test_a_shared_subject_is_refused(parts: dict[str, WindowSet], where: str) -> None:
+    leaked = add(parts["train"], parts[where].subset(np.array([3])))
+    with pytest.raises(HarError, match=rf"leak: subject \d+ is in train and in {where}"):
+        audit(parts | {"train": leaked})
+
+
+@pytest.mark.parametrize("shift", [0, 64, 127, -127])
+def test_shared_samples_of_a_recording_are_refused(parts: dict[str, WindowSet], shift: int) -> None:
+    taken = parts["test"].subset(np.array([5]))
+    stranger = np.array([1])
+    noise = np.random.default_rng(0).normal(size=taken.x.shape).astype(np.float32)
+    leaked = add(parts["train"], taken, subject=stranger, start=taken.start + shift, x=noise)
+    with pytest.raises(HarError, match="leak: samples of recording synthetic_s"):
+        audit(parts | {"train": leaked})
+
+
+def test_touching_windows_of_a_recording_are_not_shared_samples(parts: dict[str, WindowSet]) -> None:
+    test = parts["test"]
+    last = int(np.flatnonzero(test.recording == test.recording[0])[-1])
+    noise = np.random.default_rng(0).normal(size=test.x[:1].shape).astype(np.float32)
+    far = add(parts["train"], test.subset(np.array([last])), subject=np.array([1]), start=test.start[[last]] + 128, x=noise)
+    audit(parts | {"train": far})
+
+
+@pytest.mark.parametrize("shift", [0, 1, 37, 128 - RUN_LENGTH])
+def test_copied_signal_is_refused_whatever_it_is_called(parts: dict[str, WindowSet], shift: int) -> None:
+    taken = parts["validation"].subset(np.array([7]))
+    moved = np.random.default_rng(0).normal(size=taken.x.shape).astype(np.float32)
+    moved[:, : 128 - shift] = taken.x[:, shift:]
+    leaked = add(parts["train"], taken, subject=np.array([1]), recording=np.array(["renamed"]), start=np.array([0]), x=moved)
+    # Neighbours of window 7 hold its samples too.
+    found = rf"window {len(leaked) - 1} of train and window [678] of validation hold the same {RUN_LENGTH} samples"
+    with pytest.raises(HarError, match=found):
+        audit(parts | {"train": leaked})
+
+
+def test_a_sensor_at_rest_is_not_a_copy(parts: dict[str, WindowSet]) -> None:
+    still = {}
+    for name, part in parts.items():
+        x = part.x.copy()
+        x[0] = 0.0
+        still[name] = replace(part, x=x)
+    audit(still)
+
+
+@pytest.mark.data
+def test_the_real_split_is_clean_and_a_random_one_is_not(real_data: object) -> None:
+    from har.data.prepare import prepare
+
+    windows = prepare("uci-har", archive=str(real_data)).select_channels("raw6")
+    split = official_split(VALIDATION)
+    counts = audit({name: split.select(windows, name) for name in ("train", "validation", "test")})
+    assert counts == {"train": 5930, "validation": 1422, "test": 2947}
+    order = np.random.default_rng(0).permutation(len(windows))
+    with pytest.raises(HarError, match="leak"):
+        audit({"train": windows.subset(order[:8000]), "validation": windows.subset(order[8000:])})

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from har.contract import HarError
+from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
+from har.evaluation.predictions import write_predictions
+from har.pipeline.compare import comparison, write_report
+from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
+
+GOOD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, STAND), (2, WALK, WALK)]
+BAD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, SIT), (2, WALK, SIT)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for run, rows in (("cnn1d", (GOOD, GOOD)), ("gru", (GOOD, BAD))):
+        for seed, table in enumerate(rows):
+            item = predictions(table, run=run, model=run, seed=seed, train_seconds=60.0 * (seed + 1))
+            write_predictions(item, tmp_path / run / f"predictions_validation_{seed}.parquet")
+    write_predictions(
+        predictions(BAD, run="gru", model="gru", split="test", train_seconds=60.0), tmp_path / "gru" / "predictions_test.parquet"
+    )
+    return tmp_path
+
+
+def test_mean_and_deviation_over_seeds(folder: Path) -> None:
+    table = summary(collect(folder)).set_index("run")
+    assert list(table.index) == ["cnn1d", "gru"]
+    assert table.loc["gru", "validation_accuracy_mean"] == pytest.approx(0.75)
+    assert table.loc["gru", "validation_accuracy_sd"] == pytest.approx(0.5 / 2**0.5)
+    assert table.loc["gru", "validation_seeds"] == 2
+    assert table.loc["gru", "train_seconds"] == pytest.approx(90.0)
+    assert table.loc["gru", "test_accuracy_mean"] == pytest.approx(0.5)
+    assert table.loc["cnn1d", "test_seeds"] == 0
+
+
+def test_the_table_says_what_was_not_opened(folder: Path) -> None:
+    text = markdown(summary(collect(folder)))
+    assert "| cnn1d | raw6  | 10" in text
+    assert "not opened" in text
+    assert "75.0 ± 35.4" in text
+    assert "1.5 min" in text
+
+
+def test_worst_subject_and_tables(folder: Path) -> None:
+    rows = per_run(collect(folder))
+    bad = rows[(rows.run == "gru") & (rows.seed == 1)].iloc[0]
+    assert (bad.worst_subject, bad.worst_subject_accuracy) == (2, 0.0)
+    assert len(tables_by(collect(folder), "class")) == 5 * 6
+    assert len(tables_by(collect(folder), "subject")) == 5 * 2
+
+
+def test_the_report_holds_what_recomputes_it(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    found, table = comparison(folder)
+    for _ in range(2):  # a second report replaces the first
+        write_report(found, report, "har compare --report report")
+    names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+    assert {"comparison_synthetic.csv", "comparison_synthetic.md", "per_class_synthetic.csv", "per_subject_synthetic.csv"} < names
+    assert len([name for name in names if name.startswith("predictions/")]) == 5
+    assert all("synthetic" in name for name in names)
+    text = (report / "comparison_synthetic.md").read_text()
+    assert text.startswith(table)
+    assert "SYNTHETIC data" in text
+    assert "har compare --report report" in text
+    assert comparison(report / "predictions")[1] == table
+
+
+def test_mixtures_and_doubles_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="no prediction files"):
+        collect(tmp_path / "none")
+    double = predictions(GOOD, run="gru", model="gru", seed=1)
+    write_predictions(double, folder / "predictions_double.parquet")
+    with pytest.raises(HarError, match="both hold gru, seed 1, validation"):
+        collect(folder)
+    write_predictions(predictions(GOOD, run="x", dataset="uci-har", data_digest="e"), folder / "predictions_double.parquet")
+    with pytest.raises(HarError, match="mixes predictions"):
+        collect(folder)

@@ -1,0 +1,144 @@
+"""The contract of every registered network; a new model is tested by being registered."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from har.cli import MODELS as NAMES_OF_CLI
+from har.config import load_config
+from har.contract import LABELS, HarError
+from har.models.classifier import ActivityClassifier
+from har.models.registry import MODELS, build_network, find_model, option_names
+from har.training.fit import build_classifier
+
+ROOT = Path(__file__).parents[2]
+SMALL: dict[str, dict] = {
+    "cnn1d": {"width": 8, "depth": 2},
+    "lstm": {"hidden_size": 8},
+    "gru": {"hidden_size": 8},
+    "cnn_lstm": {"width": 8, "hidden_size": 8},
+}
+SHAPE = (64, 15)  # time, features
+
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def network(name: str, seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return build_network(name, SHAPE[1], SHAPE[0], 6, SMALL[name])
+
+
+def test_every_model_has_a_test_case_a_config_and_a_place_on_the_command_line() -> None:
+    assert set(SMALL) == set(MODELS) == set(NAMES_OF_CLI)
+    assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} >= set(MODELS)
+    for name in MODELS:
+        assert load_config(ROOT / "configs" / f"{name}.yaml").model.name == name
+
+
+def test_the_configs_differ_in_the_model_alone() -> None:
+    configs = [load_config(ROOT / "configs" / f"{name}.yaml") for name in MODELS]
+    for config in configs[1:]:
+        assert config.training == configs[0].training
+        assert config.data == configs[0].data
+        assert config.frontend == configs[0].frontend
+
+
+@every_model
+def test_windows_in_logits_out_and_every_weight_learns(name: str) -> None:
+    model = network(name)
+    x = torch.randn(5, *SHAPE)
+    logits = model(x)
+    assert logits.shape == (5, 6)
+    assert logits.dtype == torch.float32
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 3, 4])).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@every_model
+def test_a_window_is_judged_alone(name: str) -> None:
+    """No batch statistics and no dropout in evaluation: neighbours in the batch change nothing."""
+    model = network(name).eval()
+    x = torch.randn(7, *SHAPE)
+    with torch.no_grad():
+        together = model(x)
+        alone = torch.cat([model(x[i : i + 1]) for i in range(7)])
+        again = model(x)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert torch.equal(together, again)
+
+
+@every_model
+def test_the_order_of_time_and_of_channels_matters(name: str) -> None:
+    model = network(name).eval()
+    x = torch.randn(3, *SHAPE)
+    with torch.no_grad():
+        assert (model(x) - model(x.flip(1))).abs().max() > 1e-4
+        assert (model(x) - model(x.flip(2))).abs().max() > 1e-4
+
+
+@every_model
+def test_the_seed_decides_the_weights(name: str) -> None:
+    first, same, other = (torch.cat([p.flatten() for p in network(name, s).parameters()]) for s in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@every_model
+def test_saved_weights_are_the_same_model(name: str) -> None:
+    model, other = network(name).eval(), network(name, 1).eval()
+    other.load_state_dict(model.state_dict())
+    x = torch.randn(2, *SHAPE)
+    with torch.no_grad():
+        assert torch.equal(model(x), other(x))
+
+
+@every_model
+@pytest.mark.parametrize("window_size", [32, 100, 256])
+def test_other_window_sizes_work(name: str, window_size: int) -> None:
+    assert build_network(name, 9, window_size, 4, SMALL[name])(torch.randn(2, window_size, 9)).shape == (2, 4)
+
+
+@every_model
+def test_unknown_options_name_the_nearest(name: str) -> None:
+    option = option_names(find_model(name).network)[0]
+    with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
+        build_network(name, 9, 64, 6, {option + "x": 1})
+    with pytest.raises(HarError, match="cannot be built"):
+        build_network(name, 9, 64, 6, {option: "wide"})
+
+
+def test_an_unknown_model_names_the_nearest() -> None:
+    with pytest.raises(HarError, match="unknown model 'ltsm'; did you mean 'lstm'"):
+        find_model("ltsm")
+
+
+@every_model
+def test_shipped_models_are_small(name: str, parts: dict) -> None:
+    """The numbers of the results table, and the limit of a watch."""
+    config = load_config(ROOT / "configs" / f"{name}.yaml")
+    classifier = build_classifier(config, parts["train"])
+    assert classifier.num_parameters < 100_000
+
+
+def test_wrong_windows_are_refused_with_their_shape(parts: dict) -> None:
+    classifier = ActivityClassifier(
+        model="cnn1d", options=SMALL["cnn1d"], channels="raw6", window_size=128, num_classes=len(LABELS), compressed=False
+    )
+    for shape in ((2, 6, 128), (2, 128, 9), (128, 6)):
+        with pytest.raises(ValueError, match=r"expected \(batch, 128, 6\)"):
+            classifier(torch.zeros(shape))
+    probabilities = classifier.predict_proba(torch.from_numpy(np.array(parts["test"].x[:5])), batch_size=2)
+    assert probabilities.shape == (5, 6)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(5))
+    assert classifier.training  # the mode is given back
+
+
+def test_forget_gates_start_open() -> None:
+    lstm = build_network("lstm", 9, 64, 6, {"hidden_size": 8})
+    for name, bias in lstm.recurrent.named_parameters():
+        if name.startswith("bias_ih"):
+            assert (bias[8:16] == 1).all()

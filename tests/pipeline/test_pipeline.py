@@ -1,0 +1,282 @@
+"""One run from config to bundle, what it leaves, and what it leaves when it is disturbed."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from har.config import RunConfig, load_config
+from har.contract import HarError
+from har.data import audit as audit_module
+from har.evaluation.metrics import scores
+from har.evaluation.predictions import read_predictions
+from har.pipeline import train as train_module
+from har.pipeline.evaluate import evaluate_run
+from har.pipeline.export import best_run, export_run
+from har.pipeline.ledger import COLUMNS, add_opening
+from har.pipeline.run_folder import RunFolder, find_runs
+from har.pipeline.train import config_path, train_configs, train_run
+from har.tracking import tracking_uri
+from tests.helpers import write_uci_har
+
+RUNS, RESULTS = Path("runs"), Path("results")
+
+
+def quietly(line: str) -> None:
+    """Nobody reads it."""
+
+
+@pytest.fixture
+def run(workplace: Path, config: RunConfig) -> RunFolder:
+    return train_run(config, "cnn1d", RUNS, progress=False, say=quietly)
+
+
+def mlflow_runs() -> list:
+    client = mlflow.MlflowClient(tracking_uri(RUNS))
+    return client.search_runs([e.experiment_id for e in client.search_experiments()])
+
+
+def test_a_run_describes_itself(run: RunFolder, config: RunConfig) -> None:
+    assert run.path == RUNS / "synthetic" / "cnn1d" / "seed-0"
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {"best.ckpt", "config.yaml", "model.onnx", "predictions_validation_synthetic.parquet", "run.json"}
+    assert run.config() == config
+    info = run.info()
+    assert info.origin.synthetic
+    assert info.score == scores(run.predictions("validation"))["macro_f1"]
+    assert info.versions["torch"].startswith("2.")
+    assert [p.name for p in run.path.parent.iterdir()] == ["seed-0"]
+
+
+def test_everything_is_tracked(run: RunFolder, config: RunConfig) -> None:
+    (tracked,) = mlflow_runs()
+    client = mlflow.MlflowClient(tracking_uri(RUNS))
+    assert tracked.info.status == "FINISHED"
+    assert tracked.info.run_id == run.info().mlflow_run_id
+    assert "synthetic" in tracked.info.run_name
+    assert tracked.data.params["training.epochs"] == "2"
+    assert tracked.data.params["model.name"] == "cnn1d"
+    tags = tracked.data.tags
+    assert (tags["synthetic"], tags["seed"], tags["model"]) == ("true", "0", "cnn1d")
+    assert tags["data_digest"] == run.info().origin.data_digest
+    assert tags["git_commit"] == run.info().origin.commit
+    for curve in ("train/loss", "val/loss", "val/macro_f1", "val/accuracy"):
+        assert [m.step for m in client.get_metric_history(tracked.info.run_id, curve)] == [0, 1], curve
+    assert tracked.data.metrics["best/val_macro_f1"] == pytest.approx(run.info().score)
+    artifacts = {a.path for a in client.list_artifacts(tracked.info.run_id)}
+    tables = {
+        f"{stem}_validation_synthetic{suffix}" for stem, suffix in (("confusion", ".png"), ("per_class", ".csv"), ("per_subject", ".csv"))
+    }
+    assert artifacts >= {"config.yaml", "split.json", "versions.json", "checkpoint"} | tables
+    logged = yaml_artifact(tracked, "config.yaml")
+    assert logged == config.model_dump(mode="json")
+    assert not any("test" in name for name in tracked.data.metrics), "training logs validation metrics only"
+
+
+def yaml_artifact(tracked: object, name: str) -> dict:
+    import yaml
+
+    folder = tracked.info.artifact_uri.removeprefix("file://")  # type: ignore[attr-defined]
+    return yaml.safe_load((Path(folder) / name).read_text())
+
+
+def test_the_onnx_model_is_logged_with_its_signature(run: RunFolder) -> None:
+    mlflow.set_tracking_uri(tracking_uri(RUNS))
+    (tracked,) = mlflow_runs()
+    (model,) = mlflow.search_logged_models([tracked.info.experiment_id], output_format="list")
+    assert model.source_run_id == run.info().mlflow_run_id
+    loaded = mlflow.models.get_model_info(model.model_uri)
+    assert loaded.signature.inputs.input_names() == ["windows"]
+    assert loaded.signature.inputs.inputs[0].shape == (-1, 128, 6)
+    assert loaded.signature.outputs.input_names() == ["probabilities"]
+
+
+def test_the_reported_score_is_that_of_the_saved_weights(run: RunFolder) -> None:
+    again = evaluate_run(run, "validation", RESULTS)
+    assert scores(again)["macro_f1"] == run.info().score
+    assert (run.path / "confusion_validation_synthetic.png").stat().st_size > 5000
+
+
+def test_synthetic_test_subjects_leave_no_ledger(run: RunFolder) -> None:
+    predictions = evaluate_run(run, "test", RESULTS)
+    assert set(predictions.table.subject) == {2, 4, 9, 10, 12, 13, 18, 20, 24}
+    assert run.predictions_path("test").is_file()
+    assert not RESULTS.exists()
+
+
+def test_other_weights_are_not_scored(run: RunFolder) -> None:
+    with open(run.checkpoint, "ab") as file:
+        file.write(b"x")
+    with pytest.raises(HarError, match="is not the file that was trained"):
+        evaluate_run(run, "test", RESULTS)
+    with pytest.raises(HarError, match="is not the file that was trained"):
+        export_run(run, Path("bundle"))
+    assert not Path("bundle").exists()
+
+
+def test_the_best_run_is_chosen_by_validation_and_exported(run: RunFolder, config: RunConfig) -> None:
+    better = train_run(config.with_overrides(training__epochs=4), "longer", RUNS, progress=False, say=quietly)
+    runs = find_runs(RUNS, "synthetic")
+    assert {r.path for r in runs} == {run.path, better.path}
+    expected = max(runs, key=lambda r: r.info().score)
+    assert best_run(runs).path == expected.path
+    evaluate_run(run, "test", RESULTS)
+    export_run(run, Path("bundle"))
+    manifest = json.loads(Path("bundle/manifest.json").read_text())
+    assert manifest["metrics"]["validation"]["macro_f1"] == run.info().score
+    assert set(manifest["metrics"]) == {"validation", "test"}
+    assert manifest["commit"] == run.info().origin.commit
+
+
+def test_published_channels_get_a_run_of_their_own_and_no_bundle(workplace: Path) -> None:
+    overrides = {"training__epochs": 1, "data__channels": "uci9", "data__dataset": "synthetic"}
+    (run,) = train_configs(["cnn1d"], RUNS, seeds=[3], overrides=overrides, archive=None, progress=False, say=quietly)
+    assert run.path == RUNS / "synthetic" / "cnn1d-uci9" / "seed-3"
+    with pytest.raises(HarError, match="every run was trained on uci9"):
+        best_run([run])
+
+
+def test_a_leak_makes_training_refuse(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test subject's window, renamed and given to a training subject."""
+
+    def leaky(config: RunConfig, archive: object = None) -> tuple:
+        windows, split = original(config, archive)  # type: ignore[arg-type]
+        planted = windows.subset(np.append(np.arange(len(windows)), (windows.subject == 2).argmax()))
+        subject, recording = planted.subject.copy(), planted.recording.copy()
+        subject[-1], recording[-1] = 1, "renamed"
+        return replace(planted, subject=subject, recording=recording), split
+
+    original = train_module.load_windows
+    monkeypatch.setattr(train_module, "load_windows", leaky)
+    with pytest.raises(HarError, match=r"leak: .*training refused"):
+        train_run(config, "cnn1d", RUNS, progress=False, say=quietly)
+    assert not RUNS.exists()
+
+
+def test_the_audit_is_the_one_that_runs(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(train_module, "audit", lambda parts: seen.append(set(parts)) or audit_module.audit(parts))
+    train_run(config.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=quietly)
+    assert seen == [{"train", "validation", "test"}]
+
+
+def test_a_failure_keeps_the_earlier_run(run: RunFolder, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run.checkpoint.read_bytes()
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module, "export_onnx", die)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=quietly)
+    assert run.checkpoint.read_bytes() == before
+    assert [p.name for p in run.path.parent.iterdir()] == ["seed-0"]
+    assert sorted(r.info.status for r in mlflow_runs()) == ["FINISHED", "KILLED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_training_cleanly(number: int, code: int, workplace: Path) -> None:
+    command = [sys.executable, "-m", "har", "train", "--dataset", "synthetic", "--model", "cnn1d", "--epochs", "500"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not _has_curve():
+        time.sleep(0.5)
+        assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    assert [r.info.status for r in mlflow_runs()] == ["KILLED"]
+    assert list((RUNS / "synthetic" / "cnn1d").iterdir()) == []
+
+
+def _has_curve() -> bool:
+    """Asked of the file itself: MLflow's client would join in the making of the store."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{RUNS}/mlflow.db?mode=ro", uri=True)) as store:
+            return bool(store.execute("SELECT COUNT(*) FROM metrics WHERE key = 'val/macro_f1'").fetchone()[0])
+    except sqlite3.Error:
+        return False
+
+
+@pytest.fixture(scope="module")
+def small_uci_har(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "UCI HAR Dataset"
+    write_uci_har(folder, train=(1, 3, 5, 15, 25, 30), test=(2, 4), bout_seconds=9.0)
+    return folder
+
+
+def test_only_evaluate_opens_the_test_subjects_and_the_ledger_says_so(workplace: Path, config: RunConfig, small_uci_har: Path) -> None:
+    real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
+    run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
+    assert not list(run.path.glob("*test*"))
+    ledger = RESULTS / "uci_har" / "test_openings.csv"
+    evaluate_run(run, "validation", RESULTS)
+    assert not ledger.exists()
+    score = scores(evaluate_run(run, "test", RESULTS))
+    evaluate_run(run, "test", RESULTS)
+    table = pd.read_csv(ledger)
+    assert tuple(table.columns) == COLUMNS
+    assert table.macro_f1.tolist() == [pytest.approx(score["macro_f1"], abs=1e-6)] * 2
+    assert table.checkpoint_sha256.tolist() == [run.info().origin.checkpoint_sha256] * 2
+    assert table.seed.tolist() == [0, 0]
+    assert [p.name for p in ledger.parent.iterdir()] == ["test_openings.csv"]
+    assert set(read_predictions(run.path / "predictions_test.parquet").table.subject) == {2, 4}
+
+
+def test_without_its_ledger_the_test_split_is_not_scored(workplace: Path, config: RunConfig, small_uci_har: Path) -> None:
+    real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
+    run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
+    RESULTS.write_text("a file where the folder should be")
+    with pytest.raises(HarError, match="is not scored without it"):
+        evaluate_run(run, "test", RESULTS)
+    assert not list(run.path.glob("*test*"))
+
+
+def test_other_data_than_the_trained_ones_are_refused(workplace: Path, config: RunConfig, small_uci_har: Path, tmp_path: Path) -> None:
+    real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
+    run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
+    other = tmp_path / "other" / "UCI HAR Dataset"
+    write_uci_har(other, train=(1, 5, 15, 25, 30), test=(2, 4), bout_seconds=4.0)
+    with pytest.raises(HarError, match="was trained on other data"):
+        evaluate_run(run, "test", RESULTS, archive=other)
+
+
+def test_a_ledger_with_other_columns_is_not_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "test_openings.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(HarError, match="has the columns a, b"):
+        add_opening(path, seed=1)
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_configs_are_found_by_name(workplace: Path) -> None:
+    assert load_config(config_path("gru")).model.name == "gru"
+    with pytest.raises(HarError, match="unknown model 'gur'; did you mean 'gru'"):
+        config_path("gur")
+    (workplace / "configs").unlink()
+    with pytest.raises(HarError, match=r"no config at configs/gru\.yaml"):
+        config_path("gru")
+
+
+def test_runs_are_found_by_name_and_seed(run: RunFolder) -> None:
+    assert [r.path for r in find_runs(RUNS, "synthetic", ["cnn1d"], [0])] == [run.path]
+    for names, seeds in ((["gru"], None), (None, [5]), (["cnn1d"], [5])):
+        with pytest.raises(HarError, match="no finished run of"):
+            find_runs(RUNS, "synthetic", names, seeds)
+    (run.path / "run.json").write_text("{}")
+    with pytest.raises(HarError, match="is not a finished run"):
+        run.info()

@@ -1,0 +1,29 @@
+import pytest
+
+from har.contract import CHANNEL_SETS, LABELS, TEST_SUBJECTS, TRAIN_SUBJECTS, UNITS, HarError, artefact, channel_names, nearest
+
+
+def test_official_split_is_the_published_one() -> None:
+    assert len(TRAIN_SUBJECTS) == 21
+    assert len(TEST_SUBJECTS) == 9
+    assert sorted(TRAIN_SUBJECTS + TEST_SUBJECTS) == list(range(1, 31))
+
+
+def test_every_channel_has_a_unit() -> None:
+    assert set(UNITS) == {name for names in CHANNEL_SETS.values() for name in names}
+    assert len(LABELS) == 6
+
+
+def test_unknown_channel_set_is_named() -> None:
+    with pytest.raises(HarError, match="unknown channel set 'raw'"):
+        channel_names("raw")
+
+
+def test_nearest_names_the_nearest_and_all() -> None:
+    assert nearest("lsmt", ["gru", "lstm"]) == "did you mean 'lstm'? valid: gru, lstm"
+    assert nearest("zzz", ["gru", "lstm"]) == "valid: gru, lstm"
+
+
+def test_synthetic_stands_in_file_names() -> None:
+    assert artefact("confusion", ".png", synthetic=True) == "confusion_synthetic.png"
+    assert artefact("confusion", ".png", synthetic=False) == "confusion.png"

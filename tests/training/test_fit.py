@@ -1,0 +1,129 @@
+"""Training: repeatable, honest about which weights are kept, blind to the test subjects."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from sklearn.metrics import f1_score
+
+from har.config import RunConfig
+from har.contract import HarError
+from har.data.datamodule import WindowDataModule
+from har.data.windowset import WindowSet
+from har.models.classifier import load_checkpoint
+from har.training.fit import FitResult, fit
+
+Parts = dict[str, WindowSet]
+
+
+def weights(result: FitResult) -> torch.Tensor:
+    return torch.cat([value.flatten().float() for value in result.classifier.state_dict().values()])
+
+
+def run(config: RunConfig, parts: Parts, folder: Path, **options: object) -> FitResult:
+    return fit(config, parts["train"], parts["validation"], folder, progress=False, **options)  # type: ignore[arg-type]
+
+
+class History(pl.Callback):
+    """Validation macro-F1 after each epoch, recomputed with scikit-learn, and the weights."""
+
+    def __init__(self, validation: WindowSet) -> None:
+        self.x, self.y = torch.from_numpy(np.array(validation.x)), validation.y
+        self.scores: list[float] = []
+        self.states: list[dict] = []
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        predicted = module.predict_proba(self.x).argmax(1).numpy()
+        self.scores.append(f1_score(self.y, predicted, average="macro"))
+        self.states.append({name: value.clone() for name, value in module.state_dict().items()})
+
+
+@pytest.mark.parametrize(("model", "options"), [("cnn1d", {"width": 8, "depth": 2}), ("lstm", {"hidden_size": 8, "num_layers": 1})])
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(
+    model: str, options: dict, config: RunConfig, parts: Parts, tmp_path: Path
+) -> None:
+    config = config.with_overrides(model__name=model, model__options=options, training__epochs=1)
+    first, again = run(config, parts, tmp_path / "a"), run(config, parts, tmp_path / "b")
+    assert first.best_score == again.best_score
+    assert torch.equal(weights(first), weights(again))
+    other = run(config.with_overrides(training__seed=1), parts, tmp_path / "c")
+    assert other.best_score != first.best_score
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_the_best_epoch_is_what_is_saved(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    """Not the last one, and not a reference that later epochs overwrite; the score is that of scikit-learn."""
+    config = config.with_overrides(training__epochs=8, training__learning_rate=0.03)
+    history = History(parts["validation"])
+    result = run(config, parts, tmp_path, callbacks=[history])
+    assert result.best_epoch == int(np.argmax(history.scores))
+    assert result.best_epoch < len(history.scores) - 1, "the test needs a run whose last epoch is not its best"
+    assert result.best_score == pytest.approx(max(history.scores), abs=1e-6)
+    saved = load_checkpoint(result.checkpoint).state_dict()
+    for name, value in history.states[result.best_epoch].items():
+        assert torch.equal(saved[name], value), name
+    assert any(not torch.equal(saved[name], value) for name, value in history.states[-1].items())
+    assert [p.name for p in tmp_path.iterdir()] == ["best.ckpt"]
+
+
+def test_patience_ends_a_training_that_no_longer_improves(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    config = config.with_overrides(training__epochs=40, training__learning_rate=1e-9, training__patience=2)
+    result = run(config, parts, tmp_path)
+    assert result.epochs <= result.best_epoch + 1 + 2
+    assert result.epochs < 40
+
+
+def test_nothing_but_training_subjects_is_fitted(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    """Validation windows choose the epoch; with one epoch, changing them changes no weight and no scaler."""
+    config = config.with_overrides(training__epochs=1)
+    other = replace(parts["validation"], x=parts["validation"].x * 3 + 1)
+    first, second = run(config, parts, tmp_path / "a"), run(config, parts | {"validation": other}, tmp_path / "b")
+    assert torch.equal(weights(first), weights(second))
+
+
+def test_a_loss_that_is_not_finite_is_one_clear_sentence(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    broken = replace(parts["train"], x=np.full_like(parts["train"].x, np.nan))
+    with pytest.raises(HarError, match="diverged"):
+        run(config, parts | {"train": broken}, tmp_path)
+
+
+def test_batches_hold_every_window_once_in_an_order_of_the_seed(parts: Parts) -> None:
+    def epoch(seed: int) -> list[torch.Tensor]:
+        return [x[:, 0, 0] for x, _ in WindowDataModule(parts["train"], parts["validation"], batch_size=100, seed=seed).train_dataloader()]
+
+    first = torch.cat(epoch(0))
+    assert torch.equal(first, torch.cat(epoch(0)))
+    assert not torch.equal(first, torch.cat(epoch(1)))
+    assert torch.equal(first.sort().values, torch.from_numpy(np.array(parts["train"].x[:, 0, 0])).sort().values)
+
+
+def test_a_last_batch_of_one_is_left_out(parts: Parts) -> None:
+    train = parts["train"].subset(np.arange(101))
+    sizes = [len(y) for _, y in WindowDataModule(train, parts["validation"], batch_size=50, seed=0).train_dataloader()]
+    assert sizes == [50, 50]
+
+
+def test_damaged_checkpoints_are_refused(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "none.ckpt")
+    path = run(config.with_overrides(training__epochs=1), parts, tmp_path).checkpoint
+    content = path.read_bytes()
+    for broken in (content[: len(content) // 2], b"", b"text"):
+        path.write_bytes(broken)
+        with pytest.raises(HarError, match="not a checkpoint of this version") as caught:
+            load_checkpoint(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "owned",))
+
+    torch.save({"state_dict": {}, "hyper_parameters": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(HarError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "owned").exists()
