@@ -63,17 +63,27 @@ def option_names(network: type[nn.Module]) -> list[str]:
     return []
 
 
-def build_network(name: str, in_channels: int, window_size: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
-    """Construct a registered network.
+def check_options(name: str, options: dict[str, Any]) -> ModelEntry:
+    """The entry `name`, if its network has all the `options`.
 
     Raises:
-        HarError: the model or an option is unknown, or a value does not fit.
+        HarError: the model or an option is unknown; names the nearest.
     """
     entry = find_model(name)
     valid = option_names(entry.network)
     for option in options:
         if option not in valid:
             raise HarError(f"model {name!r} has no option {option!r}; {nearest(option, valid)}")
+    return entry
+
+
+def build_network(name: str, in_channels: int, window_size: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
+    """Construct a registered network.
+
+    Raises:
+        HarError: the model or an option is unknown, or a value does not fit.
+    """
+    entry = check_options(name, options)
     try:
         return entry.network(in_channels, window_size, num_classes, **options)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -21,7 +21,7 @@ from har.evaluation.predictions import Origin, Predictions, make_predictions, wr
 from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity
 from har.models.classifier import ActivityClassifier
-from har.models.registry import find_model
+from har.models.registry import check_options, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.runtime.bundle import sha256
@@ -77,7 +77,6 @@ def train_run(
         HarError: the data are absent, a split leaks, or the training diverged.
     """
     quiet_lightning()
-    find_model(config.model.name)
     windows, split = load_windows(config, archive)
     parts = {name: split.select(windows, name) for name in SPLITS}
     counts = audit(parts)
@@ -218,7 +217,8 @@ def train_configs(
     for name in names:
         path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
         config = load_config(path).with_overrides(**overrides)
-        find_model(config.model.name)
+        check_options(config.model.name, config.model.options)
+        official_split(config.data.validation_subjects)
         # The published channels are another experiment than the phone's, so they get a name of their own.
         run = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
         jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]

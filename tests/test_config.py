@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from har.config import RunConfig, load_config, parse_config
+from har.contract import HarError
+
+GOOD = {"data": {"validation_subjects": [5, 15]}, "model": {"name": "gru"}}
+
+
+def test_defaults_and_round_trip(tmp_path: Path) -> None:
+    config = parse_config(GOOD, "test")
+    assert config.data.channels == "raw6"
+    (tmp_path / "c.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "c.yaml") == config
+
+
+BREAKS = {
+    "unknown section": ({"trainig": {}}, "unknown key 'trainig'; did you mean 'training'"),
+    "typo": ({"training": {"epoch": 3}}, "unknown key 'training.epoch'; did you mean 'epochs'"),
+    "far off": ({"data": {"validation_subjects": [5], "zzz": 1}}, "unknown key 'data.zzz'; valid: dataset, channels"),
+    "wrong type": ({"training": {"epochs": "many"}}, "training.epochs: input should be a valid integer.*found 'many'"),
+    "negative": ({"training": {"epochs": 0}}, "training.epochs: input should be greater than or equal to 1, found 0"),
+    "channels": (
+        {"data": {"validation_subjects": [5], "channels": "raw9"}},
+        "data.channels: input should be 'raw6' or 'uci9', found 'raw9'",
+    ),
+    "no subjects": ({"data": {"validation_subjects": []}}, "data.validation_subjects"),
+    "no model": ({"model": {}}, "key 'model.name' is missing"),
+    "section is text": ({"training": "fast"}, "training: .*found 'fast'"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_mistake_is_one_clear_sentence(name: str, tmp_path: Path) -> None:
+    change, message = BREAKS[name]
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(GOOD | change))
+    with pytest.raises(HarError, match=message) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="cannot read the config"):
+        load_config(tmp_path / "none.yaml")
+    for content, message in (("a: [", "is not valid YAML"), ("- 1", "holds list, expected the sections data"), ("", "holds NoneType")):
+        (tmp_path / "c.yaml").write_text(content)
+        with pytest.raises(HarError, match=message) as caught:
+            load_config(tmp_path / "c.yaml")
+        assert "\n" not in str(caught.value)
+
+
+def test_overrides_replace_values_and_are_checked() -> None:
+    config: RunConfig = parse_config(GOOD, "test")
+    changed = config.with_overrides(training__epochs=3, data__channels=None)
+    assert (changed.training.epochs, changed.data.channels, config.training.epochs) == (3, "raw6", 30)
+    with pytest.raises(HarError, match=r"command line: training\.epochs"):
+        config.with_overrides(training__epochs=-1)

@@ -1,0 +1,80 @@
+"""The house as a whole: the directions between rooms, and documents that say what is true."""
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from har.evaluation.compare import collect, markdown, summary
+from har.models.registry import MODELS
+from har.pipeline.ledger import COLUMNS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "uci_har"
+
+
+def test_rooms_import_only_from_floors_below() -> None:
+    script = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "har").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_short_enough_to_read(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 310
+
+
+def test_the_results_are_recomputed_from_the_predictions() -> None:
+    """No number of the table was typed: it comes out of the committed prediction files."""
+    table = markdown(summary(collect(RESULTS / "predictions")))
+    assert (RESULTS / "comparison.md").read_text().startswith(table)
+    assert table in (ROOT / "README.md").read_text(), "copy the table of results/uci_har/comparison.md into the README"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_its_row_of_three_seeds_above_the_bar(name: str) -> None:
+    table = summary(collect(RESULTS / "predictions")).set_index("run")
+    assert table.loc[name, "validation_seeds"] == 3
+    assert table.loc[name, "test_seeds"] == 3
+    assert table.loc[name, "validation_macro_f1_mean"] >= 0.92
+
+
+def test_every_scored_weight_stands_in_the_ledger() -> None:
+    with open(RESULTS / "test_openings.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    opened = {(row["checkpoint_sha256"], row["macro_f1"]) for row in rows}
+    assert not any(row["commit"].endswith("-dirty") for row in rows)
+    from har.evaluation.metrics import scores
+
+    for item in collect(RESULTS / "predictions"):
+        if item.origin.split == "test":
+            assert (item.origin.checkpoint_sha256, f"{scores(item)['macro_f1']:.6f}") in opened
+
+
+def test_the_readme_names_only_what_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    for line in re.findall(r"^make (.+)$", text, re.MULTILINE):
+        for word in re.sub(r"#.*", "", line).split():
+            assert "=" in word or word in targets, f"make {word}"
+    for path in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_changelog_and_citation_know_the_version() -> None:
+    import har
+
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == har.__version__
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_installed_version_is_pinned_and_torch_has_no_local_label() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line) for line in lines)
+    assert any(line.startswith("torch==") for line in lines)
