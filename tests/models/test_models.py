@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SMALL: dict[str, dict] = {
     "cnn1d": {"width": 8, "depth": 2},
     "lstm": {"hidden_size": 8},
-    "gru": {"hidden_size": 8},
+    "gru": {"hidden_size": 8, "num_layers": 1},  # its export takes seconds a layer
     "cnn_lstm": {"width": 8, "hidden_size": 8},
 }
 SHAPE = (64, 15)  # time, features
