@@ -43,6 +43,15 @@ def test_every_model_has_its_row_of_three_seeds_above_the_bar(name: str) -> None
     assert table.loc[name, "validation_macro_f1_mean"] >= 0.92
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_config_opens_with_its_measured_score(name: str) -> None:
+    row = summary(collect(RESULTS / "predictions")).set_index("run").loc[name]
+    head = (ROOT / "configs" / f"{name}.yaml").read_text().split("data:")[0]
+    for split in ("validation", "test"):
+        assert f"{100 * row[f'{split}_macro_f1_mean']:.1f} ± {100 * row[f'{split}_macro_f1_sd']:.1f} % on the {split} subjects" in head
+    assert f"{row.parameters:,} parameters" in head
+
+
 def test_every_scored_weight_stands_in_the_ledger() -> None:
     with open(RESULTS / "test_openings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
