@@ -6,15 +6,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from har.evaluation.compare import collect, markdown, summary
+from har.evaluation.metrics import scores
+from har.evaluation.predictions import Predictions
 from har.models.registry import MODELS
 from har.pipeline.ledger import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "uci_har"
+
+
+@pytest.fixture(scope="module")
+def predictions() -> list[Predictions]:
+    return collect(RESULTS / "predictions")
+
+
+@pytest.fixture(scope="module")
+def table(predictions: list[Predictions]) -> pd.DataFrame:
+    return summary(predictions)
 
 
 def test_rooms_import_only_from_floors_below() -> None:
@@ -28,39 +41,37 @@ def test_files_are_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 310
 
 
-def test_the_results_are_recomputed_from_the_predictions() -> None:
+def test_the_results_are_recomputed_from_the_predictions(table: pd.DataFrame) -> None:
     """No number of the table was typed: it comes out of the committed prediction files."""
-    table = markdown(summary(collect(RESULTS / "predictions")))
-    assert (RESULTS / "comparison.md").read_text().startswith(table)
-    assert table in (ROOT / "README.md").read_text(), "copy the table of results/uci_har/comparison.md into the README"
+    text = markdown(table)
+    assert (RESULTS / "comparison.md").read_text().startswith(text)
+    assert text in (ROOT / "README.md").read_text(), "copy the table of results/uci_har/comparison.md into the README"
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_has_its_row_of_three_seeds_above_the_bar(name: str) -> None:
-    table = summary(collect(RESULTS / "predictions")).set_index("run")
-    assert table.loc[name, "validation_seeds"] == 3
-    assert table.loc[name, "test_seeds"] == 3
-    assert table.loc[name, "validation_macro_f1_mean"] >= 0.92
+def test_every_model_has_its_row_of_three_seeds_above_the_bar(name: str, table: pd.DataFrame) -> None:
+    row = table.set_index("run").loc[name]
+    assert row.validation_seeds == 3
+    assert row.test_seeds == 3
+    assert row.validation_macro_f1_mean >= 0.92
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_config_opens_with_its_measured_score(name: str) -> None:
-    row = summary(collect(RESULTS / "predictions")).set_index("run").loc[name]
+def test_every_config_opens_with_its_measured_score(name: str, table: pd.DataFrame) -> None:
+    row = table.set_index("run").loc[name]
     head = (ROOT / "configs" / f"{name}.yaml").read_text().split("data:")[0]
     for split in ("validation", "test"):
         assert f"{100 * row[f'{split}_macro_f1_mean']:.1f} ± {100 * row[f'{split}_macro_f1_sd']:.1f} % on the {split} subjects" in head
     assert f"{row.parameters:,} parameters" in head
 
 
-def test_every_scored_weight_stands_in_the_ledger() -> None:
+def test_every_scored_weight_stands_in_the_ledger(predictions: list[Predictions]) -> None:
     with open(RESULTS / "test_openings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
     opened = {(row["checkpoint_sha256"], row["macro_f1"]) for row in rows}
     assert not any(row["commit"].endswith("-dirty") for row in rows)
-    from har.evaluation.metrics import scores
-
-    for item in collect(RESULTS / "predictions"):
+    for item in predictions:
         if item.origin.split == "test":
             assert (item.origin.checkpoint_sha256, f"{scores(item)['macro_f1']:.6f}") in opened
 
