@@ -120,9 +120,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("bundle", type=Path, nargs="?", default=BUNDLE, help="folder of the bundle (default: %(default)s)")
 
     command = add("predict", predict, "Activities over time in a recording, from a bundle alone")
-    command.add_argument("recording", type=Path, help="CSV with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s at 50 Hz")
+    command.add_argument("recording", type=Path, help="CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s")
     command.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the exported model (default: %(default)s)")
     command.add_argument("--output", type=Path, default=None, metavar="CSV", help="also write one row a window, with all probabilities")
+    _add_reading(command)
 
     command = add(
         "demo", demo, "The whole way on synthetic data, in minutes", "Generates, trains four models, compares, exports, verifies, predicts."
@@ -182,6 +183,22 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")
     command.add_argument("--epochs", type=int, default=None, help="most epochs (default: the config's)")
     command.add_argument("--channels", choices=("raw6", "uci9"), default=None, help="input (default: the config's)")
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--columns", nargs="+", default=[], metavar="OURS=THEIRS", help="names of columns, such as total_acc_x_g=ax")
+    command.add_argument("--acc-unit", default="g", help="of the acceleration: g or m/s2 (default: %(default)s)")
+    command.add_argument("--gyro-unit", default="rad/s", help="of the angular velocity: rad/s or deg/s (default: %(default)s)")
+    command.add_argument("--time-unit", default="s", help="of the time: s, ms, us or ns (default: %(default)s)")
+    command.add_argument("--axes", default="x,y,z", help="what becomes x, y and z, such as --axes=y,-x,z (default: %(default)s)")
+    command.add_argument("--interpolate", type=float, default=0.0, metavar="SECONDS", help="mend gaps up to this long (default: none)")
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise HarError(f"--columns has {word!r}, expected OURS=THEIRS, such as total_acc_x_g=ax")
+    return dict(word.split("=", 1) for word in words)
 
 
 def _names(options: argparse.Namespace) -> list[str]:
@@ -270,14 +287,21 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    from har.recording import read_csv
+    from har.recording import ReadOptions, ReadReport, read_pieces
     from har.runtime.recognizer import Recognizer
     from har.runtime.report import timeline_text, write_timeline
 
-    recognizer = Recognizer.load(options.bundle)
-    recording = read_csv(options.recording)
-    timeline = recognizer.predict_recording(recording)
-    print(timeline_text(recording, recognizer.bundle, timeline))
+    reading = ReadOptions(
+        columns=_pairs(options.columns),
+        acc_unit=options.acc_unit,
+        gyro_unit=options.gyro_unit,
+        time_unit=options.time_unit,
+        axes=tuple(options.axes.split(",")),
+        interpolate_s=options.interpolate,
+    )
+    recognizer, found = Recognizer.load(options.bundle), ReadReport()
+    timeline = recognizer.predict_pieces(options.recording.stem, read_pieces(options.recording, found, options=reading))
+    print(f"{timeline_text(options.recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
     if options.output:
         write_timeline(timeline, options.output)
         print(f"wrote {options.output}: {len(timeline.from_s)} windows")

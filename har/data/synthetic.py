@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from har.contract import LABELS, SAMPLE_RATE_HZ
-from har.recording import UNLABELLED, Recording, read_csv, write_csv
+from har.recording import UNLABELLED, Recording, read_recording, write_csv
 
 NAME = "synthetic"
 GENERATOR_VERSION = 1  # raise it when a change alters the signals
@@ -184,4 +184,4 @@ def write_dataset(folder: Path, seed: int = 0, *, num_subjects: int = NUM_SUBJEC
 
 def read_dataset(folder: Path) -> list[Recording]:
     """Read the recordings of a folder made by `write_dataset`, in the order of the subjects."""
-    return [read_csv(path, subject=int(path.stem.rpartition("_s")[2])) for path in sorted(folder.glob("synthetic_s*.csv"))]
+    return [read_recording(path, subject=int(path.stem.rpartition("_s")[2])) for path in sorted(folder.glob("synthetic_s*.csv"))]

@@ -8,7 +8,7 @@ from har.data.synthetic import NAME
 from har.pipeline.compare import comparison
 from har.pipeline.export import best_run, export_run
 from har.pipeline.train import train_configs
-from har.recording import read_csv
+from har.recording import read_recording
 from har.runtime.recognizer import Recognizer
 from har.runtime.report import timeline_text
 from har.runtime.verify import verify
@@ -43,8 +43,8 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
     path = recordings / f"synthetic_s{DEMO_SUBJECT:02d}.csv"
     say(f"\n== 5. A synthetic recording through the exported model: har predict --bundle {BUNDLE} {path}")
     recognizer = Recognizer.load(BUNDLE)
-    recording = read_csv(path)
-    say(timeline_text(recording, recognizer.bundle, recognizer.predict_recording(recording)))
+    recording = read_recording(path)
+    say(timeline_text(recording.name, recognizer.bundle, recognizer.predict_recording(recording)))
 
     say(f"\n== Done on synthetic data. Runs are tracked in {tracking_uri(runs)}. Next:")
     say("  make dashboard                        the synthetic runs in MLflow, on 127.0.0.1:5000")

@@ -1,7 +1,8 @@
 """Activities from windows and from recordings, with the exported model alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -97,23 +98,60 @@ class Recognizer:
         return run_windows(self.session, windows)
 
     def predict_recording(self, recording: Recording) -> Timeline:
-        """Activities over a recording. No window crosses a gap.
+        """Activities over a recording in memory. No window crosses a gap.
 
         Raises:
             HarError: no stretch is as long as a window.
         """
-        parts, from_s, to_s = [], [], []
-        for first, stop in recording.contiguous_runs():
-            starts = window_starts(stop - first, self.window_size, self.stride)
-            if not len(starts):
-                continue
-            parts.append(self.predict(cut_windows(recording.samples[first:stop], starts, self.window_size)))
-            time_s = recording.time_s[first:stop]
-            centre = starts + self.window_size // 2
-            border = (centre[:-1] + centre[1:]) // 2
-            from_s.append(time_s[np.concatenate(([0], border))])
-            to_s.append(np.append(time_s[border], time_s[starts[-1] + self.window_size - 1] + 1 / SAMPLE_RATE_HZ))
+        runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
+        return self.predict_pieces(recording.name, enumerate(runs))
+
+    def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
+        """Activities over a recording that arrives in pieces, as `read_pieces` yields them.
+
+        Only what the next window still needs is kept. The result does not depend on where the pieces were cut.
+
+        Args:
+            name: of the recording, for the error message.
+            pieces: number of the stretch without a gap, and the next piece of it.
+
+        Raises:
+            HarError: no stretch is as long as a window.
+        """
+        parts: list[np.ndarray] = []
+        from_s: list[np.ndarray] = []
+        to_s: list[np.ndarray] = []
+        for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
+            found = self._predict_stretch(piece for _, piece in stretch)
+            if found is not None:
+                probabilities, begin_s, end_s = found
+                parts.append(probabilities)
+                from_s.append(begin_s)
+                to_s.append(end_s)
         if not parts:
             seconds = self.window_size / SAMPLE_RATE_HZ
-            raise HarError(f"{recording.name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
+            raise HarError(f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
         return Timeline(self.labels, np.concatenate(from_s), np.concatenate(to_s), np.concatenate(parts))
+
+    def _predict_stretch(self, pieces: Iterable[Recording]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Probabilities, start and end of what each window speaks for; the borders lie half-way between window centres."""
+        samples, time_s = np.empty((0, len(self.channels)), dtype=np.float32), np.empty(0)
+        parts: list[np.ndarray] = []
+        border_s: list[np.ndarray] = []
+        end_s = 0.0
+        half, before = self.window_size // 2, self.stride - self.stride // 2
+        for piece in pieces:
+            samples, time_s = np.concatenate((samples, piece.samples)), np.concatenate((time_s, piece.time_s))
+            starts = window_starts(len(samples), self.window_size, self.stride)
+            if not len(starts):
+                continue
+            parts.append(self.predict(cut_windows(samples, starts, self.window_size)))
+            # The first window speaks from the very start of the stretch.
+            border_s.append(time_s[starts + half - before] if border_s else np.append(time_s[:1], time_s[starts[1:] + half - before]))
+            end_s = time_s[starts[-1] + self.window_size - 1] + 1 / SAMPLE_RATE_HZ
+            drop = int(starts[-1]) + self.stride
+            samples, time_s = samples[drop:], time_s[drop:]
+        if not parts:
+            return None
+        begin_s = np.concatenate(border_s)
+        return np.concatenate(parts), begin_s, np.append(begin_s[1:], end_s)

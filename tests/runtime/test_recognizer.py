@@ -94,7 +94,7 @@ def test_a_recording_shorter_than_a_window_is_named(recognizer: Recognizer, reco
 
 def test_the_report_says_synthetic_and_the_file_has_a_row_a_window(recognizer: Recognizer, recording: Recording, tmp_path: Path) -> None:
     timeline = recognizer.predict_recording(recording)
-    assert "trained on SYNTHETIC data" in timeline_text(recording, recognizer.bundle, timeline)
+    assert "trained on SYNTHETIC data" in timeline_text(recording.name, recognizer.bundle, timeline)
     path = tmp_path / "timeline.csv"
     write_timeline(timeline, path)
     rows = [line.split(",") for line in path.read_text().splitlines()]

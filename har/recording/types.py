@@ -1,0 +1,56 @@
+"""What a recording is in memory, and the CSV file this project writes.
+
+The file has a header and one row a sample::
+
+    time_s,total_acc_x_g,total_acc_y_g,total_acc_z_g,gyro_x_rad_s,gyro_y_rad_s,gyro_z_rad_s[,label]
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UNITS
+
+UNIT_SUFFIX = {"g": "g", "rad/s": "rad_s"}
+COLUMNS = tuple(f"{name}_{UNIT_SUFFIX[UNITS[name]]}" for name in RAW6)
+UNLABELLED = -1
+GAP_PERIODS = 2.5  # a longer step than this many sample periods is a gap
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One person, one run of a phone's sensors at 50 Hz; it may have gaps.
+
+    Attributes:
+        name: unique name of the recording.
+        subject: number of the person.
+        time_s: (time,) seconds, strictly increasing.
+        samples: (time, 6) float32 in the order of ``contract.RAW6``: total acceleration in g, angular velocity in rad/s.
+        labels: (time,) index into ``contract.LABELS``, -1 where unlabelled.
+    """
+
+    name: str
+    subject: int
+    time_s: np.ndarray
+    samples: np.ndarray
+    labels: np.ndarray
+
+    def part(self, first: int, stop: int) -> "Recording":
+        """The samples from `first` up to, not including, `stop`."""
+        return Recording(self.name, self.subject, self.time_s[first:stop], self.samples[first:stop], self.labels[first:stop])
+
+    def contiguous_runs(self) -> list[tuple[int, int]]:
+        """Stretches without a gap as (first sample, one past the last sample); no window may cross their edges."""
+        cuts = np.flatnonzero(np.diff(self.time_s) > GAP_PERIODS / SAMPLE_RATE_HZ) + 1
+        return list(pairwise([0, *cuts.tolist(), len(self.time_s)]))
+
+
+def write_csv(recording: Recording, path: Path) -> None:
+    """Write a recording; the label column holds the activity's name, empty where unlabelled."""
+    names = [*LABELS, ""]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        file.write(",".join(("time_s", *COLUMNS, "label")) + "\n")
+        for time_s, row, label in zip(recording.time_s, recording.samples, recording.labels, strict=True):
+            file.write(f"{time_s:.3f},{','.join(f'{value:.6f}' for value in row)},{names[label]}\n")

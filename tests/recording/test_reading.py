@@ -1,0 +1,285 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from har.contract import LABELS, HarError
+from har.data import synthetic
+from har.recording import COLUMNS, ReadOptions, ReadReport, Recording, read_pieces, read_recording, write_csv
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return synthetic.generate(1, 0, bout_seconds=3.0)
+
+
+@pytest.fixture
+def rows(recording: Recording, tmp_path: Path) -> list[list[str]]:
+    write_csv(recording, tmp_path / "a.csv")
+    return [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()]
+
+
+def save(rows: list[list[str]], tmp_path: Path) -> Path:
+    path = tmp_path / "changed.csv"
+    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    return path
+
+
+def test_round_trip(recording: Recording, tmp_path: Path) -> None:
+    write_csv(recording, tmp_path / "a.csv")
+    found = read_recording(tmp_path / "a.csv", subject=1)
+    np.testing.assert_allclose(found.samples, recording.samples, atol=5e-7)
+    np.testing.assert_allclose(found.time_s, recording.time_s, atol=5e-4)
+    np.testing.assert_array_equal(found.labels, recording.labels)
+
+
+def test_columns_are_found_by_name_and_label_is_optional(rows: list[list[str]], recording: Recording, tmp_path: Path) -> None:
+    shuffled = [["1", *row[::-1][1:]] for row in rows]
+    shuffled[0][0] = "note"
+    found = read_recording(save(shuffled, tmp_path))
+    np.testing.assert_allclose(found.samples, recording.samples, atol=5e-7)
+    assert (found.labels == -1).all()
+
+
+def test_byte_order_mark_is_accepted(rows: list[list[str]], tmp_path: Path) -> None:
+    path = save(rows, tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_recording(path).samples) == len(rows) - 1
+
+
+def scale(rows: list[list[str]], columns: slice, factor: float) -> None:
+    for row in rows[1:]:
+        row[columns] = [str(float(value) * factor) for value in row[columns]]
+
+
+def set_cell(line: int, column: int, value: str) -> Callable[[list[list[str]]], None]:
+    def change(rows: list[list[str]]) -> None:
+        rows[line - 1][column] = value
+
+    return change
+
+
+BREAKS: dict[str, tuple[Callable[[list[list[str]]], object], str]] = {
+    "column missing": (lambda r: r[0].__setitem__(1, "ax"), "column total_acc_x_g is missing"),
+    "gyroscope missing": (lambda r: [row.__delitem__(slice(4, 7)) for row in r], "gyro_x_rad_s is missing; the gyroscope is missing"),
+    "column twice": (lambda r: [row.append(row[1]) for row in r], "total_acc_x_g appears 2 times"),
+    "nan": (set_cell(12, 4, "nan"), "column gyro_x_rad_s is not finite from line 12 on, 1 rows long"),
+    "infinity": (set_cell(12, 4, "inf"), "column gyro_x_rad_s is not finite from line 12 on"),
+    "empty cell": (set_cell(9, 2, ""), "column total_acc_y_g is not finite from line 9 on"),
+    "text": (set_cell(9, 2, "abc"), "line 9, column total_acc_y_g: 'abc' is not a number"),
+    "time missing": (set_cell(9, 0, ""), "the time in line 9 is not a finite number"),
+    "m/s^2": (lambda r: scale(r, slice(1, 4), 9.80665), "looks like m/s\\^2: read it with --acc-unit m/s2"),
+    "no gravity": (lambda r: scale(r, slice(1, 4), 0.05), "gravity must be included"),
+    "deg/s": (lambda r: scale(r, slice(4, 7), 2000.0), "looks like deg/s: read it with --gyro-unit deg/s"),
+    "rate too low": (lambda r: scale(r, slice(0, 1), 2.0), "sampling rate is 25 Hz .*expected at least 40 Hz"),
+    "milliseconds": (lambda r: scale(r, slice(0, 1), 1000.0), "name its unit with --time-unit"),
+    "constant": (lambda r: [row.__setitem__(5, "0.25") for row in r[1:]], "gyro_y_rad_s is constant \\(0.25\\)"),
+    "unknown label": (set_cell(5, 7, "WALKNG"), "unknown label 'WALKNG' in line 5; did you mean 'WALKING'"),
+    "short row": (lambda r: r.__setitem__(8, r[8][:3]), "line 9 has 3 columns, expected 8; the file may be cut off"),
+    "quotation mark": (set_cell(9, 7, '"'), "quotation mark"),
+    "no rows": (lambda r: r.__delitem__(slice(1, None)), "no samples"),
+    "one row": (lambda r: r.__delitem__(slice(2, None)), "has 1 sample"),
+    "empty": (lambda r: r.clear(), "the file is empty"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_file_is_one_clear_sentence(name: str, rows: list[list[str]], tmp_path: Path) -> None:
+    change, message = BREAKS[name]
+    change(rows)
+    with pytest.raises(HarError, match=message) as caught:
+        read_recording(save(rows, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_binary_files(tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="no recording at"):
+        read_recording(tmp_path / "none.csv")
+    with pytest.raises(HarError, match="cannot read"):
+        read_recording(tmp_path)
+    (tmp_path / "b.csv").write_bytes(bytes(range(256)) * 10)
+    with pytest.raises(HarError, match="cannot read"):
+        read_recording(tmp_path / "b.csv")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 2000), st.booleans())
+def test_fuzzed_files_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int, cut: bool) -> None:
+    header = ",".join(("time_s", *COLUMNS)).encode() + b"\n"
+    good = header + b"".join(b"%.3f,1,0,0,0,0,0\n" % (i / 50) for i in range(60))
+    path = tmp_path_factory.mktemp("fuzz") / "f.csv"
+    path.write_bytes(good[: at % len(good)] + noise + (b"" if cut else good[at % len(good) :]))
+    try:
+        found = read_recording(path)
+    except HarError as error:
+        assert "\n" not in str(error)
+    else:
+        assert np.isfinite(found.samples).all()
+
+
+def test_gaps_cut_a_recording(recording: Recording) -> None:
+    time_s = recording.time_s.copy()
+    time_s[100:] += 1.0
+    cut = Recording("a", 1, time_s, recording.samples, recording.labels)
+    assert recording.contiguous_runs() == [(0, len(time_s))]
+    assert cut.contiguous_runs() == [(0, 100), (100, len(time_s))]
+
+
+# Somebody else's file
+
+
+def other_phone(recording: Recording, path: Path) -> dict[str, str]:
+    """The same movement as another app writes it: other names, m/s^2, deg/s, ms, other axes."""
+    acc, gyro = recording.samples[:, :3] * 9.80665, recording.samples[:, 3:] * 180 / np.pi
+    turned = np.concatenate([np.stack((-v[:, 1], v[:, 0], v[:, 2]), axis=1) for v in (acc, gyro)], axis=1)
+    names = ["stamp", "ax", "ay", "az", "gx", "gy", "gz"]
+    table = np.concatenate((1000 * recording.time_s[:, None], turned), axis=1)
+    np.savetxt(path, table, delimiter=",", header=",".join(names), comments="", fmt="%.9f")
+    return dict(zip(("time_s", *COLUMNS), names, strict=True))
+
+
+def test_names_units_and_axes_are_mapped(recording: Recording, tmp_path: Path) -> None:
+    columns = other_phone(recording, tmp_path / "p.csv")
+    options = ReadOptions(columns=columns, acc_unit="m/s2", gyro_unit="deg/s", time_unit="ms", axes=("y", "-x", "z"))
+    found = read_recording(tmp_path / "p.csv", options=options)
+    np.testing.assert_allclose(found.samples, recording.samples, atol=1e-6)
+    np.testing.assert_allclose(found.time_s, recording.time_s, atol=1e-9)
+
+
+@pytest.mark.parametrize("stamp", ["float", "timestamp"])
+def test_parquet_is_read_as_csv_is(stamp: str, recording: Recording, tmp_path: Path) -> None:
+    table = pd.DataFrame(recording.samples.astype(np.float64), columns=list(COLUMNS))
+    table.insert(0, "time_s", recording.time_s if stamp == "float" else pd.to_datetime(recording.time_s, unit="s", utc=True))
+    table["label"] = [LABELS[i] if i >= 0 else None for i in recording.labels]
+    table.to_parquet(tmp_path / "r.parquet", row_group_size=700)
+    found = read_recording(tmp_path / "r.parquet", options=ReadOptions(chunk_rows=1000))
+    np.testing.assert_array_equal(found.samples, recording.samples)
+    np.testing.assert_array_equal(found.labels, recording.labels)
+    np.testing.assert_allclose(found.time_s, recording.time_s, atol=1e-6)
+    content = (tmp_path / "r.parquet").read_bytes()
+    (tmp_path / "r.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(HarError, match="not a whole Parquet file") as caught:
+        read_recording(tmp_path / "r.parquet")
+    assert "\n" not in str(caught.value)
+    table.assign(gyro_x_rad_s="a").to_parquet(tmp_path / "r.parquet")
+    with pytest.raises(HarError, match="column gyro_x_rad_s has type"):
+        read_recording(tmp_path / "r.parquet")
+
+
+def test_other_rates_are_resampled(tmp_path: Path) -> None:
+    time_s = np.arange(3000) / 100.0
+    gait = np.sin(2 * np.pi * 1.8 * time_s)
+    samples = np.stack((1 + 0.3 * gait, 0.1 * gait, 0.2 * gait, gait, 0.5 * gait, 0.2 * gait), axis=1)
+    path = tmp_path / "fast.csv"
+    write_csv(Recording("fast", 0, time_s, samples, np.repeat([0, 3, -1], 1000)), path)
+    report = ReadReport()
+    pieces = [piece for _, piece in read_pieces(path, report)]
+    found_s, found = np.concatenate([p.time_s for p in pieces]), np.concatenate([p.samples for p in pieces])
+    labels = np.concatenate([p.labels for p in pieces])
+    assert report.resampled
+    assert "3000 rows at 100 Hz, resampled to 50 Hz" in report.text()
+    np.testing.assert_allclose(found_s, np.arange(1500) / 50.0, atol=1e-9)
+    np.testing.assert_allclose(found[50:-50, 0], 1 + 0.3 * np.sin(2 * np.pi * 1.8 * found_s[50:-50]), atol=2e-3)
+    assert labels.tolist() == np.repeat([0, 3, -1], 500).tolist()
+
+
+def test_irregular_times_are_brought_to_a_grid(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    time_s = np.cumsum(rng.uniform(0.012, 0.028, size=2000))
+    gait = np.sin(2 * np.pi * 1.2 * time_s)
+    samples = np.stack((1 + 0.3 * gait, 0.1 * gait, 0.2 * gait, gait, 0.5 * gait, 0.2 * gait), axis=1)
+    write_csv(Recording("jitter", 0, time_s, samples, np.zeros(2000, dtype=int)), tmp_path / "j.csv")
+    report = ReadReport()
+    pieces = [piece for _, piece in read_pieces(tmp_path / "j.csv", report)]
+    found_s, found = np.concatenate([p.time_s for p in pieces]), np.concatenate([p.samples for p in pieces])
+    assert report.resampled
+    np.testing.assert_allclose(np.diff(found_s), 0.02, atol=1e-6)
+    assert np.abs(found[50:-50, 3] - np.sin(2 * np.pi * 1.2 * found_s[50:-50])).max() < 0.02
+
+
+def test_rows_out_of_order_and_repeated_are_mended_and_reported(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:
+    changed = [rows[0], *rows[1:]]
+    changed[100:140] = changed[100:140][::-1]
+    changed.insert(300, changed[299])
+    report = ReadReport()
+    pieces = [piece for _, piece in read_pieces(save(changed, tmp_path), report, options=ReadOptions(chunk_rows=1000))]
+    np.testing.assert_allclose(np.concatenate([p.samples for p in pieces]), recording.samples, atol=5e-7)
+    assert (report.duplicates, report.out_of_order) == (1, 39)
+    assert "1 repeated rows dropped" in report.text()
+    late = [*rows[:1500], rows[10], *rows[1500:]]
+    with pytest.raises(HarError, match="line 1501 is out of order by more than 5 s"):
+        read_recording(save(late, tmp_path), options=ReadOptions(chunk_rows=1000))
+
+
+def test_gaps_end_a_stretch_unless_they_may_be_mended(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:
+    path = save([*rows[:500], *rows[508:800], *rows[900:]], tmp_path)  # 0.16 s and 2 s are missing
+    report = ReadReport()
+    assert sorted({stretch for stretch, _ in read_pieces(path, report)}) == [0, 1, 2]
+    assert report.gaps == 2
+    report = ReadReport()
+    pieces = list(read_pieces(path, report, options=ReadOptions(interpolate_s=0.5)))
+    assert sorted({stretch for stretch, _ in pieces}) == [0, 1]
+    assert (report.gaps, report.interpolated_gaps) == (1, 1)
+    time_s = np.concatenate([piece.time_s for stretch, piece in pieces if stretch == 0])
+    samples = np.concatenate([piece.samples for stretch, piece in pieces if stretch == 0])
+    np.testing.assert_allclose(time_s, recording.time_s[: len(time_s)], atol=2e-3)
+    between = samples[498:508]
+    assert (np.abs(np.diff(between, n=2, axis=0)) < 1e-5).all()  # a straight line
+
+
+def test_missing_values_are_interpolated_by_option_and_counted(rows: list[list[str]], tmp_path: Path) -> None:
+    for row in rows[200:210]:
+        row[3] = ""
+    report = ReadReport()
+    pieces = [piece for _, piece in read_pieces(save(rows, tmp_path), report, options=ReadOptions(interpolate_s=0.5))]
+    assert sum(len(piece.time_s) for piece in pieces) == len(rows) - 1
+    assert all(np.isfinite(piece.samples).all() for piece in pieces)
+    assert "10 rows with missing values interpolated" in report.text()
+    for row in rows[300:400]:
+        row[3] = "nan"
+    report = ReadReport()
+    assert len({s for s, _ in read_pieces(save(rows, tmp_path), report, options=ReadOptions(interpolate_s=0.5))}) == 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_a_file_is_read_in_bounded_pieces_with_the_same_result(
+    factor: float, recording: Recording, rows: list[list[str]], tmp_path: Path
+) -> None:
+    scale(rows, slice(0, 1), factor)  # 50 Hz, kept; 100 Hz, resampled
+    path = save([*rows[:700], *rows[760:]], tmp_path)
+    whole = read_recording(path)
+    pieces = list(read_pieces(path, ReadReport(), options=ReadOptions(chunk_rows=1000)))
+    assert len(pieces) > 2
+    assert max(len(piece.time_s) for _, piece in pieces) <= 1000 + 2 * 250 / factor
+    for name in ("time_s", "samples", "labels"):
+        found = np.concatenate([getattr(piece, name) for _, piece in pieces])
+        np.testing.assert_allclose(found, getattr(whole, name), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"acc_unit": "m/s^2"}, "--acc-unit is 'm/s\\^2'; did you mean 'm/s2'"),
+        ({"gyro_unit": "dps"}, "--gyro-unit is 'dps'"),
+        ({"time_unit": "min"}, "--time-unit is 'min'"),
+        ({"axes": ("x", "x", "z")}, "--axes is 'x,x,z'"),
+        ({"axes": ("x", "y")}, "--axes is 'x,y'"),
+        ({"columns": {"acc_x": "ax"}}, "maps 'acc_x', which is no column"),
+        ({"interpolate_s": -1.0}, "--interpolate is -1 s"),
+        ({"chunk_rows": 10}, "chunk_rows is 10"),
+    ],
+)
+def test_senseless_options_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(HarError, match=message):
+        ReadOptions(**options)
+
+
+def test_a_mapped_column_that_is_missing_is_named(rows: list[list[str]], tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="column accx is missing"):
+        read_recording(save(rows, tmp_path), options=ReadOptions(columns={"total_acc_x_g": "accx"}))
+    with pytest.raises(HarError, match="column activity is missing"):
+        read_recording(save(rows, tmp_path), options=ReadOptions(columns={"label": "activity"}))
