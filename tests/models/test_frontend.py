@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from har.data.windowset import WindowSet
 from har.models.frontend import COMPRESSION_SCALE, SensorFrontend
-from har.signals.filters import gravity_lowpass
+from har.signals.filters import gravity_lowpass, gravity_matrix
 
 
 def tensor(windows: WindowSet) -> torch.Tensor:
@@ -31,6 +33,39 @@ def test_body_acceleration_is_the_offline_filter_of_the_window(windows: WindowSe
         np.testing.assert_allclose(features[index, :, :3].numpy(), total_acc - gravity_lowpass(total_acc), atol=1e-6)
         np.testing.assert_array_equal(features[index, :, 3:6].numpy(), raw6.x[index, :, 3:])
         np.testing.assert_array_equal(features[index, :, 6:].numpy(), raw6.x[index, :, :3])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    window_size=st.sampled_from([32, 64, 100, 128, 250, 512]),
+    kind=st.sampled_from(["noise", "gait", "step", "spike", "still"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_torch_takes_gravity_away_as_numpy_does(window_size: int, kind: str, seed: int) -> None:
+    """Within 1e-6 g for what an accelerometer of +-2 g can deliver, the range of the sensor behind UCI HAR."""
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(window_size)[:, None] / 50.0
+    total_acc = {
+        "noise": rng.uniform(-2, 2, (window_size, 3)),
+        "gait": rng.uniform(-1, 1, 3) + rng.uniform(0, 1, 3) * np.sin(2 * np.pi * rng.uniform(0.2, 20, 3) * time_s),
+        "step": np.where(time_s < time_s[-1] * rng.random(), rng.uniform(-2, 2, 3), rng.uniform(-2, 2, 3)),
+        "spike": np.where(np.arange(window_size)[:, None] == rng.integers(window_size), 2.0, rng.uniform(-1, 1, 3)),
+        "still": np.tile(rng.uniform(-1, 1, 3), (window_size, 1)),
+    }[kind].astype(np.float32)
+    x = np.concatenate((total_acc, rng.normal(size=(window_size, 3)).astype(np.float32)), axis=1)
+    body_acc = SensorFrontend("raw6", window_size, compressed=False).derive(torch.from_numpy(x[None]))[0, :, :3].numpy()
+    expected = total_acc.astype(np.float64) - gravity_lowpass(total_acc)
+    np.testing.assert_allclose(body_acc, expected, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(x[:, :3] - body_acc, gravity_matrix(window_size) @ total_acc, atol=1e-6, rtol=0)
+
+
+def test_torch_compresses_and_standardises_as_numpy_does(windows: WindowSet) -> None:
+    frontend = SensorFrontend("uci9", 128)
+    frontend.fit(tensor(windows))
+    x = windows.x[::40].astype(np.float64)
+    features = np.concatenate((x, np.arcsinh(x[..., :6] / np.repeat([0.01, 0.03], 3))), axis=-1)
+    expected = (features - frontend.mean.double().numpy()) / frontend.std.double().numpy()
+    np.testing.assert_allclose(frontend(tensor(windows)[::40]).numpy(), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_published_channels_pass_as_they_are(windows: WindowSet) -> None:
