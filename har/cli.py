@@ -149,6 +149,8 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     )
     _add_dataset(command)
     _add_archive(command)
+    command = add("filters", data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
+    command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
 
 
 def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -> None:
@@ -226,6 +228,15 @@ def data_prepare(options: argparse.Namespace) -> None:
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
         f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
     )
+
+
+def data_filters(options: argparse.Namespace) -> None:
+    import shlex
+
+    from har.pipeline.filter_report import write_filter_report
+
+    for path in write_filter_report(options.report, shlex.join(["har", *sys.argv[1:]])):
+        print(f"wrote {path}")
 
 
 def train(options: argparse.Namespace) -> None:

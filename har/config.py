@@ -55,12 +55,45 @@ class TrainingConfig(_Section):
     """CPU threads. Fixed, because the order of summation, and so the last digit, depends on it."""
 
 
+class AugmentationConfig(_Section):
+    """Random changes of the training windows, drawn anew each epoch; 0 is off. Applied in this order.
+
+    What each does stands in ``har/data/transforms.py`` and ``har/data/mixing.py``.
+    """
+
+    crop: float = Field(default=0.0, ge=0, lt=1)
+    """Largest share of a window that is cut away; the rest is stretched to full length."""
+    time_warp: float = Field(default=0.0, ge=0, le=1)
+    """Standard deviation of the logarithm of the speed at which time passes, at the knots of a smooth curve."""
+    permutation_cuts: int = Field(default=0, ge=0, le=15)
+    """Cuts of a window into pieces that are put in a random order."""
+    rotation_deg: float = Field(default=0.0, ge=0, le=180)
+    """Largest angle of a rotation about a random axis, degrees; the same for all triads of a window."""
+    scaling: float = Field(default=0.0, ge=0, le=0.3)
+    """Standard deviation of the gain of each sensor axis around 1."""
+    magnitude_warp: float = Field(default=0.0, ge=0, le=0.3)
+    """Standard deviation of a gain that drifts within the window, at the knots of a smooth curve around 1."""
+    jitter_acc_g: float = Field(default=0.0, ge=0, le=1)
+    """Root mean square of white noise on acceleration, g."""
+    jitter_gyro_rad_s: float = Field(default=0.0, ge=0, le=5)
+    """Root mean square of white noise on angular velocity, rad/s."""
+    channel_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that an axis of a sensor reads zero for the whole window."""
+    sensor_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that a sensor, accelerometer or gyroscope, reads zero for the whole window."""
+    mixup_alpha: float = Field(default=0.0, ge=0, le=10)
+    """Both parameters of the Beta distribution of the share in which two windows and their labels are averaged."""
+    cutmix_alpha: float = Field(default=0.0, ge=0, le=10)
+    """The same for the share of a window, and of its label, that is not replaced by a stretch of another window."""
+
+
 class RunConfig(_Section):
     """One training run."""
 
     data: DataConfig
     frontend: FrontendConfig = FrontendConfig()
     model: ModelConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     def with_overrides(self, **overrides: Any) -> "RunConfig":

@@ -13,7 +13,7 @@ from har.cli import main
 from har.data import synthetic
 from har.recording import write_csv
 
-COMMANDS = ("data prepare", "train", "evaluate", "compare", "export", "verify", "predict", "demo", "dashboard")
+COMMANDS = ("data prepare", "data filters", "train", "evaluate", "compare", "export", "verify", "predict", "demo", "dashboard")
 
 
 @pytest.mark.parametrize("command", ["", "data", *COMMANDS])

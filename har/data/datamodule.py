@@ -3,8 +3,10 @@
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
+from har.data.augmentation import Augmentation
 from har.data.windowset import WindowSet
 
 
@@ -12,15 +14,19 @@ class WindowDataModule(pl.LightningDataModule):
     """Training and validation windows as tensors.
 
     Batches are ``(x: (batch, time, channel) float32, y: (batch,) int64)``. The order of the training windows follows
-    `seed` and the epoch alone, whatever else draws random numbers.
+    `seed` and the epoch alone, whatever else draws random numbers. In training, and there alone, `augmentation` changes each
+    batch on the device it was moved to; mixed labels are ``y: (batch, num_classes) float32``.
     """
 
-    def __init__(self, train: WindowSet, validation: WindowSet, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, train: WindowSet, validation: WindowSet, *, batch_size: int, seed: int, augmentation: Augmentation | None = None
+    ) -> None:
         super().__init__()
         self.train_set = _tensors(train)
         self.validation_set = _tensors(validation)
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
+        self.augmentation = augmentation
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled batches; a last batch of a single window is left out, because batch statistics need two."""
@@ -33,6 +39,12 @@ class WindowDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """All validation windows in order."""
         return _loader(self.validation_set, BatchSampler(SequentialSampler(self.validation_set), 512, drop_last=False))
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """The batch, augmented if it is a training batch."""
+        if self.augmentation is None or self.trainer is None or not self.trainer.training:
+            return batch
+        return self.augmentation(*batch)
 
 
 def _tensors(windows: WindowSet) -> TensorDataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import har
 
-PACKAGES = ("torch", "pytorch-lightning", "mlflow", "numpy", "scikit-learn", "onnx", "onnxruntime")
+PACKAGES = ("torch", "pytorch-lightning", "mlflow", "numpy", "scipy", "scikit-learn", "onnx", "onnxruntime")
 
 
 def git_commit() -> str:

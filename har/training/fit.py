@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
 from har.contract import HarError
+from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier, load_checkpoint
@@ -73,7 +74,7 @@ def fit(
 
     Args:
         config: the run.
-        train: windows of the training subjects; scaling is fitted on them alone.
+        train: windows of the training subjects; scaling is fitted on them alone, as recorded, before augmentation.
         validation: windows of other training subjects; they choose the epoch.
         folder: where ``best.ckpt`` is written.
         logger: of Lightning; gets per-epoch curves.
@@ -85,7 +86,10 @@ def fit(
     """
     torch.set_num_threads(config.training.threads)
     classifier = build_classifier(config, train)
-    data = WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed)
+    augmentation = Augmentation(
+        config.augmentation, channels=config.data.channels, num_classes=len(train.labels), seed=config.training.seed
+    )
+    data = WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed, augmentation=augmentation)
     classifier.frontend.fit(data.train_set.tensors[0])
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=MONITOR, mode="max", save_weights_only=True, enable_version_counter=False

@@ -1,0 +1,147 @@
+"""Random changes of a batch of windows that leave the labels as they are.
+
+Every function takes windows ``x: (batch, time, channel)`` and returns new ones of the same shape, dtype and device,
+vectorised over the batch: each window gets a draw of its own, with no loop over windows.
+
+Random numbers come from a generator on the CPU and then move to the windows. They are few beside the windows, and the
+same seed gives the same augmentation on every device. What happens to a sensor is drawn per physical axis (3 of the
+accelerometer, 3 of the gyroscope), so that ``uci9`` windows, where body and total acceleration come from one sensor,
+get the same change in both, and so do ``raw6`` windows of the same seed.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from har.contract import AXES, BODY_ACC, GYRO, RAW6, TOTAL_ACC, HarError, channel_names
+
+KNOTS = 4  # of a smooth random curve, between its two ends; Um et al. 2017
+
+
+def sensor_axes(channels: str) -> Tensor:
+    """The physical axis, an index into ``contract.RAW6``, that each channel of a set comes from: (channel,) int64."""
+    origin = dict(zip(BODY_ACC + TOTAL_ACC + GYRO, (*range(3), *range(3), *range(3, 6)), strict=True))
+    return torch.tensor([origin[name] for name in channel_names(channels)])
+
+
+def rotate(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
+    """Rotate each window about a random axis, all triads alike, as if the phone were mounted otherwise (Um et al. 2017).
+
+    The axis is uniform on the sphere and the angle uniform within ``max_deg`` degrees either way. Norms, and angles
+    between two vectors (gravity and body acceleration), stay as they are.
+    """
+    axis = torch.nn.functional.normalize(torch.randn(len(x), 3, generator=generator, dtype=torch.float64), dim=1)
+    angle = torch.deg2rad(max_deg * (2 * torch.rand(len(x), 1, 1, generator=generator, dtype=torch.float64) - 1))
+    a, b, c = axis.unbind(dim=1)
+    zero = torch.zeros_like(a)
+    cross = torch.stack((zero, -c, b, c, zero, -a, -b, a, zero), dim=1).view(-1, 3, 3)
+    matrix = torch.eye(3) + torch.sin(angle) * cross + (1 - torch.cos(angle)) * (cross @ cross)  # Rodrigues, (B, 3, 3)
+    vectors = x.reshape(len(x), -1, len(AXES))  # (B, T * triad, 3)
+    return (vectors @ matrix.mT.to(x)).reshape(x.shape)
+
+
+def jitter(x: Tensor, acc_g: float, gyro_rad_s: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+    """Add white noise of a root mean square of ``acc_g`` (g) and ``gyro_rad_s`` (rad/s) (Um et al. 2017).
+
+    Body acceleration gets the noise of the total acceleration it was derived from: of white noise, a 0.3 Hz gravity
+    filter takes one part in eighty away. ``axes`` is that of `sensor_axes`.
+    """
+    rms = torch.tensor([acc_g, gyro_rad_s]).repeat_interleave(len(AXES))
+    noise = rms * torch.randn(len(x), x.shape[1], len(RAW6), generator=generator)
+    return x + noise[:, :, axes].to(x)
+
+
+def scale(x: Tensor, std: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiply each sensor axis of a window by a gain around 1 with standard deviation ``std`` (Um et al. 2017)."""
+    gain = 1 + std * torch.randn(len(x), 1, len(RAW6), generator=generator)
+    return x * gain[:, :, axes].to(x)
+
+
+def magnitude_warp(x: Tensor, std: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiply each sensor axis by a gain that drifts smoothly around 1, ``std`` at its knots (Um et al. 2017)."""
+    gain = 1 + std * _smooth_curves(len(x), x.shape[1], len(RAW6), generator)
+    return x * gain[:, :, axes].to(x)
+
+
+def time_warp(x: Tensor, std: float, generator: torch.Generator) -> Tensor:
+    """Let time pass faster and slower within a window, all channels alike (Um et al. 2017).
+
+    The logarithm of the speed is a smooth curve with standard deviation ``std`` at its knots, so that time always goes
+    forward; the whole is then scaled to keep first and last sample. Between samples is interpolated linearly.
+    """
+    return resample(x, warped_time(len(x), x.shape[1], std, generator))
+
+
+def warped_time(batch: int, window_size: int, std: float, generator: torch.Generator) -> Tensor:
+    """Where `time_warp` reads: (batch, time) positions in samples, strictly increasing from 0 to window_size - 1."""
+    speed = torch.exp(std * _smooth_curves(batch, window_size, 1, generator)).double().squeeze(-1)
+    passed = torch.cumsum((speed[:, 1:] + speed[:, :-1]) / 2, dim=1)
+    return torch.cat((torch.zeros(batch, 1), passed / passed[:, -1:] * (window_size - 1)), dim=1)
+
+
+def crop(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Keep a random stretch of each window and stretch it to full length (window slicing, Le Guennec et al. 2016).
+
+    What is cut away is uniform between nothing and ``share`` of the window; all channels alike.
+    """
+    last = x.shape[1] - 1
+    span = last * (1 - share * torch.rand(len(x), 1, generator=generator, dtype=torch.float64))
+    first = (last - span) * torch.rand(len(x), 1, generator=generator, dtype=torch.float64)
+    return resample(x, first + span * torch.linspace(0, 1, x.shape[1], dtype=torch.float64))
+
+
+def resample(x: Tensor, position: Tensor) -> Tensor:
+    """Linear interpolation of each window at ``position`` (batch, time), in samples within the window."""
+    low = position.floor().clamp(0, x.shape[1] - 2)
+    weight = (position - low).clamp(0, 1).unsqueeze(-1).to(x)
+    index = low.long().unsqueeze(-1).to(x.device)
+    before = torch.take_along_dim(x, index, dim=1)
+    after = torch.take_along_dim(x, index + 1, dim=1)
+    return torch.lerp(before, after, weight)
+
+
+def permute(x: Tensor, cuts: int, generator: torch.Generator) -> Tensor:
+    """Cut each window at ``cuts`` random places and put the pieces in a random order, all channels alike (Um et al. 2017).
+
+    Raises:
+        HarError: the window has too few samples for so many cuts.
+    """
+    batch, window_size = x.shape[:2]
+    if cuts >= window_size:
+        raise HarError(
+            f"augmentation.permutation_cuts is {cuts}, but a window of {window_size} samples has {window_size - 1} places to cut"
+        )
+    places = torch.rand(batch, window_size - 1, generator=generator).topk(cuts, dim=1).indices  # distinct
+    piece = torch.zeros(batch, window_size, dtype=torch.long).scatter_(1, places + 1, 1).cumsum(dim=1)  # (B, T), 0 to cuts
+    rank = torch.rand(batch, cuts + 1, generator=generator).argsort(dim=1)
+    order = rank.gather(1, piece).argsort(dim=1, stable=True)  # stable: time runs forward within a piece
+    return torch.take_along_dim(x, order.unsqueeze(-1).to(x.device), dim=1)
+
+
+def drop_channels(x: Tensor, probability: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+    """Set each sensor axis of a window to zero with ``probability``, as a dead channel reads (cf. DeVries and Taylor 2017)."""
+    keep = torch.rand(len(x), 1, len(RAW6), generator=generator) >= probability
+    return x * keep[:, :, axes].to(x)
+
+
+def drop_sensors(x: Tensor, probability: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+    """Set each sensor of a window, accelerometer or gyroscope, to zero with ``probability`` (cf. DeVries and Taylor 2017)."""
+    keep = torch.rand(len(x), 1, len(RAW6) // len(AXES), generator=generator) >= probability
+    return x * keep[:, :, axes // len(AXES)].to(x)
+
+
+def _smooth_curves(batch: int, window_size: int, curves: int, generator: torch.Generator) -> Tensor:
+    """(batch, time, curve) cubic splines through standard normal values at KNOTS inner knots and both ends."""
+    knots = torch.randn(batch, KNOTS + 2, curves, generator=generator)
+    return torch.from_numpy(_spline_matrix(window_size)).float() @ knots  # (T, K) @ (B, K, curve)
+
+
+@lru_cache(maxsize=8)
+def _spline_matrix(window_size: int) -> np.ndarray:
+    """(time, knot): a cubic spline is linear in its values at the knots."""
+    from scipy.interpolate import CubicSpline
+
+    knots = np.linspace(0, window_size - 1, KNOTS + 2)
+    return CubicSpline(knots, np.eye(KNOTS + 2))(np.arange(window_size))
