@@ -16,6 +16,7 @@ from har.data.biomechanics import Gait, Person, Posture
 from har.recording import UNLABELLED
 
 UP = (1.0, 0.0, 0.0)
+LOWEST_HZ = 0.15  # slower changes are posture and drift
 
 
 class Motion(NamedTuple):
@@ -88,31 +89,30 @@ def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.G
     cadence = person.cadence_hz * gait.cadence * rng.normal(1.0, 0.025)
     wander = 1.0 + body.CADENCE_WANDER * _slow(samples, rng)
     stride = np.pi * np.cumsum(cadence * wander) / SAMPLE_RATE_HZ + rng.uniform(0, 2 * np.pi)  # one turn is two steps
-    amplitude = person.amplitude * rng.lognormal(0.0, 0.08) * (1.0 + 0.1 * _slow(samples, rng))
-    factor = person.harmonics[index] * rng.lognormal(0.0, 0.1, person.harmonics[index].shape)
-    table = np.concatenate((gait.acc, gait.rate)) * factor  # (6, harmonic)
-    waves = np.sin(stride[:, None, None] * body.HARMONICS + person.phases[index])  # (time, 6, harmonic)
-    # The integral of a sine of the rate; about up, side and forward.
-    angle = (table[3:] / (np.pi * cadence * body.HARMONICS) * waves[:, 3:]).sum(axis=2) * amplitude[:, None]
-    acc = (table[:3] * waves[:, :3]).sum(axis=2) * amplitude[:, None]
-    ring = _heel_strikes(stride, person, gait, rng)
-    acc += ring * body.IMPACT_DIRECTION
-    rate = _noise(samples, rng, lambda f: 12 * gait.shaking * (5.0 / f) ** 1.5)
+    amplitude = gait.vigour * person.amplitude * rng.lognormal(0.0, 0.08) * (1.0 + 0.1 * _slow(samples, rng))
+    table = gait.harmonics * person.harmonics[index] * rng.lognormal(0.0, 0.1, person.harmonics[index].shape)  # (6, harmonic)
+    turn = stride[:, None, None] * body.HARMONICS + gait.phases + person.phases[index]  # (time, 6, harmonic)
+    acc = (table[:3] * np.sin(turn[:, :3])).sum(axis=2) * amplitude[:, None]
+    angle = -(table[3:] / (np.pi * cadence * body.HARMONICS) * np.cos(turn[:, 3:])).sum(axis=2) * amplitude[:, None]  # of the rate
+    ring, sided = _heel_strikes(stride, person, gait, rng)
+    acc += np.stack((ring, sided, ring), axis=1) * body.IMPACT_DIRECTION
+    acc += shaped_noise(samples, 3, rng, lambda f: np.full_like(f, gait.shaking))
+    # The waist turns towards the foot that lands, and back with the next: the kicks do not add up to a drift.
+    rate = sided[:, None] * body.IMPACT_TURN + shaped_noise(samples, 3, rng, lambda f: body.SHAKING_TURN * gait.shaking / np.sqrt(f))
     angle += np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
-    acc += _noise(samples, rng, lambda f: gait.shaking * (5.0 / f) ** 1.5)
     angle[:, 0] += _turns(time_s, gait.turns, rng)
     return _Shaking(acc, angle)
 
 
-def _heel_strikes(stride: np.ndarray, person: Person, gait: Gait, rng: np.random.Generator) -> np.ndarray:
-    """(time, 3) the ringing after each heel strike in g: the same up and forward, to the foot's side in between."""
+def _heel_strikes(stride: np.ndarray, person: Person, gait: Gait, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(time,) the ringing after each heel strike in g, and the same with the sign of the foot that lands."""
     step = np.arange(np.ceil(stride[0] / np.pi), stride[-1] / np.pi)  # a foot lands at every half turn of the stride
     at = np.interp(step * np.pi, stride, np.arange(len(stride)) / SAMPLE_RATE_HZ)
     left = np.where(step % 2 == 0, 1.0, -1.0)
     size = gait.impact * person.impact * (1.0 + gait.asymmetry * left) * rng.lognormal(0.0, body.STEP_SPREAD, len(step))
     ring = decaying_rings(len(stride), at, size, person.impact_hz, body.IMPACT_DECAY_S)
     sided = decaying_rings(len(stride), at, size * left, person.impact_hz, body.IMPACT_DECAY_S)
-    return np.stack((ring, sided, ring), axis=1)
+    return ring, sided
 
 
 def decaying_rings(samples: int, at_s: np.ndarray, size: np.ndarray, ring_hz: float, decay_s: float) -> np.ndarray:
@@ -128,8 +128,8 @@ def decaying_rings(samples: int, at_s: np.ndarray, size: np.ndarray, ring_hz: fl
 
 def _rest(person: Person, posture: Posture, samples: int, rng: np.random.Generator) -> _Shaking:
     time_s = np.arange(samples) / SAMPLE_RATE_HZ
-    size = person.sway * rng.lognormal(0.0, 0.3)
-    rate = size * _noise(samples, rng, lambda f: posture.sway * f**-posture.slope)
+    size = person.sway * rng.lognormal(0.0, 0.2)
+    rate = size * shaped_noise(samples, 3, rng, lambda f: posture.sway * f**-posture.slope)
     angle = np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
     for moment in _moments(time_s[-1], body.FIDGETS_PER_MINUTE, rng):
         angle += body.FIDGET_RAD * rng.normal(size=3) * _bump(time_s - moment, 1.0)[:, None]
@@ -195,13 +195,21 @@ def _angular_velocity(orientation: Rotation) -> np.ndarray:
     return np.concatenate((step, step[-1:]))
 
 
-def _noise(samples: int, rng: np.random.Generator, density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """(time, 3) Gaussian noise of the given one-sided power spectral density; nothing below 0.15 Hz, little above the roll-off."""
-    frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ)[:, None]
+def shaped_noise(samples: int, columns: int, rng: np.random.Generator, density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Gaussian noise of a given spectrum: (time, column).
+
+    Args:
+        samples: its length.
+        columns: independent of one another.
+        rng: random numbers.
+        density: one-sided power spectral density over frequency in Hz. Nothing is left below 0.15 Hz, and little above
+            `biomechanics.ROLL_OFF_HZ`.
+    """
+    frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ)
     level = np.zeros_like(frequency)
-    inside = frequency > 0.15
+    inside = frequency > LOWEST_HZ
     level[inside] = density(frequency[inside]) / (1 + (frequency[inside] / body.ROLL_OFF_HZ) ** 4)
-    spectrum = np.fft.rfft(rng.normal(size=(samples, 3)), axis=0) * np.sqrt(level * SAMPLE_RATE_HZ / 2)
+    spectrum = np.fft.rfft(rng.normal(size=(samples, columns)), axis=0) * np.sqrt(level * SAMPLE_RATE_HZ / 2)[:, None]
     return np.fft.irfft(spectrum, n=samples, axis=0)
 
 
