@@ -62,7 +62,7 @@ GAIT = {
             (1.1, 2.2, -1.4, -1.1, 2.6, -3.1, -2.8, 1.1),
         ),
         vigour=1.1,
-        impact=0.62,
+        impact=0.45,
         asymmetry=0.08,
         shaking=1.3e-4,
         turns=2.0,
@@ -87,10 +87,10 @@ GAIT = {
             (2.2, 0.4, -0.6, -2.1, -0.5, 3.0, -1.7, 2.9),
         ),
         vigour=1.3,
-        impact=0.50,
+        impact=0.38,
         asymmetry=0.18,
         shaking=1.2e-4,
-        turns=6.0,
+        turns=9.0,
     ),
     "WALKING_DOWNSTAIRS": Gait(
         cadence=1.04,
@@ -112,25 +112,27 @@ GAIT = {
             (-0.5, -2.2, 0.1, 1.4, -0.9, -1.3, -1.7, -1.4),
         ),
         vigour=1.3,
-        impact=0.80,
+        impact=0.75,
         asymmetry=0.22,
         shaking=3e-4,
-        turns=6.0,
+        turns=9.0,
     ),
 }
 POSTURE = {
-    "SITTING": Posture((0.22, 0.12, 0.0), (0.10, 0.08, 0.05), sway=2.0e-5, slope=1.5, heartbeat=0.006),
+    "SITTING": Posture((0.20, 0.11, 0.0), (0.10, 0.08, 0.05), sway=2.4e-5, slope=1.6, heartbeat=0.006),
     "STANDING": Posture((-0.02, 0.0, 0.0), (0.06, 0.04, 0.03), sway=6.5e-5, slope=1.6, heartbeat=0.006),
-    "LAYING": Posture((1.50, 0.0, 0.6), (0.08, 0.08, 0.35), sway=3.0e-5, slope=1.7, heartbeat=0.009),
+    "LAYING": Posture((1.50, 0.0, 0.6), (0.08, 0.08, 0.35), sway=3.6e-5, slope=1.7, heartbeat=0.009),
 }
 
 CADENCE_HZ = (1.74, 0.11)  # steps a second, mean and spread between the 21 training subjects
 CADENCE_WANDER = 0.02  # rms within a bout; stride times of healthy adults vary by 1 to 3 % (Hausdorff et al. 1996)
 AMPLITUDE_SPREAD = 0.18  # log, between people, of all gait amplitudes; the next is of each harmonic, activity by activity
-HARMONIC_SPREAD = 0.15
-PHASE_SPREAD = 0.25  # rad, likewise
+HARMONIC_SPREAD = 0.26
+PHASE_SPREAD = 0.55  # rad, likewise
+BOUT_HARMONIC_SPREAD = 0.20  # log, from bout to bout of the same person and activity
+BOUT_PHASE_SPREAD = 0.35  # rad, likewise
 STEP_SPREAD = 0.25  # log, from heel strike to heel strike
-IMPACT_HZ = (7.5, 0.8)  # ringing of soft tissue and belt; mean and spread
+IMPACT_HZ = (9.5, 0.8)  # ringing of soft tissue and belt; mean and spread
 IMPACT_DECAY_S = 0.04
 IMPACT_DIRECTION = (1.0, 0.3, 0.5)  # up, sideways (to the foot), forward
 IMPACT_TURN = (1.2, 0.8, 0.8)  # rad/s of angular velocity for each g of impact

@@ -90,8 +90,10 @@ def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.G
     wander = 1.0 + body.CADENCE_WANDER * _slow(samples, rng)
     stride = np.pi * np.cumsum(cadence * wander) / SAMPLE_RATE_HZ + rng.uniform(0, 2 * np.pi)  # one turn is two steps
     amplitude = gait.vigour * person.amplitude * rng.lognormal(0.0, 0.08) * (1.0 + 0.1 * _slow(samples, rng))
-    table = gait.harmonics * person.harmonics[index] * rng.lognormal(0.0, 0.1, person.harmonics[index].shape)  # (6, harmonic)
-    turn = stride[:, None, None] * body.HARMONICS + gait.phases + person.phases[index]  # (time, 6, harmonic)
+    shape = person.harmonics[index].shape  # (6, harmonic)
+    table = gait.harmonics * person.harmonics[index] * rng.lognormal(0.0, body.BOUT_HARMONIC_SPREAD, shape)
+    phases = gait.phases + person.phases[index] + rng.normal(0.0, body.BOUT_PHASE_SPREAD, shape)
+    turn = stride[:, None, None] * body.HARMONICS + phases  # (time, 6, harmonic)
     acc = (table[:3] * np.sin(turn[:, :3])).sum(axis=2) * amplitude[:, None]
     angle = -(table[3:] / (np.pi * cadence * body.HARMONICS) * np.cos(turn[:, 3:])).sum(axis=2) * amplitude[:, None]  # of the rate
     ring, sided = _heel_strikes(stride, person, gait, rng)
