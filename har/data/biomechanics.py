@@ -204,13 +204,10 @@ def blended_posture(name: str, contrast: float) -> Posture:
     """The posture `name`; sitting moves towards standing as `contrast` falls."""
     if name != "SITTING":
         return POSTURE[name]
-    own, upright = POSTURE[name], POSTURE["STANDING"]
-    return Posture(
-        *(
-            _blend(np.array(b), np.array(a), contrast, log=f in ("sway", "heartbeat"))
-            for f, a, b in zip(own._fields, own, upright, strict=True)
-        )
-    )
+    values = []
+    for field, own, upright in zip(Posture._fields, POSTURE[name], POSTURE["STANDING"], strict=True):
+        values.append(_blend(np.array(upright), np.array(own), contrast, log=field in ("sway", "heartbeat")))
+    return Posture._make(values)
 
 
 def blended_gait(name: str, contrast: float) -> Gait:
@@ -226,7 +223,7 @@ def blended_gait(name: str, contrast: float) -> Gait:
             values.append(_blend(every.mean(axis=0), own, contrast, log=False))
         else:
             values.append(_blend(np.exp(np.log(every).mean(axis=0)), own, contrast, log=True))
-    return Gait(*values)
+    return Gait._make(values)
 
 
 def _blend(centre: np.ndarray, own: np.ndarray, contrast: float, *, log: bool) -> np.ndarray:

@@ -78,7 +78,7 @@ def _activity(person: Person, name: str, samples: int, rng: np.random.Generator,
         index = list(body.GAIT).index(name)
         gait = body.blended_gait(name, contrast)
         upright = person.posture[list(body.POSTURE).index("STANDING")]
-        return _walk(person, gait, index, samples, rng), upright + [gait.lean, 0.0, 0.0] + rng.normal(0.0, 0.02, 3)
+        return _walk(person, gait, index, samples, rng), upright + np.array([gait.lean, 0.0, 0.0]) + rng.normal(0.0, 0.02, 3)
     posture = body.blended_posture(name, contrast)
     own = person.posture[list(body.POSTURE).index(name)]
     return _rest(person, posture, samples, rng), own + 0.7 * rng.normal(0.0, posture.spread)

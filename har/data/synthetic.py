@@ -69,9 +69,7 @@ def generate(subject: int, seed: int, *, bout_seconds: float = BOUT_SECONDS, dif
     Raises:
         HarError: `difficulty` is not within 0 to 2.
     """
-    low, high = DIFFICULTY_RANGE
-    if not low <= difficulty <= high:
-        raise HarError(f"the difficulty is {difficulty:g}, expected a number from {low:g} (easy) to {high:g} (hard)")
+    _check_difficulty(difficulty)
     rng = np.random.default_rng((seed, subject))
     contrast, spread = CONTRAST_PER_STEP ** (1.0 - difficulty), SPREAD_PER_STEP ** (difficulty - 1.0)
     person = draw_person(rng, spread=spread, contrast=contrast)
@@ -91,6 +89,12 @@ def generate(subject: int, seed: int, *, bout_seconds: float = BOUT_SECONDS, dif
     return Recording(f"synthetic_s{subject:02d}", subject, time_s, samples, motion.labels)
 
 
+def _check_difficulty(difficulty: float) -> None:
+    low, high = DIFFICULTY_RANGE
+    if not low <= difficulty <= high:
+        raise HarError(f"the difficulty is {difficulty:g}, expected a number from {low:g} (easy) to {high:g} (hard)")
+
+
 def measure(motion: Motion, mounting: Rotation, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
     """What a phone records: the motion turned by its mounting, with gain, bias, drift and noise, saturated and quantised.
 
@@ -106,9 +110,9 @@ def measure(motion: Motion, mounting: Rotation, sensor: Sensor, rng: np.random.G
     wanted = wanted + np.sqrt(sensor.noise) * shaped_noise(len(true), 6, rng, np.ones_like)
     wanted = wanted + six(sensor.slow_noise) * _drift(len(true), rng)
     full_scale, step = six(sensor.full_scale), six(sensor.step)
-    steps = np.round(wanted / step) if (step > 0).all() else wanted
-    samples = steps * step if (step > 0).all() else wanted
-    return np.clip(samples, -full_scale, full_scale).astype(np.float32)
+    # Saturated before quantised, as in a converter: the largest output is the last whole step within the full scale.
+    largest = np.floor(full_scale / step + 1e-9) * step
+    return np.clip(np.round(wanted / step) * step, -largest, largest).astype(np.float32)
 
 
 def _drift(samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -130,9 +134,18 @@ def write_dataset(
 
     Returns:
         The folder with the CSV files.
+
+    Raises:
+        HarError: `difficulty` is not within 0 to 2.
     """
-    settings = {"generator": GENERATOR_VERSION, "seed": seed, "subjects": num_subjects, "bout_seconds": bout_seconds}
-    settings["difficulty"] = difficulty
+    _check_difficulty(difficulty)
+    settings = {
+        "generator": GENERATOR_VERSION,
+        "seed": seed,
+        "subjects": num_subjects,
+        "bout_seconds": bout_seconds,
+        "difficulty": float(difficulty),
+    }
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     target = folder / f"synthetic-{key}"
     if target.is_dir():

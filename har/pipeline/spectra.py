@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 
 from har.contract import TRAIN_SUBJECTS, HarError, artefact
 from har.data import synthetic, uci_har
@@ -34,8 +35,9 @@ def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[l
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
-            # Without a date the same numbers give the same file.
-            figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix == ".svg" else None)
+            # Without a date and random names inside, the same numbers give the same file.
+            with rc_context({"svg.hashsalt": "spectra"}):
+                figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix == ".svg" else None)
         for stem, content in stems.items():
             paths.append(folder / artefact(stem, ".csv", synthetic=True))
             content.to_csv(paths[-1], index=False, float_format="%.4g", lineterminator="\n")

@@ -12,7 +12,7 @@ from har.data import biomechanics as body
 from har.data.motion import Motion, decaying_rings, shaped_noise, simulate
 from har.data.synthetic import Sensor, measure
 
-PERFECT = Sensor(full_scale=(100.0, 100.0), step=(0.0, 0.0), noise=(0.0,) * 6, slow_noise=(0.0, 0.0), bias=(0.0, 0.0), gain=0.0)
+PERFECT = Sensor(full_scale=(100.0, 100.0), step=(1e-9, 1e-9), noise=(0.0,) * 6, slow_noise=(0.0, 0.0), bias=(0.0, 0.0), gain=0.0)
 
 
 def person(seed: int = 0, **changes: float) -> body.Person:
