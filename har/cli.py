@@ -148,21 +148,9 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     )
     _add_dataset(command)
     _add_archive(command)
-    command = add(
-        "spectra",
-        data_spectra,
-        "Draw spectra of real and synthetic data side by side",
-        "Of the 21 training subjects of UCI HAR and the synthetic subjects with the same numbers; the test subjects take no part.",
-        under=under,
-    )
+    command = add("spectra", data_spectra, "Draw spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
     _add_archive(command)
-    command.add_argument(
-        "--output",
-        type=Path,
-        default=RESULTS / "synthetic",
-        metavar="DIR",
-        help="where the figure and its numbers are written (default: %(default)s)",
-    )
+    command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
 
 
 def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -> None:
@@ -231,8 +219,7 @@ def data_spectra(options: argparse.Namespace) -> None:
 
     paths, summary = write_spectra(options.output, archive=options.archive)
     print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
-    for path in paths:
-        print(f"wrote {path}")
+    print("\n".join(f"wrote {path}" for path in paths))
 
 
 def train(options: argparse.Namespace) -> None:

@@ -1,6 +1,10 @@
 """How a virtual person moves a waist: gait, posture, sway and the transitions between them. It is never evidence about people.
 
 The numbers and the people; `har.data.motion` moves them. Axes of the body: x up, y sideways, z forward.
+
+Gait as harmonics of the stride, left and right apart in the odd ones, and heel strikes that ring: see Kavanagh and Menz
+2008, Gait & Posture 28, 1-15. What has no source of its own beside it was set so that the spectra of UCI HAR's 21 training
+subjects come out (`har data spectra`), or, for spreads between people, so that networks confuse what they confuse there.
 """
 
 from dataclasses import dataclass
@@ -124,8 +128,8 @@ POSTURE = {
     "LAYING": Posture((1.50, 0.0, 0.6), (0.08, 0.08, 0.35), sway=3.6e-5, slope=1.7, heartbeat=0.009),
 }
 
-CADENCE_HZ = (1.74, 0.11)  # steps a second, mean and spread between the 21 training subjects
-CADENCE_WANDER = 0.02  # rms within a bout; stride times of healthy adults vary by 1 to 3 % (Hausdorff et al. 1996)
+CADENCE_HZ = (1.74, 0.11)  # steps a second, mean and spread between the 21 training subjects of UCI HAR
+CADENCE_WANDER = 0.02  # rms within a bout; stride times of healthy adults vary by 1 to 3 % (Hausdorff et al. 1996, J. Appl. Physiol. 80)
 AMPLITUDE_SPREAD = 0.18  # log, between people, of all gait amplitudes; the next is of each harmonic, activity by activity
 HARMONIC_SPREAD = 0.26
 PHASE_SPREAD = 0.55  # rad, likewise
@@ -137,12 +141,12 @@ IMPACT_DECAY_S = 0.04
 IMPACT_DIRECTION = (1.0, 0.3, 0.5)  # up, sideways (to the foot), forward
 IMPACT_TURN = (1.2, 0.8, 0.8)  # rad/s of angular velocity for each g of impact
 SHAKING_TURN = 35.0  # (rad/s)^2/Hz for each g^2/Hz of shaking, at 1 Hz
-HEART_HZ = (1.15, 0.12)
-HEART_RING_HZ = 4.5  # ballistocardiogram at the waist; the bump that UCI HAR's resting windows show there
+HEART_HZ = (1.15, 0.12)  # beats a second at rest, mean and spread
+HEART_RING_HZ = 4.5  # ballistocardiogram (Inan et al. 2015, IEEE JBHI 19), where UCI HAR's resting windows show a bump
 HEART_DECAY_S = 0.12
-TURN_SECONDS = 1.8
+TURN_SECONDS = 1.8  # for about 90 degrees
 FIDGETS_PER_MINUTE = 3.0  # small changes of posture at rest
-FIDGET_RAD = 0.03
+FIDGET_RAD = 0.03  # rms about each axis
 RISE_G = 0.12  # largest vertical acceleration of sitting down and standing up
 ROLL_OFF_HZ = 8.0  # the published windows are median-filtered and low-passed: above it what is not gait falls fast
 

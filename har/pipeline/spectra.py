@@ -36,7 +36,7 @@ def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[l
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
             # Without a date and random names inside, the same numbers give the same file.
-            with rc_context({"svg.hashsalt": "spectra"}):
+            with rc_context({"svg.hashsalt": "spectra", "svg.fonttype": "none"}):
                 figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix == ".svg" else None)
         for stem, content in stems.items():
             paths.append(folder / artefact(stem, ".csv", synthetic=True))
