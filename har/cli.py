@@ -151,6 +151,9 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     _add_archive(command)
     command = add("filters", data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
     command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
+    command = add("spectra", data_spectra, "Draw spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
+    _add_archive(command)
+    command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
 
 
 def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -> None:
@@ -237,6 +240,14 @@ def data_filters(options: argparse.Namespace) -> None:
 
     for path in write_filter_report(options.report, shlex.join(["har", *sys.argv[1:]])):
         print(f"wrote {path}")
+
+
+def data_spectra(options: argparse.Namespace) -> None:
+    from har.pipeline.spectra import write_spectra
+
+    paths, summary = write_spectra(options.output, archive=options.archive)
+    print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
+    print("\n".join(f"wrote {path}" for path in paths))
 
 
 def train(options: argparse.Namespace) -> None:

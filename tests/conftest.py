@@ -75,7 +75,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "configs").symlink_to(Path(__file__).parent.parent / "configs")
     monkeypatch.chdir(tmp_path)
     write = synthetic.write_dataset
-    monkeypatch.setattr(synthetic, "write_dataset", lambda folder, seed=0: write(folder, seed, bout_seconds=BOUT_SECONDS))
+    monkeypatch.setattr(
+        synthetic, "write_dataset", lambda folder, seed=0, **options: write(folder, seed, bout_seconds=BOUT_SECONDS, **options)
+    )
     return tmp_path
 
 

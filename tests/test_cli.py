@@ -13,7 +13,19 @@ from har.cli import main
 from har.data import synthetic
 from har.recording import write_csv
 
-COMMANDS = ("data prepare", "data filters", "train", "evaluate", "compare", "export", "verify", "predict", "demo", "dashboard")
+COMMANDS = (
+    "data prepare",
+    "data filters",
+    "data spectra",
+    "train",
+    "evaluate",
+    "compare",
+    "export",
+    "verify",
+    "predict",
+    "demo",
+    "dashboard",
+)
 
 
 @pytest.mark.parametrize("command", ["", "data", *COMMANDS])
@@ -70,6 +82,7 @@ ERRORS = {
     "config option": ("train --config {tmp}/option.yaml", "no option 'hiden_size'; did you mean 'hidden_size'"),
     "test validates": ("train --config {tmp}/test.yaml", "a test subject must never validate"),
     "not prepared": ("train --model gru", "har data prepare --dataset uci-har"),
+    "no real spectra": ("data spectra --output {tmp}/spectra", "har data prepare --dataset uci-har"),
     "wrong path": ("data prepare --archive {tmp}/none.zip", "no archive at"),
     "no zip": ("data prepare --archive {tmp}/text.zip", "is not a whole zip file"),
     "truncated": ("data prepare --archive {tmp}/cut.zip", "is not a whole zip file"),

@@ -19,7 +19,14 @@ def data_root() -> Path:
     return Path(os.environ.get("HAR_CACHE_DIR") or "data").expanduser()
 
 
-def prepare(dataset: str, *, archive: Path | str | None = None, allow_download: bool = False, seed: int = 0) -> WindowSet:
+def prepare(
+    dataset: str,
+    *,
+    archive: Path | str | None = None,
+    allow_download: bool = False,
+    seed: int = 0,
+    difficulty: float = synthetic.DIFFICULTY,
+) -> WindowSet:
     """Windows of `dataset`, with the channels of ``contract.UCI9``, from the cache or made now.
 
     Args:
@@ -27,19 +34,20 @@ def prepare(dataset: str, *, archive: Path | str | None = None, allow_download: 
         archive: a zip or folder with UCI HAR; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive where there is no copy.
         seed: of the synthetic data set.
+        difficulty: of the synthetic data set, from 0 (easy) to 2 (hard).
 
     Raises:
-        HarError: the data set is unknown, absent or damaged.
+        HarError: the data set is unknown, absent or damaged, or the difficulty is none.
     """
     if dataset == synthetic.NAME:
-        return _prepare_synthetic(seed)
+        return _prepare_synthetic(seed, difficulty)
     if dataset == uci_har.NAME:
         return _prepare_uci_har(archive, allow_download)
     raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
 
 
-def _prepare_synthetic(seed: int) -> WindowSet:
-    folder = synthetic_recordings(seed)
+def _prepare_synthetic(seed: int, difficulty: float) -> WindowSet:
+    folder = synthetic_recordings(seed, difficulty)
     settings = {"dataset": synthetic.NAME, "window_size": WINDOW_SIZE, "stride": STRIDE}
 
     def build() -> WindowSet:
@@ -52,9 +60,9 @@ def _prepare_synthetic(seed: int) -> WindowSet:
     return load_or_build(data_root() / "cache", cache_key(digest.hexdigest(), settings), build)
 
 
-def synthetic_recordings(seed: int = 0) -> Path:
+def synthetic_recordings(seed: int = 0, difficulty: float = synthetic.DIFFICULTY) -> Path:
     """Folder with the raw recordings of the synthetic data set, generated where they are not there yet."""
-    return synthetic.write_dataset(data_root(), seed)
+    return synthetic.write_dataset(data_root(), seed, difficulty=difficulty)
 
 
 def _prepare_uci_har(archive: Path | str | None, allow_download: bool) -> WindowSet:
