@@ -89,8 +89,8 @@ def read_pieces(
             continue
         values = options.to_contract(rows.values)
         if report.rows == 0:
-            _check_gravity(path, values, options)
             report.rate_hz, report.resampled = _measure_rate(path, rows.time_s)
+            _check_gravity(path, values, options)
         _check_gyro(path, values)
         report.rows += len(values)
         report.low, report.high = np.minimum(report.low, values.min(axis=0)), np.maximum(report.high, values.max(axis=0))
