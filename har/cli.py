@@ -216,6 +216,8 @@ def data_prepare(options: argparse.Namespace) -> None:
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
         f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
+        + " (trains without the transitions)"
+        * (options.transitions != "drop")
     )
 
 

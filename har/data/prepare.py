@@ -38,6 +38,8 @@ def prepare(
     Raises:
         HarError: the data set is unknown, absent or damaged.
     """
+    if transitions != "drop" and dataset != hapt.NAME:
+        raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
     if dataset == synthetic.NAME:
         return _prepare_synthetic(seed)
     if dataset == uci_har.NAME:

@@ -149,8 +149,9 @@ def _report(table: pd.DataFrame, places: list[Place], command: str) -> str:
         "by which the result had to be moved to fit best.\n\n" + _chain_table(table) + "\n\n"
         "## Where the segments stand\n\n"
         f"The activity is HAPT's own in {same_label} of {len(places)} segments. {offsets[0]} segments begin exactly at the first\n"
-        f"sample of HAPT's label, {prompt} of {len(walking)} among the three ways of walking. The others begin up to {-min(offsets)} samples before\n"
-        f"or {max(offsets)} after it, nearly all in postures, whose borders HAPT must have drawn again for its transitions.\n"
+        f"sample of HAPT's label, {prompt} of {len(walking)} among the three ways of walking. The others\n"
+        f"begin up to {-min(offsets)} samples before or {max(offsets)} after it, nearly all in postures, whose borders HAPT must have drawn\nagain for its "
+        "transitions. "
         "`segments.csv` gives the place of each.\n\n"
         f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.\nVersions: {made}.\n"
     )
