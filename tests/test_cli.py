@@ -13,7 +13,7 @@ from har.cli import main
 from har.data import synthetic
 from har.recording import write_csv
 
-COMMANDS = ("data prepare", "train", "evaluate", "compare", "export", "verify", "predict", "demo", "dashboard")
+COMMANDS = ("data prepare", "data reproduce", "train", "evaluate", "compare", "export", "verify", "predict", "demo", "dashboard")
 
 
 @pytest.mark.parametrize("command", ["", "data", *COMMANDS])
@@ -75,6 +75,9 @@ ERRORS = {
     "truncated": ("data prepare --archive {tmp}/cut.zip", "is not a whole zip file"),
     "file missing": ("data prepare --archive {tmp}/whole.zip", "activity_labels.txt names"),
     "empty folder": ("data prepare --archive {tmp}/configs", "activity_labels.txt cannot be read"),
+    "hapt not here": ("data prepare --dataset hapt", "HAPT is not here; download https://"),
+    "transitions of others": ("data prepare --dataset synthetic --transitions keep", "has no postural transitions"),
+    "unknown transitions": ("data prepare --dataset hapt --transitions lose", "invalid choice: 'lose'"),
     "no runs": ("evaluate", "no finished run"),
     "no run of a model": ("evaluate --dataset synthetic --model gru", "no finished run of gru"),
     "no test of train": ("evaluate --split train", "invalid choice: 'train'"),

@@ -131,13 +131,14 @@ def _report(table: pd.DataFrame, places: list[Place], command: str) -> str:
     offsets = Counter(place.label_offset for place in places)
     walking = [place for place in places if place.segment.label < 3]
     prompt = sum(place.label_offset == 0 for place in walking)
+    largest = max(place.largest_error for place in places)
     own = table[table.chain == IDENTIFIED]
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
     return (
         "# UCI HAR's windows, made again from HAPT's raw recordings\n\n"
         f"{matching} of the {len(places)} continuous segments of UCI HAR are found in the recordings of the same subject with every value\n"
         f"of all nine channels within {TOLERANCE:g} (g or rad/s); {len(places) - matching} are not. The largest error anywhere is\n"
-        f"{own['max'].max():.1e}. The published files print {PRINTED_DIGITS} significant digits: rounded alike,\n"
+        f"{largest:.1e}. The published files print {PRINTED_DIGITS} significant digits: rounded alike,\n"
         f"{100 * own['share_same_printed_digits'].min():.3f} % or more of the values of a channel are the same number.\n\n"
         "The chain: median of 3 samples (zeros beyond the ends), Butterworth low-pass of order 10 at 20 Hz; total acceleration is its\n"
         "output, body acceleration lacks its Butterworth low-pass of order 3 at 0.3 Hz, and the gyroscope lacks its Butterworth\n"
