@@ -4,6 +4,7 @@ Heavy imports happen inside the command that needs them, so that ``har --help`` 
 """
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -11,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from har import __version__
-from har.contract import SPLITS, HarError, nearest
+from har.contract import SPLITS, TRANSITION_LABELS, HarError, nearest
 
-DATASETS = ("uci-har", "synthetic")
+DATASETS = ("uci-har", "hapt", "synthetic")
 MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm")  # what `--model all` means; a test holds it against the registry
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
@@ -140,20 +141,23 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
     data = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
     under = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    command = add(
-        "prepare",
-        data_prepare,
-        "Parse a data set once into the cache",
-        "UCI HAR comes from --archive, the folder in HAR_DATA_DIR, or the official download; synthetic data are generated.",
-        under=under,
-    )
+    more = "It comes from --archive, the folder in HAR_DATA_DIR or, UCI HAR alone, the official download; synthetic data are generated."
+    command = add("prepare", data_prepare, "Parse a data set once into the cache", more, under=under)
     _add_dataset(command)
     _add_archive(command)
+    what = "HAPT's postural transitions: no window, six classes, or one class (default: %(default)s)"
+    command.add_argument("--transitions", choices=tuple(TRANSITION_LABELS), default="drop", help=what)
     command = add("filters", data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
     command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
     command = add("spectra", data_spectra, "Draw spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
     _add_archive(command)
     command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
+    text = "Prove that HAPT's raw recordings give UCI HAR's windows"
+    more = "Finds every published segment in the recordings, compares all channels, writes tables and a figure."
+    command = add("reproduce", data_reproduce, text, more, under=under)
+    _add_archive(command, "HAPT")
+    command.add_argument("--uci-archive", default=None, metavar="PATH", help="a copy of UCI HAR, likewise")
+    command.add_argument("--report", type=Path, default=RESULTS / "hapt", metavar="DIR", help="folder (default: %(default)s)")
 
 
 def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -> None:
@@ -163,8 +167,8 @@ def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -
         command.add_argument("--dataset", choices=DATASETS, default=DATASETS[0], help="(default: %(default)s)")
 
 
-def _add_archive(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--archive", default=None, metavar="PATH", help="a copy of UCI HAR: the zip, or the folder it was extracted to")
+def _add_archive(command: argparse.ArgumentParser, dataset: str = "the data set") -> None:
+    command.add_argument("--archive", default=None, metavar="PATH", help=f"a copy of {dataset}: the zip, or the folder it was extracted to")
 
 
 def _add_runs(command: argparse.ArgumentParser) -> None:
@@ -221,24 +225,28 @@ def _runs(options: argparse.Namespace) -> list:
     return find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
 
 
+def _typed() -> str:
+    return shlex.join(["har", *sys.argv[1:]])
+
+
 def data_prepare(options: argparse.Namespace) -> None:
     from har.data.prepare import data_root, prepare
 
-    windows = prepare(options.dataset, archive=options.archive, allow_download=True)
+    windows = prepare(options.dataset, archive=options.archive, allow_download=True, transitions=options.transitions)
     what = "synthetic windows" if windows.synthetic else "windows"
     print(
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
         f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
+        + " (trains without the transitions)"
+        * (options.transitions != "drop")
     )
 
 
 def data_filters(options: argparse.Namespace) -> None:
-    import shlex
-
     from har.pipeline.filter_report import write_filter_report
 
-    for path in write_filter_report(options.report, shlex.join(["har", *sys.argv[1:]])):
+    for path in write_filter_report(options.report, _typed()):
         print(f"wrote {path}")
 
 
@@ -248,6 +256,13 @@ def data_spectra(options: argparse.Namespace) -> None:
     paths, summary = write_spectra(options.output, archive=options.archive)
     print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
     print("\n".join(f"wrote {path}" for path in paths))
+
+
+def data_reproduce(options: argparse.Namespace) -> None:
+    from har.pipeline.reproduce import write_reproduction
+
+    for path in write_reproduction(options.report, _typed(), options.archive, options.uci_archive):
+        print(f"wrote {path}")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -272,14 +287,12 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    import shlex
-
     from har.pipeline.compare import comparison, write_report
 
     predictions, table = comparison(options.folder or options.runs / options.dataset)
     print("SYNTHETIC data\n" * predictions[0].origin.synthetic + table)
     if options.report:
-        for path in write_report(predictions, options.report, shlex.join(["har", *sys.argv[1:]])):
+        for path in write_report(predictions, options.report, _typed()):
             print(f"wrote {path}")
 
 

@@ -18,7 +18,7 @@ class DataConfig(_Section):
     """Which windows, and who validates."""
 
     dataset: str = "uci-har"
-    """``uci-har`` or ``synthetic``."""
+    """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
     validation_subjects: tuple[int, ...] = Field(min_length=1)

@@ -15,6 +15,18 @@ LABELS = (
     "STANDING",
     "LAYING",
 )  # names and order of activity_labels.txt in the UCI HAR archive
+TRANSITIONS = (
+    "STAND_TO_SIT",
+    "SIT_TO_STAND",
+    "SIT_TO_LIE",
+    "LIE_TO_SIT",
+    "STAND_TO_LIE",
+    "LIE_TO_STAND",
+)  # postural transitions, which HAPT adds behind the six; Reyes-Ortiz et al. 2016
+HAPT_LABELS = LABELS + TRANSITIONS  # names and order of activity_labels.txt in the HAPT archive
+UNKNOWN = "UNKNOWN"  # one class for what is none of the six
+TRANSITION_LABELS = {"drop": LABELS, "keep": HAPT_LABELS, "unknown": (*LABELS, UNKNOWN)}
+# What becomes of the transitions: no window, six classes of their own, or one class.
 
 AXES = ("x", "y", "z")
 TOTAL_ACC = tuple(f"total_acc_{axis}" for axis in AXES)  # g, gravity included

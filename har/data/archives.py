@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from har.contract import HarError
@@ -21,8 +22,45 @@ MAX_FILE_BYTES = 128 * 2**20  # the largest file read has 15 MB; a zip bomb stop
 Reader = Callable[[str], bytes]
 
 
-def find_source(archive: Path | str | None, downloads: Path) -> Path | None:
-    """Where a copy of UCI HAR is: `archive`, else in the folder named by HAR_DATA_DIR, else an earlier download.
+@dataclass(frozen=True)
+class ArchiveLayout:
+    """How the archive of a data set is recognised.
+
+    Attributes:
+        title: as a user knows it.
+        number: of the data set in the UCI repository.
+        folder: that the archive unpacks to.
+        marker: a file that stands in every copy.
+        files: patterns of the files that decide the content, below the folder.
+        url: of the official download.
+    """
+
+    title: str
+    number: int
+    folder: str
+    marker: str
+    files: tuple[str, ...]
+    url: str
+
+    @property
+    def zip_name(self) -> str:
+        """The archive inside the official download."""
+        return f"{self.folder}.zip"
+
+
+UCI_HAR = ArchiveLayout("UCI HAR", 240, FOLDER_NAME, "activity_labels.txt", ("*.txt", "t*/**/*.txt"), OUTER_URL)
+HAPT = ArchiveLayout(
+    "HAPT",
+    341,
+    "HAPT Data Set",
+    "RawData/labels.txt",
+    ("activity_labels.txt", "RawData/*.txt"),
+    "https://archive.ics.uci.edu/static/public/341/smartphone+based+recognition+of+human+activities+and+postural+transitions.zip",
+)
+
+
+def find_source(archive: Path | str | None, downloads: Path, layout: ArchiveLayout = UCI_HAR) -> Path | None:
+    """Where a copy of a data set is: `archive`, else in the folder named by HAR_DATA_DIR, else an earlier download.
 
     Returns:
         A zip file or a folder, or None where there is no copy and none was named.
@@ -33,26 +71,26 @@ def find_source(archive: Path | str | None, downloads: Path) -> Path | None:
     if archive is not None:
         path = Path(archive).expanduser()
         if not path.exists():
-            raise HarError(f"no archive at {path}; expected the UCI HAR zip file or the folder it was extracted to")
+            raise HarError(f"no archive at {path}; expected the {layout.title} zip file or the folder it was extracted to")
         if path.is_dir():
-            return _in_folder(path) or path
+            return _in_folder(path, layout) or path
         return path
     named = os.environ.get("HAR_DATA_DIR")
     if named:
         folder = Path(named).expanduser()
         if not folder.is_dir():
-            raise HarError(f"HAR_DATA_DIR names {folder}, which is not a folder; expected the folder that holds {INNER_NAME!r}")
-        found = _in_folder(folder)
+            raise HarError(f"HAR_DATA_DIR names {folder}, which is not a folder; expected the folder that holds {layout.zip_name!r}")
+        found = _in_folder(folder, layout)
         if found is None:
-            raise HarError(f"HAR_DATA_DIR names {folder}, which holds neither {INNER_NAME!r} nor a folder {FOLDER_NAME!r}")
+            raise HarError(f"HAR_DATA_DIR names {folder}, which holds neither {layout.zip_name!r} nor a folder {layout.folder!r}")
         return found
-    return _in_folder(downloads) if downloads.is_dir() else None
+    return _in_folder(downloads, layout) if downloads.is_dir() else None
 
 
-def _in_folder(folder: Path) -> Path | None:
-    if (folder / "activity_labels.txt").is_file():
+def _in_folder(folder: Path, layout: ArchiveLayout) -> Path | None:
+    if (folder / layout.marker).is_file():
         return folder
-    for name in (FOLDER_NAME, INNER_NAME, PurePosixPath(OUTER_URL).name):
+    for name in (layout.folder, layout.zip_name, PurePosixPath(layout.url).name):
         if (folder / name).exists():
             return folder / name
     return None
@@ -79,40 +117,40 @@ def download(downloads: Path, *, url: str = OUTER_URL, sha256: str = OUTER_SHA25
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[tuple[Reader, str]]:
-    """Open a copy of UCI HAR.
+def open_source(path: Path, layout: ArchiveLayout = UCI_HAR) -> Iterator[tuple[Reader, str]]:
+    """Open a copy of a data set.
 
     Yields:
         A function from a name such as ``train/y_train.txt`` to the file's bytes, and the SHA-256 of the source.
 
     Raises:
-        HarError: the zip is corrupt, truncated or not UCI HAR; the reader raises it for a file that is missing or broken.
+        HarError: the zip is corrupt, truncated or another data set; the reader raises it for a file that is missing or broken.
     """
     if path.is_dir():
-        yield _folder_reader(path), _folder_digest(path)
+        yield _folder_reader(path, layout), _folder_digest(path, layout)
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            yield _zip_reader(archive, path), _file_digest(path)
+            yield _zip_reader(archive, path, layout), _file_digest(path)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
         raise HarError(f"{path} is not a whole zip file ({error}); download it again or name another copy with --archive") from None
 
 
-def _folder_reader(folder: Path) -> Reader:
+def _folder_reader(folder: Path, layout: ArchiveLayout) -> Reader:
     def read(name: str) -> bytes:
         try:
             return (folder / name).read_bytes()
         except OSError as error:
             raise HarError(
-                f"{folder / name} cannot be read ({error.strerror}); expected an extracted {FOLDER_NAME!r}; extract the archive again"
+                f"{folder / name} cannot be read ({error.strerror}); expected an extracted {layout.folder!r}; extract the archive again"
             ) from None
 
     return read
 
 
-def _folder_digest(folder: Path) -> str:
+def _folder_digest(folder: Path, layout: ArchiveLayout) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.txt")) + sorted(folder.glob("t*/**/*.txt")):
+    for path in (path for pattern in layout.files for path in sorted(folder.glob(pattern))):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -123,35 +161,37 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _zip_reader(archive: zipfile.ZipFile, path: Path) -> Reader:
-    members = _members(archive)
-    if "activity_labels.txt" in members:
-        return lambda name: _read_member(archive, members, name, path, MAX_FILE_BYTES)
+def _zip_reader(archive: zipfile.ZipFile, path: Path, layout: ArchiveLayout) -> Reader:
+    members = _members(archive, layout)
+    if layout.marker in members:
+        return lambda name: _read_member(archive, members, name, path, layout, MAX_FILE_BYTES)
     inner = {PurePosixPath(name).name: name for name in archive.namelist() if not name.startswith("__MACOSX")}
-    if INNER_NAME not in inner:
-        raise HarError(f"{path} holds no {FOLDER_NAME!r}; expected the UCI HAR archive (UCI data set 240), found {len(inner)} other files")
-    content = _read_member(archive, {INNER_NAME: inner[INNER_NAME]}, INNER_NAME, path, MAX_INNER_BYTES)
+    if layout.zip_name not in inner:
+        raise HarError(
+            f"{path} holds no {layout.folder!r}; expected the {layout.title} archive (UCI data set {layout.number}), "
+            f"found {len(inner)} other files"
+        )
+    content = _read_member(archive, {layout.zip_name: inner[layout.zip_name]}, layout.zip_name, path, layout, MAX_INNER_BYTES)
     nested = zipfile.ZipFile(io.BytesIO(content))
-    nested_members = _members(nested)
-    return lambda name: _read_member(nested, nested_members, name, path, MAX_FILE_BYTES)
+    nested_members = _members(nested, layout)
+    return lambda name: _read_member(nested, nested_members, name, path, layout, MAX_FILE_BYTES)
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, str]:
+def _members(archive: zipfile.ZipFile, layout: ArchiveLayout) -> dict[str, str]:
     """Names below the data set's folder, to names in the zip; files of macOS are left out."""
     names = (name for name in archive.namelist() if not name.startswith("__MACOSX"))
-    roots = {str(PurePosixPath(n).parent): n for n in names if PurePosixPath(n).name == "activity_labels.txt"}
-    if not roots:
+    prefixes = [name.removesuffix(layout.marker) for name in names if f"/{name}".endswith(f"/{layout.marker}")]
+    if not prefixes:
         return {}
-    root = min(roots, key=len)
-    prefix = "" if root == "." else root + "/"
+    prefix = min(prefixes, key=len)
     return {name.removeprefix(prefix): name for name in archive.namelist() if name.startswith(prefix)}
 
 
-def _read_member(archive: zipfile.ZipFile, members: dict[str, str], name: str, path: Path, limit: int) -> bytes:
+def _read_member(archive: zipfile.ZipFile, members: dict[str, str], name: str, path: Path, layout: ArchiveLayout, limit: int) -> bytes:
     if name not in members:
-        raise HarError(f"{path} has no file {name}; expected the whole UCI HAR archive; download it again")
+        raise HarError(f"{path} has no file {name}; expected the whole {layout.title} archive; download it again")
     with archive.open(members[name]) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise HarError(f"{path}: {name} unpacks to more than {limit // 2**20} MiB; this is not the UCI HAR archive")
+        raise HarError(f"{path}: {name} unpacks to more than {limit // 2**20} MiB; this is not the {layout.title} archive")
     return content

@@ -3,15 +3,19 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from har.contract import STRIDE, WINDOW_SIZE, HarError, nearest
-from har.data import synthetic, uci_har
-from har.data.archives import download, find_source, open_source
+from har.data import hapt, synthetic, uci_har
+from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
 from har.data.cache import cache_key, load_or_build
 from har.data.windowset import WindowSet, windows_of
+from har.signals.chain import PUBLISHED
 
-DATASETS = (uci_har.NAME, synthetic.NAME)
+DATASETS = (uci_har.NAME, hapt.NAME, synthetic.NAME)
 
 
 def data_root() -> Path:
@@ -26,23 +30,38 @@ def prepare(
     allow_download: bool = False,
     seed: int = 0,
     difficulty: float = synthetic.DIFFICULTY,
+    transitions: str = "drop",
 ) -> WindowSet:
     """Windows of `dataset`, with the channels of ``contract.UCI9``, from the cache or made now.
 
     Args:
-        dataset: ``uci-har`` or ``synthetic``.
-        archive: a zip or folder with UCI HAR; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
-        allow_download: fetch the official archive where there is no copy.
+        dataset: ``uci-har``, ``hapt`` or ``synthetic``.
+        archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
+        allow_download: fetch the official archive of UCI HAR where there is no copy.
         seed: of the synthetic data set.
         difficulty: of the synthetic data set, from 0 (easy) to 2 (hard).
+        transitions: what becomes of HAPT's postural transitions: ``drop``, ``keep`` or ``unknown``, see `hapt.read`.
 
     Raises:
         HarError: the data set is unknown, absent or damaged, or the difficulty is none.
     """
+    if transitions != "drop" and dataset != hapt.NAME:
+        raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
     if dataset == synthetic.NAME:
         return _prepare_synthetic(seed, difficulty)
     if dataset == uci_har.NAME:
-        return _prepare_uci_har(archive, allow_download)
+        # The published windows have one size and stride; they stand in the key so that own windows never collide.
+        return _prepare_archive(uci_har.NAME, UCI_HAR, archive, allow_download, {}, uci_har.read)
+    if dataset == hapt.NAME:
+        labels = hapt.label_names(transitions)
+
+        def build(read_file: Reader) -> WindowSet:
+            recordings = hapt.read(read_file, transitions=transitions)
+            sizes = {"window_size": WINDOW_SIZE, "stride": STRIDE}
+            return windows_of(recordings, **sizes, dataset=hapt.NAME, synthetic=False, to_uci9=PUBLISHED.apply, labels=labels)
+
+        settings = {"transitions": transitions, "chain": asdict(PUBLISHED)}
+        return _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
     raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
 
 
@@ -65,27 +84,53 @@ def synthetic_recordings(seed: int = 0, difficulty: float = synthetic.DIFFICULTY
     return synthetic.write_dataset(data_root(), seed, difficulty=difficulty)
 
 
-def _prepare_uci_har(archive: Path | str | None, allow_download: bool) -> WindowSet:
-    root = data_root()
-    pointer = root / "cache" / f"{uci_har.NAME}.json"
-    source = find_source(archive, root / "downloads")
-    if source is None and archive is None and pointer.is_file():
+def _prepare_archive(
+    dataset: str,
+    layout: ArchiveLayout,
+    archive: Path | str | None,
+    allow_download: bool,
+    settings: dict[str, Any],
+    build: Callable[[Reader], WindowSet],
+) -> WindowSet:
+    source = source_of(dataset, layout, archive, allow_download=allow_download)
+    cache = data_root() / "cache"
+    with open_source(source, layout) as (read_file, source_digest):
+        key = cache_key(source_digest, {"dataset": dataset, "window_size": WINDOW_SIZE, "stride": STRIDE} | settings)
+        windows = load_or_build(cache, key, lambda: build(read_file))
+    _pointer(dataset).write_text(json.dumps({"source": str(source.resolve()), "key": key}))
+    return windows
+
+
+def _pointer(dataset: str) -> Path:
+    """Where it is written which copy of a data set was prepared last."""
+    return data_root() / "cache" / f"{dataset}.json"
+
+
+def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
+    """The copy of a data set to read: `archive`, else in HAR_DATA_DIR, an earlier download, or the last prepared copy.
+
+    Raises:
+        HarError: there is none, or the last prepared copy is gone.
+    """
+    downloads, pointer = data_root() / "downloads", _pointer(dataset)
+    source = find_source(archive, downloads, layout)
+    if source is None and pointer.is_file():
         source = Path(json.loads(pointer.read_text())["source"])
         if not source.exists():
             raise HarError(
-                f"UCI HAR was prepared from {source}, which is gone; name it again: har data prepare --dataset uci-har --archive PATH"
+                f"{layout.title} was prepared from {source}, which is gone; "
+                f"name it again: har data prepare --dataset {dataset} --archive PATH"
             )
+    if source is None and layout is not UCI_HAR:
+        raise HarError(
+            f"{layout.title} is not here; download {layout.url} into {downloads}, or name a copy: "
+            f"har data prepare --dataset {dataset} --archive PATH"
+        )
     if source is None:
         if not allow_download:
             raise HarError(
-                "UCI HAR is not prepared; run `har data prepare --dataset uci-har` "
+                f"{layout.title} is not prepared; run `har data prepare --dataset {dataset}` "
                 "(with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)"
             )
-        source = download(root / "downloads")
-    with open_source(source) as (read_file, source_digest):
-        # The published windows have one size and stride; they stand in the key so that own windows never collide.
-        settings = {"dataset": uci_har.NAME, "window_size": WINDOW_SIZE, "stride": STRIDE}
-        key = cache_key(source_digest, settings)
-        windows = load_or_build(root / "cache", key, lambda: uci_har.read(read_file))
-    pointer.write_text(json.dumps({"source": str(source.resolve()), "key": key}))
-    return windows
+        source = download(downloads)
+    return source

@@ -1,6 +1,7 @@
 """Windows with everything needed to split them honestly and to find them again in their recording."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,11 +78,34 @@ def content_digest(x: np.ndarray, y: np.ndarray, subject: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def windows_of(recordings: list[Recording], *, window_size: int, stride: int, dataset: str, synthetic: bool) -> WindowSet:
+def offline_uci9(raw6: np.ndarray) -> np.ndarray:
+    """(time, 6) samples as they are, and body acceleration by the zero-phase gravity filter -> (time, 9) as ``contract.UCI9``."""
+    body_acc = raw6[:, :3] - gravity_lowpass(raw6[:, :3], SAMPLE_RATE_HZ).astype(np.float32)
+    return np.concatenate((body_acc, raw6[:, 3:], raw6[:, :3]), axis=1)
+
+
+def windows_of(
+    recordings: list[Recording],
+    *,
+    window_size: int,
+    stride: int,
+    dataset: str,
+    synthetic: bool,
+    to_uci9: Callable[[np.ndarray], np.ndarray] = offline_uci9,
+    labels: tuple[str, ...] = LABELS,
+) -> WindowSet:
     """Cut labelled windows out of raw recordings; the channels are those of ``contract.UCI9``.
 
-    Body acceleration is total acceleration less the zero-phase gravity of the contiguous stretch, as in Anguita et al.
-    2013. Windows stay inside one recording, one stretch without a gap and one label.
+    Windows stay inside one recording, one stretch without a gap and one label.
+
+    Args:
+        recordings: continuous, unfiltered.
+        window_size: samples in a window.
+        stride: samples between two windows of one labelled stretch.
+        dataset: its name.
+        synthetic: whether it was generated.
+        to_uci9: from the (time, 6) samples of a contiguous stretch to its nine channels, such as `SensorChain.apply`.
+        labels: names of the labels of the recordings.
 
     Raises:
         HarError: no recording is long enough for a window.
@@ -89,14 +113,12 @@ def windows_of(recordings: list[Recording], *, window_size: int, stride: int, da
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("x", "y", "subject", "recording", "start")}
     for recording in recordings:
         for first, stop in recording.contiguous_runs():
-            starts, labels = labelled_window_starts(recording.labels[first:stop], window_size, stride)
+            starts, window_labels = labelled_window_starts(recording.labels[first:stop], window_size, stride)
             if not len(starts):
                 continue
-            raw6 = recording.samples[first:stop]
-            body_acc = raw6[:, :3] - gravity_lowpass(raw6[:, :3], SAMPLE_RATE_HZ).astype(np.float32)
-            uci9 = np.concatenate((body_acc, raw6[:, 3:], raw6[:, :3]), axis=1)
+            uci9 = to_uci9(recording.samples[first:stop]).astype(np.float32, copy=False)
             parts["x"].append(cut_windows(uci9, starts, window_size))
-            parts["y"].append(labels)
+            parts["y"].append(window_labels)
             parts["subject"].append(np.full(len(starts), recording.subject, dtype=np.int64))
             parts["recording"].append(np.full(len(starts), recording.name))
             parts["start"].append(first + starts)
@@ -114,4 +136,5 @@ def windows_of(recordings: list[Recording], *, window_size: int, stride: int, da
         dataset=dataset,
         synthetic=synthetic,
         digest=digest,
+        labels=labels,
     )

@@ -1,0 +1,154 @@
+"""HAPT (Reyes-Ortiz et al. 2016): the raw recordings behind UCI HAR, with six postural transitions, as `Recording`s."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS, HarError, nearest
+from har.data.archives import Reader
+from har.recording import UNLABELLED, Recording
+
+NAME = "hapt"
+SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS  # user N is subject N of UCI HAR
+EXPERIMENTS = 61  # of the published archive, as the two counts below
+ROWS = 1_122_772
+SEGMENTS = 1_214
+LABELS_FILE = "RawData/labels.txt"
+AGAIN = "download the archive again"
+
+
+class Segment(NamedTuple):
+    """A labelled stretch of one experiment."""
+
+    experiment: int
+    user: int
+    label: int  # index into contract.HAPT_LABELS
+    first: int  # sample, from 0
+    stop: int  # one past the last sample
+
+
+def recording_name(experiment: int, user: int) -> str:
+    """Name of a recording: ``exp01_user01``, as in the names of its files."""
+    return f"exp{experiment:02d}_user{user:02d}"
+
+
+def label_names(transitions: str) -> tuple[str, ...]:
+    """Names of the labels where transitions are ``drop``ped, ``keep``t as six classes, or one class ``unknown``.
+
+    Raises:
+        HarError: there is no such option.
+    """
+    if transitions not in TRANSITION_LABELS:
+        raise HarError(f"unknown option {transitions!r} for transitions; {nearest(transitions, tuple(TRANSITION_LABELS))}")
+    return TRANSITION_LABELS[transitions]
+
+
+def read(read_file: Reader, *, transitions: str = "drop", dtype: type[np.floating] = np.float32) -> list[Recording]:
+    """Parse the archive: one recording an experiment, at 50 Hz, acceleration in g and angular velocity in rad/s, unfiltered.
+
+    Args:
+        read_file: of an opened archive.
+        transitions: ``drop`` leaves them unlabelled, ``keep`` labels them as in ``contract.HAPT_LABELS``, ``unknown`` labels
+            all of them as the one class behind the six. Samples in no segment of labels.txt are unlabelled (-1) always.
+        dtype: float64 keeps every digit of the files.
+
+    Raises:
+        HarError: a file is missing or no table of numbers, the two sensors differ in length, a segment is malformed, overlaps
+            another or lies beyond its recording, or the counts are not those of the published archive.
+    """
+    names = label_names(transitions)
+    _check_label_names(read_file("activity_labels.txt"))
+    segments = read_segments(read_file)
+    users = {segment.experiment: segment.user for segment in segments}
+    _check_count("experiments", len(users), EXPERIMENTS)
+    _check_count("segments", len(segments), SEGMENTS)
+    recordings = []
+    for experiment, user in sorted(users.items()):
+        own = [segment for segment in segments if segment.experiment == experiment]
+        recordings.append(_read_recording(read_file, experiment, user, own, len(names), dtype))
+    _check_count("samples", sum(len(recording.samples) for recording in recordings), ROWS)
+    return recordings
+
+
+def _check_label_names(content: bytes) -> None:
+    lines = [line.split() for line in content.decode("ascii", "replace").split("\n")]
+    found = tuple(words[1] for words in lines if len(words) == 2)
+    if found != HAPT_LABELS:
+        raise HarError(f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(HAPT_LABELS)}")
+
+
+def _check_count(what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise HarError(f"HAPT has {found:,} {what}, expected {expected:,} as published; {AGAIN}")
+
+
+def read_segments(read_file: Reader) -> list[Segment]:
+    """The labelled stretches in the order of the recordings, checked one against the next.
+
+    Raises:
+        HarError: with the line of labels.txt that is wrong.
+    """
+    table = _numbers(read_file, LABELS_FILE, 5)
+    if (table % 1 != 0).any():
+        raise HarError(f"{LABELS_FILE} holds {table[table % 1 != 0][0]:g}; expected whole numbers; {AGAIN}")
+    rows = table.astype(np.int64)
+    order = np.lexsort((rows[:, 3], rows[:, 0]))
+    users: dict[int, int] = {}
+    segments: list[Segment] = []
+    for line in order + 1:
+        experiment, user, activity, first, last = rows[line - 1].tolist()
+        place = f"{LABELS_FILE}, line {line}:"
+        if user not in SUBJECTS or experiment < 1:
+            raise HarError(f"{place} experiment {experiment} of user {user}; expected users 1 to {max(SUBJECTS)}; {AGAIN}")
+        if users.setdefault(experiment, user) != user:
+            raise HarError(f"{place} experiment {experiment} is of user {user} and of user {users[experiment]}; expected one; {AGAIN}")
+        if not 1 <= activity <= len(HAPT_LABELS):
+            raise HarError(f"{place} activity {activity}; expected 1 to {len(HAPT_LABELS)}; {AGAIN}")
+        if not 1 <= first <= last:
+            raise HarError(f"{place} samples {first} to {last}; expected a first sample from 1 on and a last one not before it; {AGAIN}")
+        before = segments[-1] if segments and segments[-1].experiment == experiment else None
+        if before and first <= before.stop:
+            raise HarError(
+                f"{place} samples {first} to {last} overlap the segment {before.first + 1} to {before.stop} of experiment {experiment}; "
+                f"expected one label a sample; {AGAIN}"
+            )
+        segments.append(Segment(experiment, user, activity - 1, first - 1, last))
+    return segments
+
+
+def _read_recording(
+    read_file: Reader, experiment: int, user: int, segments: list[Segment], num_labels: int, dtype: type[np.floating]
+) -> Recording:
+    name = recording_name(experiment, user)
+    total_acc, gyro = (_numbers(read_file, f"RawData/{sensor}_{name}.txt", 3) for sensor in ("acc", "gyro"))
+    if len(total_acc) != len(gyro):
+        raise HarError(f"RawData/acc_{name}.txt has {len(total_acc)} rows and gyro_{name}.txt {len(gyro)}; expected as many; {AGAIN}")
+    labels = np.full(len(total_acc), UNLABELLED, dtype=np.int64)
+    for segment in segments:
+        if segment.stop > len(labels):
+            raise HarError(
+                f"{LABELS_FILE} labels samples up to {segment.stop} of {name}, which has {len(labels)}; expected no more; {AGAIN}"
+            )
+        is_transition = segment.label >= len(LABELS)
+        if is_transition and num_labels == len(LABELS):
+            continue
+        labels[segment.first : segment.stop] = min(segment.label, num_labels - 1) if is_transition else segment.label
+    samples = np.concatenate((total_acc, gyro), axis=1).astype(dtype)
+    return Recording(name, user, np.arange(len(samples)) / SAMPLE_RATE_HZ, samples, labels)
+
+
+def _numbers(read_file: Reader, name: str, columns: int) -> np.ndarray:
+    content = read_file(name)
+    if not content.strip():
+        raise HarError(f"{name} is empty; {AGAIN}")
+    try:
+        table = np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
+    except ValueError as error:
+        raise HarError(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); {AGAIN}") from None
+    if table.shape[1] != columns:
+        raise HarError(f"{name} has {table.shape[1]} columns; expected {columns}; {AGAIN}")
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        raise HarError(f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}; {AGAIN}")
+    return table

@@ -1,0 +1,282 @@
+"""HAPT: read from every kind of source, refused where it is damaged, cut into windows, and turned into UCI HAR's own."""
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from har.cli import main
+from har.contract import HAPT_LABELS, LABELS, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN, HarError
+from har.data import hapt, synthetic
+from har.data.archives import HAPT, find_source, open_source
+from har.data.prepare import prepare
+from har.data.windowset import windows_of
+from har.recording import UNLABELLED, Recording
+from har.signals.chain import PUBLISHED
+from har.signals.windows import label_runs
+from tests.helpers import zip_folder
+
+USERS = (1, 5, 2)  # of experiments 1, 2 and 3
+TRANSITION_SAMPLES = 75  # of the synthetic recordings, unlabelled there
+
+
+def write_hapt(folder: Path) -> None:
+    """Write synthetic recordings in HAPT's layout; what is unlabelled between two bouts becomes a transition, one stays unlabelled."""
+    raw = folder / "RawData"
+    raw.mkdir(parents=True)
+    lines = []
+    for experiment, user in enumerate(USERS, 1):
+        recording = synthetic.generate(user, 3, bout_seconds=4.0)
+        name = hapt.recording_name(experiment, user)
+        for sensor, columns in {"acc": slice(0, 3), "gyro": slice(3, 6)}.items():
+            np.savetxt(raw / f"{sensor}_{name}.txt", recording.samples[:, columns], fmt="%.16g")
+        runs = label_runs(recording.labels)
+        for number, (label, first, stop) in enumerate(runs):
+            activity = label if label >= 0 else len(LABELS) + number % len(TRANSITIONS)
+            if number != 1:
+                lines.append(f"{experiment} {user} {activity + 1} {first + 1} {stop}\n")
+    (raw / "labels.txt").write_text("".join(lines))
+    (folder / "activity_labels.txt").write_text("".join(f"{i} {name:20}\n" for i, name in enumerate(HAPT_LABELS, 1)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hapt") / HAPT.folder
+    write_hapt(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _small_counts(folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The fake archive is complete with its own counts."""
+    if "real_data" in request.fixturenames:
+        return
+    monkeypatch.setattr(hapt, "EXPERIMENTS", len(USERS))
+    monkeypatch.setattr(hapt, "SEGMENTS", len((folder / "RawData/labels.txt").read_text().splitlines()))
+    monkeypatch.setattr(hapt, "ROWS", sum(len(path.read_text().splitlines()) for path in folder.glob("RawData/acc_*.txt")))
+
+
+def read(path: Path, **options: str) -> list[Recording]:
+    with open_source(path, HAPT) as (read_file, _):
+        return hapt.read(read_file, **options)
+
+
+def test_recordings_are_raw_and_continuous(folder: Path) -> None:
+    found = read(folder)
+    assert [(r.name, r.subject) for r in found] == [("exp01_user01", 1), ("exp02_user05", 5), ("exp03_user02", 2)]
+    for recording, user in zip(found, USERS, strict=True):
+        made = synthetic.generate(user, 3, bout_seconds=4.0)
+        np.testing.assert_array_equal(recording.samples, made.samples)
+        np.testing.assert_array_equal(recording.labels, made.labels)
+        assert recording.samples.dtype == np.float32
+        assert recording.contiguous_runs() == [(0, len(made.time_s))]
+        np.testing.assert_allclose(np.diff(recording.time_s), 0.02)
+
+
+def test_transitions_are_dropped_kept_or_unknown(folder: Path) -> None:
+    dropped, kept, unknown = (read(folder, transitions=name) for name in ("drop", "keep", "unknown"))
+    for d, k, u in zip(dropped, kept, unknown, strict=True):
+        is_transition = k.labels >= len(LABELS)
+        assert is_transition.any()
+        assert set(k.labels[is_transition].tolist()) <= set(range(len(LABELS), len(HAPT_LABELS)))
+        assert (d.labels[is_transition] == UNLABELLED).all()
+        assert (u.labels[is_transition] == len(LABELS)).all()
+        for other in (d, u):
+            np.testing.assert_array_equal(other.labels[~is_transition], k.labels[~is_transition])
+        # What labels.txt does not name stays unlabelled, whatever becomes of the transitions.
+        assert (u.labels == UNLABELLED).sum() == (k.labels == UNLABELLED).sum() == TRANSITION_SAMPLES
+    assert hapt.label_names("drop") == LABELS
+    assert hapt.label_names("keep") == HAPT_LABELS == LABELS + TRANSITIONS
+    assert hapt.label_names("unknown") == (*LABELS, UNKNOWN)
+    with pytest.raises(HarError, match="unknown option 'kept' for transitions; did you mean 'keep'"):
+        read(folder, transitions="kept")
+
+
+def test_folder_zip_and_nested_zip_give_the_same(folder: Path, tmp_path: Path) -> None:
+    bare = zip_folder(folder, tmp_path / "bare.zip", prefix="", extra={"__MACOSX/RawData/labels.txt": b"x"})
+    whole = zip_folder(folder, tmp_path / HAPT.zip_name, prefix=f"{HAPT.folder}/")
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(whole, HAPT.zip_name)
+    expected = read(folder)
+    for path in (bare, whole, tmp_path / "outer.zip"):
+        for found, wanted in zip(read(path), expected, strict=True):
+            np.testing.assert_array_equal(found.samples, wanted.samples)
+            np.testing.assert_array_equal(found.labels, wanted.labels)
+
+
+def edit(name: str, change: Callable[[list[str]], object]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        path = folder / name
+        lines = path.read_text().splitlines()
+        change(lines)
+        path.write_text("\n".join(lines) + "\n" * bool(lines))
+
+    return apply
+
+
+def put(line: int, text: str) -> Callable[[list[str]], None]:
+    return lambda lines: lines.__setitem__(line - 1, text)
+
+
+ACC, GYRO, LINES = "RawData/acc_exp02_user05.txt", "RawData/gyro_exp02_user05.txt", "RawData/labels.txt"
+BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "sensor missing": (lambda f: (f / GYRO).unlink(), "gyro_exp02_user05.txt"),
+    "names missing": (lambda f: (f / "activity_labels.txt").unlink(), "activity_labels.txt"),
+    "other names": (edit("activity_labels.txt", put(7, "7 STAND_TO_SITTING")), "STAND_TO_SITTING.*expected WALKING"),
+    "names of UCI HAR": (edit("activity_labels.txt", lambda rows: rows.__delitem__(slice(6, None))), "names WALKING.*expected WALKING"),
+    "one sensor shorter": (edit(GYRO, lambda rows: rows.pop()), r"has \d+ rows and gyro_exp02_user05.txt \d+; expected as many"),
+    "both sensors cut": (
+        lambda f: [edit(name, lambda rows: rows.__delitem__(slice(100, None)))(f) for name in (ACC, GYRO)],
+        "labels samples up to .* of exp02_user05, which has 100",
+    ),
+    "rows too many": (
+        lambda f: [edit(name, lambda rows: rows.append("0 0 1"))(f) for name in (ACC, GYRO)],
+        "samples, expected .* as published",
+    ),
+    "column missing": (edit(ACC, lambda rows: rows.__setitem__(slice(None), [row.rsplit(" ", 1)[0] for row in rows])), "has 2 columns"),
+    "value missing": (edit(ACC, put(9, "0.1 0.2")), "acc_exp02_user05.txt is not a table of numbers"),
+    "text": (edit(ACC, put(9, "0.1 0.2 abc")), "not a table of numbers"),
+    "not finite": (edit(GYRO, put(9, "0.1 inf 0.3")), "gyro_exp02_user05.txt has a value that is not finite in row 9, column 2"),
+    "nan": (edit(ACC, put(9, "0.1 0.2 nan")), "not finite in row 9, column 3"),
+    "empty": (edit(ACC, lambda rows: rows.clear()), "acc_exp02_user05.txt is empty"),
+    "no labels": (edit(LINES, lambda rows: rows.clear()), "labels.txt is empty"),
+    "four columns": (edit(LINES, lambda rows: rows.__setitem__(slice(None), [r.rsplit(" ", 1)[0] for r in rows])), "has 4 columns"),
+    "half a sample": (edit(LINES, put(2, "1 1 5 300.5 350")), "holds 300.5; expected whole numbers"),
+    "segment reversed": (edit(LINES, put(1, "1 1 5 200 1")), "line 1: samples 200 to 1"),
+    "counted from 0": (edit(LINES, put(1, "1 1 5 0 100")), "line 1: samples 0 to 100"),
+    "overlap": (edit(LINES, put(1, "1 1 5 1 300")), "line 2: samples .* overlap the segment 1 to 300 of experiment 1"),
+    "activity 13": (edit(LINES, put(1, "1 1 13 1 100")), "line 1: activity 13; expected 1 to 12"),
+    "activity 0": (edit(LINES, put(1, "1 1 0 1 100")), "line 1: activity 0"),
+    "user 31": (edit(LINES, put(1, "1 31 5 1 100")), "line 1: experiment 1 of user 31"),
+    "two users": (edit(LINES, put(2, "1 2 5 300 350")), "line 2: experiment 1 is of user 2 and of user 1"),
+    "segment lost": (edit(LINES, lambda rows: rows.pop(0)), "segments, expected .* as published"),
+    "experiment lost": (
+        edit(LINES, lambda rows: rows.__setitem__(slice(None), [row for row in rows if not row.startswith("3 ")])),
+        "HAPT has 2 experiments, expected 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_damaged_archive_is_one_clear_sentence(name: str, zipped: bool, folder: Path, tmp_path: Path) -> None:
+    change, message = BREAKS[name]
+    broken = tmp_path / HAPT.folder
+    shutil.copytree(folder, broken)
+    change(broken)
+    source = zip_folder(broken, tmp_path / "broken.zip", prefix="") if zipped else broken
+    with pytest.raises(HarError, match=message) as caught:
+        read(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_zip_is_one_clear_sentence(folder: Path, tmp_path: Path) -> None:
+    content = zip_folder(folder, tmp_path / "whole.zip", prefix="").read_bytes()
+    for share in (0.0, 0.4, 0.99):
+        (tmp_path / "cut.zip").write_bytes(content[: int(share * len(content))])
+        with pytest.raises(HarError, match="is not a whole zip file"):
+            read(tmp_path / "cut.zip")
+
+
+def test_flipped_bytes_never_pass(folder: Path, tmp_path: Path) -> None:
+    content = zip_folder(folder, tmp_path / "whole.zip", prefix="").read_bytes()
+    expected = read(tmp_path / "whole.zip")
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        changed = bytearray(content)
+        for position in rng.integers(0, len(content), size=3):
+            changed[position] ^= int(rng.integers(1, 256))
+        (tmp_path / "changed.zip").write_bytes(changed)
+        try:
+            found = read(tmp_path / "changed.zip")
+        except HarError as error:
+            assert "\n" not in str(error)
+        else:  # bytes that carry no content, such as dates
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a.samples, b.samples)
+
+
+def test_another_archive_is_named(uci_har_folder: Path, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(HarError, match=r"holds no 'HAPT Data Set'; expected the HAPT archive \(UCI data set 341\)"):
+        read(zip_folder(uci_har_folder, tmp_path / "uci.zip"))
+    with pytest.raises(HarError, match=r"STAND_TO_SIT.*expected WALKING"):
+        prepare("uci-har", archive=zip_folder(folder, tmp_path / "hapt.zip", prefix=""))
+
+
+def test_where_a_copy_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarError, match=r"HAPT is not here; download https://.*/341/.* --archive PATH"):
+        prepare("hapt", allow_download=True)
+    assert find_source(folder.parent, tmp_path, HAPT) == folder
+    monkeypatch.setenv("HAR_DATA_DIR", str(folder.parent))
+    assert find_source(None, tmp_path, HAPT) == folder
+    first = prepare("hapt")
+    monkeypatch.delenv("HAR_DATA_DIR")
+    assert prepare("hapt").digest == first.digest  # the last copy is remembered
+    monkeypatch.setenv("HAR_DATA_DIR", str(tmp_path))
+    with pytest.raises(HarError, match=r"which holds neither 'HAPT Data Set\.zip' nor a folder 'HAPT Data Set'"):
+        prepare("hapt")
+
+
+def test_windows_are_cut_after_the_chain(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    windows = prepare("hapt", archive=folder)
+    assert not windows.synthetic
+    assert windows.labels == LABELS
+    signals = {recording.name: PUBLISHED.apply(recording.samples) for recording in read(folder)}
+    for index in range(0, len(windows), 7):
+        first = int(windows.start[index])
+        expected = signals[str(windows.recording[index])][first : first + windows.window_size]
+        np.testing.assert_array_equal(windows.x[index], expected.astype(np.float32))
+
+
+def test_each_option_has_its_own_cache_entry_and_labels(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("har.data.prepare.WINDOW_SIZE", 64)  # transitions are shorter than a published window
+    dropped, kept, unknown = (prepare("hapt", archive=folder, transitions=name) for name in ("drop", "keep", "unknown"))
+    assert (dropped.labels, kept.labels, unknown.labels) == (LABELS, HAPT_LABELS, (*LABELS, UNKNOWN))
+    assert len(kept) == len(unknown) > len(dropped)
+    assert int((unknown.y == 6).sum()) == int((kept.y >= 6).sum()) == len(kept) - len(dropped)
+    again = prepare("hapt", transitions="keep")
+    assert (again.labels, again.digest) == (kept.labels, kept.digest)
+    with pytest.raises(HarError, match="synthetic has no postural transitions to keep"):
+        prepare("synthetic", transitions="keep")
+
+
+def test_the_command_prepares_hapt(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "prepare", "--dataset", "hapt", "--archive", str(folder), "--transitions", "unknown"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("hapt: ")
+    assert "3 subjects, 3 continuous segments" in out
+    assert main(["data", "prepare", "--transitions", "keep"]) == 2
+    assert capsys.readouterr().err == "har: uci-har has no postural transitions to keep; they are in hapt alone: --dataset hapt\n"
+
+
+def test_other_data_sets_are_windowed_as_before() -> None:
+    recordings = [synthetic.generate(TRAIN_SUBJECTS[0], 0, bout_seconds=4.0)]
+    windows = windows_of(recordings, window_size=128, stride=64, dataset="synthetic", synthetic=True)
+    assert windows.labels == LABELS
+    first = int(windows.start[0])
+    np.testing.assert_array_equal(windows.x[0, :, 6:], recordings[0].samples[first : first + 128, :3])
+
+
+@pytest.mark.data
+def test_the_real_archive(real_data: Path) -> None:
+    source = find_source(real_data, real_data, HAPT)
+    assert source is not None
+    with open_source(source, HAPT) as (read_file, _):
+        recordings = hapt.read(read_file, transitions="keep")
+        segments = hapt.read_segments(read_file)
+    assert (len(recordings), len(segments)) == (61, 1214)
+    assert sum(len(recording.samples) for recording in recordings) == 1_122_772
+    assert {recording.subject for recording in recordings} == set(range(1, 31))
+    assert np.bincount([segment.label for segment in segments]).tolist() == [127, 183, 186, 120, 120, 120, 60, 62, 58, 60, 58, 58]
+    for recording in recordings:
+        assert 0.95 < float(np.median(np.linalg.norm(recording.samples[:, :3], axis=1))) < 1.1  # g
+        assert float(np.abs(recording.samples[:, 3:]).max()) < 12.0  # rad/s
