@@ -1,6 +1,7 @@
 """Windows back to the continuous segments they were cut from, to cut them anew or to replay them as a stream."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def _chains(windows: WindowSet) -> Iterator[tuple[int, int]]:
     linked = (windows.recording[1:] == windows.recording[:-1]) & (windows.y[1:] == windows.y[:-1])
     linked &= (windows.subject[1:] == windows.subject[:-1]) & (step > 0) & (step <= windows.window_size)
     edges = np.concatenate(([0], np.flatnonzero(~linked) + 1, [len(windows)]))
-    return ((int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a)
+    return ((int(a), int(b)) for a, b in pairwise(edges) if b > a)
 
 
 def _segment(windows: WindowSet, first: int, stop: int) -> Stretch:

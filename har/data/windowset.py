@@ -142,4 +142,14 @@ def cut_stretches(
         raise HarError(f"{dataset}: no labelled stretch has {window_size} samples; use shorter windows")
     arrays = {name: np.concatenate(values) for name, values in parts.items()}
     digest = content_digest(arrays["x"], arrays["y"], arrays["subject"])
-    return WindowSet(**arrays, channels=channels, dataset=dataset, synthetic=synthetic, digest=digest)
+    return WindowSet(
+        arrays["x"],
+        arrays["y"],
+        arrays["subject"],
+        arrays["recording"],
+        arrays["start"],
+        channels=channels,
+        dataset=dataset,
+        synthetic=synthetic,
+        digest=digest,
+    )
