@@ -3,7 +3,8 @@
     python benchmarks/data_loading.py --archive "UCI HAR Dataset.zip" [--runs 7]
 
 Each run times all ways one after the other on this machine, and the ratios are taken within a run, so that other work on
-the machine touches both sides; CPU time is given beside it. Files are in the page cache. Writes ``results/benchmarks/data_loading.csv``: ratios first.
+the machine touches both sides; CPU time is given beside it. Files are in the page cache. Writes
+``results/benchmarks/data_loading.csv``: ratios first.
 """
 
 import argparse
