@@ -2,16 +2,66 @@
 
 import types
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from har.contract import HarError, nearest
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
+
+
+class SplitConfig(_Section):
+    """Who trains, who chooses and who is reported; every kind splits by subject."""
+
+    kind: Literal["official", "fold5", "kfold", "loso", "file"] = "official"
+    """``official``: as published. ``fold5``: the project's fixed folds, ``(subject - 1) mod 5``. ``kfold``: folds of
+    subjects, stratified over activities. ``loso``: leave one subject out. ``file``: as saved in JSON."""
+    fold: int = Field(default=0, ge=0)
+    """Which fold is the test part, from 0; with ``loso`` the place of the subject among the sorted subjects."""
+    folds: int = Field(default=5, ge=2)
+    """How many, with ``kfold``."""
+    subjects: Literal["training", "all"] | None = None
+    """Whose folds: the 21 official training subjects (the default of ``kfold`` and ``loso``; here ideas are chosen) or
+    all 30 (the default of ``fold5``; a report, which opens official test subjects)."""
+    validation: int = Field(default=4, ge=1)
+    """How many subjects of a fold's training part choose the epoch; never official test subjects."""
+    seed: int = Field(default=0, ge=0)
+    """Of the folds of ``kfold`` and of the choice of validation subjects."""
+    path: str | None = None
+    """The JSON file, with ``file``."""
+
+    @model_validator(mode="after")
+    def _options_fit_the_kind(self) -> Self:
+        used = {
+            "official": (),
+            "fold5": ("fold", "subjects", "validation", "seed"),
+            "kfold": ("fold", "folds", "subjects", "validation", "seed"),
+            "loso": ("fold", "subjects", "validation", "seed"),
+            "file": ("fold", "path"),
+        }[self.kind]
+        for name, field in type(self).model_fields.items():
+            if name not in ("kind", *used) and getattr(self, name) != field.default:
+                raise PydanticCustomError(SENSELESS, f"{name} has no meaning for kind {self.kind!r}; remove it")
+        if self.kind == "file" and not self.path:
+            raise PydanticCustomError(SENSELESS, "kind 'file' needs path, the JSON file of the split")
+        count = {"fold5": 5, "kfold": self.folds}.get(self.kind)
+        if count is not None and self.fold >= count:
+            raise PydanticCustomError(SENSELESS, f"fold {self.fold} of {count} folds is asked for; expected 0 to {count - 1}")
+        return self
+
+    @property
+    def suffix(self) -> str:
+        """What a run's name ends with, so that two folds never overwrite each other; nothing for the official split."""
+        what = {"kfold": f"kfold{self.folds}", "file": Path(self.path or "").stem}.get(self.kind, self.kind)
+        return "" if self.kind == "official" else "-" + "-".join(filter(None, (what, self.subjects, str(self.fold))))
 
 
 class DataConfig(_Section):
@@ -21,8 +71,20 @@ class DataConfig(_Section):
     """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
-    validation_subjects: tuple[int, ...] = Field(min_length=1)
-    """Training subjects set aside to choose the epoch; never test subjects."""
+    validation_subjects: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    """Of the official split: training subjects set aside to choose the epoch; never test subjects."""
+    split: SplitConfig = SplitConfig()
+    """Other kinds of split choose their validation subjects themselves."""
+
+    @model_validator(mode="after")
+    def _validation_subjects_belong_to_the_official_split(self) -> Self:
+        official = self.split.kind == "official"
+        if official and self.validation_subjects is None:
+            raise PydanticCustomError(SENSELESS, "key 'validation_subjects' is missing; the official split needs some training subjects")
+        if not official and self.validation_subjects is not None:
+            text = f"validation_subjects belongs to the official split; kind {self.split.kind!r} chooses its own: remove it"
+            raise PydanticCustomError(SENSELESS, text)
+        return self
 
 
 class FrontendConfig(_Section):
@@ -109,6 +171,16 @@ class RunConfig(_Section):
                 content[section][key] = value
         return parse_config(content, "command line")
 
+    def with_split(self, **split: Any) -> "RunConfig":
+        """A copy with another split than the official one, which chooses its own validation subjects.
+
+        Raises:
+            HarError: an option of the split is not valid.
+        """
+        content = self.model_dump()
+        content["data"] |= {"split": split, "validation_subjects": None}
+        return parse_config(content, "split")
+
     def to_yaml(self) -> str:
         """The whole config as YAML, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -151,6 +223,8 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {place!r}; {nearest(str(first['loc'][-1]), _keys_at(first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"key {place!r} is missing"
+    if first["type"] == SENSELESS:
+        return f"{place}: {first['msg']}"
     return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
 
 

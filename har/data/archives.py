@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from har.contract import HarError
+from har.data.download import fetch
+from har.data.zip_guard import check_members
 
 OUTER_URL = "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip"
 OUTER_SHA256 = "c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031"  # 61,005,872 bytes, UCI data set 240
@@ -97,23 +99,12 @@ def _in_folder(folder: Path, layout: ArchiveLayout) -> Path | None:
 
 
 def download(downloads: Path, *, url: str = OUTER_URL, sha256: str = OUTER_SHA256) -> Path:
-    """Fetch the official archive once, with a progress bar, and check its SHA-256.
+    """Fetch the official archive once, with a progress bar, resuming a broken download, and check its SHA-256.
 
     Raises:
-        HarError: the address cannot be reached or the file is not the official one; nothing is kept then.
+        HarError: the address cannot be reached or the file is not the official one.
     """
-    import pooch
-    import requests
-
-    name = PurePosixPath(url).name
-    try:
-        return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=downloads, progressbar=True))
-    except requests.RequestException as error:
-        raise HarError(
-            f"cannot download {url} ({type(error).__name__}); check the network, or name a copy with --archive PATH or HAR_DATA_DIR"
-        ) from None
-    except ValueError as error:
-        raise HarError(f"the download from {url} is not the expected file ({error}); try again, or name a copy with --archive") from None
+    return fetch(downloads, url, sha256)
 
 
 @contextmanager
@@ -162,6 +153,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _zip_reader(archive: zipfile.ZipFile, path: Path, layout: ArchiveLayout) -> Reader:
+    check_members(archive, path)
     members = _members(archive, layout)
     if layout.marker in members:
         return lambda name: _read_member(archive, members, name, path, layout, MAX_FILE_BYTES)
@@ -173,6 +165,7 @@ def _zip_reader(archive: zipfile.ZipFile, path: Path, layout: ArchiveLayout) -> 
         )
     content = _read_member(archive, {layout.zip_name: inner[layout.zip_name]}, layout.zip_name, path, layout, MAX_INNER_BYTES)
     nested = zipfile.ZipFile(io.BytesIO(content))
+    check_members(nested, path)
     nested_members = _members(nested, layout)
     return lambda name: _read_member(nested, nested_members, name, path, layout, MAX_FILE_BYTES)
 
@@ -190,6 +183,7 @@ def _members(archive: zipfile.ZipFile, layout: ArchiveLayout) -> dict[str, str]:
 def _read_member(archive: zipfile.ZipFile, members: dict[str, str], name: str, path: Path, layout: ArchiveLayout, limit: int) -> bytes:
     if name not in members:
         raise HarError(f"{path} has no file {name}; expected the whole {layout.title} archive; download it again")
+    # The header may lie about the size, so the limit is also kept while the member is unpacked.
     with archive.open(members[name]) as file:
         content = file.read(limit + 1)
     if len(content) > limit:

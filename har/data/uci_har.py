@@ -13,6 +13,12 @@ NAME = "uci-har"
 FILE_OF = {name: name for name in BODY_ACC + TOTAL_ACC} | {name: f"body_{name}" for name in GYRO}
 OFFICIAL = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
 
+# Total less body acceleration is the 0.3 Hz low-pass of the recording. One g that turns at 0.3 Hz changes by 0.038 g from
+# one sample to the next, and that change by 0.0014 g. Of the published data the largest values are 0.01402 g and 0.00043 g.
+MAX_GRAVITY_STEP_G = 0.04  # first difference of gravity, a sample
+MAX_GRAVITY_BEND_G = 0.0015  # second difference of gravity, a sample squared
+GRAVITY_NORM_G = (0.8, 1.2)  # of every window's mean gravity; published: 0.891 to 1.059
+
 
 def read(read_file: Reader) -> WindowSet:
     """Parse the archive.
@@ -61,9 +67,34 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
             row, column = np.argwhere(~np.isfinite(signal))[0]
             raise HarError(f"{name} has a value that is not finite in row {row + 1}, column {column + 1}; download the archive again")
         x[:, :, index] = signal
+    _check_gravity(x, part)
     chain, start = chain_windows(x, subject * len(LABELS) + y, STRIDE)
     recording = np.array([f"{part}_s{s:02d}_seg{c:04d}" for s, c in zip(subject, chain, strict=True)])
     return x, y, subject, recording, start
+
+
+def _check_gravity(x: np.ndarray, part: str) -> None:
+    """Total less body acceleration must be smooth gravity of about 1 g; else the signal files are not of one data set."""
+    body_acc, total_acc = x[:, :, : len(BODY_ACC)], x[:, :, -len(TOTAL_ACC) :]
+    length = np.zeros(len(x))
+    for axis, name in enumerate(TOTAL_ACC):
+        gravity = total_acc[:, :, axis] - body_acc[:, :, axis]  # (window, time) in g
+        length += gravity.mean(axis=1, dtype=np.float64) ** 2
+        step = np.diff(gravity, axis=1)
+        for found, limit, what in ((step, MAX_GRAVITY_STEP_G, "jumps"), (np.diff(step, axis=1), MAX_GRAVITY_BEND_G, "bends")):
+            largest = np.maximum(found.max(axis=1), -found.min(axis=1))
+            if largest.max() > limit:
+                raise HarError(
+                    f"{part}: {name} less {FILE_OF[BODY_ACC[axis]]} is not smooth gravity: it {what} by {largest.max():.2g} g a sample "
+                    f"in row {largest.argmax() + 1}, expected at most {limit:g}; the files do not belong together, download again"
+                )
+    length = np.sqrt(length)
+    worst = np.abs(length - 1.0).argmax()
+    if not GRAVITY_NORM_G[0] <= length[worst] <= GRAVITY_NORM_G[1]:
+        raise HarError(
+            f"{part}: gravity (total less body acceleration) is {length[worst]:.3g} g long in row {worst + 1}, expected "
+            f"{GRAVITY_NORM_G[0]:g} to {GRAVITY_NORM_G[1]:g}; the signals must be in g, download the archive again"
+        )
 
 
 def _integers(read_file: Reader, name: str) -> np.ndarray:

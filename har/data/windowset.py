@@ -1,7 +1,7 @@
 """Windows with everything needed to split them honestly and to find them again in their recording."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,6 +84,25 @@ def offline_uci9(raw6: np.ndarray) -> np.ndarray:
     return np.concatenate((body_acc, raw6[:, 3:], raw6[:, :3]), axis=1)
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Continuous samples of one person without a gap; what windows are cut from.
+
+    Attributes:
+        recording: name of the recording.
+        subject: number of the person.
+        start: first sample within the recording.
+        samples: (time, channel) float32.
+        labels: (time,) index of the activity, negative where unlabelled.
+    """
+
+    recording: str
+    subject: int
+    start: int
+    samples: np.ndarray
+    labels: np.ndarray
+
+
 def windows_of(
     recordings: list[Recording],
     *,
@@ -110,20 +129,45 @@ def windows_of(
     Raises:
         HarError: no recording is long enough for a window.
     """
+    stretches = (stretch for recording in recordings for stretch in _stretches(recording, window_size, to_uci9))
+    return cut_stretches(stretches, UCI9, window_size=window_size, stride=stride, dataset=dataset, synthetic=synthetic, labels=labels)
+
+
+def _stretches(recording: Recording, window_size: int, to_uci9: Callable[[np.ndarray], np.ndarray]) -> Iterator[Stretch]:
+    for first, stop in recording.contiguous_runs():
+        if stop - first < window_size:
+            continue  # too short for a window, and perhaps for the filter
+        uci9 = to_uci9(recording.samples[first:stop]).astype(np.float32, copy=False)
+        yield Stretch(recording.name, recording.subject, first, uci9, recording.labels[first:stop])
+
+
+def cut_stretches(
+    stretches: Iterable[Stretch],
+    channels: tuple[str, ...],
+    *,
+    window_size: int,
+    stride: int,
+    dataset: str,
+    synthetic: bool,
+    labels: tuple[str, ...] = LABELS,
+) -> WindowSet:
+    """Cut labelled windows out of continuous stretches. Windows stay inside one stretch and one label.
+
+    Raises:
+        HarError: no stretch is long enough for a window.
+    """
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("x", "y", "subject", "recording", "start")}
-    for recording in recordings:
-        for first, stop in recording.contiguous_runs():
-            starts, window_labels = labelled_window_starts(recording.labels[first:stop], window_size, stride)
-            if not len(starts):
-                continue
-            uci9 = to_uci9(recording.samples[first:stop]).astype(np.float32, copy=False)
-            parts["x"].append(cut_windows(uci9, starts, window_size))
-            parts["y"].append(window_labels)
-            parts["subject"].append(np.full(len(starts), recording.subject, dtype=np.int64))
-            parts["recording"].append(np.full(len(starts), recording.name))
-            parts["start"].append(first + starts)
+    for stretch in stretches:
+        starts, window_labels = labelled_window_starts(stretch.labels, window_size, stride)
+        if not len(starts):
+            continue
+        parts["x"].append(cut_windows(stretch.samples, starts, window_size))
+        parts["y"].append(window_labels)
+        parts["subject"].append(np.full(len(starts), stretch.subject, dtype=np.int64))
+        parts["recording"].append(np.full(len(starts), stretch.recording))
+        parts["start"].append(stretch.start + starts)
     if not parts["x"]:
-        raise HarError(f"{dataset}: no labelled stretch of {window_size} samples in {len(recordings)} recordings; use shorter windows")
+        raise HarError(f"{dataset}: no labelled stretch has {window_size} samples; use shorter windows")
     arrays = {name: np.concatenate(values) for name, values in parts.items()}
     digest = content_digest(arrays["x"], arrays["y"], arrays["subject"])
     return WindowSet(
@@ -132,7 +176,7 @@ def windows_of(
         arrays["subject"],
         arrays["recording"],
         arrays["start"],
-        channels=UCI9,
+        channels=channels,
         dataset=dataset,
         synthetic=synthetic,
         digest=digest,

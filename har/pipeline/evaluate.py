@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from har.contract import HarError, artefact
+from har.contract import SPLITS, TEST_SUBJECTS, HarError, artefact
 from har.data.audit import audit
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
@@ -27,7 +27,8 @@ def results_folder(results: Path, dataset: str) -> Path:
 def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Predictions:
     """Score the saved weights of a run on the validation or the test subjects and write the predictions beside them.
 
-    Scoring the test subjects of a real data set adds a row to ``test_openings.csv``, before the score is shown.
+    Scoring any of the nine official test subjects of a real data set, in whatever split, adds a row to
+    ``test_openings.csv``, before the score is shown.
 
     Raises:
         HarError: the weights or the data are not those of the training.
@@ -46,11 +47,14 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
             f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {windows.digest[:12]}); "
             "name the same archive, or train again"
         )
+    if info.split is not None and info.split != {name: list(subjects.subjects(name)) for name in SPLITS}:
+        raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
     audit({name: subjects.select(windows, name) for name in ("train", split)})
     origin = with_split(info.origin, split)
     predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
     score = scores(predictions)
-    if split == "test" and not windows.synthetic:
+    opened = set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)
+    if opened and not windows.synthetic:
         add_opening(
             results_folder(results, windows.dataset) / "test_openings.csv",
             commit=git_commit(),

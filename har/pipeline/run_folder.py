@@ -20,12 +20,14 @@ class RunInfo:
         score: macro-F1 on the validation subjects, of the saved weights.
         mlflow_run_id: where it is tracked.
         versions: of the packages that trained it.
+        split: subjects of train, validation and test; None in runs of an older version.
     """
 
     origin: Origin
     score: float
     mlflow_run_id: str
     versions: dict[str, str]
+    split: dict[str, list[int]] | None = None
 
 
 @dataclass(frozen=True)

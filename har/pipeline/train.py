@@ -12,8 +12,10 @@ import torch
 from har.config import RunConfig, load_config
 from har.contract import SPLITS, HarError, artefact
 from har.data.audit import audit
+from har.data.folds import check_split, make_split
 from har.data.prepare import prepare
-from har.data.splits import SubjectSplit, official_split
+from har.data.split_file import split_document
+from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
@@ -49,7 +51,7 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
     windows = prepare(config.data.dataset, archive=archive).select_channels(config.data.channels)
-    return windows, official_split(config.data.validation_subjects)
+    return windows, make_split(config.data, windows)
 
 
 def score_weights(classifier: ActivityClassifier, windows: WindowSet, origin: Origin) -> Predictions:
@@ -129,7 +131,9 @@ def train_run(
                     f"the saved weights score {score['macro_f1']:.6f}, training reported {result.best_score:.6f}; "
                     "the checkpoint is not the model that was chosen"
                 )
-            write_info(work, RunInfo(origin, score["macro_f1"], tracked.run_id, versions()))
+            write_info(
+                work, RunInfo(origin, score["macro_f1"], tracked.run_id, versions(), {part: list(split.subjects(part)) for part in SPLITS})
+            )
             write_predictions(predictions, RunFolder(work).predictions_path("validation"))
             difference = _export(result.classifier, parts["validation"], origin, work)
             _log_end(tracked, predictions, result, difference, work)
@@ -171,7 +175,7 @@ def _log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, coun
     flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
     tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
     tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
-    tracked.log_dict({"train": list(split.train), "validation": list(split.validation), "test": list(split.test)}, "split.json")
+    tracked.log_dict(split_document([split], config.data.split.kind, config.data.dataset), "split.json")
     tracked.log_dict(versions(), "versions.json")
 
 
@@ -218,9 +222,10 @@ def train_configs(
         path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
         config = load_config(path).with_overrides(**overrides)
         check_options(config.model.name, config.model.options)
-        official_split(config.data.validation_subjects)
-        # The published channels are another experiment than the phone's, so they get a name of their own.
+        check_split(config.data)
+        # The published channels are another experiment than the phone's, so they get a name of their own, and so do folds.
         run = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
+        run += config.data.split.suffix
         jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
     return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
 

@@ -56,6 +56,40 @@ def cut_windows(samples: np.ndarray, starts: np.ndarray, window_size: int) -> np
     return np.ascontiguousarray(view[starts].transpose(0, 2, 1))
 
 
+def join_windows(windows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The continuous stretch that overlapping or touching windows were cut from: the inverse of `cut_windows`.
+
+    Args:
+        windows: (window, time, channel) of one stretch, by increasing start.
+        starts: (window,) first sample of each window in the stretch; samples before the first one are not there.
+
+    Returns:
+        (time, channel), from the first sample of the first window to the last sample of the last.
+
+    Raises:
+        ValueError: there is no window, a start does not increase, a sample between two windows is missing, or two
+            windows hold different values for one sample.
+    """
+    if not len(windows):
+        raise ValueError("no window to join")
+    size, step = windows.shape[1], np.diff(starts)
+    if (step < 1).any() or (step > size).any():
+        found = step[(step < 1) | (step > size)][0]
+        raise ValueError(f"windows are {found} samples apart, expected 1 to {size}: by increasing start and without a hole")
+    position = np.asarray(starts) - starts[0]
+    joined = np.empty((position[-1] + size, windows.shape[2]), dtype=windows.dtype)
+    end = 0
+    for window, first in zip(windows, position, strict=True):
+        known = end - first  # samples that the windows before hold too
+        if not np.array_equal(joined[first:end], window[: max(known, 0)], equal_nan=windows.dtype.kind == "f"):
+            raise ValueError(
+                f"windows disagree on the samples from {starts[0] + first} to {starts[0] + end - 1}; they are not of one stretch"
+            )
+        joined[end : first + size] = window[max(known, 0) :]
+        end = first + size
+    return joined
+
+
 def chain_windows(windows: np.ndarray, groups: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Find which consecutive windows continue one another, by their shared samples.
 

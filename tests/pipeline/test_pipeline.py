@@ -237,6 +237,36 @@ def test_only_evaluate_opens_the_test_subjects_and_the_ledger_says_so(workplace:
     assert set(read_predictions(run.path / "predictions_test.parquet").table.subject) == {2, 4}
 
 
+@pytest.mark.parametrize(("split", "tested", "opens"), [({"kind": "file"}, {2, 4, 7}, True), ({"kind": "kfold"}, None, False)])
+def test_the_ledger_tells_official_test_subjects_from_others(
+    split: dict, tested: set[int] | None, opens: bool, workplace: Path, config: RunConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "eleven" / "UCI HAR Dataset"
+    write_uci_har(folder, train=(1, 3, 5, 6, 7, 8, 15, 25, 30), test=(2, 4, 10), bout_seconds=9.0)
+    written = Path("fold.yaml")
+    if tested is not None:  # the test part of a fold, and a place for each of the few subjects
+        content = {"train": [1, 3, 6, 8, 10], "validation": [5, 15, 25, 30], "test": sorted(tested)}
+        document = {"schema_version": 1, "kind": "fold5", "dataset": "uci-har", "folds": [content]}
+        Path("split.json").write_text(json.dumps(document))
+        split = {"kind": "file", "path": "split.json"}
+    real = config.with_overrides(data__dataset="uci-har", training__epochs=1).with_split(**split)
+    written.write_text(real.to_yaml())
+    (run,) = train_configs(["fold.yaml"], RUNS, seeds=None, overrides={}, archive=folder, progress=False, say=quietly)
+    assert run.path.parent.name == "fold" + real.data.split.suffix
+    ledger = RESULTS / "uci_har" / "test_openings.csv"
+    evaluate_run(run, "validation", RESULTS, archive=folder)
+    assert not ledger.exists()
+    found = evaluate_run(run, "test", RESULTS, archive=folder)
+    assert ledger.exists() == opens
+    if opens:
+        assert set(found.table.subject) == tested
+        assert pd.read_csv(ledger).config.tolist() == [run.path.parent.name]
+        document["folds"][0] |= {"train": [1, 3, 6, 8], "test": [2, 4, 7, 10]}
+        Path("split.json").write_text(json.dumps(document))
+        with pytest.raises(HarError, match="was trained on another split"):
+            evaluate_run(run, "test", RESULTS, archive=folder)
+
+
 def test_without_its_ledger_the_test_split_is_not_scored(workplace: Path, config: RunConfig, small_uci_har: Path) -> None:
     real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
