@@ -123,19 +123,12 @@ def open_source(path: Path, layout: ArchiveLayout = UCI_HAR) -> Iterator[tuple[R
         return
     try:
         with zipfile.ZipFile(path) as archive:
-<<<<<<< HEAD
-            yield _zip_reader(archive, path, layout), _file_digest(path)
-=======
             _check_end(archive, path)
-            yield _zip_reader(archive, path), _file_digest(path)
->>>>>>> synthetic
+            yield _zip_reader(archive, path, layout), _file_digest(path)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
         raise HarError(f"{path} is not a whole zip file ({error}); download it again or name another copy with --archive") from None
 
 
-<<<<<<< HEAD
-def _folder_reader(folder: Path, layout: ArchiveLayout) -> Reader:
-=======
 def _check_end(archive: zipfile.ZipFile, path: Path) -> None:
     """A zip in a zip that lost its tail still ends, for zipfile, where the inner one does; refuse what follows an end."""
     length = END_RECORD_BYTES + len(archive.comment)
@@ -145,8 +138,7 @@ def _check_end(archive: zipfile.ZipFile, path: Path) -> None:
             raise zipfile.BadZipFile("there is something behind its end record")
 
 
-def _folder_reader(folder: Path) -> Reader:
->>>>>>> synthetic
+def _folder_reader(folder: Path, layout: ArchiveLayout) -> Reader:
     def read(name: str) -> bytes:
         try:
             return (folder / name).read_bytes()
