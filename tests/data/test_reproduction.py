@@ -52,6 +52,7 @@ def test_errors_tell_the_chain_from_another(recordings: list[Recording], publish
     wrong = errors_of(places, recordings, SensorChain(noise_order=3, zero_phase=("noise",)).apply)
     assert wrong.shift < 0  # without the delay of the causal filter the signal is earlier
     assert np.abs(wrong.differences).max() > 100 * TOLERANCE
+    assert wrong.same_digits[6:].max() < 0.1
 
 
 def test_a_changed_sample_is_no_match(recordings: list[Recording], published: WindowSet) -> None:
