@@ -36,6 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as in `har compare | head`
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        where = error.filename or "a file"
+        print(
+            f"har: cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space",
+            file=sys.stderr,
+        )
+        return 2
     except Exception as error:
         if debug:
             raise
