@@ -40,7 +40,7 @@ demo: $(STAMP) ## The whole way on synthetic data, in minutes
 	@$(HAR) demo $(call option,--epochs,$(EPOCHS))
 
 test: $(STAMP) ## The test suite, without network (with the real data where HAR_DATA_DIR names them)
-	@$(VENV)/bin/python -m pytest -m "not network"
+	@$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal -m "not network"
 
 data: $(STAMP) ## Prepare a data set (DATA, ARCHIVE)
 	@$(HAR) data prepare --dataset $(DATA) $(call path_option,--archive,$(ARCHIVE))
