@@ -41,7 +41,7 @@ UNITS = {**dict.fromkeys(TOTAL_ACC + BODY_ACC, "g"), **dict.fromkeys(GYRO, "rad/
 GRAVITY_CUTOFF_HZ = 0.3  # Anguita et al. 2013
 GRAVITY_ORDER = 3  # Butterworth; Anguita et al. 2013
 NOISE_CUTOFF_HZ = 20.0  # Anguita et al. 2013; 99 % of the energy of body motion lies below 15 Hz
-NOISE_ORDER = 3  # Butterworth; Anguita et al. 2013
+NOISE_ORDER = 3  # Butterworth, as Anguita et al. 2013 say; the published windows had another filter: har/signals/chain.py
 
 TRAIN_SUBJECTS = (1, 3, 5, 6, 7, 8, 11, 14, 15, 16, 17, 19, 21, 22, 23, 25, 26, 27, 28, 29, 30)
 TEST_SUBJECTS = (2, 4, 9, 10, 12, 13, 18, 20, 24)

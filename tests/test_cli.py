@@ -11,7 +11,9 @@ import pytest
 
 from har.cli import main
 from har.data import synthetic
+from har.evaluation.predictions import write_predictions
 from har.recording import write_csv
+from tests.evaluation.test_metrics import predictions
 
 COMMANDS = (
     "data prepare",
@@ -143,6 +145,18 @@ def test_a_missing_package_is_named(workplace: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "meta_path", [Blocked(), *sys.meta_path])
     assert main(["compare"]) == 2
     assert "this command needs pyarrow, which is not installed; pip install 'wearable-har[train]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train --dataset synthetic --model cnn1d --runs file/runs", "compare --report file/report results"])
+def test_a_place_that_cannot_be_written_is_one_line_and_exit_code_2(
+    command: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("a file where a folder should be")
+    write_predictions(predictions([(1, "WALKING", "WALKING")]), Path("results/predictions_validation.parquet"))
+    assert main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("har: cannot")
+    assert error.count("\n") == 1
 
 
 def test_what_was_not_foreseen_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

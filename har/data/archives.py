@@ -19,6 +19,7 @@ OUTER_SHA256 = "c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031
 INNER_NAME = "UCI HAR Dataset.zip"
 FOLDER_NAME = "UCI HAR Dataset"
 MAX_INNER_BYTES = 512 * 2**20  # the official inner archive has 61 MB; a larger one is not ours
+END_RECORD, END_RECORD_BYTES = b"PK\5\6", 22  # APPNOTE 4.3.16, without its comment
 MAX_FILE_BYTES = 128 * 2**20  # the largest file read has 15 MB; a zip bomb stops here
 
 Reader = Callable[[str], bytes]
@@ -122,9 +123,19 @@ def open_source(path: Path, layout: ArchiveLayout = UCI_HAR) -> Iterator[tuple[R
         return
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_end(archive, path)
             yield _zip_reader(archive, path, layout), _file_digest(path)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
         raise HarError(f"{path} is not a whole zip file ({error}); download it again or name another copy with --archive") from None
+
+
+def _check_end(archive: zipfile.ZipFile, path: Path) -> None:
+    """A zip in a zip that lost its tail still ends, for zipfile, where the inner one does; refuse what follows an end."""
+    length = END_RECORD_BYTES + len(archive.comment)
+    with open(path, "rb") as file:
+        file.seek(-length, io.SEEK_END)
+        if not file.read(length).startswith(END_RECORD):
+            raise zipfile.BadZipFile("there is something behind its end record")
 
 
 def _folder_reader(folder: Path, layout: ArchiveLayout) -> Reader:

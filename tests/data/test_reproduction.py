@@ -46,10 +46,13 @@ def test_errors_tell_the_chain_from_another(recordings: list[Recording], publish
     right = errors_of(places, recordings, PUBLISHED.apply)
     assert right.shift == 0
     assert np.abs(right.differences).max() <= TOLERANCE
-    assert right.same_digits.min() > 0.9  # the windows went through single precision before they were printed
+    # The windows went through single precision before they were printed with 7 digits, so some last digits differ; how
+    # many depends on the leading digits of the synthetic signals. On the real data they are the same.
+    assert right.same_digits.min() > 0.85
     wrong = errors_of(places, recordings, SensorChain(noise_order=3, zero_phase=("noise",)).apply)
     assert wrong.shift < 0  # without the delay of the causal filter the signal is earlier
     assert np.abs(wrong.differences).max() > 100 * TOLERANCE
+    assert wrong.same_digits[6:].max() < 0.1
 
 
 def test_a_changed_sample_is_no_match(recordings: list[Recording], published: WindowSet) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from har.cli import MODELS as NAMES_OF_CLI
+from har.cli.commands import MODELS as NAMES_OF_CLI
 from har.config import load_config
 from har.contract import LABELS, HarError
 from har.models.classifier import ActivityClassifier

@@ -1,0 +1,59 @@
+"""The command `har`. Thin: every command parses its options, calls one function and prints.
+
+Heavy imports happen inside the command that needs them, so that ``har --help`` and ``har predict`` start at once.
+"""
+
+import signal
+import sys
+from types import FrameType
+
+from har.cli.parser import build_parser
+from har.contract import HarError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 2 for a mistake of the user, 1 for ours, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        options = build_parser().parse_args(arguments)
+        signal.signal(signal.SIGTERM, _terminate)
+        options.run(options)
+        return 0
+    except HarError as error:
+        if debug:
+            raise
+        print(f"har: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").split(".")[0] == "har":
+            raise
+        print(f"har: this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("har: interrupted; nothing half-written was kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as in `har compare | head`
+        return 0
+    except OSError as error:
+        if debug:
+            raise
+        where = error.filename or "a file"
+        print(
+            f"har: cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space",
+            file=sys.stderr,
+        )
+        return 2
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"har: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; run again with --debug",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,162 @@
+"""What each command does: parse, call one function, print."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from har.contract import HarError, nearest
+
+MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm")  # what `--model all` means; a test holds it against the registry
+RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise HarError(f"--columns has {word!r}, expected OURS=THEIRS, such as total_acc_x_g=ax")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    if "all" in options.model:
+        return list(MODELS)
+    for name in options.model:
+        if not Path("configs", f"{name}.yaml").is_file() and name not in MODELS:
+            raise HarError(f"unknown model {name!r}; {nearest(name, [*MODELS, 'all'])}")
+    return options.model
+
+
+def _runs(options: argparse.Namespace) -> list:
+    from har.pipeline.run_folder import find_runs
+
+    return find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
+
+
+def _typed() -> str:
+    return shlex.join(["har", *sys.argv[1:]])
+
+
+def data_prepare(options: argparse.Namespace) -> None:
+    from har.data.prepare import data_root, prepare
+
+    windows = prepare(options.dataset, archive=options.archive, allow_download=True, transitions=options.transitions)
+    what = "synthetic windows" if windows.synthetic else "windows"
+    print(
+        f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
+        f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
+        f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
+        + " (trains without the transitions)"
+        * (options.transitions != "drop")
+    )
+
+
+def data_filters(options: argparse.Namespace) -> None:
+    from har.pipeline.filter_report import write_filter_report
+
+    for path in write_filter_report(options.report, _typed()):
+        print(f"wrote {path}")
+
+
+def data_spectra(options: argparse.Namespace) -> None:
+    from har.pipeline.spectra import write_spectra
+
+    paths, summary = write_spectra(options.output, archive=options.archive)
+    print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
+    print("\n".join(f"wrote {path}" for path in paths))
+
+
+def data_reproduce(options: argparse.Namespace) -> None:
+    from har.pipeline.reproduce import write_reproduction
+
+    for path in write_reproduction(options.report, _typed(), options.archive, options.uci_archive):
+        print(f"wrote {path}")
+
+
+def train(options: argparse.Namespace) -> None:
+    names = options.config or _names(options)
+    from har.pipeline.train import train_configs
+
+    overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
+    progress = not options.quiet and sys.stderr.isatty()
+    runs = train_configs(names, options.runs, seeds=options.seed, overrides=overrides, archive=options.archive, progress=progress)
+    dataset = runs[-1].info().origin.dataset
+    print(f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    runs = _runs(options)
+    from har.pipeline.evaluate import evaluate_run, report
+
+    for run in runs:
+        text = report(evaluate_run(run, options.split, options.results, options.archive))
+        print(text.split("\n")[0] if options.brief else text + "\n")
+    print(f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}")
+
+
+def compare(options: argparse.Namespace) -> None:
+    from har.pipeline.compare import comparison, write_report
+
+    predictions, table = comparison(options.folder or options.runs / options.dataset)
+    print("SYNTHETIC data\n" * predictions[0].origin.synthetic + table)
+    if options.report:
+        for path in write_report(predictions, options.report, _typed()):
+            print(f"wrote {path}")
+
+
+def export(options: argparse.Namespace) -> None:
+    runs = _runs(options)
+    from har.pipeline.export import best_run, export_run
+
+    run = best_run(runs)
+    folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
+    result = export_run(run, folder, options.archive)
+    info = run.info()
+    what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
+    score = f"{100 * info.score:.2f} %"
+    print(
+        f"{info.origin.run}, seed {info.origin.seed}{what}: chosen by its validation macro-F1 of {score} among {len(runs)} runs\n"
+        f"largest difference to torch over {result.parity_windows} windows at batch 1, 2 and 7: {result.parity:.1e}\n"
+        f"wrote {result.folder}: model.onnx ({result.bytes / 1000:.0f} kB), manifest.json, {result.golden} golden windows\n"
+        f"next: har verify {result.folder}; har predict --bundle {result.folder} RECORDING.csv"
+    )
+
+
+def verify(options: argparse.Namespace) -> None:
+    from har.runtime.verify import verify as verify_bundle
+
+    count, largest = verify_bundle(options.bundle)
+    print(f"{options.bundle}: checksums, metadata and {count} golden windows hold; largest difference {largest:.1e}")
+
+
+def predict(options: argparse.Namespace) -> None:
+    from har.recording import ReadOptions, ReadReport, read_pieces
+    from har.runtime.recognizer import Recognizer
+    from har.runtime.report import timeline_text, write_timeline
+
+    reading = ReadOptions(
+        columns=_pairs(options.columns),
+        acc_unit=options.acc_unit,
+        gyro_unit=options.gyro_unit,
+        time_unit=options.time_unit,
+        axes=tuple(options.axes.split(",")),
+        interpolate_s=options.interpolate,
+    )
+    recognizer, found = Recognizer.load(options.bundle), ReadReport()
+    timeline = recognizer.predict_pieces(options.recording.stem, read_pieces(options.recording, found, options=reading))
+    print(f"{timeline_text(options.recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
+    if options.output:
+        write_timeline(timeline, options.output)
+        print(f"wrote {options.output}: {len(timeline.from_s)} windows")
+
+
+def demo(options: argparse.Namespace) -> None:
+    from har.pipeline.demo import run_demo
+
+    run_demo(list(MODELS), options.runs, epochs=options.epochs, progress=sys.stderr.isatty())
+
+
+def dashboard(options: argparse.Namespace) -> None:
+    from har.tracking import serve
+
+    serve(options.runs, options.port)

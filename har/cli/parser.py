@@ -1,0 +1,160 @@
+"""The words of the command line: every command with its options."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from har import __version__
+from har.cli import commands as do
+from har.cli.commands import BUNDLE, MODELS, RESULTS, RUNS
+from har.contract import SPLITS, TRANSITION_LABELS, HarError
+
+DATASETS = ("uci-har", "hapt", "synthetic")
+
+Command = Callable[[argparse.Namespace], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is answered in one line, with exit code 2, as every other mistake."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise HarError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `har` with all its commands."""
+    common = Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = Parser(prog="har", description="Human activity recognition from wearable sensors.", parents=[common])
+    parser.add_argument("--version", action="version", version=f"wearable-har {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(
+        name: str, run: Command, text: str, more: str = "", under: "argparse._SubParsersAction | None" = None
+    ) -> argparse.ArgumentParser:
+        command = (under or commands).add_parser(
+            name, help=text, description=f"{text}. {more}".strip(), parents=[common], argument_default=argparse.SUPPRESS
+        )
+        command.set_defaults(run=run)
+        return command
+
+    _add_data(commands, add)
+    command = add("train", do.train, "Train models and track them in MLflow", "Each run is left in RUNS/DATASET/MODEL/seed-N.")
+    _add_training(command)
+    command.add_argument("--quiet", action="store_true", default=False, help="no progress bar")
+
+    command = add(
+        "evaluate",
+        do.evaluate,
+        "Score the saved weights of trained runs",
+        "The test subjects of UCI HAR are scored by --split test alone, which adds a row a run to RESULTS/uci_har/test_openings.csv.",
+    )
+    _add_selection(command)
+    command.add_argument("--split", choices=SPLITS[1:], default="validation", help="whose windows (default: %(default)s)")
+    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the ledger is kept (default: %(default)s)")
+    command.add_argument("--brief", action="store_true", default=False, help="one line a run, without the tables")
+
+    command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
+    command.add_argument(
+        "folder", type=Path, nargs="?", default=None, help="with prediction files, searched recursively (default: RUNS/DATASET)"
+    )
+    _add_dataset(command)
+    _add_runs(command)
+    command.add_argument("--report", type=Path, default=None, metavar="DIR", help="also write the tables and the predictions there")
+
+    command = add(
+        "export",
+        do.export,
+        "Write the ONNX bundle of a run",
+        "Without --model, the run with the best validation macro-F1. Checked against torch on real windows before it is written.",
+    )
+    _add_selection(command)
+    command.add_argument("--output", type=Path, default=None, metavar="DIR", help=f"the bundle (default: {BUNDLE}, {BUNDLE}-synthetic)")
+
+    command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
+    command.add_argument("bundle", type=Path, nargs="?", default=BUNDLE, help="folder of the bundle (default: %(default)s)")
+
+    command = add("predict", do.predict, "Activities over time in a recording, from a bundle alone")
+    command.add_argument("recording", type=Path, help="CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s")
+    command.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="the exported model (default: %(default)s)")
+    command.add_argument("--output", type=Path, default=None, metavar="CSV", help="also write one row a window, with all probabilities")
+    _add_reading(command)
+
+    command = add(
+        "demo",
+        do.demo,
+        "The whole way on synthetic data, in minutes",
+        "Generates, trains, compares, exports, verifies, predicts.",
+    )
+    _add_runs(command)
+    command.add_argument("--epochs", type=int, default=4, help="of each model (default: %(default)s)")
+
+    command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1")
+    _add_runs(command)
+    command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
+    return parser
+
+
+def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
+    data = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
+    under = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    more = "It comes from --archive, the folder in HAR_DATA_DIR or, UCI HAR alone, the official download; synthetic data are generated."
+    command = add("prepare", do.data_prepare, "Parse a data set once into the cache", more, under=under)
+    _add_dataset(command)
+    _add_archive(command)
+    what = "HAPT's postural transitions: no window, six classes, or one class (default: %(default)s)"
+    command.add_argument("--transitions", choices=tuple(TRANSITION_LABELS), default="drop", help=what)
+    command = add("filters", do.data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
+    command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
+    command = add("spectra", do.data_spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
+    _add_archive(command)
+    command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
+    text = "Prove that HAPT's raw recordings give UCI HAR's windows"
+    more = "Finds every published segment in the recordings, compares all channels, writes tables and a figure."
+    command = add("reproduce", do.data_reproduce, text, more, under=under)
+    _add_archive(command, "HAPT")
+    command.add_argument("--uci-archive", default=None, metavar="PATH", help="a copy of UCI HAR, likewise")
+    command.add_argument("--report", type=Path, default=RESULTS / "hapt", metavar="DIR", help="folder (default: %(default)s)")
+
+
+def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -> None:
+    if of_config:
+        command.add_argument("--dataset", choices=DATASETS, default=None, help="(default: the config's)")
+    else:
+        command.add_argument("--dataset", choices=DATASETS, default=DATASETS[0], help="(default: %(default)s)")
+
+
+def _add_archive(command: argparse.ArgumentParser, dataset: str = "the data set") -> None:
+    command.add_argument("--archive", default=None, metavar="PATH", help=f"a copy of {dataset}: the zip, or the folder it was extracted to")
+
+
+def _add_runs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="folder of all runs (default: %(default)s)")
+
+
+def _add_selection(command: argparse.ArgumentParser) -> None:
+    _add_dataset(command)
+    _add_archive(command)
+    _add_runs(command)
+    command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help="names of runs (default: all)")
+    command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="seeds (default: all that were trained)")
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    _add_dataset(command, of_config=True)
+    _add_archive(command)
+    _add_runs(command)
+    command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help=f"{', '.join(MODELS)} or all (default: all)")
+    command.add_argument("--config", nargs="+", default=None, metavar="YAML", help="config files, instead of --model")
+    command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")
+    command.add_argument("--epochs", type=int, default=None, help="most epochs (default: the config's)")
+    command.add_argument("--channels", choices=("raw6", "uci9"), default=None, help="input (default: the config's)")
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--columns", nargs="+", default=[], metavar="OURS=THEIRS", help="names of columns, such as total_acc_x_g=ax")
+    command.add_argument("--acc-unit", default="g", help="of the acceleration: g or m/s2 (default: %(default)s)")
+    command.add_argument("--gyro-unit", default="rad/s", help="of the angular velocity: rad/s or deg/s (default: %(default)s)")
+    command.add_argument("--time-unit", default="s", help="of the time: s, ms, us or ns (default: %(default)s)")
+    command.add_argument("--axes", default="x,y,z", help="what becomes x, y and z, such as --axes=y,-x,z (default: %(default)s)")
+    command.add_argument("--interpolate", type=float, default=0.0, metavar="SECONDS", help="mend gaps up to this long (default: none)")
