@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.contract import HarError, nearest
+from har.contract import WINDOW_SIZE, HarError, nearest
 
 
 class _Section(BaseModel):
@@ -87,6 +87,43 @@ class DataConfig(_Section):
         return self
 
 
+class WindowingConfig(_Section):
+    """How continuous recordings are cut; the defaults give the published windows of UCI HAR."""
+
+    kind: Literal["rolling", "reshape"] = "rolling"
+    """``rolling``: windows a stride apart. ``reshape``: one after the other, without overlap."""
+    window_size: int = Field(default=WINDOW_SIZE, ge=16)
+    """Samples in a window; the leakage audit compares runs of 16."""
+    stride: int | None = Field(default=None, ge=1)
+    """Samples between the starts of two windows; by default half a window, with ``reshape`` a whole one."""
+    label_rule: Literal["majority", "last", "centre"] = "majority"
+    """Which samples name a window that holds several labels."""
+    min_purity: float = Field(default=0.0, ge=0, le=1)
+    """Least share of a window's recorded samples with its label; less pure windows are left out."""
+    padding: Literal["none", "zero", "edge"] = "none"
+    """Of a partial window at the end of a stretch: left out, filled with zeros, or with its last sample."""
+    min_recorded: float = Field(default=0.5, gt=0, le=1)
+    """Least share of a padded window that was recorded."""
+    cross_labels: bool = False
+    """Whether a window may hold a change of label. No window ever crosses a recording or a gap."""
+
+    @model_validator(mode="after")
+    def _reshape_has_no_stride(self) -> Self:
+        if self.kind == "reshape" and self.stride not in (None, self.window_size):
+            text = f"kind 'reshape' has the stride of a whole window, {self.window_size}, found {self.stride}; remove stride"
+            raise PydanticCustomError(SENSELESS, text)
+        return self
+
+    @property
+    def step(self) -> int:
+        """The stride in samples, whether it was given or not."""
+        return self.stride or (self.window_size if self.kind == "reshape" else max(1, self.window_size // 2))
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides which windows are cut, for the key of the cache."""
+        return self.model_dump(exclude={"kind", "stride"}) | {"stride": self.step}
+
+
 class FrontendConfig(_Section):
     """The layer from sensor values to network inputs; part of the model, fitted on training subjects, exported."""
 
@@ -153,6 +190,7 @@ class RunConfig(_Section):
     """One training run."""
 
     data: DataConfig
+    windowing: WindowingConfig = WindowingConfig()
     frontend: FrontendConfig = FrontendConfig()
     model: ModelConfig
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -8,12 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from har.contract import STRIDE, WINDOW_SIZE, HarError, nearest
+from har.config import WindowingConfig
+from har.contract import HarError, nearest
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
 from har.data.cache import cache_key, load_or_build
-from har.data.windowset import WindowSet, windows_of
+from har.data.segments import segments_of
+from har.data.windowset import WindowSet, cut_stretches, windows_of
 from har.signals.chain import PUBLISHED
+from har.signals.windowing import WindowRule
 
 DATASETS = (uci_har.NAME, hapt.NAME, synthetic.NAME)
 
@@ -31,6 +34,7 @@ def prepare(
     seed: int = 0,
     difficulty: float = synthetic.DIFFICULTY,
     transitions: str = "drop",
+    windowing: WindowingConfig | None = None,
 ) -> WindowSet:
     """Windows of `dataset`, with the channels of ``contract.UCI9``, from the cache or made now.
 
@@ -41,37 +45,81 @@ def prepare(
         seed: of the synthetic data set.
         difficulty: of the synthetic data set, from 0 (easy) to 2 (hard).
         transitions: what becomes of HAPT's postural transitions: ``drop``, ``keep`` or ``unknown``, see `hapt.read`.
+        windowing: how the recordings are cut; by default as the published windows of UCI HAR. Other windows of UCI HAR are
+            cut out of its continuous segments.
 
     Raises:
-        HarError: the data set is unknown, absent or damaged, or the difficulty is none.
+        HarError: the data set is unknown, absent or damaged, the difficulty is none, or no window fits.
     """
+    windowing = windowing or WindowingConfig()
     if transitions != "drop" and dataset != hapt.NAME:
         raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
     if dataset == synthetic.NAME:
-        return _prepare_synthetic(seed, difficulty)
+        return _prepare_synthetic(seed, difficulty, windowing)
     if dataset == uci_har.NAME:
         # The published windows have one size and stride; they stand in the key so that own windows never collide.
-        return _prepare_archive(uci_har.NAME, UCI_HAR, archive, allow_download, {}, uci_har.read)
+        settings = WindowingConfig().settings()
+        published = _prepare_archive(uci_har.NAME, UCI_HAR, archive, allow_download, settings, uci_har.read)
+        return published if windowing.settings() == settings else _cut_anew(published, windowing)
     if dataset == hapt.NAME:
         labels = hapt.label_names(transitions)
 
         def build(read_file: Reader) -> WindowSet:
             recordings = hapt.read(read_file, transitions=transitions)
-            sizes = {"window_size": WINDOW_SIZE, "stride": STRIDE}
-            return windows_of(recordings, **sizes, dataset=hapt.NAME, synthetic=False, to_uci9=PUBLISHED.apply, labels=labels)
+            return windows_of(
+                recordings,
+                window_size=windowing.window_size,
+                stride=windowing.step,
+                dataset=hapt.NAME,
+                synthetic=False,
+                to_uci9=PUBLISHED.apply,
+                labels=labels,
+                rule=_rule(windowing),
+            )
 
-        settings = {"transitions": transitions, "chain": asdict(PUBLISHED)}
+        settings = windowing.settings() | {"transitions": transitions, "chain": asdict(PUBLISHED)}
         return _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
     raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
 
 
-def _prepare_synthetic(seed: int, difficulty: float) -> WindowSet:
-    folder = synthetic_recordings(seed, difficulty)
-    settings = {"dataset": synthetic.NAME, "window_size": WINDOW_SIZE, "stride": STRIDE}
+def _rule(windowing: WindowingConfig) -> WindowRule:
+    return WindowRule(
+        windowing.label_rule, windowing.min_purity, windowing.padding, windowing.min_recorded, cross_labels=windowing.cross_labels
+    )
+
+
+def _cut_anew(published: WindowSet, windowing: WindowingConfig) -> WindowSet:
+    """Other windows of the same recordings, from their continuous segments, cached like the published ones."""
 
     def build() -> WindowSet:
-        recordings = synthetic.read_dataset(folder)
-        return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset=synthetic.NAME, synthetic=True)
+        return cut_stretches(
+            segments_of(published),
+            published.channels,
+            window_size=windowing.window_size,
+            stride=windowing.step,
+            dataset=published.dataset,
+            synthetic=published.synthetic,
+            labels=published.labels,
+            rule=_rule(windowing),
+        )
+
+    key = cache_key(published.digest, {"dataset": published.dataset, "segments": True} | windowing.settings())
+    return load_or_build(data_root() / "cache", key, build)
+
+
+def _prepare_synthetic(seed: int, difficulty: float, windowing: WindowingConfig) -> WindowSet:
+    folder = synthetic_recordings(seed, difficulty)
+    settings = {"dataset": synthetic.NAME} | windowing.settings()
+
+    def build() -> WindowSet:
+        return windows_of(
+            synthetic.read_dataset(folder),
+            window_size=windowing.window_size,
+            stride=windowing.step,
+            dataset=synthetic.NAME,
+            synthetic=True,
+            rule=_rule(windowing),
+        )
 
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.csv")):
@@ -95,7 +143,7 @@ def _prepare_archive(
     source = source_of(dataset, layout, archive, allow_download=allow_download)
     cache = data_root() / "cache"
     with open_source(source, layout) as (read_file, source_digest):
-        key = cache_key(source_digest, {"dataset": dataset, "window_size": WINDOW_SIZE, "stride": STRIDE} | settings)
+        key = cache_key(source_digest, {"dataset": dataset} | settings)
         windows = load_or_build(cache, key, lambda: build(read_file))
     _pointer(dataset).write_text(json.dumps({"source": str(source.resolve()), "key": key}))
     return windows

@@ -8,8 +8,8 @@ import numpy as np
 
 from har.contract import LABELS, SAMPLE_RATE_HZ, UCI9, HarError, channel_names
 from har.recording import Recording
-from har.signals.filters import gravity_lowpass
-from har.signals.windows import cut_windows, labelled_window_starts
+from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
+from har.signals.windowing import WindowRule, fill_windows, plan_windows
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,11 @@ def windows_of(
     synthetic: bool,
     to_uci9: Callable[[np.ndarray], np.ndarray] = offline_uci9,
     labels: tuple[str, ...] = LABELS,
+    rule: WindowRule | None = None,
 ) -> WindowSet:
     """Cut labelled windows out of raw recordings; the channels are those of ``contract.UCI9``.
 
-    Windows stay inside one recording, one stretch without a gap and one label.
+    Windows stay inside one recording and one stretch without a gap and, unless the rule says otherwise, one label.
 
     Args:
         recordings: continuous, unfiltered.
@@ -125,20 +126,26 @@ def windows_of(
         synthetic: whether it was generated.
         to_uci9: from the (time, 6) samples of a contiguous stretch to its nine channels, such as `SensorChain.apply`.
         labels: names of the labels of the recordings.
+        rule: label, purity, padding; by default whole windows inside one label.
 
     Raises:
         HarError: no recording is long enough for a window.
     """
-    stretches = (stretch for recording in recordings for stretch in _stretches(recording, window_size, to_uci9))
-    return cut_stretches(stretches, UCI9, window_size=window_size, stride=stride, dataset=dataset, synthetic=synthetic, labels=labels)
+    rule = rule or WindowRule()
+    shortest = max(rule.shortest(window_size), GRAVITY_MIN_SAMPLES)
+    stretches = (stretch for recording in recordings for stretch in _stretches(recording, shortest, to_uci9))
+    return cut_stretches(
+        stretches, UCI9, window_size=window_size, stride=stride, dataset=dataset, synthetic=synthetic, labels=labels, rule=rule
+    )
 
 
-def _stretches(recording: Recording, window_size: int, to_uci9: Callable[[np.ndarray], np.ndarray]) -> Iterator[Stretch]:
+def _stretches(recording: Recording, shortest: int, to_uci9: Callable[[np.ndarray], np.ndarray]) -> Iterator[Stretch]:
     for first, stop in recording.contiguous_runs():
-        if stop - first < window_size:
-            continue  # too short for a window, and perhaps for the filter
-        uci9 = to_uci9(recording.samples[first:stop]).astype(np.float32, copy=False)
-        yield Stretch(recording.name, recording.subject, first, uci9, recording.labels[first:stop])
+        labels = recording.labels[first:stop]
+        # What gives no window need not be filtered, and may be too short for it.
+        if stop - first >= shortest and (labels >= 0).any():
+            uci9 = to_uci9(recording.samples[first:stop]).astype(np.float32, copy=False)
+            yield Stretch(recording.name, recording.subject, first, uci9, labels)
 
 
 def cut_stretches(
@@ -150,24 +157,29 @@ def cut_stretches(
     dataset: str,
     synthetic: bool,
     labels: tuple[str, ...] = LABELS,
+    rule: WindowRule | None = None,
 ) -> WindowSet:
-    """Cut labelled windows out of continuous stretches. Windows stay inside one stretch and one label.
+    """Cut labelled windows out of continuous stretches, as `windows_of` does; no window crosses a stretch.
 
     Raises:
-        HarError: no stretch is long enough for a window.
+        HarError: no stretch is long enough for a window, or no window is pure enough.
     """
+    rule = rule or WindowRule()
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("x", "y", "subject", "recording", "start")}
     for stretch in stretches:
-        starts, window_labels = labelled_window_starts(stretch.labels, window_size, stride)
+        plan = plan_windows(stretch.labels, window_size, stride, rule)
+        starts = plan.starts
         if not len(starts):
             continue
-        parts["x"].append(cut_windows(stretch.samples, starts, window_size))
-        parts["y"].append(window_labels)
+        parts["x"].append(fill_windows(stretch.samples, plan, window_size, rule.padding))
+        parts["y"].append(plan.labels)
         parts["subject"].append(np.full(len(starts), stretch.subject, dtype=np.int64))
         parts["recording"].append(np.full(len(starts), stretch.recording))
         parts["start"].append(stretch.start + starts)
     if not parts["x"]:
-        raise HarError(f"{dataset}: no labelled stretch has {window_size} samples; use shorter windows")
+        raise HarError(
+            f"{dataset}: no labelled stretch gives a window of {window_size} samples; use shorter windows, padding or a lower min_purity"
+        )
     arrays = {name: np.concatenate(values) for name, values in parts.items()}
     digest = content_digest(arrays["x"], arrays["y"], arrays["subject"])
     return WindowSet(

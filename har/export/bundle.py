@@ -46,8 +46,13 @@ class BundleResult:
     bytes: int
 
 
-def signal_contract(classifier: ActivityClassifier) -> dict[str, Any]:
-    """What the model takes and gives: the part of the manifest that also stands in the ONNX file."""
+def signal_contract(classifier: ActivityClassifier, stride: int = STRIDE) -> dict[str, Any]:
+    """What the model takes and gives: the part of the manifest that also stands in the ONNX file.
+
+    Args:
+        classifier: the model; it knows its window size.
+        stride: samples between two windows, as in training; what the device uses too.
+    """
     channels = channel_names(classifier.hparams["channels"])
     return {
         "labels": list(LABELS),
@@ -55,7 +60,7 @@ def signal_contract(classifier: ActivityClassifier) -> dict[str, Any]:
             "name": "windows",
             "layout": "(batch, time, channel), float32, oldest sample first",
             "window_size": classifier.frontend.window_size,
-            "stride": STRIDE,
+            "stride": stride,
             "sample_rate_hz": SAMPLE_RATE_HZ,
             "channels": [{"name": name, "unit": UNITS[name]} for name in channels],
         },
@@ -70,7 +75,13 @@ def onnx_metadata(contract: dict[str, Any], facts: dict[str, Any]) -> dict[str, 
 
 
 def write_bundle(
-    classifier: ActivityClassifier, folder: Path, *, facts: dict[str, Any], metrics: dict[str, Any], windows: np.ndarray
+    classifier: ActivityClassifier,
+    folder: Path,
+    *,
+    facts: dict[str, Any],
+    metrics: dict[str, Any],
+    windows: np.ndarray,
+    stride: int = STRIDE,
 ) -> BundleResult:
     """Export, check and write a bundle; `folder` is replaced only after everything held.
 
@@ -80,6 +91,7 @@ def write_bundle(
         facts: ``model``, ``run``, ``seed``, ``dataset``, ``synthetic``, ``data_digest``, ``commit``; they also go into the ONNX file.
         metrics: scores of the saved weights, by split.
         windows: (window, time, channel) real windows for the parity check against torch, at least 256.
+        stride: samples between two windows on the device.
 
     Raises:
         HarError: the model needs channels that no phone delivers, or a check failed; nothing is written then.
@@ -91,7 +103,7 @@ def write_bundle(
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise HarError(f"{folder} exists and is not a bundle; name another folder with --output")
-    contract = signal_contract(classifier)
+    contract = signal_contract(classifier, stride)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     temporary.chmod(0o755)
@@ -138,7 +150,8 @@ def golden_windows(classifier: ActivityClassifier) -> dict[str, Any]:
     They are synthetic whatever the model was trained on, because data sets are not redistributed.
     """
     window_size = classifier.frontend.window_size
-    recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=6.0) for subject in (1, 2)]
+    seconds = max(6.0, 2 * window_size / SAMPLE_RATE_HZ)  # long enough for a window of each activity
+    recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in (1, 2)]
     made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True).select_channels("raw6")
     chosen = np.concatenate([np.flatnonzero(made.y == label)[:GOLDEN_PER_LABEL] for label in range(len(LABELS))])
     upright = np.zeros((1, window_size, 6), dtype=np.float32)

@@ -36,7 +36,8 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) 
     info = run.info()
     if not run.checkpoint.is_file() or sha256(run.checkpoint) != info.origin.checkpoint_sha256:
         raise HarError(f"{run.checkpoint} is not the file that was trained; train again: har train --model {info.origin.run}")
-    windows, split = load_windows(run.config(), archive)
+    config = run.config()
+    windows, split = load_windows(config, archive)
     validation: WindowSet = split.select(windows, "validation")
     step = max(1, len(validation) // (2 * MIN_PARITY_WINDOWS))
     metrics = {}
@@ -45,5 +46,10 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) 
         if predictions is not None:
             metrics[name] = scores(predictions)
     return write_bundle(
-        load_checkpoint(run.checkpoint), folder, facts=device_facts(info.origin), metrics=metrics, windows=validation.x[::step]
+        load_checkpoint(run.checkpoint),
+        folder,
+        facts=device_facts(info.origin),
+        metrics=metrics,
+        windows=validation.x[::step],
+        stride=config.windowing.step,
     )

@@ -50,7 +50,7 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
-    windows = prepare(config.data.dataset, archive=archive).select_channels(config.data.channels)
+    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
     return windows, make_split(config.data, windows)
 
 
@@ -135,7 +135,7 @@ def train_run(
                 work, RunInfo(origin, score["macro_f1"], tracked.run_id, versions(), {part: list(split.subjects(part)) for part in SPLITS})
             )
             write_predictions(predictions, RunFolder(work).predictions_path("validation"))
-            difference = _export(result.classifier, parts["validation"], origin, work)
+            difference = _export(result.classifier, parts["validation"], origin, work, config.windowing.step)
             _log_end(tracked, predictions, result, difference, work)
             if target.exists():
                 shutil.rmtree(target)
@@ -163,8 +163,8 @@ def device_facts(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path) -> float:
-    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier), device_facts(origin)))
+def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
+    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, stride), device_facts(origin)))
     if len(validation) < MIN_PARITY_WINDOWS:
         raise HarError(f"{len(validation)} validation windows are too few to check the export; name more validation_subjects")
     step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects

@@ -4,6 +4,8 @@ import numpy as np
 
 from har.contract import GRAVITY_CUTOFF_HZ, GRAVITY_ORDER, SAMPLE_RATE_HZ
 
+GRAVITY_MIN_SAMPLES = 13  # what the zero-phase gravity filter needs for its edge padding
+
 
 def median_filter(samples: np.ndarray, size: int) -> np.ndarray:
     """Median over `size` neighbouring samples, each channel for itself; beyond the ends stands zero.
@@ -81,7 +83,7 @@ def gravity_matrix(window_size: int, sample_rate_hz: float = SAMPLE_RATE_HZ) -> 
     reproduces it exactly. That makes it a layer of the network, in the exported graph as well.
 
     Args:
-        window_size: samples in a window; the filter's edge padding needs at least 13.
+        window_size: samples in a window; the filter's edge padding needs at least `GRAVITY_MIN_SAMPLES`.
         sample_rate_hz: samples per second.
 
     Returns:

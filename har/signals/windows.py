@@ -1,4 +1,4 @@
-"""Where windows start: rolling windows inside runs of one label, and chains of overlapping windows."""
+"""Runs of one label, rolling windows, and chains of overlapping windows."""
 
 import numpy as np
 
@@ -27,27 +27,6 @@ def window_starts(num_samples: int, window_size: int, stride: int) -> np.ndarray
     if window_size < 1 or stride < 1:
         raise ValueError(f"window_size and stride must be positive, found {window_size} and {stride}")
     return np.arange(0, num_samples - window_size + 1, stride, dtype=np.int64)
-
-
-def labelled_window_starts(labels: np.ndarray, window_size: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows that lie inside one run of one label.
-
-    Args:
-        labels: (time,) one integer label a sample; negative means unlabelled and gives no window.
-        window_size: samples in a window.
-        stride: samples between the starts of two windows of a run.
-
-    Returns:
-        (window,) first samples and (window,) labels.
-    """
-    starts, window_labels = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for label, first, stop in label_runs(labels):
-        if label < 0:
-            continue
-        inside = first + window_starts(stop - first, window_size, stride)
-        starts.append(inside)
-        window_labels.append(np.full(len(inside), label, dtype=np.int64))
-    return np.concatenate(starts), np.concatenate(window_labels)
 
 
 def cut_windows(samples: np.ndarray, starts: np.ndarray, window_size: int) -> np.ndarray:

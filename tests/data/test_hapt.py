@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from har.cli import main
+from har.config import WindowingConfig
 from har.contract import HAPT_LABELS, LABELS, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN, HarError
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
@@ -235,12 +236,12 @@ def test_windows_are_cut_after_the_chain(folder: Path, tmp_path: Path, monkeypat
 
 def test_each_option_has_its_own_cache_entry_and_labels(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("har.data.prepare.WINDOW_SIZE", 64)  # transitions are shorter than a published window
-    dropped, kept, unknown = (prepare("hapt", archive=folder, transitions=name) for name in ("drop", "keep", "unknown"))
+    short = WindowingConfig(window_size=64, stride=64)  # transitions are shorter than a published window
+    dropped, kept, unknown = (prepare("hapt", archive=folder, transitions=name, windowing=short) for name in ("drop", "keep", "unknown"))
     assert (dropped.labels, kept.labels, unknown.labels) == (LABELS, HAPT_LABELS, (*LABELS, UNKNOWN))
     assert len(kept) == len(unknown) > len(dropped)
     assert int((unknown.y == 6).sum()) == int((kept.y >= 6).sum()) == len(kept) - len(dropped)
-    again = prepare("hapt", transitions="keep")
+    again = prepare("hapt", transitions="keep", windowing=short)
     assert (again.labels, again.digest) == (kept.labels, kept.digest)
     with pytest.raises(HarError, match="synthetic has no postural transitions to keep"):
         prepare("synthetic", transitions="keep")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from har.signals.windows import chain_windows, cut_windows, label_runs, labelled_window_starts, window_starts
+from har.signals.windows import chain_windows, cut_windows, window_starts
 
 
 @given(st.integers(0, 500), st.integers(1, 200), st.integers(1, 200))
@@ -16,17 +16,6 @@ def test_starts_are_all_whole_windows(num_samples: int, window_size: int, stride
 def test_senseless_windows_are_refused(window_size: int, stride: int) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         window_starts(10, window_size, stride)
-
-
-@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(1, 40)), max_size=12), st.integers(1, 20), st.integers(1, 20))
-def test_windows_never_cross_a_label(runs: list[tuple[int, int]], window_size: int, stride: int) -> None:
-    labels = np.concatenate([np.full(n, label) for label, n in runs] or [np.empty(0, dtype=int)])
-    starts, found = labelled_window_starts(labels, window_size, stride)
-    for start, label in zip(starts, found, strict=True):
-        assert label >= 0
-        assert (labels[start : start + window_size] == label).all()
-    expected = sum(len(window_starts(b - a, window_size, stride)) for label, a, b in label_runs(labels) if label >= 0)
-    assert len(starts) == expected
 
 
 def test_cut_windows_copies_the_samples() -> None:

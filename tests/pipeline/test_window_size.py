@@ -1,0 +1,27 @@
+"""Another window size from the config to the device."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from har.config import RunConfig, parse_config
+from har.evaluation.metrics import scores
+from har.pipeline.evaluate import evaluate_run
+from har.pipeline.export import export_run
+from har.pipeline.train import train_run
+from har.runtime.recognizer import Recognizer
+
+
+def test_another_window_size_from_training_to_the_device(workplace: Path, config: RunConfig) -> None:
+    content = config.model_dump() | {"windowing": {"window_size": 100, "stride": 40}}
+    run = train_run(parse_config(content, "test"), "short", Path("runs"), progress=False, say=lambda line: None)
+    assert run.config().windowing.step == 40
+    again = evaluate_run(run, "validation", Path("results"))
+    assert scores(again)["macro_f1"] == run.info().score
+    export_run(run, Path("bundle"))
+    declared = json.loads(Path("bundle/manifest.json").read_text())["input"]
+    assert (declared["window_size"], declared["stride"]) == (100, 40)
+    recognizer = Recognizer.load("bundle")
+    assert (recognizer.window_size, recognizer.stride) == (100, 40)
+    assert recognizer.predict(np.zeros((3, 100, 6), dtype=np.float32)).shape == (3, 6)
