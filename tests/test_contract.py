@@ -27,3 +27,10 @@ def test_nearest_names_the_nearest_and_all() -> None:
 def test_synthetic_stands_in_file_names() -> None:
     assert artefact("confusion", ".png", synthetic=True) == "confusion_synthetic.png"
     assert artefact("confusion", ".png", synthetic=False) == "confusion.png"
+
+
+def test_the_words_are_those_of_the_archive() -> None:
+    """Written out here, because every room takes them from the contract: a changed order would be silent."""
+    assert LABELS == ("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING")
+    assert CHANNEL_SETS["raw6"] == ("total_acc_x", "total_acc_y", "total_acc_z", "gyro_x", "gyro_y", "gyro_z")
+    assert CHANNEL_SETS["uci9"] == ("body_acc_x", "body_acc_y", "body_acc_z", *CHANNEL_SETS["raw6"][3:], *CHANNEL_SETS["raw6"][:3])

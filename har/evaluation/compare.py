@@ -17,7 +17,8 @@ def collect(folder: Path) -> list[Predictions]:
     Raises:
         HarError: there is none, they come from several data sets, or one run and seed appears twice.
     """
-    paths = sorted(folder.rglob("predictions_*.parquet")) if folder.is_dir() else []
+    # A folder with a dot in front is a training that is not finished.
+    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(n.startswith(".") for n in p.relative_to(folder).parts)]
     if not paths:
         raise HarError(f"no prediction files below {folder}; train first: har train")
     found = [read_predictions(path) for path in paths]
@@ -66,6 +67,10 @@ def summary(predictions: list[Predictions]) -> pd.DataFrame:
     table = per_run(predictions)
     rows = []
     for run, group in table.groupby("run"):
+        for name in ("model", "channels", "parameters"):
+            if group[name].nunique() > 1:
+                found = ", ".join(map(str, group[name].unique()))
+                raise HarError(f"the seeds of {run} differ in {name} ({found}) and are not comparable; train them with one config")
         row: dict[str, object] = {
             "run": run,
             "channels": ", ".join(sorted(set(group.channels))),

@@ -1,7 +1,6 @@
 """Write the bundle: the model, its manifest and golden windows, in one folder; `export/README.md` specifies it."""
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from har.data.windowset import windows_of
 from har.export.device_graph import DeviceGraph
 from har.export.onnx_file import export_onnx, parity
 from har.models.classifier import ActivityClassifier
-from har.runtime.bundle import MANIFEST, MODEL, VECTORS, sha256
+from har.runtime.bundle import MANIFEST, MODEL, VECTORS, replace_folder, sha256
 from har.runtime.verify import verify
 
 GOLDEN_PER_LABEL = 3
@@ -126,7 +125,7 @@ def write_bundle(
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         golden, _ = verify(temporary)
         size = (temporary / MODEL).stat().st_size
-        _replace(temporary, folder)
+        replace_folder(temporary, folder)
     except OSError as error:
         raise HarError(
             f"cannot write the bundle {folder} ({error.strerror}); free some space or name another folder with --output"
@@ -134,14 +133,6 @@ def write_bundle(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return BundleResult(folder, difference, len(windows), golden, size)
-
-
-def _replace(temporary: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(temporary, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def golden_windows(classifier: ActivityClassifier) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from har.models.classifier import load_checkpoint
 from har.pipeline.ledger import add_opening
 from har.pipeline.provenance import git_commit
 from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import load_windows, score_weights, with_split
+from har.pipeline.train import SCORE_TOLERANCE, load_windows, score_weights, with_split
 from har.runtime.bundle import sha256
 
 EVALUATED = ("validation", "test")
@@ -53,6 +53,11 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
     origin = with_split(info.origin, split)
     predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
     score = scores(predictions)
+    if split == "validation" and abs(score["macro_f1"] - info.score) > SCORE_TOLERANCE:
+        raise HarError(
+            f"{run.path} scores {score['macro_f1']:.6f} on its validation subjects, its training reported {info.score:.6f}; "
+            "its config or its weights were changed; train again"
+        )
     opened = set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)
     if opened and not windows.synthetic:
         add_opening(

@@ -25,6 +25,7 @@ def git_commit() -> str:
         if Path(root) != folder.parent:
             return "unknown"  # installed inside somebody else's repository
         dirty = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/results", ":!/README.md")
+        dirty += git("ls-files", "--others", "--exclude-standard", "--", ":/har", ":/configs")
         return git("rev-parse", "HEAD")[:12] + ("-dirty" if dirty else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"

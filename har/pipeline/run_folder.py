@@ -88,6 +88,7 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
     found = [run for run in found if names is None or run.path.parent.name in names]
     found = [run for run in found if seeds is None or run.path.name in {f"seed-{seed}" for seed in seeds}]
     missing = [name for name in names or [] if name not in {run.path.parent.name for run in found}]
+    missing += [f"seed {seed}" for seed in seeds or [] if f"seed-{seed}" not in {run.path.name for run in found}]
     if missing or not found:
         wanted = ", ".join(missing) or "any run"
         with_seeds = f" with seed {', '.join(map(str, seeds))}" if seeds else ""

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,3 +75,12 @@ def read_bundle(folder: Path | str) -> Bundle:
         if sha256(path) != expected:
             raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
     return Bundle(folder, manifest)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put the finished folder `new` where `folder` is; what was there is moved aside first, so that it is never half gone."""
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent))
+    if folder.exists():
+        os.rename(folder, old / "old")
+    os.rename(new, folder)
+    shutil.rmtree(old, ignore_errors=True)

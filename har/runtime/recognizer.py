@@ -1,5 +1,6 @@
 """Activities from windows and from recordings, with the exported model alone."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -61,7 +62,9 @@ class Recognizer:
             HarError: the bundle is not whole, or the model does not fit its manifest.
         """
         bundle = read_bundle(folder)
-        recognizer = cls(bundle, open_session(bundle.model_path))
+        session = open_session(bundle.model_path)
+        _check_manifest(bundle, session)
+        recognizer = cls(bundle, session)
         declared = recognizer.session.get_inputs()[0].shape[1:]
         expected = [recognizer.window_size, len(recognizer.channels)]
         if declared != expected:
@@ -155,3 +158,13 @@ class Recognizer:
             return None
         begin_s = np.concatenate(border_s)
         return np.concatenate(parts), begin_s, np.append(begin_s[1:], end_s)
+
+
+def _check_manifest(bundle: Bundle, session: ort.InferenceSession) -> None:
+    """The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is."""
+    inside = session.get_modelmeta().custom_metadata_map
+    for name in ("labels", "input", "opset", "dataset", "synthetic"):
+        if name not in inside or json.loads(inside[name]) != bundle.manifest[name]:
+            raise HarError(
+                f"{bundle.model_path} says {name} = {inside.get(name)}, the manifest says {json.dumps(bundle.manifest[name])}; export again"
+            )

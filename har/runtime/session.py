@@ -1,8 +1,13 @@
 """Open an ONNX file and run windows through it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+
+# A recogniser of people's movements tells nobody anything: the runtime's own telemetry is off before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime as ort
 
 from har.contract import HarError
@@ -14,6 +19,8 @@ def open_session(path: Path) -> ort.InferenceSession:
     Raises:
         HarError: the file is missing or is not an ONNX model.
     """
+    if hasattr(ort, "disable_telemetry_events"):
+        ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -77,3 +77,12 @@ def test_mixtures_and_doubles_are_refused(folder: Path, tmp_path: Path) -> None:
     write_predictions(predictions(GOOD, run="x", dataset="uci-har", data_digest="e"), folder / "predictions_double.parquet")
     with pytest.raises(HarError, match="mixes predictions"):
         collect(folder)
+
+
+def test_seeds_that_are_not_comparable_are_refused_and_unfinished_runs_not_read(folder: Path) -> None:
+    hidden = folder / "gru" / ".seed-9.partial"
+    write_predictions(predictions(GOOD, run="gru", model="gru", seed=0), hidden / "predictions_validation.parquet")
+    assert len(collect(folder)) == 5
+    write_predictions(predictions(GOOD, run="gru", model="gru", seed=7, channels="uci9"), folder / "predictions_other.parquet")
+    with pytest.raises(HarError, match="the seeds of gru differ in channels"):
+        summary(collect(folder))

@@ -30,6 +30,9 @@ def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert sorted(p.name for p in bundle.iterdir()) == ["manifest.json", "model.onnx", "test_vectors.json"]
     assert manifest["synthetic"] is True
+    assert manifest["labels"] == ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"]
+    assert manifest["input"]["window_size"] == 128
+    assert manifest["input"]["sample_rate_hz"] == 50.0
     assert [c["name"] for c in manifest["input"]["channels"]][:1] == ["total_acc_x"]
     assert [c["unit"] for c in manifest["input"]["channels"]] == ["g"] * 3 + ["rad/s"] * 3
     for name, digest in manifest["files"].items():

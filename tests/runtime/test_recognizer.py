@@ -1,3 +1,6 @@
+import json
+import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -128,3 +131,24 @@ assert not [name for name in sys.modules if name.split(".")[0] in blocked]
     assert done.returncode == 0, done.stderr
     assert "golden windows hold" in done.stdout
     assert "confidence" in done.stdout
+
+
+def test_the_borders_lie_half_way_between_the_centres(recognizer: Recognizer, recording: Recording) -> None:
+    """Three windows of 128 samples, 64 apart: centres 64, 128, 192, borders 96 and 160; the last ends with its window."""
+    timeline = recognizer.predict_recording(recording.part(0, 300))
+    np.testing.assert_allclose(timeline.from_s * 50, [0, 96, 160], atol=1e-6)
+    np.testing.assert_allclose(timeline.to_s * 50, [96, 160, 256], atol=1e-6)
+
+
+def test_an_edited_manifest_is_not_believed(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "edited")
+    path = tmp_path / "edited" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for change in ({"labels": manifest["labels"][::-1]}, {"input": {}}, {"input": manifest["input"] | {"sample_rate_hz": 100.0}}):
+        path.write_text(json.dumps(manifest | change))
+        with pytest.raises(HarError, match="the manifest says"):
+            Recognizer.load(path.parent)
+
+
+def test_the_runtime_tells_nobody(recognizer: Recognizer) -> None:
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

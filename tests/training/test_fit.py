@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(
 
 def test_the_best_epoch_is_what_is_saved(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
     """Not the last one, and not a reference that later epochs overwrite; the score is that of scikit-learn."""
-    config = config.with_overrides(training__epochs=8, training__learning_rate=0.03)
+    config = config.with_overrides(training__epochs=12, training__learning_rate=0.03)
     history = History(parts["validation"])
     result = run(config, parts, tmp_path, callbacks=[history])
     assert result.best_epoch == int(np.argmax(history.scores))
@@ -127,3 +127,25 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HarError, match="not a checkpoint"):
         load_checkpoint(tmp_path / "evil.ckpt")
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training__label_smoothing": 0.3},
+        {"training__weight_decay": 0.9},
+        {"training__gradient_clip_norm": 1e-4},
+        {"training__batch_size": 32},
+        {"training__learning_rate": 0.001},
+        {"frontend__compressed": False},
+        {"model__options": {"width": 8, "depth": 3}},
+        {"training__seed": 5},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_no_option_does_nothing(change: dict, config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    small = {name: part.subset(np.arange(0, len(part), 6)) for name, part in parts.items()}
+    config = config.with_overrides(training__epochs=1)
+    first, second = run(config, small, tmp_path / "a"), run(config.with_overrides(**change), small, tmp_path / "b")
+    a, b = weights(first), weights(second)
+    assert a.shape != b.shape or not torch.equal(a, b)
