@@ -55,7 +55,7 @@ def test_the_same_seed_writes_the_same_table(tmp_path: Path) -> None:
 def test_the_command_writes_it(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("har.pipeline.filter_report.write_filter_report", lambda folder, command: [folder / command])
     assert main(["data", "filters", "--report", "there"]) == 0
-    assert capsys.readouterr().out.startswith("wrote there/har ")
+    assert capsys.readouterr().out.startswith("wrote there/har")
 
 
 def test_the_committed_report_is_that_of_these_filters() -> None:
