@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(
 
 def test_the_best_epoch_is_what_is_saved(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
     """Not the last one, and not a reference that later epochs overwrite; the score is that of scikit-learn."""
-    config = config.with_overrides(training__epochs=8, training__learning_rate=0.03)
+    config = config.with_overrides(training__epochs=12, training__learning_rate=0.03)
     history = History(parts["validation"])
     result = run(config, parts, tmp_path, callbacks=[history])
     assert result.best_epoch == int(np.argmax(history.scores))
