@@ -92,7 +92,7 @@ def test_a_ring_begins_at_its_time_and_decays() -> None:
 
 
 def test_feet_differ_on_stairs() -> None:
-    """Odd harmonics of the stride (left against right) weigh more than in walking, against the even ones."""
+    """By the table more than in walking; left against right shows at the frequency of the stride, half that of the steps."""
 
     def asymmetry(activity: str) -> float:
         return body.GAIT[activity].asymmetry
