@@ -9,7 +9,6 @@ from har.contract import RAW6, UCI9
 from har.data import synthetic, uci_har
 from har.data.archives import UCI_HAR, open_source
 from har.data.windowset import windows_of
-from har.recording import Recording
 
 
 def test_windows_hold_the_samples_of_their_place_and_cross_no_gap() -> None:
@@ -46,4 +45,3 @@ def test_each_file_of_the_archive_becomes_its_own_channel(uci_har_folder: Path) 
         published = np.loadtxt(uci_har_folder / "train" / "Inertial Signals" / f"{name}_train.txt")
         np.testing.assert_allclose(windows.x[:rows, :, UCI9.index(channel)], published, rtol=1e-6)
     assert windows.select_channels("raw6").channels == RAW6
-    assert isinstance(synthetic.generate(1, 0, bout_seconds=3.0), Recording)

@@ -150,5 +150,16 @@ def test_an_edited_manifest_is_not_believed(bundle: Path, tmp_path: Path) -> Non
             Recognizer.load(path.parent)
 
 
-def test_the_runtime_tells_nobody(recognizer: Recognizer) -> None:
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+def test_the_runtime_is_told_to_tell_nobody_before_it_is_loaded() -> None:
+    code = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print("telemetry off:", os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.meta_path.insert(0, Watch())
+import har.runtime.session
+"""
+    clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=clean)
+    assert done.stdout == "telemetry off: 1\n"
