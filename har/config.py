@@ -2,7 +2,7 @@
 
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -31,8 +31,9 @@ class SplitConfig(_Section):
     subjects: Literal["training", "all"] | None = None
     """Whose folds: the 21 official training subjects (the default of ``kfold`` and ``loso``; here ideas are chosen) or
     all 30 (the default of ``fold5``; a report, which opens official test subjects)."""
-    validation: int = Field(default=4, ge=1)
-    """How many subjects of a fold's training part choose the epoch; never official test subjects."""
+    validation: int = Field(default=4, ge=0)
+    """How many subjects of a fold's training part validate; never official test subjects. With 0 nobody does: all of
+    them train, for the whole number of epochs (``training.keep: last``)."""
     seed: int = Field(default=0, ge=0)
     """Of the folds of ``kfold`` and of the choice of validation subjects."""
     path: str | None = None
@@ -71,8 +72,9 @@ class DataConfig(_Section):
     """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
-    validation_subjects: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
-    """Of the official split: training subjects set aside to choose the epoch; never test subjects."""
+    validation_subjects: tuple[int, ...] | None = None
+    """Of the official split: training subjects set aside to validate; never test subjects. With none, ``[]``, all 21
+    train, for the whole number of epochs (``training.keep: last``)."""
     split: SplitConfig = SplitConfig()
     """Other kinds of split choose their validation subjects themselves."""
 
@@ -148,8 +150,11 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(default=1e-2, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     gradient_clip_norm: float = Field(default=1.0, gt=0)
+    keep: Literal["best", "last"] = "best"
+    """``best``: the weights of the epoch with the best validation macro-F1. ``last``: those after all epochs; the
+    validation subjects, if there are any, then only watch."""
     patience: int = Field(default=10, ge=1)
-    """Epochs without a better validation macro-F1 before training stops."""
+    """With ``keep: best``: epochs without a better validation macro-F1 before training stops."""
     threads: int = Field(default=2, ge=1)
     """CPU threads. Fixed, because the order of summation, and so the last digit, depends on it."""
 
@@ -166,6 +171,10 @@ class AugmentationConfig(_Section):
     """Standard deviation of the logarithm of the speed at which time passes, at the knots of a smooth curve."""
     permutation_cuts: int = Field(default=0, ge=0, le=15)
     """Cuts of a window into pieces that are put in a random order."""
+    mirror: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a window is reflected left to right, as if the phone were worn on the other hip."""
+    turn_deg: float = Field(default=0.0, ge=0, le=180)
+    """Largest angle of a rotation about the phone's long axis, which points up at the waist, degrees."""
     rotation_deg: float = Field(default=0.0, ge=0, le=180)
     """Largest angle of a rotation about a random axis, degrees; the same for all triads of a window."""
     scaling: float = Field(default=0.0, ge=0, le=0.3)
@@ -195,6 +204,13 @@ class RunConfig(_Section):
     model: ModelConfig
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    @model_validator(mode="after")
+    def _somebody_chooses_the_epoch(self) -> Self:
+        nobody = self.data.validation_subjects == () if self.data.split.kind == "official" else self.data.split.validation == 0
+        if nobody and self.training.keep == "best" and self.data.split.kind != "file":
+            raise PydanticCustomError(SENSELESS, "nobody validates, so that no epoch is best; set training.keep: last")
+        return self
 
     def with_overrides(self, **overrides: Any) -> "RunConfig":
         """A copy with values replaced, named ``section__key``; None leaves a value as it is.

@@ -137,6 +137,35 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str])
         client.set_terminated(run_id, RunStatus.to_string(status))
 
 
+def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
+    """The MLflow run of a study, under which its jobs stand; made where it is not there yet.
+
+    Args:
+        runs: folder of the default store.
+        experiment: name of the MLflow experiment.
+        study: its name.
+        note: Markdown shown on the run's page.
+
+    Raises:
+        HarError: the store cannot be reached.
+    """
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    uri = tracking_uri(runs)
+    try:
+        with _store_lock(runs):
+            found = mlflow.MlflowClient(tracking_uri=uri).get_experiment_by_name(experiment)
+            known = f"tags.study_parent = '{study}'"
+            there = mlflow.MlflowClient(tracking_uri=uri).search_runs([found.experiment_id], known, max_results=1) if found else []
+        if there:
+            return there[0].info.run_id
+    except Exception as error:
+        raise _unreachable(uri, error) from None
+    client, run_id = _start(runs, uri, experiment, study, {"study_parent": study, "mlflow.note.content": note})
+    client.set_terminated(run_id)
+    return run_id
+
+
 def _start(runs: Path, uri: str, experiment: str, name: str, tags: Mapping[str, str]) -> tuple[mlflow.MlflowClient, str]:
     try:
         mlflow.set_tracking_uri(uri)
@@ -148,11 +177,13 @@ def _start(runs: Path, uri: str, experiment: str, name: str, tags: Mapping[str, 
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
         run = client.create_run(experiment_id, tags={**tags, MLFLOW_RUN_NAME: name})
     except Exception as error:  # MLflow's, SQLAlchemy's, of the network: each store has its own
-        reason = str(error).split("\n")[0][:200]
-        raise HarError(
-            f"cannot open the MLflow store {uri} ({reason}); start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
-        ) from None
+        raise _unreachable(uri, error) from None
     return client, run.info.run_id
+
+
+def _unreachable(uri: str, error: Exception) -> HarError:
+    reason = str(error).split("\n")[0][:200]
+    return HarError(f"cannot open the MLflow store {uri} ({reason}); start the server, or unset MLFLOW_TRACKING_URI to use sqlite")
 
 
 def _store_lock(runs: Path) -> FileLock:

@@ -1,13 +1,14 @@
 """What each command does: parse, call one function, print."""
 
 import argparse
+import functools
 import shlex
 import sys
 from pathlib import Path
 
 from har.contract import HarError, nearest
 
-MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm")  # what `--model all` means; a test holds it against the registry
+MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")  # what `--model all` means; a test holds it against the registry
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 
@@ -84,6 +85,16 @@ def train(options: argparse.Namespace) -> None:
     print(f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves")
 
 
+def sweep(options: argparse.Namespace) -> None:
+    from har.pipeline.sweep import sweep as run_study
+
+    say = functools.partial(print, flush=True)
+    for path in run_study(
+        options.study, options.runs, options.results, archive=options.archive, workers=options.workers, command=_typed(), say=say
+    ):
+        print(f"wrote {path}")
+
+
 def evaluate(options: argparse.Namespace) -> None:
     runs = _runs(options)
     from har.pipeline.evaluate import evaluate_run, report
@@ -113,9 +124,10 @@ def export(options: argparse.Namespace) -> None:
     result = export_run(run, folder, options.archive)
     info = run.info()
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
-    score = f"{100 * info.score:.2f} %"
+    why = f"chosen among {len(runs)}" if len(runs) > 1 else "the only one named"
+    score = "nobody validated" if info.score is None else f"validation macro-F1 {100 * info.score:.2f} %"
     print(
-        f"{info.origin.run}, seed {info.origin.seed}{what}: chosen by its validation macro-F1 of {score} among {len(runs)} runs\n"
+        f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}\n"
         f"largest difference to torch over {result.parity_windows} windows at batch 1, 2 and 7: {result.parity:.1e}\n"
         f"wrote {result.folder}: model.onnx ({result.bytes / 1000:.0f} kB), manifest.json, {result.golden} golden windows\n"
         f"next: har verify {result.folder}; har predict --bundle {result.folder} RECORDING.csv"

@@ -43,6 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training(command)
     command.add_argument("--quiet", action="store_true", default=False, help="no progress bar")
 
+    more = "Models x settings x seeds x folds, a process a core."
+    command = add("sweep", do.sweep, "Run the jobs of a study that are not done yet", more)
+    command.add_argument("study", type=Path, help="YAML file, such as configs/study/ideas.yaml")
+    _add_archive(command)
+    _add_runs(command)
+    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
+    command.add_argument("--workers", type=int, default=None, metavar="N", help="processes (default: one a core)")
+
     command = add(
         "evaluate",
         do.evaluate,

@@ -25,6 +25,7 @@ class Augmentation:
     def __init__(self, config: AugmentationConfig, *, channels: str, num_classes: int, seed: int) -> None:
         self.config = config
         self.num_classes = num_classes
+        self.channels = channels
         self.axes = transforms.sensor_axes(channels)
         own_seed = int(np.random.SeedSequence((seed, STREAM)).generate_state(1)[0])
         self.generator = torch.Generator().manual_seed(own_seed)
@@ -51,6 +52,10 @@ class Augmentation:
             x = transforms.time_warp(x, config.time_warp, generator)
         if config.permutation_cuts:
             x = transforms.permute(x, config.permutation_cuts, generator)
+        if config.mirror:
+            x = transforms.mirror(x, config.mirror, self.channels, generator)
+        if config.turn_deg:
+            x = transforms.turn(x, config.turn_deg, generator)
         if config.rotation_deg:
             x = transforms.rotate(x, config.rotation_deg, generator)
         if config.scaling:

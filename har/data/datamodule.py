@@ -19,11 +19,11 @@ class WindowDataModule(pl.LightningDataModule):
     """
 
     def __init__(
-        self, train: WindowSet, validation: WindowSet, *, batch_size: int, seed: int, augmentation: Augmentation | None = None
+        self, train: WindowSet, validation: WindowSet | None, *, batch_size: int, seed: int, augmentation: Augmentation | None = None
     ) -> None:
         super().__init__()
         self.train_set = _tensors(train)
-        self.validation_set = _tensors(validation)
+        self.validation_set = None if validation is None else _tensors(validation)
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         self.augmentation = augmentation
@@ -38,6 +38,8 @@ class WindowDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """All validation windows in order."""
+        if self.validation_set is None:
+            raise ValueError("there are no validation windows; the trainer must not validate")
         return _loader(self.validation_set, BatchSampler(SequentialSampler(self.validation_set), 512, drop_last=False))
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:

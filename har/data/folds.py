@@ -113,11 +113,13 @@ def _stratified_folds(pool: _Pool, folds: int, seed: int) -> list[tuple[int, ...
 
 
 def _with_validation(test: tuple[int, ...], pool: _Pool, split: SplitConfig, fold: int) -> SubjectSplit:
-    """Set subjects aside, whose activities are shared out as those of all who are not in `test`.
+    """Set subjects aside, if any shall, whose activities are shared out as those of all who are not in `test`.
 
     Official test subjects are never among them, because what validates decides the epoch.
     """
     candidates = tuple(s for s in pool.subjects if s not in test)
+    if not split.validation:
+        return SubjectSplit(candidates, (), test)
     may_validate = [s for s in candidates if s not in TEST_SUBJECTS]
     if len(may_validate) < split.validation or len(candidates) <= split.validation:
         raise HarError(

@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 class _Fold(BaseModel):
     model_config = ConfigDict(extra="forbid")
     train: tuple[StrictInt, ...] = Field(min_length=1)
-    validation: tuple[StrictInt, ...] = Field(min_length=1)
+    validation: tuple[StrictInt, ...]
     test: tuple[StrictInt, ...] = Field(min_length=1)
 
 

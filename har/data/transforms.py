@@ -33,6 +33,33 @@ def rotate(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
     between two vectors (gravity and body acceleration), stay as they are.
     """
     axis = torch.nn.functional.normalize(torch.randn(len(x), 3, generator=generator, dtype=torch.float64), dim=1)
+    return _turn_about(x, axis, max_deg, generator)
+
+
+def turn(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
+    """Rotate each window about the phone's x axis, all triads alike, by up to ``max_deg`` degrees either way.
+
+    At the waist x points up, so this is as if the phone were worn further left or right on the belt.
+    """
+    return _turn_about(x, torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64).expand(len(x), 3), max_deg, generator)
+
+
+def mirror(x: Tensor, probability: float, channels: str, generator: torch.Generator) -> Tensor:
+    """Reflect a window along the phone's y axis, with this probability, as if worn on the other hip.
+
+    Acceleration is a vector and turns its y; angular velocity is a pseudovector and turns its x and z.
+    """
+    sign = torch.tensor([-1.0 if (name in GYRO) != (axis == "y") else 1.0 for name, axis in _named_axes(channels)])
+    chosen = torch.rand(len(x), 1, 1, generator=generator) < probability
+    return torch.where(chosen.to(x.device), x * sign.to(x), x)
+
+
+def _named_axes(channels: str) -> list[tuple[str, str]]:
+    return [(name, AXES[int(axis) % len(AXES)]) for name, axis in zip(channel_names(channels), sensor_axes(channels), strict=True)]
+
+
+def _turn_about(x: Tensor, axis: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
+    """Rotate each window about its own axis, (batch, 3) unit vectors, by an angle uniform within ``max_deg`` either way."""
     angle = torch.deg2rad(max_deg * (2 * torch.rand(len(x), 1, 1, generator=generator, dtype=torch.float64) - 1))
     a, b, c = axis.unbind(dim=1)
     zero = torch.zeros_like(a)

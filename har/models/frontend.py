@@ -48,7 +48,9 @@ class SensorFrontend(nn.Module):
         """(batch, time, channel) sensor values -> (batch, time, out_channels) before standardisation."""
         if self.derive_body_acc:
             total_acc, gyro = x[..., : len(TOTAL_ACC)], x[..., len(TOTAL_ACC) :]
-            body_acc = total_acc - torch.matmul(self.gravity, total_acc)  # (T, T) @ (B, T, 3)
+            # The filter keeps a constant as it is; without it float32 loses less of what is small beside 1 g.
+            motion = total_acc - total_acc.mean(dim=1, keepdim=True)
+            body_acc = motion - torch.matmul(self.gravity, motion)  # (T, T) @ (B, T, 3)
             x = torch.cat((body_acc, gyro, total_acc), dim=-1)  # (B, T, 9), the order of UCI9
         if self.compressed:
             x = torch.cat((x, torch.asinh(x[..., : len(COMPRESSED)] / self.scale)), dim=-1)  # (B, T, 15)

@@ -9,6 +9,7 @@ from torch import nn
 from har.contract import HarError, nearest
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
+from har.models.dilated_cnn import DilatedCNN
 from har.models.gru import GRU
 from har.models.lstm import LSTM
 
@@ -37,6 +38,7 @@ MODELS = {
         ModelEntry("lstm", LSTM, "LSTM"),
         ModelEntry("gru", GRU, "GRU"),
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
+        ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
     )
 }
 

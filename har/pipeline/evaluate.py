@@ -49,13 +49,15 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
         )
     if info.split is not None and info.split != {name: list(subjects.subjects(name)) for name in SPLITS}:
         raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
+    if not subjects.subjects(split):
+        raise HarError(f"{run.path} has no validation subjects, all trained; score the others: har evaluate --split test")
     audit({name: subjects.select(windows, name) for name in ("train", split)})
     origin = with_split(info.origin, split)
     predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
     score = scores(predictions)
-    if split == "validation" and abs(score["macro_f1"] - info.score) > SCORE_TOLERANCE:
+    if split == "validation" and (info.score is None or abs(score["macro_f1"] - info.score) > SCORE_TOLERANCE):
         raise HarError(
-            f"{run.path} scores {score['macro_f1']:.6f} on its validation subjects, its training reported {info.score:.6f}; "
+            f"{run.path} scores {score['macro_f1']:.6f} on its validation subjects, its training reported {info.score}; "
             "its config or its weights were changed; train again"
         )
     opened = set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)

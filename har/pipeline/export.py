@@ -24,7 +24,12 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
-    return max(device, key=lambda run: run.info().score)
+    if len(device) == 1:
+        return device[0]
+    scored = [(score, run) for run in device if (score := run.info().score) is not None]
+    if not scored:
+        raise HarError(f"nobody validated these {len(device)} runs, so that none is best; name one with --model and --seed")
+    return max(scored, key=lambda pair: pair[0])[1]
 
 
 def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) -> BundleResult:

@@ -17,14 +17,14 @@ class RunInfo:
 
     Attributes:
         origin: as in the prediction files, for the validation split.
-        score: macro-F1 on the validation subjects, of the saved weights.
+        score: macro-F1 on the validation subjects, of the saved weights; None where nobody validated.
         mlflow_run_id: where it is tracked.
         versions: of the packages that trained it.
         split: subjects of train, validation and test; None in runs of an older version.
     """
 
     origin: Origin
-    score: float
+    score: float | None
     mlflow_run_id: str
     versions: dict[str, str]
     split: dict[str, list[int]] | None = None

@@ -63,7 +63,16 @@ def score_weights(classifier: ActivityClassifier, windows: WindowSet, origin: Or
 
 
 def train_run(
-    config: RunConfig, run: str, runs: Path, *, archive: Path | str | None = None, progress: bool = True, say: Say = print
+    config: RunConfig,
+    run: str,
+    runs: Path,
+    *,
+    archive: Path | str | None = None,
+    progress: bool = True,
+    say: Say = print,
+    target: Path | None = None,
+    export: bool = True,
+    tags: dict[str, str] | None = None,
 ) -> RunFolder:
     """Train one model and leave a run folder that describes itself.
 
@@ -76,28 +85,33 @@ def train_run(
         archive: a copy of UCI HAR.
         progress: show progress bars.
         say: gets one line a step.
+        target: where the run is left; by default in its place below `runs`.
+        export: also make the ONNX file; a study has no use for it.
+        tags: more tags of the MLflow run.
 
     Raises:
         HarError: the data are absent, a split leaks, or the training diverged.
     """
     quiet_lightning()
     windows, split = load_windows(config, archive)
-    parts = {name: split.select(windows, name) for name in SPLITS}
+    parts = split.parts(windows)
+    watched = parts.get("validation")
     counts = audit(parts)
     synthetic = windows.synthetic
     what = "SYNTHETIC data" if synthetic else windows.dataset
     say(
         f"{run}, seed {config.training.seed}: {what}, {counts['train']} training windows of {len(split.train)} subjects, "
-        f"{counts['validation']} validation windows of subjects {', '.join(map(str, split.validation))}; no leak found"
+        + (f"{len(watched)} validation windows of subjects {', '.join(map(str, split.validation))}" if watched else "nobody validates")
+        + "; no leak found"
     )
-    target = run_path(runs, windows.dataset, run, config.training.seed)
+    target = target or run_path(runs, windows.dataset, run, config.training.seed)
     target.parent.mkdir(parents=True, exist_ok=True)
     # A folder of its own, so that the same run started twice at once does not write into one.
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     work.chmod(0o755)
     (work / CONFIG).write_text(config.to_yaml())
     commit = git_commit()
-    tags = {
+    facts = {
         "model": config.model.name,
         "run": run,
         "seed": str(config.training.seed),
@@ -105,12 +119,13 @@ def train_run(
         "synthetic": str(synthetic).lower(),
         "data_digest": windows.digest,
         "git_commit": commit,
+        **(tags or {}),
     }
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
     try:
-        with tracked_run(runs, windows.dataset, title, tags) as tracked:
+        with tracked_run(runs, windows.dataset, title, facts) as tracked:
             _log_start(tracked, config, split, counts)
-            result = fit(config, parts["train"], parts["validation"], work, logger=tracked.logger, progress=progress)
+            result = fit(config, parts["train"], watched, work, logger=tracked.logger, progress=progress)
             origin = Origin(
                 run=run,
                 model=config.model.name,
@@ -127,28 +142,39 @@ def train_run(
                 checkpoint_sha256=sha256(result.checkpoint),
                 data_digest=windows.digest,
             )
-            predictions = score_weights(result.classifier, parts["validation"], origin)
-            score = scores(predictions)
-            if abs(score["macro_f1"] - result.best_score) > SCORE_TOLERANCE:
-                raise HarError(
-                    f"the saved weights score {score['macro_f1']:.6f}, training reported {result.best_score:.6f}; "
-                    "the checkpoint is not the model that was chosen"
-                )
-            write_info(
-                work, RunInfo(origin, score["macro_f1"], tracked.run_id, versions(), {part: list(split.subjects(part)) for part in SPLITS})
-            )
-            write_predictions(predictions, RunFolder(work).predictions_path("validation"))
-            difference = _export(result.classifier, parts["validation"], origin, work, config.windowing.step)
-            _log_end(tracked, predictions, result, difference, work)
+            predictions = None if watched is None else _score_watched(result, watched, origin)
+            score = None if predictions is None else scores(predictions)["macro_f1"]
+            write_info(work, RunInfo(origin, score, tracked.run_id, versions(), {part: list(split.subjects(part)) for part in SPLITS}))
+            if predictions is not None:
+                write_predictions(predictions, RunFolder(work).predictions_path("validation"))
+            metrics = {"best/epoch": float(result.best_epoch), "parameters": float(origin.parameters), "train_seconds": result.seconds}
+            if export:
+                checked = watched or parts["train"]  # any real windows will do
+                metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work, config.windowing.step)
+            _log_end(tracked, predictions, result, metrics, work)
             replace_folder(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    say(
-        f"{run}, seed {config.training.seed}: validation macro-F1 {100 * score['macro_f1']:.2f} %, "
-        f"accuracy {100 * score['accuracy']:.2f} % (epoch {result.best_epoch + 1} of {result.epochs}, "
-        f"{origin.parameters:,} parameters, {result.seconds:.0f} s)" + (", SYNTHETIC data" if synthetic else "")
-    )
+    say(f"{run}, seed {config.training.seed}: {_outcome(result, predictions)}" + (", SYNTHETIC data" if synthetic else ""))
     return RunFolder(target)
+
+
+def _score_watched(result: FitResult, validation: WindowSet, origin: Origin) -> Predictions:
+    predictions = score_weights(result.classifier, validation, origin)
+    score = scores(predictions)["macro_f1"]
+    if result.best_score is None or abs(score - result.best_score) > SCORE_TOLERANCE:
+        raise HarError(
+            f"the saved weights score {score:.6f}, training reported {result.best_score}; the checkpoint is not the model that was chosen"
+        )
+    return predictions
+
+
+def _outcome(result: FitResult, predictions: Predictions | None) -> str:
+    about = f"epoch {result.best_epoch + 1} of {result.epochs}, {result.classifier.num_parameters:,} parameters, {result.seconds:.0f} s"
+    if predictions is None:
+        return f"trained on all training subjects ({about})"
+    score = scores(predictions)
+    return f"validation macro-F1 {100 * score['macro_f1']:.2f} %, accuracy {100 * score['accuracy']:.2f} % ({about})"
 
 
 def device_facts(origin: Origin) -> dict[str, Any]:
@@ -180,28 +206,23 @@ def _log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, coun
     tracked.log_dict(versions(), "versions.json")
 
 
-def _log_end(tracked: TrackedRun, predictions: Predictions, result: FitResult, difference: float, folder: Path) -> None:
-    origin, score = predictions.origin, scores(predictions)
-    tracked.log_metrics(
-        {
-            "best/val_macro_f1": score["macro_f1"],
-            "best/val_accuracy": score["accuracy"],
-            "best/epoch": result.best_epoch,
-            "parameters": origin.parameters,
-            "train_seconds": result.seconds,
-            "onnx_largest_difference": difference,
-        }
-    )
+def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitResult, metrics: dict[str, float], folder: Path) -> None:
+    tracked.log_metrics(metrics)
+    if predictions is not None:
+        score = scores(predictions)
+        tracked.log_metrics({"best/val_macro_f1": score["macro_f1"], "best/val_accuracy": score["accuracy"]})
 
-    def name(stem: str, suffix: str) -> str:
-        return artefact(stem, suffix, synthetic=origin.synthetic)
+        def name(stem: str, suffix: str) -> str:
+            return artefact(stem, suffix, synthetic=predictions.origin.synthetic)
 
-    tracked.log_figure(confusion_figure(predictions), name("confusion_validation", ".png"))
-    tracked.log_text(per_class(predictions).to_csv(index=False), name("per_class_validation", ".csv"))
-    tracked.log_text(per_subject(predictions).to_csv(index=False), name("per_subject_validation", ".csv"))
+        tracked.log_figure(confusion_figure(predictions), name("confusion_validation", ".png"))
+        tracked.log_text(per_class(predictions).to_csv(index=False), name("per_class_validation", ".csv"))
+        tracked.log_text(per_subject(predictions).to_csv(index=False), name("per_subject_validation", ".csv"))
     tracked.log_file(result.checkpoint, "checkpoint")
-    frontend = result.classifier.frontend
-    tracked.log_onnx(folder / ONNX, (frontend.window_size, frontend.in_channels), len(predictions.labels))
+    if (folder / ONNX).is_file():
+        classifier = result.classifier
+        frontend = classifier.frontend
+        tracked.log_onnx(folder / ONNX, (frontend.window_size, frontend.in_channels), classifier.hparams["num_classes"])
 
 
 def train_configs(

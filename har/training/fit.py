@@ -1,4 +1,4 @@
-"""Fit one classifier under a fixed budget and keep the epoch with the best validation macro-F1."""
+"""Fit one classifier under a fixed budget and keep the best epoch on the validation subjects, or the last."""
 
 import logging
 import time
@@ -27,10 +27,10 @@ class FitResult:
     """What a training left behind.
 
     Attributes:
-        classifier: with the weights of the best epoch, read back from the checkpoint.
+        classifier: with the weights that are kept, read back from the checkpoint.
         checkpoint: file with these weights.
-        best_epoch: from 0.
-        best_score: validation macro-F1 that Lightning logged in that epoch.
+        best_epoch: whose weights they are, from 0.
+        best_score: validation macro-F1 that Lightning logged in that epoch; None where nobody validates.
         epochs: epochs that ran.
         seconds: time of the fit.
     """
@@ -38,7 +38,7 @@ class FitResult:
     classifier: ActivityClassifier
     checkpoint: Path
     best_epoch: int
-    best_score: float
+    best_score: float | None
     epochs: int
     seconds: float
 
@@ -63,7 +63,7 @@ def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
 def fit(
     config: RunConfig,
     train: WindowSet,
-    validation: WindowSet,
+    validation: WindowSet | None,
     folder: Path,
     *,
     logger: Logger | bool = False,
@@ -75,15 +75,19 @@ def fit(
     Args:
         config: the run.
         train: windows of the training subjects; scaling is fitted on them alone, as recorded, before augmentation.
-        validation: windows of other training subjects; they choose the epoch.
+        validation: windows of other training subjects; they choose the epoch, or with ``training.keep: last`` only watch.
+            None where all training subjects train.
         folder: where ``best.ckpt`` is written.
         logger: of Lightning; gets per-epoch curves.
         callbacks: more callbacks of Lightning.
         progress: show a progress bar.
 
     Raises:
-        HarError: the loss became NaN or infinite.
+        HarError: the loss became NaN or infinite, or nobody could choose the epoch.
     """
+    keep_best = config.training.keep == "best"
+    if keep_best and validation is None:
+        raise HarError("the split has no validation subjects, so that no epoch is best; set training.keep: last")
     torch.set_num_threads(config.training.threads)
     classifier = build_classifier(config, train)
     augmentation = Augmentation(
@@ -91,10 +95,18 @@ def fit(
     )
     data = WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed, augmentation=augmentation)
     classifier.frontend.fit(data.train_set.tensors[0])
-    best = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor=MONITOR, mode="max", save_weights_only=True, enable_version_counter=False
+    kept = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor=MONITOR if keep_best else None,  # without a monitor each epoch replaces the one before
+        mode="max",
+        save_weights_only=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=None if keep_best else True,
     )
-    stop = EarlyStopping(monitor=MONITOR, mode="max", patience=config.training.patience, check_finite=True)
+    own: list[Callback] = [kept]
+    if keep_best:
+        own.append(EarlyStopping(monitor=MONITOR, mode="max", patience=config.training.patience, check_finite=True))
     trainer = pl.Trainer(
         max_epochs=config.training.epochs,
         accelerator="auto",
@@ -102,7 +114,8 @@ def fit(
         gradient_clip_val=config.training.gradient_clip_norm,
         deterministic="warn" if torch.cuda.is_available() else True,
         logger=logger,
-        callbacks=[best, stop, *callbacks],
+        callbacks=[*own, *callbacks],
+        limit_val_batches=0 if validation is None else 1.0,
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -123,15 +136,16 @@ def fit(
                 raise KeyboardInterrupt from None
             raise
     seconds = time.perf_counter() - started
-    if best.best_model_score is None or not torch.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan))):
+    if not kept.best_model_path or not torch.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan))):
         raise HarError(
             f"training of {config.model.name} diverged: the loss is not finite after {trainer.current_epoch} epochs; "
             "lower training.learning_rate or training.gradient_clip_norm"
         )
-    checkpoint = Path(best.best_model_path)
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    checkpoint = Path(kept.best_model_path)
+    epoch = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+    score = kept.best_model_score if keep_best else trainer.callback_metrics.get(MONITOR)
     return FitResult(
-        load_checkpoint(checkpoint), checkpoint, int(content["epoch"]), float(best.best_model_score), trainer.current_epoch, seconds
+        load_checkpoint(checkpoint), checkpoint, epoch, None if score is None else float(score), trainer.current_epoch, seconds
     )
 
 

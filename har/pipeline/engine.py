@@ -1,0 +1,113 @@
+"""The local engine: independent jobs in processes of their own, any of which may die without taking others along."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from har.contract import HarError
+
+T = TypeVar("T")
+R = TypeVar("R")
+ATTEMPTS = 3  # of a job whose process died; a mistake that is told in words is not tried again
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T, R]):
+    """How a job ended: with a result, or with a sentence on why not."""
+
+    job: T
+    result: R | None
+    problem: str | None
+    attempts: int
+
+
+def default_workers() -> int:
+    """One process a core that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempts: int = ATTEMPTS) -> Iterator[Outcome[T, R]]:
+    """Run `work` on every job, `workers` at a time, and yield outcomes as they come.
+
+    A process that is killed breaks the pool it belongs to: the jobs that were running are started again in a new pool,
+    each at most `attempts` times, so one job that kills its process cannot stop the others.
+
+    Args:
+        jobs: each can be pickled.
+        work: a function of a module; one that raises `HarError` has failed for good.
+        workers: processes.
+        attempts: at most, of a job whose process died.
+    """
+    tries = dict.fromkeys(range(len(jobs)), 0)
+    waiting = list(range(len(jobs)))
+    while waiting:
+        pool = ProcessPoolExecutor(min(workers, len(waiting)), mp_context=multiprocessing.get_context("spawn"))
+        running: dict[Future, int] = {}
+        broken = False
+        try:
+            while (waiting and not broken) or running:
+                # No more than the processes can take, so that a broken pool costs the running jobs an attempt and no other.
+                while waiting and not broken and len(running) < workers:
+                    number = waiting.pop(0)
+                    tries[number] += 1
+                    try:
+                        running[pool.submit(_guarded, work, jobs[number])] = number
+                    except BrokenProcessPool:
+                        tries[number] -= 1
+                        waiting.insert(0, number)
+                        broken = True
+                ready, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
+                for future in ready:
+                    number = running.pop(future)
+                    try:
+                        result, problem = future.result()
+                    except BrokenProcessPool:
+                        broken = True
+                        if tries[number] < attempts:
+                            waiting.insert(0, number)
+                            continue
+                        result, problem = None, f"its process died {tries[number]} times; see the system's log for memory"
+                    yield Outcome(jobs[number], result, problem, tries[number])
+        except BaseException:
+            _end(pool)
+            raise
+        pool.shutdown()
+
+
+def _guarded(work: Callable[[T], R], job: T) -> tuple[R | None, str | None]:
+    try:
+        return work(job), None
+    except HarError as error:
+        return None, str(error)
+    except Exception as error:  # the other jobs go on; this one's reason is kept
+        return None, f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())  # the executor has no public way to stop a running job
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+class Progress:
+    """One line a finished job, with what is left."""
+
+    def __init__(self, total: int, done: int, workers: int, say: Callable[[str], None]) -> None:
+        self.total, self.done, self.failed, self.workers, self.say = total, done, 0, workers, say
+        self.started, self.here = time.monotonic(), 0
+
+    def add(self, text: str, *, failed: bool = False) -> None:
+        """Count a job and say so."""
+        self.here += 1
+        self.failed += failed
+        self.done += not failed
+        left = self.total - self.done - self.failed
+        seconds = (time.monotonic() - self.started) / self.here * left
+        failures = f", {self.failed} failed" if self.failed else ""
+        self.say(f"[{self.done}/{self.total}{failures}, about {seconds / 60:.0f} min left] {text}")

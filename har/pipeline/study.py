@@ -1,0 +1,241 @@
+"""What a study is: models x settings x seeds x folds, each one job with a key that says everything it depends on."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from har.config import SENSELESS, RunConfig, SplitConfig, load_config, parse_config
+from har.contract import HarError
+from har.models.registry import check_options, find_model
+
+NOTHING_TO_DO_WITH_WEIGHTS = ("har.models.registry",)  # lists all networks; the one that is trained is followed by itself
+ROOTS = ("har.training.fit", "har.data.prepare", "har.data.folds")
+KEY_LENGTH = 16
+
+
+class Setting(BaseModel):
+    """One idea: what it is, and what it changes in every config of the study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    idea: str
+    """One sentence, as it will stand in the research log."""
+    change: dict[str, Any] = {}
+    """Dotted keys of the run config, such as ``augmentation.rotation_deg: 8``."""
+
+
+class SearchSpace(BaseModel):
+    """One option of a search: a range or a list of choices."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    choices: tuple[Any, ...] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if (self.choices is None) == (self.low is None or self.high is None):
+            raise PydanticCustomError(SENSELESS, "expected either low and high, or choices")
+        return self
+
+
+class SearchConfig(BaseModel):
+    """An Optuna search over the folds of the study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    trials: int = Field(ge=1)
+    """Of each model, pruned ones included."""
+    space: dict[str, SearchSpace] = Field(min_length=1)
+    """Dotted keys of the run config; keys of other models' options are left out where ``model.options.`` does not fit."""
+
+
+class StudyConfig(BaseModel):
+    """One file of ``configs/study/``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    question: str
+    """What is to be found out; stands above the table."""
+    configs: tuple[str, ...] = Field(min_length=1)
+    """Names of models (``configs/NAME.yaml``) or paths."""
+    split: SplitConfig
+    """Its fold is set by the jobs."""
+    validation_subjects: tuple[int, ...] = ()
+    """With the official split."""
+    folds: tuple[int, ...] | None = None
+    """Which folds; by default all."""
+    seeds: tuple[int, ...] = (0,)
+    change: dict[str, Any] = {}
+    """Dotted keys of the run config that every job changes, such as ``training.epochs: 15``."""
+    settings: dict[str, Setting] | None = None
+    """By default one, the configs as they are. The first is what the others are compared with."""
+    search: SearchConfig | None = None
+
+    @model_validator(mode="after")
+    def _settings_or_search(self) -> Self:
+        if self.settings is not None and (self.search is not None or not self.settings):
+            raise PydanticCustomError(SENSELESS, "a study has settings or a search, not both, and at least one setting")
+        return self
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of a study.
+
+    Attributes:
+        study: its name.
+        run: name of the config and, where the study has several, of the setting.
+        setting: name of the setting.
+        config: everything that is trained, seed and fold included.
+    """
+
+    study: str
+    run: str
+    setting: str
+    config: RunConfig
+
+    @property
+    def fold(self) -> int:
+        """The fold whose subjects are scored."""
+        return self.config.data.split.fold
+
+    def key(self, data_digest: str) -> str:
+        """Changes with anything the result depends on: code, config (seed and fold are in it) and data."""
+        content = json.dumps([code_digest(self.config.model.name), self.config.model_dump(mode="json"), data_digest], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def load_study(path: Path | str) -> StudyConfig:
+    """Read a YAML file.
+
+    Raises:
+        HarError: it is missing, is not YAML, or has an unknown key or a wrong value.
+    """
+    path = Path(path)
+    try:
+        return StudyConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise HarError(f"cannot read the study {path} ({error.strerror}); expected a YAML file such as configs/study/ideas.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HarError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise HarError(f"{path}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r:.80}") from None
+
+
+def changed(config: RunConfig, change: dict[str, Any], origin: str) -> RunConfig:
+    """A copy of a config with values replaced, named by dotted keys.
+
+    Raises:
+        HarError: there is no such key, or a value is not valid.
+    """
+    content = config.model_dump()
+    for name, value in change.items():
+        *sections, key = name.split(".")
+        place = content
+        for section in sections:
+            if not isinstance(place.get(section), dict):
+                raise HarError(f"{origin}: change {name!r} names no section of a config; expected SECTION.KEY, such as training.epochs")
+            place = place[section]
+        place[key] = value
+    return parse_config(content, origin)
+
+
+def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, RunConfig]:
+    """The configs of a study with its split and its changes, without seeds and folds.
+
+    Raises:
+        HarError: a config is missing or a change does not fit.
+    """
+    found: dict[str, RunConfig] = {}
+    for name in study.configs:
+        path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+        if not path.is_file():
+            find_model(name)
+        config = changed(load_config(path), study.change, origin)
+        content = config.model_dump()
+        official = study.split.kind == "official"
+        content["data"] |= {"split": study.split.model_dump(), "validation_subjects": study.validation_subjects if official else None}
+        found[path.stem] = parse_config(content, origin)
+        check_options(config.model.name, config.model.options)
+    return found
+
+
+def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: int) -> list[Job]:
+    """All jobs of a study, seed by seed, so that an interrupted one has whole seeds first.
+
+    Args:
+        name: of the study.
+        study: its settings, seeds and folds.
+        configs: of `study_configs`.
+        folds: how many the split has.
+
+    Raises:
+        HarError: a fold does not exist, or a change does not fit.
+    """
+    wanted = range(folds) if study.folds is None else study.folds
+    if any(fold >= folds for fold in wanted):
+        raise HarError(f"study {name}: fold {max(wanted)} is asked for, the {study.split.kind} split has folds 0 to {folds - 1}")
+    settings = study.settings or {"": Setting(idea="")}
+    jobs = []
+    for seed in study.seeds:
+        for run, config in configs.items():
+            for setting, idea in settings.items():
+                full = changed(config, {**idea.change, "training.seed": seed}, f"study {name}, setting {setting}")
+                check_options(full.model.name, full.model.options)
+                label = "-".join(filter(None, (run, setting)))
+                jobs += [Job(name, label, setting or run, changed(full, {"data.split.fold": fold}, name)) for fold in wanted]
+    return jobs
+
+
+@cache
+def code_digest(model: str) -> str:
+    """SHA-256 of every source file of this package that decides the weights of `model`."""
+    digest = hashlib.sha256()
+    for module, source in sorted(sources(model).items()):
+        digest.update(module.encode() + b"\0" + source + b"\0")
+    return digest.hexdigest()
+
+
+def sources(model: str) -> dict[str, bytes]:
+    """Modules that decide the weights of `model`, and their content.
+
+    Follows the imports from the fit and from the network, so that a change of the reports leaves finished jobs valid.
+    """
+    found: dict[str, bytes] = {}
+    waiting = [*ROOTS, find_model(model).network.__module__]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in NOTHING_TO_DO_WITH_WEIGHTS:
+            spec = importlib.util.find_spec(module)
+            found[module] = Path(str(spec.origin)).read_bytes() if spec else b""
+            waiting += _imported(found[module])
+    return found
+
+
+def _imported(source: bytes) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.startswith("har.")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "har":
+            found.append(str(node.module))
+            found += [name for name in (f"{node.module}.{alias.name}" for alias in node.names) if _is_module(name)]
+    return found
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

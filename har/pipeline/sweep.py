@@ -1,0 +1,157 @@
+"""`har sweep`: run the jobs of a study that are not done yet, and write its tables."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from har.contract import TEST_SUBJECTS, HarError
+from har.data.folds import make_splits
+from har.data.prepare import prepare
+from har.evaluation.metrics import per_subject, scores
+from har.pipeline.engine import Progress, default_workers, run_jobs
+from har.pipeline.evaluate import evaluate_run, results_folder
+from har.pipeline.run_folder import INFO, RunFolder
+from har.pipeline.study import Job, StudyConfig, load_study, plan, study_configs
+from har.pipeline.study_report import write_study
+from har.pipeline.train import CONFIG_FOLDER, Say, train_run
+from har.tracking import parent_run
+
+RESULT = "result.json"
+STUDIES = "studies"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job with everything a process needs to run it."""
+
+    job: Job
+    key: str
+    folder: Path
+    runs: Path
+    results: Path
+    archive: str | None
+    parent: str
+
+
+def sweep(
+    path: Path,
+    runs: Path,
+    results: Path,
+    *,
+    archive: str | None = None,
+    workers: int | None = None,
+    folder: Path = CONFIG_FOLDER,
+    command: str = "har sweep",
+    say: Say = print,
+) -> list[Path]:
+    """Run a study and write its tables; what is done already is not run again.
+
+    Args:
+        path: of the study.
+        runs: folder of all runs.
+        results: folder of the results; the tables go to ``DATASET/studies``.
+        archive: a copy of the data set.
+        workers: processes; by default one a core.
+        folder: of the model configs.
+        command: that was typed, named in the report.
+        say: gets one line a job.
+
+    Returns:
+        The files written.
+
+    Raises:
+        HarError: the study is wrong, or a job failed; the tables of the others are written all the same.
+    """
+    study, name = load_study(path), path.stem
+    configs = study_configs(study, folder, str(path))
+    dataset, digest, jobs = _jobs(name, study, configs, archive)
+    base = runs / dataset / STUDIES / name
+    parent = parent_run(runs, dataset, name, study.question)
+    tasks = []
+    for job in jobs:
+        key = job.key(digest)
+        target = base / job.run / f"fold-{job.fold}-seed-{job.config.training.seed}-{key}"
+        tasks.append(Task(job, key, target, runs, results, archive, parent))
+    done = [task for task in tasks if (task.folder / RESULT).is_file()]
+    left = [task for task in tasks if task not in done]
+    workers = min(workers or default_workers(), max(1, len(left)))
+    say(f"study {name}: {len(tasks)} jobs, {len(done)} done before, {len(left)} to do in {workers} processes")
+    progress, problems, written = Progress(len(tasks), len(done), workers, say), [], []
+    report = results_folder(results, dataset) / STUDIES
+    for outcome in run_jobs(left, run_task, workers=workers):
+        task = outcome.job
+        what = f"{task.job.run}, fold {task.job.fold}, seed {task.job.config.training.seed}"
+        if outcome.result is None:
+            problems.append(f"{what}: {outcome.problem}")
+            progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
+            continue
+        done.append(task)
+        progress.add(f"{what}: accuracy {100 * outcome.result['accuracy']:.2f} %, {outcome.result['train_seconds']:.0f} s")
+        write_study(name, study, [read_result(task.folder) for task in done], report, command)
+    if done:
+        ordered = [task for task in tasks if task in done]
+        written = write_study(name, study, [read_result(task.folder) for task in ordered], report, command)
+    if problems:
+        raise HarError(f"{len(problems)} of {len(tasks)} jobs failed, first {problems[0]}; type the same command again to try them again")
+    return written
+
+
+def _jobs(name: str, study: StudyConfig, configs: dict[str, Any], archive: str | None) -> tuple[str, str, list[Job]]:
+    sets = {config.data.dataset for config in configs.values()}
+    if len(sets) > 1:
+        raise HarError(f"study {name} mixes the data sets {', '.join(sorted(sets))}; write one study for each")
+    first = next(iter(configs.values()))
+    # Also fills the cache, once, before the processes start.
+    windows = prepare(first.data.dataset, archive=archive, windowing=first.windowing)
+    return windows.dataset, windows.digest, plan(name, study, configs, len(make_splits(first.data, windows)))
+
+
+def run_task(task: Task) -> dict[str, Any]:
+    """Train one job, score the subjects of its fold, and leave the result in its folder.
+
+    Official test subjects are only scored where the split makes them a fold's test part; each such score is in the ledger.
+    """
+    torch.set_num_threads(task.job.config.training.threads)
+    config = task.job.config
+    tags = {"study": task.job.study, "fold": str(task.job.fold), "setting": task.job.setting, "run_key": task.key}
+    if task.parent:
+        tags["mlflow.parentRunId"] = task.parent
+    quiet: Say = lambda text: None  # noqa: E731 - the driver speaks
+    if not (task.folder / INFO).is_file():
+        train_run(
+            config, task.job.run, task.runs, archive=task.archive, progress=False, say=quiet, target=task.folder, export=False, tags=tags
+        )
+    run = RunFolder(task.folder)
+    predictions = evaluate_run(run, "test", task.results, task.archive)
+    origin = predictions.origin
+    result = {
+        "run": task.job.run,
+        "setting": task.job.setting,
+        "model": origin.model,
+        "fold": task.job.fold,
+        "seed": origin.seed,
+        **scores(predictions),
+        "windows": len(predictions.table),
+        "parameters": origin.parameters,
+        "epochs": origin.epochs,
+        "train_seconds": round(origin.train_seconds, 1),
+        "commit": origin.commit,
+        "checkpoint_sha256": origin.checkpoint_sha256,
+        "key": task.key,
+        "data_digest": origin.data_digest,
+        "opens_test_subjects": bool(set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)),
+        "subjects": per_subject(predictions).to_dict("records"),
+    }
+    temporary = task.folder / f".{RESULT}.{os.getpid()}"
+    temporary.write_text(json.dumps(result, default=float) + "\n")
+    os.replace(temporary, task.folder / RESULT)
+    return result
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The result of a finished job."""
+    return json.loads((folder / RESULT).read_text())

@@ -1,0 +1,145 @@
+"""Studies: the plan, its keys, the local engine and the tables, on small synthetic data."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from har.contract import HarError
+from har.pipeline import study as studies
+from har.pipeline.engine import run_jobs
+from har.pipeline.study import changed, load_study, plan, study_configs
+from har.pipeline.sweep import sweep
+
+STUDY = """
+question: Does anything help?
+configs: [small]
+split: {kind: kfold, folds: 3, subjects: training, validation: 0}
+folds: [0, 2]
+change: {training.keep: last, training.epochs: 1}
+settings:
+  plain: {idea: nothing}
+  turned: {idea: rotations, change: {augmentation.rotation_deg: 5}}
+"""
+SMALL = """
+data: {dataset: synthetic, validation_subjects: [5]}
+model: {name: cnn1d, options: {width: 8, depth: 2}}
+training: {threads: 1, batch_size: 128}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def jobs_of(path: Path, folds: int = 3) -> list[studies.Job]:
+    loaded = load_study(path)
+    return plan(path.stem, loaded, study_configs(loaded, path.parent, path.name), folds)
+
+
+def test_a_plan_has_every_setting_and_fold_once(study: Path) -> None:
+    jobs = jobs_of(study)
+    assert [(job.run, job.fold) for job in jobs] == [("small-plain", 0), ("small-plain", 2), ("small-turned", 0), ("small-turned", 2)]
+    assert jobs[2].config.augmentation.rotation_deg == 5
+    assert all(job.config.data.split.validation == 0 and job.config.training.epochs == 1 for job in jobs)
+
+
+def test_a_key_changes_with_everything_the_result_depends_on(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs_of(study)[0]
+    key = job.key("data")
+    assert key == jobs_of(study)[0].key("data")
+    others = {
+        "fold": jobs_of(study)[1].key("data"),
+        "setting": jobs_of(study)[2].key("data"),
+        "data": job.key("other data"),
+        "seed": studies.Job("tiny", "small", "plain", changed(job.config, {"training.seed": 1}, "test")).key("data"),
+    }
+    monkeypatch.setattr(studies, "code_digest", lambda model: "other code")
+    others["code"] = job.key("data")
+    assert key not in others.values()
+    assert len(set(others.values())) == len(others)
+
+
+def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
+    assert studies.code_digest("gru") != studies.code_digest("cnn1d")  # the network's own file
+    followed = studies.sources("gru")
+    assert {"har.models.gru", "har.models.recurrent", "har.data.augmentation", "har.signals.filters", "har.training.fit"} <= set(followed)
+    assert not {"har.models.cnn1d", "har.evaluation.metrics", "har.pipeline.sweep"} & set(followed)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (STUDY.replace("rotation_deg", "rotaton_deg"), "unknown key 'augmentation.rotaton_deg'"),
+        (STUDY.replace("augmentation.rotation_deg", "nothing.there"), "'nothing.there' names no section"),
+        (STUDY.replace("[small]", "[gruu]"), "unknown model 'gruu'"),
+        (STUDY.replace("[0, 2]", "[3]"), "fold 3 is asked for"),
+        (STUDY.replace("training.keep: last, ", ""), "nobody validates"),
+        (STUDY + "search: {trials: 1, space: {training.epochs: {low: 1, high: 2}}}", "settings or a search, not both"),
+        (STUDY.replace("question", "questoin"), "questoin"),
+        ("just words", "tiny.yaml"),
+    ],
+)
+def test_a_wrong_study_is_refused_before_anything_is_trained(study: Path, text: str, message: str) -> None:
+    study.write_text(text)
+    with pytest.raises(HarError, match=message):
+        jobs_of(study)
+
+
+def test_a_missing_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="cannot read the study"):
+        load_study(tmp_path / "none.yaml")
+
+
+def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace: Path) -> None:
+    said: list[str] = []
+    written = sweep(study, workplace / "runs", workplace / "results", folder=study.parent, workers=2, say=said.append)
+    assert said[0].startswith("study tiny: 4 jobs, 0 done before, 4 to do in 2 processes")
+    folder = workplace / "results" / "synthetic" / "studies"
+    table = pd.read_csv(folder / "tiny.csv")
+    assert table.run.tolist() == ["small-plain", "small-turned"]
+    assert pd.isna(table.gain[0])
+    assert table.better[1] + table.worse[1] <= 14
+    per_subject = pd.read_csv(folder / "tiny_subjects.csv")
+    pairs = per_subject[per_subject.run == "small-turned"].merge(per_subject[per_subject.run == "small-plain"], on=["subject", "fold"])
+    assert table.gain[1] == pytest.approx((pairs.accuracy_x - pairs.accuracy_y).mean(), abs=1e-5)
+    assert not set(per_subject.subject) & {2, 4, 9, 10, 12, 13, 18, 20, 24}
+    assert not (workplace / "results" / "synthetic" / "test_openings.csv").exists()
+    log = (workplace / "results" / "synthetic" / "LOG.md").read_text()
+    assert "rotations" in log
+    assert "SYNTHETIC" in log
+    assert folder / "tiny.md" in written
+    said.clear()
+    sweep(study, workplace / "runs", workplace / "results", folder=study.parent, workers=2, say=said.append)
+    assert said == ["study tiny: 4 jobs, 4 done before, 0 to do in 1 processes"]
+    victim = next((workplace / "runs/synthetic/studies/tiny/small-plain").glob("fold-0*/result.json"))
+    victim.unlink()
+    sweep(study, workplace / "runs", workplace / "results", folder=study.parent, workers=2, say=said.append)
+    assert said[1] == "study tiny: 4 jobs, 3 done before, 1 to do in 1 processes"
+
+
+def _double_or_die(job: tuple[int, Path]) -> int:
+    number, folder = job
+    mark = folder / f"tried-{number}-{os.getpid()}-{time.monotonic_ns()}"
+    mark.touch()
+    if number == 3 or (number == 1 and len(list(folder.glob("tried-1-*"))) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 2:
+        raise HarError("not this one")
+    return 2 * number
+
+
+def test_a_killed_process_costs_only_its_own_job(tmp_path: Path) -> None:
+    outcomes = {o.job[0]: o for o in run_jobs([(n, tmp_path) for n in range(6)], _double_or_die, workers=1, attempts=2)}
+    assert {n: o.result for n, o in outcomes.items()} == {0: 0, 1: 2, 2: None, 3: None, 4: 8, 5: 10}
+    assert outcomes[1].attempts == 2  # killed once, then done
+    assert outcomes[2].problem == "not this one"
+    assert outcomes[2].attempts == 1
+    assert "died 2 times" in str(outcomes[3].problem)
