@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.contract import WINDOW_SIZE, HarError, nearest
+from har.contract import WINDOW_SIZE, WITH_TRANSITIONS, HarError, nearest
 
 
 class _Section(BaseModel):
@@ -68,13 +68,23 @@ class DataConfig(_Section):
     """Which windows, and who validates."""
 
     dataset: str = "uci-har"
-    """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
+    """``uci-har``, ``hapt`` (own windows of the same recordings) or ``synthetic``."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
+    transitions: Literal["drop", "keep", "unknown"] = "drop"
+    """HAPT's postural transitions: ``drop``: no window. ``keep``: six classes behind the six activities. ``unknown``: one
+    class behind them. The run gets a name of its own, because scores over other classes cannot be compared."""
     validation_subjects: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     """Of the official split: training subjects set aside to choose the epoch; never test subjects."""
     split: SplitConfig = SplitConfig()
     """Other kinds of split choose their validation subjects themselves."""
+
+    @model_validator(mode="after")
+    def _transitions_are_there(self) -> Self:
+        if self.transitions != "drop" and self.dataset not in WITH_TRANSITIONS:
+            text = f"transitions is {self.transitions!r}, but {self.dataset} has none; they are in {', '.join(WITH_TRANSITIONS)} alone"
+            raise PydanticCustomError(SENSELESS, text + ": use --dataset hapt, or transitions: drop")
+        return self
 
     @model_validator(mode="after")
     def _validation_subjects_belong_to_the_official_split(self) -> Self:

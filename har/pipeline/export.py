@@ -19,11 +19,15 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     The test subjects have no say.
 
     Raises:
-        HarError: no run can be exported.
+        HarError: no run can be exported, or they tell different activities apart.
     """
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    kinds = {run.config().data.transitions: run.info().origin.run for run in device}
+    if len(kinds) > 1:
+        found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
+        raise HarError(f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
     return max(device, key=lambda run: run.info().score)
 
 
@@ -51,5 +55,6 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) 
         facts=device_facts(info.origin),
         metrics=metrics,
         windows=validation.x[::step],
+        labels=windows.labels,
         stride=config.windowing.step,
     )

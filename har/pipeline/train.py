@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from har.config import RunConfig, load_config
+from har.config import DataConfig, RunConfig, load_config
 from har.contract import SPLITS, HarError, artefact
 from har.data.audit import audit
 from har.data.folds import check_split, make_split
@@ -52,7 +52,8 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
-    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing, transitions=config.data.transitions)
+    windows = windows.select_channels(config.data.channels)
     return windows, make_split(config.data, windows)
 
 
@@ -165,7 +166,7 @@ def device_facts(origin: Origin) -> dict[str, Any]:
 
 
 def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
-    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, stride), device_facts(origin)))
+    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
     if len(validation) < MIN_PARITY_WINDOWS:
         raise HarError(f"{len(validation)} validation windows are too few to check the export; name more validation_subjects")
     step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects
@@ -224,11 +225,20 @@ def train_configs(
         config = load_config(path).with_overrides(**overrides)
         check_options(config.model.name, config.model.options)
         check_split(config.data)
-        # The published channels are another experiment than the phone's, so they get a name of their own, and so do folds.
-        run = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
-        run += config.data.split.suffix
+        run = run_name(path.stem, config.data)
         jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
     return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
+
+
+def run_name(stem: str, data: DataConfig) -> str:
+    """Name of a run: of its config file, and of every choice that makes it another experiment than the same config without.
+
+    These are the published channels, HAPT's transitions as classes, and folds.
+    """
+    run = stem if data.channels == "raw6" or stem.endswith("uci9") else f"{stem}-uci9"
+    transitions = f"-transitions-{data.transitions}"
+    run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
+    return run + data.split.suffix
 
 
 def with_split(origin: Origin, split: str) -> Origin:
