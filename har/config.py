@@ -12,9 +12,10 @@ from har.contract import WINDOW_SIZE, WITH_TRANSITIONS, HarError, nearest
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
 SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
 
 
@@ -33,7 +34,7 @@ class SplitConfig(_Section):
     all 30 (the default of ``fold5``; a report, which opens official test subjects)."""
     validation: int = Field(default=4, ge=1)
     """How many subjects of a fold's training part choose the epoch; never official test subjects."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of the folds of ``kfold`` and of the choice of validation subjects."""
     path: str | None = None
     """The JSON file, with ``file``."""
@@ -102,8 +103,8 @@ class WindowingConfig(_Section):
 
     kind: Literal["rolling", "reshape"] = "rolling"
     """``rolling``: windows a stride apart. ``reshape``: one after the other, without overlap."""
-    window_size: int = Field(default=WINDOW_SIZE, ge=16)
-    """Samples in a window; the leakage audit compares runs of 16."""
+    window_size: int = Field(default=WINDOW_SIZE, ge=16, le=4096)
+    """Samples in a window. The leakage audit compares runs of 16; the first layer holds a matrix of this size squared."""
     stride: int | None = Field(default=None, ge=1)
     """Samples between the starts of two windows; by default half a window, with ``reshape`` a whole one."""
     label_rule: Literal["majority", "last", "centre"] = "majority"
@@ -151,16 +152,16 @@ class ModelConfig(_Section):
 class TrainingConfig(_Section):
     """The budget; the same for every model that is compared."""
 
-    seed: int = Field(default=0, ge=0)
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=64, ge=2)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    epochs: int = Field(default=30, ge=1, le=100_000)
+    batch_size: int = Field(default=64, ge=2, le=65_536)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     gradient_clip_norm: float = Field(default=1.0, gt=0)
     patience: int = Field(default=10, ge=1)
     """Epochs without a better validation macro-F1 before training stops."""
-    threads: int = Field(default=2, ge=1)
+    threads: int = Field(default=2, ge=1, le=256)
     """CPU threads. Fixed, because the order of summation, and so the last digit, depends on it."""
 
 

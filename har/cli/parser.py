@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from har import __version__
 from har.cli import commands as do
@@ -16,6 +17,10 @@ Command = Callable[[argparse.Namespace], None]
 
 class Parser(argparse.ArgumentParser):
     """Wrong usage is answered in one line, with exit code 2, as every other mistake."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # A shortened flag would be taken for another one: --arch for --archive, a typo for a flag that is added later.
+        super().__init__(*arguments, **options | {"allow_abbrev": False})
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise HarError(f"{message}; see {self.prog} --help")

@@ -7,10 +7,10 @@ from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.export.bundle import BundleResult, write_bundle
 from har.export.onnx_file import MIN_PARITY_WINDOWS
-from har.models.classifier import load_checkpoint
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import device_facts, load_windows
 from har.runtime.bundle import sha256
+from har.training.checkpoint import load_checkpoint
 
 
 def best_run(runs: list[RunFolder]) -> RunFolder:

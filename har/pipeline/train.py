@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from har.config import DataConfig, RunConfig, load_config
-from har.contract import SPLITS, HarError, artefact
+from har.contract import SPLITS, TRANSITION_LABELS, HarError, artefact
 from har.data.audit import audit
 from har.data.folds import check_split, make_split
 from har.data.prepare import prepare
@@ -24,7 +24,8 @@ from har.evaluation.predictions import Origin, Predictions, make_predictions, wr
 from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity
 from har.models.classifier import ActivityClassifier
-from har.models.registry import check_options, find_model
+from har.models.frontend import network_inputs
+from har.models.registry import check_network, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.runtime.bundle import replace_folder, sha256
@@ -79,12 +80,17 @@ def train_run(
         say: gets one line a step.
 
     Raises:
-        HarError: the data are absent, a split leaks, or the training diverged.
+        HarError: the data are absent, a split leaks or has too few validation windows, or the training diverged.
     """
     quiet_lightning()
     windows, split = load_windows(config, archive)
     parts = {name: split.select(windows, name) for name in SPLITS}
     counts = audit(parts)
+    if counts["validation"] < MIN_PARITY_WINDOWS:  # known now, so nobody trains for an hour to hear it
+        raise HarError(
+            f"{counts['validation']} validation windows are too few to check the export, expected at least {MIN_PARITY_WINDOWS}; "
+            "name more validation subjects: data.validation_subjects, or data.split.validation"
+        )
     synthetic = windows.synthetic
     what = "SYNTHETIC data" if synthetic else windows.dataset
     say(
@@ -167,8 +173,6 @@ def device_facts(origin: Origin) -> dict[str, Any]:
 
 def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
     export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
-    if len(validation) < MIN_PARITY_WINDOWS:
-        raise HarError(f"{len(validation)} validation windows are too few to check the export; name more validation_subjects")
     step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects
     return parity(classifier, folder / ONNX, validation.x[::step][:MIN_PARITY_WINDOWS])
 
@@ -223,7 +227,13 @@ def train_configs(
     for name in names:
         path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
         config = load_config(path).with_overrides(**overrides)
-        check_options(config.model.name, config.model.options)
+        check_network(
+            config.model.name,
+            config.model.options,
+            in_channels=network_inputs(compressed=config.frontend.compressed),
+            window_size=config.windowing.window_size,
+            num_classes=len(TRANSITION_LABELS[config.data.transitions]),
+        )
         check_split(config.data)
         run = run_name(path.stem, config.data)
         jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
