@@ -8,13 +8,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.contract import WINDOW_SIZE, HarError, nearest
+from har.contract import WINDOW_SIZE, WITH_TRANSITIONS, HarError, nearest
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
 SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
 
 
@@ -34,7 +35,7 @@ class SplitConfig(_Section):
     validation: int = Field(default=4, ge=0)
     """How many subjects of a fold's training part validate; never official test subjects. With 0 nobody does: all of
     them train, for the whole number of epochs (``training.keep: last``)."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of the folds of ``kfold`` and of the choice of validation subjects."""
     path: str | None = None
     """The JSON file, with ``file``."""
@@ -69,14 +70,24 @@ class DataConfig(_Section):
     """Which windows, and who validates."""
 
     dataset: str = "uci-har"
-    """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
+    """``uci-har``, ``hapt`` (own windows of the same recordings) or ``synthetic``."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
+    transitions: Literal["drop", "keep", "unknown"] = "drop"
+    """HAPT's postural transitions: ``drop``: no window. ``keep``: six classes behind the six activities. ``unknown``: one
+    class behind them. The run gets a name of its own, because scores over other classes cannot be compared."""
     validation_subjects: tuple[int, ...] | None = None
     """Of the official split: training subjects set aside to validate; never test subjects. With none, ``[]``, all 21
     train, for the whole number of epochs (``training.keep: last``)."""
     split: SplitConfig = SplitConfig()
     """Other kinds of split choose their validation subjects themselves."""
+
+    @model_validator(mode="after")
+    def _transitions_are_there(self) -> Self:
+        if self.transitions != "drop" and self.dataset not in WITH_TRANSITIONS:
+            text = f"transitions is {self.transitions!r}, but {self.dataset} has none; they are in {', '.join(WITH_TRANSITIONS)} alone"
+            raise PydanticCustomError(SENSELESS, text + ": use --dataset hapt, or transitions: drop")
+        return self
 
     @model_validator(mode="after")
     def _validation_subjects_belong_to_the_official_split(self) -> Self:
@@ -94,8 +105,8 @@ class WindowingConfig(_Section):
 
     kind: Literal["rolling", "reshape"] = "rolling"
     """``rolling``: windows a stride apart. ``reshape``: one after the other, without overlap."""
-    window_size: int = Field(default=WINDOW_SIZE, ge=16)
-    """Samples in a window; the leakage audit compares runs of 16."""
+    window_size: int = Field(default=WINDOW_SIZE, ge=16, le=4096)
+    """Samples in a window. The leakage audit compares runs of 16; the first layer holds a matrix of this size squared."""
     stride: int | None = Field(default=None, ge=1)
     """Samples between the starts of two windows; by default half a window, with ``reshape`` a whole one."""
     label_rule: Literal["majority", "last", "centre"] = "majority"
@@ -143,9 +154,9 @@ class ModelConfig(_Section):
 class TrainingConfig(_Section):
     """The budget; the same for every model that is compared."""
 
-    seed: int = Field(default=0, ge=0)
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=64, ge=2)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    epochs: int = Field(default=30, ge=1, le=100_000)
+    batch_size: int = Field(default=64, ge=2, le=65_536)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -155,7 +166,7 @@ class TrainingConfig(_Section):
     validation subjects, if there are any, then only watch."""
     patience: int = Field(default=10, ge=1)
     """With ``keep: best``: epochs without a better validation macro-F1 before training stops."""
-    threads: int = Field(default=2, ge=1)
+    threads: int = Field(default=2, ge=1, le=256)
     """CPU threads. Fixed, because the order of summation, and so the last digit, depends on it."""
 
 

@@ -27,6 +27,7 @@ HAPT_LABELS = LABELS + TRANSITIONS  # names and order of activity_labels.txt in 
 UNKNOWN = "UNKNOWN"  # one class for what is none of the six
 TRANSITION_LABELS = {"drop": LABELS, "keep": HAPT_LABELS, "unknown": (*LABELS, UNKNOWN)}
 # What becomes of the transitions: no window, six classes of their own, or one class.
+WITH_TRANSITIONS = ("hapt",)  # data sets that have any
 
 AXES = ("x", "y", "z")
 TOTAL_ACC = tuple(f"total_acc_{axis}" for axis in AXES)  # g, gravity included

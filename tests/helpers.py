@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from har.contract import BODY_ACC, GYRO, LABELS, STRIDE, TOTAL_ACC, WINDOW_SIZE
-from har.data import synthetic
+from har.contract import BODY_ACC, GYRO, HAPT_LABELS, LABELS, STRIDE, TOTAL_ACC, TRANSITIONS, WINDOW_SIZE
+from har.data import hapt, synthetic
 from har.data.reproduction import printed
 from har.data.windowset import WindowSet, windows_of
 from har.evaluation.predictions import Origin
 from har.recording import Recording
 from har.signals.chain import PUBLISHED
+from har.signals.windows import label_runs
 
 VALIDATION = (5, 15, 25, 30)
 
@@ -31,6 +33,32 @@ def write_uci_har(folder: Path, train: tuple[int, ...], test: tuple[int, ...], b
         np.savetxt(folder / part / f"y_{part}.txt", made.y + 1, fmt="%d")
         np.savetxt(folder / part / f"subject_{part}.txt", made.subject, fmt="%d")
     (folder / "activity_labels.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(LABELS, 1)))
+
+
+def write_hapt(folder: Path, users: tuple[int, ...], bout_seconds: float = 4.0) -> None:
+    """Write synthetic recordings in HAPT's layout; what is unlabelled between two bouts becomes a transition, one stays unlabelled."""
+    raw = folder / "RawData"
+    raw.mkdir(parents=True)
+    lines = []
+    for experiment, user in enumerate(users, 1):
+        recording = synthetic.generate(user, 3, bout_seconds=bout_seconds)
+        name = hapt.recording_name(experiment, user)
+        for sensor, columns in {"acc": slice(0, 3), "gyro": slice(3, 6)}.items():
+            np.savetxt(raw / f"{sensor}_{name}.txt", recording.samples[:, columns], fmt="%.16g")
+        runs = label_runs(recording.labels)
+        for number, (label, first, stop) in enumerate(runs):
+            activity = label if label >= 0 else len(LABELS) + number % len(TRANSITIONS)
+            if number != 1:
+                lines.append(f"{experiment} {user} {activity + 1} {first + 1} {stop}\n")
+    (raw / "labels.txt").write_text("".join(lines))
+    (folder / "activity_labels.txt").write_text("".join(f"{i} {name:20}\n" for i, name in enumerate(HAPT_LABELS, 1)))
+
+
+def accept_small_hapt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a small archive in HAPT's layout complete, with its own counts."""
+    monkeypatch.setattr(hapt, "EXPERIMENTS", len(list(folder.glob("RawData/acc_*.txt"))))
+    monkeypatch.setattr(hapt, "SEGMENTS", len((folder / "RawData/labels.txt").read_text().splitlines()))
+    monkeypatch.setattr(hapt, "ROWS", sum(len(path.read_text().splitlines()) for path in folder.glob("RawData/acc_*.txt")))
 
 
 def zip_folder(folder: Path, target: Path, *, prefix: str = "UCI HAR Dataset/", extra: dict[str, bytes] | None = None) -> Path:

@@ -66,6 +66,9 @@ def files(workplace: Path, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "option.yaml").write_text(
         "data: {validation_subjects: [5], dataset: synthetic}\nmodel: {name: gru, options: {hiden_size: 3}}\n"
     )
+    (tmp_path / "odd.yaml").write_text(
+        "data: {validation_subjects: [5], dataset: synthetic}\nmodel: {name: cnn1d, options: {width: 8, depth: 12}}\n"
+    )
     (tmp_path / "test.yaml").write_text("data: {validation_subjects: [2], dataset: synthetic}\nmodel: {name: gru}\n")
     write_csv(synthetic.generate(1, 0, bout_seconds=1.0), tmp_path / "r.csv")
     return {"tmp": str(tmp_path)}
@@ -83,6 +86,13 @@ ERRORS = {
     "config typo": ("train --config {tmp}/typo.yaml", "unknown key 'training.epoch'; did you mean 'epochs'"),
     "config model": ("train --config {tmp}/model.yaml", "unknown model 'grru'; did you mean 'gru'"),
     "config option": ("train --config {tmp}/option.yaml", "no option 'hiden_size'; did you mean 'hidden_size'"),
+    "config odd option": ("train --config {tmp}/odd.yaml", "model.options.depth is 12"),
+    "seed too large": ("train --dataset synthetic --model gru --seed 1180591620717411303424", "training.seed"),
+    "negative seed": ("train --dataset synthetic --model gru --seed -1", "training.seed"),
+    "shortened flag": ("train --arch {tmp}/whole.zip --model gru", "unrecognized arguments: --arch"),
+    "shortened flag below data": ("data prepare --arch {tmp}/whole.zip", "unrecognized arguments: --arch"),
+    "shortened common flag": ("verify --deb", "unrecognized arguments: --deb"),
+    "shortened first flag": ("--vers", "the following arguments are required: COMMAND"),
     "test validates": ("train --config {tmp}/test.yaml", "a test subject must never validate"),
     "not prepared": ("train --model gru", "har data prepare --dataset uci-har"),
     "no real spectra": ("data spectra --output {tmp}/spectra", "har data prepare --dataset uci-har"),

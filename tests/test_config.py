@@ -22,6 +22,18 @@ BREAKS = {
     "far off": ({"data": {"validation_subjects": [5], "zzz": 1}}, "unknown key 'data.zzz'; valid: dataset, channels"),
     "wrong type": ({"training": {"epochs": "many"}}, "training.epochs: input should be a valid integer.*found 'many'"),
     "negative": ({"training": {"epochs": 0}}, "training.epochs: input should be greater than or equal to 1, found 0"),
+    "a seed no generator takes": ({"training": {"seed": 2**70}}, "training.seed: input should be less than or equal to 4294967295"),
+    "a split seed": ({"data": {"split": {"kind": "kfold", "seed": 2**40}}}, "data.split.seed: input should be less than or equal to"),
+    "threads": ({"training": {"threads": 10_000}}, "training.threads: input should be less than or equal to 256, found 10000"),
+    "endless": ({"training": {"epochs": 10**9}}, "training.epochs: input should be less than or equal to 100000"),
+    "infinite": ({"training": {"learning_rate": float("inf")}}, "training.learning_rate: input should be a finite number, found inf"),
+    "nan": ({"training": {"weight_decay": float("nan")}}, "training.weight_decay: input should be a finite number"),
+    "a window of an hour": ({"windowing": {"window_size": 180_000}}, "windowing.window_size: input should be less than or equal to 4096"),
+    "transitions of others": (
+        {"data": {"validation_subjects": [5], "transitions": "keep"}},
+        "data: transitions is 'keep', but uci-har has none",
+    ),
+    "unknown transitions": ({"data": {"validation_subjects": [5], "transitions": "lose"}}, "data.transitions: .*found 'lose'"),
     "channels": (
         {"data": {"validation_subjects": [5], "channels": "raw9"}},
         "data.channels: input should be 'raw6' or 'uci9', found 'raw9'",

@@ -47,7 +47,7 @@ def data_prepare(options: argparse.Namespace) -> None:
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
         f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
-        + " (trains without the transitions)"
+        + f" --transitions {options.transitions}"
         * (options.transitions != "drop")
     )
 
@@ -79,6 +79,7 @@ def train(options: argparse.Namespace) -> None:
     from har.pipeline.train import train_configs
 
     overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
+    overrides["data__transitions"] = options.transitions
     progress = not options.quiet and sys.stderr.isatty()
     runs = train_configs(names, options.runs, seeds=options.seed, overrides=overrides, archive=options.archive, progress=progress)
     dataset = runs[-1].info().origin.dataset
@@ -108,7 +109,7 @@ def evaluate(options: argparse.Namespace) -> None:
 def compare(options: argparse.Namespace) -> None:
     from har.pipeline.compare import comparison, write_report
 
-    predictions, table = comparison(options.folder or options.runs / options.dataset)
+    predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
     print("SYNTHETIC data\n" * predictions[0].origin.synthetic + table)
     if options.report:
         for path in write_report(predictions, options.report, _typed()):

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from har import __version__
 from har.cli import commands as do
@@ -16,6 +17,10 @@ Command = Callable[[argparse.Namespace], None]
 
 class Parser(argparse.ArgumentParser):
     """Wrong usage is answered in one line, with exit code 2, as every other mistake."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # A shortened flag would be taken for another one: --arch for --archive, a typo for a flag that is added later.
+        super().__init__(*arguments, **options | {"allow_abbrev": False})
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise HarError(f"{message}; see {self.prog} --help")
@@ -69,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_dataset(command)
     _add_runs(command)
     command.add_argument("--report", type=Path, default=None, metavar="DIR", help="also write the tables and the predictions there")
+    _add_transitions(command, "which kind of runs, where there are several")
 
     command = add(
         "export",
@@ -110,8 +116,7 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     command = add("prepare", do.data_prepare, "Parse a data set once into the cache", more, under=under)
     _add_dataset(command)
     _add_archive(command)
-    what = "HAPT's postural transitions: no window, six classes, or one class (default: %(default)s)"
-    command.add_argument("--transitions", choices=tuple(TRANSITION_LABELS), default="drop", help=what)
+    _add_transitions(command, "no window, six classes, or one class (default: %(default)s)", "drop")
     command = add("filters", do.data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
     command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
     command = add("spectra", do.data_spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
@@ -130,6 +135,10 @@ def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -
         command.add_argument("--dataset", choices=DATASETS, default=None, help="(default: the config's)")
     else:
         command.add_argument("--dataset", choices=DATASETS, default=DATASETS[0], help="(default: %(default)s)")
+
+
+def _add_transitions(command: argparse.ArgumentParser, text: str, default: str | None = None) -> None:
+    command.add_argument("--transitions", choices=tuple(TRANSITION_LABELS), default=default, help=f"HAPT's postural transitions: {text}")
 
 
 def _add_archive(command: argparse.ArgumentParser, dataset: str = "the data set") -> None:
@@ -157,6 +166,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")
     command.add_argument("--epochs", type=int, default=None, help="most epochs (default: the config's)")
     command.add_argument("--channels", choices=("raw6", "uci9"), default=None, help="input (default: the config's)")
+    _add_transitions(command, "no window, six classes, or one class (default: the config's)")
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:

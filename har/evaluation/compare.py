@@ -4,30 +4,43 @@ from pathlib import Path
 
 import pandas as pd
 
-from har.contract import HarError
+from har.contract import TRANSITION_LABELS, HarError
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, read_predictions
 
 SPLITS = ("validation", "test")
 
 
-def collect(folder: Path) -> list[Predictions]:
+def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
     """All prediction files below `folder`.
 
+    Args:
+        folder: searched recursively.
+        transitions: ``drop``, ``keep`` or ``unknown``: only files over these labels, see `har.contract.TRANSITION_LABELS`.
+
     Raises:
-        HarError: there is none, they come from several data sets, or one run and seed appears twice.
+        HarError: there is none, they come from several data sets or are over different labels, or one run and seed appears twice.
     """
     # A folder with a dot in front is a training that is not finished.
     paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(n.startswith(".") for n in p.relative_to(folder).parts)]
     if not paths:
         raise HarError(f"no prediction files below {folder}; train first: har train")
-    found = [read_predictions(path) for path in paths]
+    pairs = [(path, read_predictions(path)) for path in paths]
+    if transitions is not None:
+        pairs = [(path, item) for path, item in pairs if item.labels == list(TRANSITION_LABELS[transitions])]
+        if not pairs:
+            raise HarError(f"no prediction files over the labels of --transitions {transitions} below {folder}; train first: har train")
+    kinds = {kind: [p.origin.run for _, p in pairs if p.labels == list(labels)] for kind, labels in TRANSITION_LABELS.items()}
+    if sum(map(bool, kinds.values())) > 1:
+        names = "; ".join(f"{kind}: {', '.join(sorted(set(runs)))}" for kind, runs in kinds.items() if runs)
+        raise HarError(f"{folder} mixes predictions over different labels ({names}); choose one kind with --transitions")
+    found = [item for _, item in pairs]
     digests = {p.origin.data_digest for p in found}
     if len(digests) > 1:
         names = ", ".join(sorted({f"{p.origin.dataset} ({p.origin.data_digest[:8]})" for p in found}))
         raise HarError(f"{folder} mixes predictions on {names}; compare one data set at a time")
     seen: dict[tuple[str, int, str], Path] = {}
-    for path, item in zip(paths, found, strict=True):
+    for path, item in pairs:
         key = (item.origin.run, item.origin.seed, item.origin.split)
         if key in seen:
             raise HarError(f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")

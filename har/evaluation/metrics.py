@@ -8,22 +8,29 @@ from har.evaluation.predictions import Predictions
 
 
 def scores(predictions: Predictions) -> dict[str, float]:
-    """Accuracy and macro-averaged F1 over windows, each from 0 to 1."""
+    """Accuracy and macro-averaged F1 over windows, each from 0 to 1.
+
+    An activity that no window is of and none is taken for has no F1, and the mean is over the others, as in training: some
+    postural transitions are so rare that a few subjects may have none.
+    """
     return _scores(predictions.table, predictions.labels)
 
 
 def _scores(table: pd.DataFrame, labels: list[str]) -> dict[str, float]:
     return {
         "accuracy": float(accuracy_score(table.y_true, table.y_pred)),
-        "macro_f1": float(f1_score(table.y_true, table.y_pred, labels=labels, average="macro", zero_division=0.0)),
+        "macro_f1": float(f1_score(table.y_true, table.y_pred, labels=labels, average="macro", zero_division=np.nan)),
     }
 
 
 def per_class(predictions: Predictions) -> pd.DataFrame:
-    """Precision, recall, F1 and number of windows of each activity."""
+    """Precision, recall, F1 and number of windows of each activity; none of them where it is neither true nor predicted."""
     table, labels = predictions.table, predictions.labels
     values = precision_recall_fscore_support(table.y_true, table.y_pred, labels=labels, zero_division=0.0)
-    return pd.DataFrame({"activity": labels} | dict(zip(("precision", "recall", "f1", "windows"), values, strict=True)))
+    result = pd.DataFrame({"activity": labels} | dict(zip(("precision", "recall", "f1", "windows"), values, strict=True)))
+    seen = {*table.y_true, *table.y_pred}
+    result.loc[[label not in seen for label in labels], ["precision", "recall", "f1"]] = np.nan
+    return result
 
 
 def per_subject(predictions: Predictions) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from har.contract import LABELS, HarError
+from har.contract import LABELS, TRANSITION_LABELS, HarError
 from har.data.windowset import WindowSet
 
 METADATA_KEY = b"wearable-har"
@@ -118,7 +118,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read a file of `write_predictions`.
 
     Raises:
-        HarError: the file is missing, damaged, or was not written by this project.
+        HarError: the file is missing, damaged, or was not written by this project; its labels are no known set.
     """
     try:
         table = pq.read_table(path)
@@ -134,4 +134,10 @@ def read_predictions(path: Path) -> Predictions:
         raise HarError(f"{path} has no column {missing[0]}; run har evaluate again")
     for name in ("recording", "y_true", "y_pred"):
         frame[name] = frame[name].astype(str)
-    return Predictions(frame, origin)
+    found = Predictions(frame, origin)
+    if tuple(found.labels) not in TRANSITION_LABELS.values():
+        raise HarError(
+            f"{path} has probabilities of {', '.join(found.labels)}; expected the {len(LABELS)} activities, alone or with transitions "
+            "behind them; run har evaluate again"
+        )
+    return found

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,22 @@ class BundleResult:
     bytes: int
 
 
-def signal_contract(classifier: ActivityClassifier, stride: int = STRIDE) -> dict[str, Any]:
+def signal_contract(classifier: ActivityClassifier, labels: Sequence[str] = LABELS, stride: int = STRIDE) -> dict[str, Any]:
     """What the model takes and gives: the part of the manifest that also stands in the ONNX file.
 
     Args:
         classifier: the model; it knows its window size.
+        labels: names of its classes, those of the windows it was trained on.
         stride: samples between two windows, as in training; what the device uses too.
+
+    Raises:
+        ValueError: the model has another number of classes.
     """
+    if len(labels) != classifier.hparams["num_classes"]:
+        raise ValueError(f"{len(labels)} labels for a model of {classifier.hparams['num_classes']} classes: {', '.join(labels)}")
     channels = channel_names(classifier.hparams["channels"])
     return {
-        "labels": list(LABELS),
+        "labels": list(labels),
         "input": {
             "name": "windows",
             "layout": "(batch, time, channel), float32, oldest sample first",
@@ -80,6 +87,7 @@ def write_bundle(
     facts: dict[str, Any],
     metrics: dict[str, Any],
     windows: np.ndarray,
+    labels: Sequence[str] = LABELS,
     stride: int = STRIDE,
 ) -> BundleResult:
     """Export, check and write a bundle; `folder` is replaced only after everything held.
@@ -90,6 +98,7 @@ def write_bundle(
         facts: ``model``, ``run``, ``seed``, ``dataset``, ``synthetic``, ``data_digest``, ``commit``; they also go into the ONNX file.
         metrics: scores of the saved weights, by split.
         windows: (window, time, channel) real windows for the parity check against torch, at least 256.
+        labels: names of the classes, in the order of the probabilities.
         stride: samples between two windows on the device.
 
     Raises:
@@ -102,7 +111,7 @@ def write_bundle(
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise HarError(f"{folder} exists and is not a bundle; name another folder with --output")
-    contract = signal_contract(classifier, stride)
+    contract = signal_contract(classifier, labels, stride)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     temporary.chmod(0o755)
@@ -138,7 +147,8 @@ def write_bundle(
 def golden_windows(classifier: ActivityClassifier) -> dict[str, Any]:
     """Windows with the probabilities torch gives them: synthetic ones of each activity, and edge values.
 
-    They are synthetic whatever the model was trained on, because data sets are not redistributed.
+    They are synthetic whatever the model was trained on, because data sets are not redistributed, and of the six activities
+    whatever classes it has: the generator makes no postural transitions of its own.
     """
     window_size = classifier.frontend.window_size
     seconds = max(6.0, 2 * window_size / SAMPLE_RATE_HZ)  # long enough for a window of each activity

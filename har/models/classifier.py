@@ -1,6 +1,5 @@
 """The one LightningModule around any registered network."""
 
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from har.contract import HarError
 from har.models.frontend import SensorFrontend
 from har.models.registry import build_network
 
@@ -101,23 +99,3 @@ class ActivityClassifier(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=0.2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def load_checkpoint(path: Path) -> ActivityClassifier:
-    """The classifier saved in a checkpoint, in evaluation mode on the CPU. Only tensors and plain values are unpickled.
-
-    Raises:
-        HarError: the file is missing or is not a checkpoint of this project.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        classifier = ActivityClassifier(**content["hyper_parameters"])
-        classifier.load_state_dict(content["state_dict"])
-    except FileNotFoundError:
-        raise HarError(f"no checkpoint at {path}; train first: har train") from None
-    except HarError:
-        raise
-    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
-        first_line = str(error).strip().split("\n")[0][:160]
-        raise HarError(f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again") from None
-    return classifier.eval()

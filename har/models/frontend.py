@@ -11,6 +11,11 @@ COMPRESSION_SCALE = {**dict.fromkeys(BODY_ACC, 0.01), **dict.fromkeys(GYRO, 0.03
 COMPRESSED = BODY_ACC + GYRO
 
 
+def network_inputs(*, compressed: bool) -> int:
+    """How many features a sample has behind the frontend; what a network gets as ``in_channels``."""
+    return len(UCI9) + (len(COMPRESSED) if compressed else 0)
+
+
 class SensorFrontend(nn.Module):
     """Body acceleration, standardisation and compressed copies of the channels.
 
@@ -37,7 +42,7 @@ class SensorFrontend(nn.Module):
         self.derive_body_acc = channels == "raw6"
         self.window_size = window_size
         self.compressed = compressed
-        self.out_channels = len(UCI9) + (len(COMPRESSED) if compressed else 0)
+        self.out_channels = network_inputs(compressed=compressed)
         if self.derive_body_acc:
             self.register_buffer("gravity", torch.from_numpy(gravity_matrix(window_size)).float())
         self.register_buffer("mean", torch.zeros(self.out_channels))

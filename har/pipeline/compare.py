@@ -10,9 +10,9 @@ from har.evaluation.predictions import Predictions, write_predictions
 from har.pipeline.provenance import git_commit, versions
 
 
-def comparison(folder: Path) -> tuple[list[Predictions], str]:
-    """Predictions below `folder` and their table as Markdown."""
-    predictions = collect(folder)
+def comparison(folder: Path, transitions: str | None = None) -> tuple[list[Predictions], str]:
+    """Predictions below `folder`, all or those over one set of labels (`collect`), and their table as Markdown."""
+    predictions = collect(folder, transitions)
     return predictions, markdown(summary(predictions))
 
 

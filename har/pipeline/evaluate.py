@@ -9,12 +9,12 @@ from har.data.audit import audit
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, write_predictions
-from har.models.classifier import load_checkpoint
 from har.pipeline.ledger import add_opening
 from har.pipeline.provenance import git_commit
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import SCORE_TOLERANCE, load_windows, score_weights, with_split
 from har.runtime.bundle import sha256
+from har.training.checkpoint import load_checkpoint
 
 EVALUATED = ("validation", "test")
 

@@ -7,10 +7,10 @@ from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.export.bundle import BundleResult, write_bundle
 from har.export.onnx_file import MIN_PARITY_WINDOWS
-from har.models.classifier import load_checkpoint
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import device_facts, load_windows
 from har.runtime.bundle import sha256
+from har.training.checkpoint import load_checkpoint
 
 
 def best_run(runs: list[RunFolder]) -> RunFolder:
@@ -19,11 +19,15 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     The test subjects have no say.
 
     Raises:
-        HarError: no run can be exported.
+        HarError: no run can be exported, or they tell different activities apart.
     """
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    kinds = {run.config().data.transitions: run.info().origin.run for run in device}
+    if len(kinds) > 1:
+        found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
+        raise HarError(f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
     if len(device) == 1:
         return device[0]
     scored = [(score, run) for run in device if (score := run.info().score) is not None]
@@ -56,5 +60,6 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) 
         facts=device_facts(info.origin),
         metrics=metrics,
         windows=validation.x[::step],
+        labels=windows.labels,
         stride=config.windowing.step,
     )

@@ -117,12 +117,9 @@ def explanation(study: StudyConfig, jobs: pd.DataFrame) -> str:
 def write_log(folder: Path) -> Path:
     """Write ``LOG.md`` beside `folder` from all its ``NAME.csv``: every idea with its gain, also those that failed."""
     synthetic = " on SYNTHETIC data" if folder.parent.name == "synthetic" else ""
-    lines = [
-        f"# Research log{synthetic}",
-        "",
-        "One row per idea, from `studies/*.csv`; written by `har sweep`. Gains are cross-validated inside the",
-    ]
-    lines += ["21 training subjects, in points of accuracy, averaged over subjects. Each is against the first row of its study.", ""]
+    about = "Gains are cross-validated inside the 21 training subjects, in points of accuracy, averaged over subjects."
+    lines = [f"# Research log{synthetic}", "", f"One row per idea, from `studies/*.csv`; written by `har sweep`. {about}"]
+    lines += ["Each is against the first row of its study.", ""]
     for path in sorted(folder.glob("*.csv")):
         if path.stem.endswith(("_jobs", "_subjects")):
             continue

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from har.config import RunConfig, load_config
-from har.contract import SPLITS, HarError, artefact
+from har.config import DataConfig, RunConfig, load_config
+from har.contract import SPLITS, TRANSITION_LABELS, HarError, artefact
 from har.data.audit import audit
 from har.data.folds import check_split, make_split
 from har.data.prepare import prepare
@@ -24,7 +24,8 @@ from har.evaluation.predictions import Origin, Predictions, make_predictions, wr
 from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity
 from har.models.classifier import ActivityClassifier
-from har.models.registry import check_options, find_model
+from har.models.frontend import network_inputs
+from har.models.registry import check_network, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.runtime.bundle import replace_folder, sha256
@@ -52,7 +53,8 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
-    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing, transitions=config.data.transitions)
+    windows = windows.select_channels(config.data.channels)
     return windows, make_split(config.data, windows)
 
 
@@ -90,13 +92,18 @@ def train_run(
         tags: more tags of the MLflow run.
 
     Raises:
-        HarError: the data are absent, a split leaks, or the training diverged.
+        HarError: the data are absent, a split leaks or has too few validation windows, or the training diverged.
     """
     quiet_lightning()
     windows, split = load_windows(config, archive)
     parts = split.parts(windows)
     watched = parts.get("validation")
     counts = audit(parts)
+    if watched and len(watched) < MIN_PARITY_WINDOWS:  # known now, so nobody trains for an hour to hear it
+        raise HarError(
+            f"{len(watched)} validation windows are too few to check the export, expected at least {MIN_PARITY_WINDOWS}; "
+            "name more validation subjects: data.validation_subjects, or data.split.validation"
+        )
     synthetic = windows.synthetic
     what = "SYNTHETIC data" if synthetic else windows.dataset
     say(
@@ -191,9 +198,7 @@ def device_facts(origin: Origin) -> dict[str, Any]:
 
 
 def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
-    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, stride), device_facts(origin)))
-    if len(validation) < MIN_PARITY_WINDOWS:
-        raise HarError(f"{len(validation)} validation windows are too few to check the export; name more validation_subjects")
+    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
     step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects
     return parity(classifier, folder / ONNX, validation.x[::step][:MIN_PARITY_WINDOWS])
 
@@ -243,13 +248,28 @@ def train_configs(
     for name in names:
         path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
         config = load_config(path).with_overrides(**overrides)
-        check_options(config.model.name, config.model.options)
+        check_network(
+            config.model.name,
+            config.model.options,
+            in_channels=network_inputs(compressed=config.frontend.compressed),
+            window_size=config.windowing.window_size,
+            num_classes=len(TRANSITION_LABELS[config.data.transitions]),
+        )
         check_split(config.data)
-        # The published channels are another experiment than the phone's, so they get a name of their own, and so do folds.
-        run = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
-        run += config.data.split.suffix
+        run = run_name(path.stem, config.data)
         jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
     return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
+
+
+def run_name(stem: str, data: DataConfig) -> str:
+    """Name of a run: of its config file, and of every choice that makes it another experiment than the same config without.
+
+    These are the published channels, HAPT's transitions as classes, and folds.
+    """
+    run = stem if data.channels == "raw6" or stem.endswith("uci9") else f"{stem}-uci9"
+    transitions = f"-transitions-{data.transitions}"
+    run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
+    return run + data.split.suffix
 
 
 def with_split(origin: Origin, split: str) -> Origin:

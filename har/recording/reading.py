@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import RAW6, SAMPLE_RATE_HZ, HarError
+from har.contract import RAW6, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
 from har.recording.options import ReadOptions
+from har.recording.rate import check_still_regular, measure_rate
 from har.recording.tables import Rows, read_rows
 from har.recording.types import COLUMNS, GAP_PERIODS, Recording
 from har.signals.resampling import StreamResampler
 
-RATE_TOLERANCE = 0.02  # a phone's 50 Hz is within 2 %: kept as it is; beyond it the gait frequencies move
-MAX_JITTER = 0.25  # of a period, for the 99th percentile of the steps: more is resampled
-MIN_RATE_HZ = 40.0  # people move up to 20 Hz, so a slower rate has lost what the models were trained on
-MAX_RATE_HZ = 5000.0  # faster than any phone: the time is in another unit
 LATE_S = 5.0  # rows may stand this much too late in the file
 FEWEST_ROWS = 256  # taken at a time, so that rate and units are measured on more than a moment
 GRAVITY_RANGE_G = (0.8, 1.2)  # median |total_acc| of a person's day; 9.8 means m/s^2, near 0 means body acceleration
@@ -66,7 +63,7 @@ def read_pieces(
     """Read a recording piece by piece, so that a file may be larger than memory.
 
     A file that is 50 Hz within 2 % and regular keeps its samples as they are; another is resampled with an anti-alias
-    filter.
+    filter (`har.recording.rate`).
 
     Args:
         path: CSV or Parquet file.
@@ -89,8 +86,11 @@ def read_pieces(
             continue
         values = options.to_contract(rows.values)
         if report.rows == 0:
-            report.rate_hz, report.resampled = _measure_rate(path, rows.time_s)
+            rate = measure_rate(path, rows.time_s)
+            report.rate_hz, report.resampled = rate.hz, not rate.regular
             _check_gravity(path, values, options)
+        elif not report.resampled:
+            check_still_regular(path, rows.time_s, rows.line)
         _check_gyro(path, values)
         report.rows += len(values)
         report.low, report.high = np.minimum(report.low, values.min(axis=0)), np.maximum(report.high, values.max(axis=0))
@@ -181,6 +181,7 @@ def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator
         joined = _take(joined, order)
         keep = np.diff(joined.time_s, prepend=-np.inf) > 0
         report.duplicates += int((~keep).sum())
+        _check_shared_times(path, joined, keep)
         joined = _take(joined, np.flatnonzero(keep))
         ready = int(np.searchsorted(joined.time_s, joined.time_s[-1] - LATE_S, side="right"))
         ready = ready if ready >= FEWEST_ROWS else 0
@@ -190,6 +191,17 @@ def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator
             yield _take(joined, np.arange(ready))
     if held is not None and len(held.time_s):
         yield held
+
+
+def _check_shared_times(path: Path, rows: Rows, keep: np.ndarray) -> None:
+    """A row that stands twice is dropped; other values at the time of the row before are samples that would be lost."""
+    other = ~keep
+    other[1:] &= (rows.values[1:] != rows.values[:-1]).any(axis=1)
+    if other.sum() > 1 + len(rows.time_s) / WINDOW_SIZE:
+        raise HarError(
+            f"{path}: {int(other.sum())} of {len(rows.time_s)} rows have the time of the row before and other values, the first in line "
+            f"{rows.line[np.argmax(other)]}; expected the time at which each was measured: use the sensor's own times, with all digits"
+        )
 
 
 def _join(a: Rows, b: Rows) -> Rows:
@@ -216,21 +228,6 @@ def _without_missing(path: Path, rows: Rows, options: ReadOptions, report: ReadR
     good = np.flatnonzero(~bad.any(axis=1))
     report.missing += len(bad) - len(good)
     return _take(rows, good)
-
-
-def _measure_rate(path: Path, time_s: np.ndarray) -> tuple[float, bool]:
-    if len(time_s) < 2:
-        raise HarError(f"{path} has {len(time_s)} sample; expected at least one window of samples at {SAMPLE_RATE_HZ:g} Hz")
-    step = np.diff(time_s)
-    rate = 1.0 / float(np.median(step))
-    if rate < MIN_RATE_HZ:
-        hint = "is the time in ms? name its unit with --time-unit" if rate < 1 else "record faster"
-        raise HarError(f"{path}: the sampling rate is {rate:.4g} Hz (median), expected at least {MIN_RATE_HZ:g} Hz; {hint}")
-    if rate > MAX_RATE_HZ:
-        raise HarError(f"{path}: the sampling rate would be {rate:.4g} Hz; name the unit of the time with --time-unit")
-    regular = step[step < GAP_PERIODS / rate]
-    jitter = float(np.quantile(np.abs(regular * rate - 1.0), 0.99))
-    return rate, abs(rate / SAMPLE_RATE_HZ - 1.0) > RATE_TOLERANCE or jitter > MAX_JITTER
 
 
 def _check_gravity(path: Path, values: np.ndarray, options: ReadOptions) -> None:

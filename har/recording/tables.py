@@ -15,6 +15,7 @@ from har.recording.types import COLUMNS, UNLABELLED
 
 NUMERIC = ("time_s", *COLUMNS)
 LABEL_INDEX = {name: number for number, name in enumerate(LABELS)} | {"": UNLABELLED}
+DELIMITERS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _positions(path: Path, header: list[str], options: ReadOptions) -> tuple[lis
         wanted = options.column(name)
         if wanted not in header:
             what = "the gyroscope is missing; " if name.startswith("gyro") and not any("gyr" in h.lower() for h in header) else ""
-            hint = nearest(wanted, header).replace("valid:", "found:") if any(header) else "the file is empty"
+            hint = nearest(wanted, header).replace("valid:", "found:")
             raise HarError(f"{path}: column {wanted} is missing; {what}{hint}; map other names with --columns {name}=NAME")
         if header.count(wanted) > 1:
             raise HarError(f"{path}: column {wanted} appears {header.count(wanted)} times; expected once")
@@ -61,15 +62,35 @@ def _positions(path: Path, header: list[str], options: ReadOptions) -> tuple[lis
     return found, header.index(label) if label in header else None
 
 
+@dataclass(frozen=True)
+class _Form:
+    """How a CSV file is written: what separates its cells, their names, and which of them are read."""
+
+    path: Path
+    delimiter: str
+    header: list[str]
+    columns: list[int]  # of NUMERIC
+    label: int | None
+    time_unit: str
+
+
 def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            header = [name.strip() for name in next(csv.reader([file.readline()]), [])]
+            first = file.readline()
+            if not first.strip():
+                what = "is empty" if not first else "begins with an empty line"
+                raise HarError(f"{path} {what}; expected a header with the columns {', '.join(NUMERIC)}, then one row a sample")
+            delimiter = max(DELIMITERS, key=first.count)  # a comma where none stands
+            header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
+            if all(_is_number(name) for name in header):
+                raise HarError(f"{path} begins with numbers, {first.strip()[:40]!r}; expected a header with {', '.join(NUMERIC)}")
             columns, label = _positions(path, header, options)
+            form = _Form(path, delimiter, header, columns, label, options.time_unit)
             line = 2
             while lines := list(islice(file, options.chunk_rows)):
                 if "".join(lines).strip():
-                    yield _parse(path, lines, line, columns, label, header, options)
+                    yield _parse(form, lines, line)
                 line += len(lines)
     except csv.Error as error:
         raise HarError(f"{path} is not well-formed CSV ({error}); is a quotation mark not closed?") from None
@@ -77,37 +98,63 @@ def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
         raise HarError(f"cannot read {path} as text ({error}); expected a CSV file in UTF-8, or Parquet") from None
 
 
-def _parse(
-    path: Path, lines: list[str], first: int, columns: list[int], label: int | None, header: list[str], options: ReadOptions
-) -> Rows:
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(form: _Form, lines: list[str], first: int) -> Rows:
     numbers = np.array([number for number, line in enumerate(lines, first) if line.strip()])
     lines = [line for line in lines if line.strip()]
+    # Only rows with as many cells as the header may be read fast: a longer one means that cells have moved.
+    cells = len(form.header) - 1
+    whole = all(line.count(form.delimiter) == cells for line in lines)
     try:
-        table = np.loadtxt(lines, delimiter=",", usecols=columns, ndmin=2, dtype=np.float64, comments=None, quotechar='"')
+        if not whole:
+            raise ValueError
+        table = np.loadtxt(lines, delimiter=form.delimiter, usecols=form.columns, ndmin=2, dtype=np.float64, comments=None, quotechar='"')
     except ValueError:
-        table = _parse_slowly(path, lines, numbers, columns, header)
+        table = _parse_slowly(form, lines, numbers)
     labels = np.full(len(table), UNLABELLED, dtype=np.int64)
-    if label is not None:
-        names = [row[label].strip() if label < len(row) else "" for row in csv.reader(lines)]
-        labels = label_numbers(path, names, numbers)
-    return Rows(numbers[: len(table)], table[:, 0] * TIME_UNITS[options.time_unit], table[:, 1:], labels)
+    if form.label is not None:
+        rows = csv.reader(lines, delimiter=form.delimiter)
+        names = [row[form.label].strip() if form.label < len(row) else "" for row in rows]
+        labels = label_numbers(form.path, names, numbers)
+    return Rows(numbers[: len(table)], table[:, 0] * TIME_UNITS[form.time_unit], table[:, 1:], labels)
 
 
-def _parse_slowly(path: Path, lines: list[str], numbers: np.ndarray, columns: list[int], header: list[str]) -> np.ndarray:
-    """Empty cells become NaN; anything else that is not a number is named."""
-    table = np.empty((len(lines), len(columns)))
-    rows = list(csv.reader(lines))
+def _parse_slowly(form: _Form, lines: list[str], numbers: np.ndarray) -> np.ndarray:
+    """Empty cells become NaN; anything else that is not a number is named. Commas are decimal where they do not separate cells."""
+    path, header = form.path, form.header
+    table = np.empty((len(lines), len(form.columns)))
+    rows = list(csv.reader(lines, delimiter=form.delimiter))
     if len(rows) != len(lines):
         raise HarError(f"{path}: a quotation mark is not closed near line {numbers[0]}; write the file without quotation marks")
+    signs: dict[str, tuple[int, str]] = {}  # of decimals, with a cell that has it
     for number, row in enumerate(rows):
-        for place, column in enumerate(columns):
-            if column >= len(row):
-                raise HarError(f"{path}: line {numbers[number]} has {len(row)} columns, expected {len(header)}; the file may be cut off")
+        line = int(numbers[number])
+        if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
+            raise HarError(
+                f"{path}: line {line} has {len(row)} columns, expected {len(header)} as in the header; have its numbers a decimal comma? "
+                "write a point, or separate the columns by semicolons"
+            )
+        if max(form.columns) >= len(row):
+            raise HarError(f"{path}: line {line} has {len(row)} columns, expected {len(header)}; the file may be cut off")
+        for place, column in enumerate(form.columns):
             cell = row[column].strip()
+            signs |= {sign: (line, cell) for sign in ".," if sign in cell and sign not in signs}
             try:
-                table[number, place] = float(cell) if cell else np.nan
+                if "_" in cell:  # Python's own notation, 1_000
+                    raise ValueError
+                table[number, place] = float(cell.replace(",", ".")) if cell else np.nan
             except ValueError:
-                raise HarError(f"{path}: line {numbers[number]}, column {header[column]}: {cell[:40]!r} is not a number") from None
+                raise HarError(f"{path}: line {line}, column {header[column]}: {cell[:40]!r} is not a number") from None
+    if len(signs) > 1:
+        found = " and ".join(f"{cell[:40]!r} in line {line}" for line, cell in signs.values())
+        raise HarError(f"{path} has both {found}; expected one decimal sign, a point or a comma, and none for thousands")
     return table
 
 

@@ -61,7 +61,7 @@ class StreamResampler:
     (`sinc_resample`). The result does not depend on how the stretch was cut, to rounding.
 
     Args:
-        source_hz: median rate of the stretch.
+        source_hz: mean rate of the stretch, gaps left out.
         target_hz: rate of the result.
     """
 

@@ -17,7 +17,8 @@ from har.contract import HarError
 from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier, load_checkpoint
+from har.models.classifier import ActivityClassifier
+from har.training.checkpoint import load_checkpoint
 
 MONITOR = "val/macro_f1"
 

@@ -17,36 +17,16 @@ from har.data.prepare import prepare
 from har.data.windowset import windows_of
 from har.recording import UNLABELLED, Recording
 from har.signals.chain import PUBLISHED
-from har.signals.windows import label_runs
-from tests.helpers import zip_folder
+from tests.helpers import accept_small_hapt, write_hapt, zip_folder
 
 USERS = (1, 5, 2)  # of experiments 1, 2 and 3
 TRANSITION_SAMPLES = 75  # of the synthetic recordings, unlabelled there
 
 
-def write_hapt(folder: Path) -> None:
-    """Write synthetic recordings in HAPT's layout; what is unlabelled between two bouts becomes a transition, one stays unlabelled."""
-    raw = folder / "RawData"
-    raw.mkdir(parents=True)
-    lines = []
-    for experiment, user in enumerate(USERS, 1):
-        recording = synthetic.generate(user, 3, bout_seconds=4.0)
-        name = hapt.recording_name(experiment, user)
-        for sensor, columns in {"acc": slice(0, 3), "gyro": slice(3, 6)}.items():
-            np.savetxt(raw / f"{sensor}_{name}.txt", recording.samples[:, columns], fmt="%.16g")
-        runs = label_runs(recording.labels)
-        for number, (label, first, stop) in enumerate(runs):
-            activity = label if label >= 0 else len(LABELS) + number % len(TRANSITIONS)
-            if number != 1:
-                lines.append(f"{experiment} {user} {activity + 1} {first + 1} {stop}\n")
-    (raw / "labels.txt").write_text("".join(lines))
-    (folder / "activity_labels.txt").write_text("".join(f"{i} {name:20}\n" for i, name in enumerate(HAPT_LABELS, 1)))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("hapt") / HAPT.folder
-    write_hapt(path)
+    write_hapt(path, USERS)
     return path
 
 
@@ -55,9 +35,7 @@ def _small_counts(folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest
     """The fake archive is complete with its own counts."""
     if "real_data" in request.fixturenames:
         return
-    monkeypatch.setattr(hapt, "EXPERIMENTS", len(USERS))
-    monkeypatch.setattr(hapt, "SEGMENTS", len((folder / "RawData/labels.txt").read_text().splitlines()))
-    monkeypatch.setattr(hapt, "ROWS", sum(len(path.read_text().splitlines()) for path in folder.glob("RawData/acc_*.txt")))
+    accept_small_hapt(folder, monkeypatch)
 
 
 def read(path: Path, **options: str) -> list[Recording]:

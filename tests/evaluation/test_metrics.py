@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torchmetrics.classification import MulticlassF1Score
 
 from har.contract import LABELS
 from har.evaluation.figures import confusion_figure
@@ -35,8 +37,18 @@ def test_rows_of_the_confusion_matrix_are_the_truth(made: Predictions) -> None:
 
 
 def test_scores_by_hand(made: Predictions) -> None:
-    # F1: walking 1, sitting 2*1/(2*1+0+2) = 0.5, standing 2*1/(2*1+2+0) = 0.5, three absent activities 0
-    assert scores(made) == pytest.approx({"accuracy": 4 / 6, "macro_f1": 2.0 / 6})
+    # F1: walking 1, sitting 2*1/(2*1+0+2) = 0.5, standing 2*1/(2*1+2+0) = 0.5; three activities are neither true nor predicted
+    assert scores(made) == pytest.approx({"accuracy": 4 / 6, "macro_f1": 2.0 / 3})
+    # An activity that is predicted only, or true only, counts as 0: walking 1, sitting 0, laying 0.
+    assert scores(predictions([(1, WALK, WALK), (1, SIT, "LAYING")]))["macro_f1"] == pytest.approx(1 / 3)
+
+
+def test_the_macro_f1_is_that_of_the_training(made: Predictions) -> None:
+    """Where activities are absent too, or an honest run would be refused for another score than its training reported."""
+    index = {label: number for number, label in enumerate(LABELS)}
+    truth, guess = (torch.tensor([index[name] for name in made.table[column]]) for column in ("y_true", "y_pred"))
+    expected = MulticlassF1Score(len(LABELS), average="macro")(guess, truth)
+    assert scores(made)["macro_f1"] == pytest.approx(float(expected))
 
 
 def test_per_class_by_hand(made: Predictions) -> None:
@@ -44,6 +56,7 @@ def test_per_class_by_hand(made: Predictions) -> None:
     assert list(table.index) == list(LABELS)
     assert table.loc[SIT, ["precision", "recall", "f1", "windows"]].tolist() == pytest.approx([1.0, 1 / 3, 0.5, 3])
     assert table.loc[STAND, ["precision", "recall"]].tolist() == pytest.approx([1 / 3, 1.0])
+    assert table.loc["LAYING", ["precision", "recall", "f1"]].isna().all()
 
 
 def test_per_subject_counts_only_what_the_subject_did(made: Predictions) -> None:

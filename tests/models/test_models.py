@@ -1,5 +1,6 @@
 """The contract of every registered network; a new model is tested by being registered."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from har.cli.commands import MODELS as NAMES_OF_CLI
 from har.config import load_config
 from har.contract import LABELS, HarError
 from har.models.classifier import ActivityClassifier
-from har.models.registry import MODELS, build_network, find_model, option_names
+from har.models.registry import MODELS, build_network, check_network, find_model, option_names
 from har.training.fit import build_classifier
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,39 @@ def test_unknown_options_name_the_nearest(name: str) -> None:
         build_network(name, 9, 64, 6, {option + "x": 1})
     with pytest.raises(HarError, match="cannot be built"):
         build_network(name, 9, 64, 6, {option: "wide"})
+
+
+ODD = {  # model, options, the option that is to blame, why
+    "no filters": ("cnn1d", {"width": 0}, "model.options.width is 0", ""),
+    "a negative depth": ("cnn1d", {"width": 8, "depth": -1}, "model.options.depth is -1", "depth is below 0"),
+    "no blocks": ("cnn1d", {"width": 8, "depth": 0}, "model.options.depth is 0", ""),
+    "halved to nothing": ("cnn1d", {"width": 8, "depth": 12}, "model.options.depth is 12", "output size"),
+    "an empty filter": ("cnn1d", {"kernel_size": 0}, "model.options.kernel_size is 0", "a layer has no weights"),
+    "half a filter": ("cnn1d", {"width": 1.5}, "model.options.width is 1.5", ""),
+    "no number": ("cnn1d", {"dropout": float("nan")}, "model.options.dropout is nan", "no number"),
+    "more than all": ("gru", {"dropout": 1.5}, "model.options.dropout is 1.5", ""),
+    "text": ("lstm", {"hidden_size": "wide"}, "model.options.hidden_size is 'wide'", ""),
+    "no state": ("lstm", {"hidden_size": 0}, "model.options.hidden_size is 0", "greater than zero"),
+    "no layers": ("gru", {"num_layers": 0}, "model.options.num_layers is 0", ""),
+    "a terabyte of weights": ("cnn_lstm", {"width": 300_000}, "model.options.width is 300000", "at most 50,000,000"),
+    "two mistakes": ("cnn1d", {"width": 0, "depth": -1}, "model.options is {'width': 0, 'depth': -1}", ""),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_option_is_named_before_anything_is_built(name: str) -> None:
+    model, options, place, reason = ODD[name]
+    with pytest.raises(HarError, match=re.escape(place) + f": {model} cannot work so on windows of 128 samples .*{reason}") as caught:
+        check_network(model, options, in_channels=15, window_size=128, num_classes=6)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_can_be_built_passes_the_check(name: str) -> None:
+    for options in ({}, SMALL[name]):
+        check_network(name, options, in_channels=9, window_size=16, num_classes=12)
+    with pytest.raises(HarError, match="has no option"):
+        check_network(name, {"widht": 3}, in_channels=9, window_size=16, num_classes=12)
 
 
 def test_an_unknown_model_names_the_nearest() -> None:

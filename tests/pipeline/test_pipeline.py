@@ -171,6 +171,16 @@ def test_the_audit_is_the_one_that_runs(workplace: Path, config: RunConfig, monk
     assert seen == [{"train", "validation", "test"}]
 
 
+def test_too_few_validation_windows_are_noticed_before_training(
+    workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One subject has 72 windows here; the check of the export needs 256."""
+    monkeypatch.setattr(train_module, "fit", lambda *_, **__: pytest.fail("a training was started"))
+    with pytest.raises(HarError, match=r"72 validation windows are too few .* at least 256; name more .*data\.validation_subjects"):
+        train_run(config.with_overrides(data__validation_subjects=[5]), "cnn1d", RUNS, progress=False, say=quietly)
+    assert not RUNS.exists()
+
+
 def test_a_failure_keeps_the_earlier_run(run: RunFolder, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     before = run.checkpoint.read_bytes()
 

@@ -83,7 +83,15 @@ BREAKS: dict[str, tuple[Callable[[list[list[str]]], object], str]] = {
     "quotation mark": (set_cell(9, 7, '"'), "quotation mark"),
     "no rows": (lambda r: r.__delitem__(slice(1, None)), "no samples"),
     "one row": (lambda r: r.__delitem__(slice(2, None)), "has 1 sample"),
-    "empty": (lambda r: r.clear(), "the file is empty"),
+    "one row and no end of line": (lambda r: r.__setitem__(slice(1, None), [r[1]]), "has 1 sample; expected at least one window"),
+    "an empty line and no more": (lambda r: r.clear(), "begins with an empty line; expected a header with the columns time_s"),
+    "no header": (lambda r: [r.pop(0), *[row.pop() for row in r]], "begins with numbers, '0.000,.*expected a header with time_s"),
+    "decimal comma between commas": (
+        lambda r: [row.__setitem__(0, row[0].replace(".", ",")) for row in r],
+        "line 2 has 9 columns, expected 8 as in the header; have its numbers a decimal comma",
+    ),
+    "a row of more cells": (lambda r: r[8].insert(2, "0.5"), "line 9 has 9 columns, expected 8"),
+    "python's own digits": (set_cell(9, 2, "1_0"), "line 9, column total_acc_y_g: '1_0' is not a number"),
 }
 
 

@@ -1,0 +1,99 @@
+"""At which rate a recording was sampled, judged from its times: regular, irregular, or not the times of the samples at all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.recording.types import GAP_PERIODS
+
+RATE_TOLERANCE = 0.02  # a phone's 50 Hz is within 2 %: kept as it is; beyond it the gait frequencies move
+MAX_JITTER = 0.25  # of a period, for the 99th percentile of the steps: more is resampled
+MAX_DRIFT = 0.1  # of the rate, for any block of a window's length: more is resampled
+MIN_RATE_HZ = 40.0  # people move up to 20 Hz, so a slower rate has lost what the models were trained on
+MAX_RATE_HZ = 5000.0  # faster than any phone: the time is in another unit
+BURST_RATIO = 1.25  # mean over median step, pauses included; more is not a sensor that lost some samples
+MAX_PAUSE = 1.75  # mean periods; a sensor that is late once is early the next time, 10 and 30 ms for 20 ms
+SHORT, SHORT_SHARE = 0.4, 1 / 3  # of the mean step; of all steps: half of them, where samples arrive in pairs
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What the times say.
+
+    Attributes:
+        hz: mean rate, gaps left out.
+        regular: 50 Hz within 2 % throughout, so that the samples can be kept as they are.
+    """
+
+    hz: float
+    regular: bool
+
+
+def measure_rate(path: Path, time_s: np.ndarray) -> Rate:
+    """Judge (time,) increasing times in s by the median step, by the mean step and by the mean of each stretch of a window.
+
+    The median alone is blind to samples that arrive in bursts: ten rows a millisecond apart and then a pause have a median
+    of 1 kHz and are 50 Hz all the same. A step of more than 2.5 median periods is a gap if such steps are rare, less than
+    one in a window; if they are not, they belong to the rate.
+
+    Raises:
+        HarError: there are fewer than two samples, the rate is too low or impossible, or the samples come in bursts, whose
+            times are those of their arrival.
+    """
+    if len(time_s) < 2:
+        raise HarError(f"{path} has {len(time_s)} sample; expected at least one window of samples at {SAMPLE_RATE_HZ:g} Hz")
+    step = np.diff(time_s)
+    median = float(np.median(step))
+    is_gap = step > GAP_PERIODS * median
+    pause = float(np.quantile(step, 1 - 1 / WINDOW_SIZE))  # as long as happens once in a window
+    mean = float(step[step <= 10 * pause].mean())  # rare long gaps left out, pauses not
+    often = is_gap.mean() * WINDOW_SIZE > 1
+    if (often and pause > MAX_PAUSE * mean and mean > BURST_RATIO * median) or (step < SHORT * mean).mean() > SHORT_SHARE:
+        raise HarError(
+            f"{path}: the samples come in bursts, {1000 * float(np.quantile(step, 0.25)):.3g} ms apart but {1 / mean:.4g} a second on "
+            f"average, with pauses of {1000 * pause:.3g} ms; expected the times at which they were measured, not at which they arrived: "
+            "use the sensor's own time stamps"
+        )
+    if often and pause <= GAP_PERIODS * mean:  # irregular, but without a hole
+        is_gap = step > GAP_PERIODS * mean
+    kept = step[~is_gap]
+    rate = 1.0 / float(kept.mean())
+    if rate < MIN_RATE_HZ:
+        hint = "is the time in ms? name its unit with --time-unit" if rate < 1 else "record faster"
+        raise HarError(f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {MIN_RATE_HZ:g} Hz; {hint}")
+    if rate > MAX_RATE_HZ:
+        raise HarError(f"{path}: the sampling rate would be {rate:.4g} Hz; name the unit of the time with --time-unit")
+    jitter = float(np.quantile(np.abs(kept * rate - 1.0), 0.99))
+    regular = abs(rate / SAMPLE_RATE_HZ - 1.0) <= RATE_TOLERANCE and jitter <= MAX_JITTER and _drift(kept) <= MAX_DRIFT
+    return Rate(rate, regular)
+
+
+def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray) -> None:
+    """The samples of a file that began regular are kept as they are; refuse a later part that is not regular any more.
+
+    Args:
+        path: for the message.
+        time_s: (time,) increasing times of the part.
+        line: of the file, for each of them.
+
+    Raises:
+        HarError: with the line from which the part was read.
+    """
+    if len(time_s) <= WINDOW_SIZE:
+        return
+    step = np.diff(time_s) * SAMPLE_RATE_HZ  # in periods
+    kept = step[step <= GAP_PERIODS]
+    if not len(kept) or abs(kept.mean() - 1.0) > 2 * RATE_TOLERANCE or _drift(kept, 1.0) > MAX_DRIFT:
+        found = SAMPLE_RATE_HZ / float(kept.mean()) if len(kept) else 0.0
+        raise HarError(
+            f"{path}: the file begins at {SAMPLE_RATE_HZ:g} Hz, but between lines {line[0]} and {line[-1]} its rate is another "
+            f"({found:.4g} Hz on average); expected one rate; split the file where the rate changes"
+        )
+
+
+def _drift(step: np.ndarray, period: float | None = None) -> float:
+    """Largest share by which the mean step of a window's length of steps is off."""
+    blocks = step[: len(step) // WINDOW_SIZE * WINDOW_SIZE].reshape(-1, WINDOW_SIZE)
+    return float(np.abs(blocks.mean(axis=1) / (period or step.mean()) - 1.0).max(initial=0.0))
