@@ -53,6 +53,7 @@ class TrackedRun:
 
     def __init__(self, client: mlflow.MlflowClient, run_id: str, experiment: str, uri: str) -> None:
         self.client, self.run_id = client, run_id
+        self.killed = False  # set where the run is ended on purpose before its end
         self.logger = EpochLogger(experiment_name=experiment, tracking_uri=uri, run_id=run_id)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -128,8 +129,9 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str])
     client, run_id = _start(runs, uri, experiment, name, tags)
     status = RunStatus.FAILED
     try:
-        yield TrackedRun(client, run_id, experiment, uri)
-        status = RunStatus.FINISHED
+        run = TrackedRun(client, run_id, experiment, uri)
+        yield run
+        status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
     except (KeyboardInterrupt, SystemExit):
         status = RunStatus.KILLED
         raise

@@ -56,7 +56,7 @@ class SearchConfig(BaseModel):
     trials: int = Field(ge=1)
     """Of each model, pruned ones included."""
     space: dict[str, SearchSpace] = Field(min_length=1)
-    """Dotted keys of the run config; keys of other models' options are left out where ``model.options.`` does not fit."""
+    """Dotted keys of the run config, which all models of the study have."""
 
 
 class StudyConfig(BaseModel):

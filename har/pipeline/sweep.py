@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data.folds import make_splits
 from har.data.prepare import prepare
@@ -15,7 +16,8 @@ from har.evaluation.metrics import per_subject, scores
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.evaluate import evaluate_run, results_folder
 from har.pipeline.run_folder import INFO, RunFolder
-from har.pipeline.study import Job, StudyConfig, load_study, plan, study_configs
+from har.pipeline.search import search
+from har.pipeline.study import Job, load_study, plan, study_configs
 from har.pipeline.study_report import write_study
 from har.pipeline.train import CONFIG_FOLDER, Say, train_run
 from har.tracking import parent_run
@@ -68,9 +70,27 @@ def sweep(
     """
     study, name = load_study(path), path.stem
     configs = study_configs(study, folder, str(path))
-    dataset, digest, jobs = _jobs(name, study, configs, archive)
+    dataset, digest, folds = _data(name, configs, archive)
     base = runs / dataset / STUDIES / name
+    report = results_folder(results, dataset) / STUDIES
     parent = parent_run(runs, dataset, name, study.question)
+    if study.search is not None:
+        return search(
+            name,
+            study,
+            configs,
+            folds,
+            digest,
+            runs=runs,
+            base=base,
+            report=report,
+            archive=archive,
+            parent=parent,
+            workers=workers,
+            command=command,
+            say=say,
+        )
+    jobs = plan(name, study, configs, folds)
     tasks = []
     for job in jobs:
         key = job.key(digest)
@@ -81,7 +101,6 @@ def sweep(
     workers = min(workers or default_workers(), max(1, len(left)))
     say(f"study {name}: {len(tasks)} jobs, {len(done)} done before, {len(left)} to do in {workers} processes")
     progress, problems, written = Progress(len(tasks), len(done), workers, say), [], []
-    report = results_folder(results, dataset) / STUDIES
     for outcome in run_jobs(left, run_task, workers=workers):
         task = outcome.job
         what = f"{task.job.run}, fold {task.job.fold}, seed {task.job.config.training.seed}"
@@ -100,14 +119,14 @@ def sweep(
     return written
 
 
-def _jobs(name: str, study: StudyConfig, configs: dict[str, Any], archive: str | None) -> tuple[str, str, list[Job]]:
+def _data(name: str, configs: dict[str, RunConfig], archive: str | None) -> tuple[str, str, int]:
+    """Name and digest of the data set, and number of folds; also fills the cache, once, before the processes start."""
     sets = {config.data.dataset for config in configs.values()}
     if len(sets) > 1:
         raise HarError(f"study {name} mixes the data sets {', '.join(sorted(sets))}; write one study for each")
-    first = next(iter(configs.values()))
-    # Also fills the cache, once, before the processes start.
-    windows = prepare(first.data.dataset, archive=archive, windowing=first.windowing)
-    return windows.dataset, windows.digest, plan(name, study, configs, len(make_splits(first.data, windows)))
+    config = next(iter(configs.values()))
+    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing)
+    return windows.dataset, windows.digest, len(make_splits(config.data, windows))
 
 
 def run_task(task: Task) -> dict[str, Any]:

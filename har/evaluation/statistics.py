@@ -1,0 +1,177 @@
+"""How sure a score is: intervals over people, paired tests over people, calibration, and what silence buys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.stats import wilcoxon
+from sklearn.metrics import confusion_matrix
+
+from har.evaluation.predictions import Predictions
+
+DRAWS = 5_000
+CONFIDENCE = 0.95
+BINS = 15  # of the calibration error; Guo et al. 2017
+EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with its interval, each from 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+
+
+def subject_intervals(predictions: list[Predictions], *, draws: int = DRAWS, seed: int = 0) -> dict[str, Interval]:
+    """Accuracy and macro-F1 with 95 % intervals by resampling people.
+
+    Windows of one person are alike, so whole people are drawn with replacement (percentile bootstrap, Efron 1979). Several
+    predictions are seeds of one model on the same people: each draw scores every seed and takes the mean.
+
+    Args:
+        predictions: of one model, one a seed.
+        draws: bootstrap samples.
+        seed: of the draws.
+
+    Raises:
+        ValueError: the seeds were scored on different people.
+    """
+    labels = predictions[0].labels
+    people = sorted(set(predictions[0].table.subject))
+    if any(sorted(set(p.table.subject)) != people for p in predictions):
+        raise ValueError("the seeds were scored on different subjects")
+    # (seed, subject, true, predicted): every score of a draw follows from sums of these.
+    counts = np.stack([_confusions(p, people, labels) for p in predictions])
+    rng = np.random.default_rng(seed)
+    weight = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)  # (draw, subject)
+    whole = np.ones((1, len(people)), dtype=int)
+    found = {}
+    for name, score in (("accuracy", _accuracy), ("macro_f1", _macro_f1)):
+        value = float(score(_weighted(counts, whole)).mean())
+        drawn = score(_weighted(counts, weight)).mean(axis=0)  # over seeds -> (draw,)
+        low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        found[name] = Interval(value, float(low), float(high))
+    return found
+
+
+def _confusions(predictions: Predictions, people: list[int], labels: list[str]) -> np.ndarray:
+    groups = dict(list(predictions.table.groupby("subject")))
+    return np.stack([confusion_matrix(groups[s].y_true, groups[s].y_pred, labels=labels) for s in people])
+
+
+def _weighted(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return np.einsum("spij,dp->sdij", counts, weight)  # (seed, draw, true, predicted)
+
+
+def _accuracy(matrix: np.ndarray) -> np.ndarray:
+    return np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=(-2, -1))
+
+
+def _macro_f1(matrix: np.ndarray) -> np.ndarray:
+    right = np.diagonal(matrix, axis1=-2, axis2=-1)
+    both = matrix.sum(axis=-1) + matrix.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        f1 = 2 * right / both
+    return np.nanmean(f1, axis=-1)  # an activity that nobody in the draw did and nobody was said to do has none
+
+
+def subject_scores(predictions: list[Predictions]) -> pd.Series:
+    """Accuracy of each subject, averaged over seeds; the index is the subject's number."""
+    table = pd.concat([p.table.assign(seed=p.origin.seed) for p in predictions])
+    right = (table.y_true == table.y_pred).groupby([table.seed, table.subject]).mean()
+    return right.groupby(level="subject").mean()
+
+
+def paired_tests(scores: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Every pair of models, compared on the same people: Wilcoxon's signed-rank test with Holm's correction.
+
+    Args:
+        scores: of each model, a score a subject.
+
+    Returns:
+        Columns ``a``, ``b``, ``difference`` (mean over subjects of a - b), ``better`` and ``worse`` (subjects), ``p``,
+        ``p_holm``; a pair is different at 5 % where ``p_holm < 0.05``.
+
+    Raises:
+        ValueError: two models were scored on different people.
+    """
+    rows = []
+    names = list(scores)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            if not scores[a].index.equals(scores[b].index):
+                raise ValueError(f"{a} and {b} were scored on different subjects")
+            difference = (scores[a] - scores[b]).round(12)
+            p = float(wilcoxon(difference, zero_method="pratt").pvalue) if difference.any() else 1.0
+            better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+            rows.append({"a": a, "b": b, "difference": difference.mean(), "better": better, "worse": worse, "p": p})
+    table = pd.DataFrame(rows)
+    if len(table):
+        from statsmodels.stats.multitest import multipletests
+
+        table["p_holm"] = multipletests(table.p, method="holm")[1]
+    return table
+
+
+def probabilities(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """(window, num_classes) probabilities and (window,) index of the true activity."""
+    labels = predictions.labels
+    p = predictions.table[[f"p_{label}" for label in labels]].to_numpy(dtype=np.float64)
+    return p, predictions.table.y_true.map({label: i for i, label in enumerate(labels)}).to_numpy()
+
+
+def calibration_error(p: np.ndarray, y: np.ndarray) -> float:
+    """Expected calibration error of the highest probability, in 15 bins of equal width (Guo et al. 2017), from 0 to 1."""
+    return float(sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in reliability(p, y).to_dict("records")))
+
+
+def reliability(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    """Reliability diagram: of each bin of confidence that is not empty, mean confidence, accuracy and share of windows."""
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    number = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    table = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": right}).groupby("bin").mean()
+    table["share"] = np.bincount(number, minlength=BINS)[table.index] / len(y)
+    return table.reset_index()
+
+
+def fit_temperature(p: np.ndarray, y: np.ndarray) -> float:
+    """The temperature that gives `p` the least negative log-likelihood; above 1 where the model is too sure (Guo et al. 2017).
+
+    Args:
+        p: (window, num_classes) probabilities of people who took no part in the training, and who are not the test subjects.
+        y: (window,) index of the true activity.
+    """
+    logits = np.log(np.maximum(p, EPSILON))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float((_logsumexp(scaled) - scaled[np.arange(len(y)), y]).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
+
+
+def with_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities after division of the logits by a temperature; the most probable activity stays the same."""
+    scaled = np.log(np.maximum(p, EPSILON)) / temperature
+    return np.exp(scaled - _logsumexp(scaled)[:, None])
+
+
+def _logsumexp(z: np.ndarray) -> np.ndarray:
+    top = z.max(axis=1)
+    return top + np.log(np.exp(z - top[:, None]).sum(axis=1))
+
+
+def risk_coverage(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    """What silence buys: the error among the surest windows, for every share of windows that is answered.
+
+    Returns:
+        Columns ``coverage`` (0 to 1), ``risk`` (share of wrong answers) and ``threshold`` (least confidence answered), a row a window.
+    """
+    confidence, wrong = p.max(axis=1), p.argmax(axis=1) != y
+    order = np.argsort(-confidence, kind="stable")
+    answered = np.arange(1, len(y) + 1)
+    return pd.DataFrame({"coverage": answered / len(y), "risk": np.cumsum(wrong[order]) / answered, "threshold": confidence[order]})

@@ -1,0 +1,222 @@
+"""The search of a study: Optuna over the held-out training subjects, resumable, every trial an MLflow run."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import torch
+from filelock import FileLock
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import TrialState
+
+from har.config import RunConfig
+from har.contract import TEST_SUBJECTS, HarError
+from har.data.audit import audit
+from har.evaluation.metrics import per_subject
+from har.evaluation.predictions import make_predictions
+from har.pipeline.engine import Progress, default_workers, run_jobs
+from har.pipeline.provenance import git_commit, versions
+from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
+from har.pipeline.train import load_windows
+from har.tracking import tracked_run
+from har.training.fit import fit, quiet_lightning
+
+STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned
+OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+CRITERION = "mean over held-out subjects of their accuracy"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One trial to be run by a process; which values it tries is decided when it starts."""
+
+    name: str
+    run: str
+    config: RunConfig
+    space: dict[str, SearchSpace]
+    folds: tuple[int, ...]
+    storage: Path
+    runs: Path
+    archive: str | None
+    parent: str
+    seed: int
+
+
+def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, data_digest: str) -> str:
+    """Name of an Optuna study; trials of other code, another config, space or data are never mixed with these."""
+    assert study.search is not None
+    space = study.search.model_dump(mode="json", exclude={"trials"})
+    content = [code_digest(config.model.name), config.model_dump(mode="json"), data_digest, space, study.folds]
+    return f"{name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
+
+
+def search(
+    name: str,
+    study: StudyConfig,
+    configs: dict[str, RunConfig],
+    folds: int,
+    data_digest: str,
+    *,
+    runs: Path,
+    base: Path,
+    report: Path,
+    archive: str | None,
+    parent: str,
+    workers: int | None,
+    command: str,
+    say: Callable[[str], None],
+) -> list[Path]:
+    """Run the trials of a search that are not done yet, for every config, and write the table.
+
+    Raises:
+        HarError: a trial failed, or a key of the space does not fit; the trials of the others are kept.
+    """
+    assert study.search is not None
+    wanted = tuple(range(folds)) if study.folds is None else study.folds
+    storage = base / "trials.log"
+    base.mkdir(parents=True, exist_ok=True)
+    slots, done = [], 0
+    names = {}
+    for run, config in configs.items():
+        for key, option in study.search.space.items():  # every key must fit before the first trial starts
+            changed(config, {key: _example(option)}, f"study {name}")
+        names[run] = storage_name(name, run, config, study, data_digest)
+        known = _open(storage, names[run])
+        with FileLock(f"{storage}.stale.lock"):
+            for trial in known.get_trials(states=(TrialState.RUNNING,)):  # of a driver that was killed
+                known.tell(trial.number, state=TrialState.FAIL)
+        over = len(known.get_trials(states=OVER))
+        done += min(over, study.search.trials)
+        slots += [
+            Slot(names[run], run, config, study.search.space, wanted, storage, runs, archive, parent, number)
+            for number in range(over, study.search.trials)
+        ]
+    total = study.search.trials * len(configs)
+    workers = min(workers or default_workers(), max(1, len(slots)))
+    say(f"search {name}: {total} trials, {done} done before, {len(slots)} to do in {workers} processes")
+    progress, problems = Progress(total, done, workers, say), []
+    written: list[Path] = []
+    for outcome in run_jobs(slots, run_trial, workers=workers):
+        what = outcome.job.run
+        if outcome.result is None:
+            problems.append(f"{what}: {outcome.problem}")
+            progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
+            continue
+        progress.add(f"{what}, {outcome.result}")
+        written = write_search(name, study, storage, names, report, command)
+    written = written or write_search(name, study, storage, names, report, command)
+    if problems:
+        raise HarError(f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others")
+    return written
+
+
+def _open(storage: Path, name: str, seed: int = 0) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(storage))),
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+    )
+
+
+def _example(option: SearchSpace) -> Any:
+    if option.choices is not None:
+        return option.choices[0]
+    return int(option.low) if option.integer else option.low  # type: ignore[arg-type]
+
+
+def _suggest(trial: optuna.Trial, key: str, option: SearchSpace) -> Any:
+    if option.choices is not None:
+        return trial.suggest_categorical(key, option.choices)
+    low, high = option.low, option.high
+    assert low is not None
+    assert high is not None
+    if option.integer:
+        return trial.suggest_int(key, int(low), int(high), log=option.log)
+    return trial.suggest_float(key, low, high, log=option.log)
+
+
+def run_trial(slot: Slot) -> str:
+    """One trial: train on every fold's training subjects, score its held-out subjects, stop early where it falls behind.
+
+    Its MLflow run ends FINISHED, KILLED where it was pruned, FAILED after an error.
+    """
+    quiet_lightning()
+    study = _open(slot.storage, slot.name, slot.seed)
+    trial = study.ask()
+    try:
+        values = {key: _suggest(trial, key, option) for key, option in slot.space.items()}
+        config = changed(slot.config, values, "search")
+        torch.set_num_threads(config.training.threads)
+        tags = {"study": slot.name, "model": config.model.name, "trial": str(trial.number), "git_commit": git_commit()}
+        if slot.parent:
+            tags["mlflow.parentRunId"] = slot.parent
+        scores: list[float] = []
+        with tracked_run(slot.runs, config.data.dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
+            tracked.log_params(values)
+            for step, fold in enumerate(slot.folds):
+                scores += _fold_scores(changed(config, {"data.split.fold": fold}, "search"), slot.archive)
+                value = sum(scores) / len(scores)
+                tracked.log_metrics({"subject_mean_accuracy": value}, step=step)
+                trial.report(value, step)
+                if step < len(slot.folds) - 1 and trial.should_prune():
+                    tracked.log_params({"state": "pruned"})
+                    tracked.killed = True
+                    break
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    if tracked.killed:
+        study.tell(trial, state=TrialState.PRUNED)
+        return f"trial {trial.number}: pruned at {100 * value:.2f} %"
+    study.tell(trial, value)
+    return f"trial {trial.number}: {100 * value:.2f} %"
+
+
+def _fold_scores(config: RunConfig, archive: str | None) -> list[float]:
+    """Accuracy of each held-out subject of a fold, by the weights that are kept."""
+    windows, split = load_windows(config, archive)
+    if set(split.test) & set(TEST_SUBJECTS) and not windows.synthetic:
+        raise HarError("a search must not see the official test subjects; use split: {kind: kfold, subjects: training}")
+    parts = split.parts(windows)
+    audit(parts)
+    with tempfile.TemporaryDirectory() as folder:
+        classifier = fit(config, parts["train"], parts.get("validation"), Path(folder), progress=False).classifier
+    test = parts["test"]
+    probabilities = classifier.predict_proba(torch.from_numpy(test.x.copy())).numpy()
+    return per_subject(make_predictions(test, probabilities, None)).accuracy.tolist()  # type: ignore[arg-type]
+
+
+def write_search(name: str, study: StudyConfig, storage: Path, names: dict[str, str], folder: Path, command: str) -> list[Path]:
+    """Write ``NAME_trials.csv``, a row a trial, and ``NAME.md`` with the best of every config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, lines = [], ["| config | trials | pruned | best | values of the best |", "|---|---:|---:|---:|---|"]
+    for run, stored in names.items():
+        trials = [trial for trial in _open(storage, stored).get_trials() if trial.state.is_finished()]
+        for trial in trials:
+            last = trial.value if trial.value is not None else trial.intermediate_values.get(max(trial.intermediate_values, default=-1))
+            rows.append({"run": run, "trial": trial.number, "state": trial.state.name, "value": last, **trial.params})
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if complete:
+            best = max(complete, key=lambda trial: float(trial.value or 0))
+            values = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in best.params.items())
+            pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
+            lines.append(f"| {run} | {len(trials)} | {pruned} | {100 * float(best.value or 0):.2f} | {values} |")
+    table = folder / f"{name}_trials.csv"
+    pd.DataFrame(rows).to_csv(table, index=False, float_format="%.6g", lineterminator="\n")
+    made = ", ".join(f"{package} {number}" for package, number in versions().items())
+    text = folder / f"{name}.md"
+    about = f"Best: {CRITERION}, per cent, of the {study.split.kind} split; no official test subject is scored or trained on."
+    when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}."
+    text.write_text("\n".join([f"# {study.question}", "", *lines, "", about, when, f"Versions: {made}.", ""]))
+    return [table, text]

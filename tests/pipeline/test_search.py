@@ -1,0 +1,100 @@
+"""Searches: resumed, pruned, tracked with the status they deserve, and never on official test subjects."""
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from har.config import RunConfig, parse_config
+from har.contract import HarError
+from har.pipeline import search as searches
+from har.pipeline.search import STARTUP_TRIALS, Slot, run_trial
+from har.pipeline.study import SearchSpace
+from har.pipeline.sweep import sweep
+from har.tracking import tracking_uri
+
+STUDY = """
+question: Which learning rate is best?
+configs: [small]
+split: {kind: kfold, folds: 3, subjects: SUBJECTS, validation: 0}
+folds: [0]
+change: {training.keep: last, training.epochs: 1}
+search: {trials: 2, space: {training.learning_rate: {low: 0.001, high: 0.01, log: true}, training.batch_size: {choices: [128, 256]}}}
+"""
+SMALL = """
+data: {dataset: synthetic, validation_subjects: [5]}
+model: {name: cnn1d, options: {width: 8, depth: 2}}
+training: {threads: 1}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("SUBJECTS", "training"))
+    return path
+
+
+def test_a_search_is_run_once_and_resumed(study: Path, workplace: Path) -> None:
+    said: list[str] = []
+    runs, results = workplace / "runs", workplace / "results"
+    sweep(study, runs, results, folder=study.parent, workers=1, say=said.append)
+    assert said[0] == "search tiny: 2 trials, 0 done before, 2 to do in 1 processes"
+    trials = pd.read_csv(results / "synthetic/studies/tiny_trials.csv")
+    assert trials.state.tolist() == ["COMPLETE"] * 2
+    assert trials["training.learning_rate"].between(0.001, 0.01).all()
+    assert "Which learning rate" in (results / "synthetic/studies/tiny.md").read_text()
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri(runs))
+    experiment = client.get_experiment_by_name("synthetic")
+    assert experiment is not None
+    found = [run for run in client.search_runs([experiment.experiment_id]) if "trial" in run.data.tags]
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert sorted(run.data.metrics["subject_mean_accuracy"] for run in found) == pytest.approx(sorted(trials.value), abs=1e-5)
+    study.write_text(study.read_text().replace("trials: 2", "trials: 3"))
+    said.clear()
+    sweep(study, runs, results, folder=study.parent, workers=1, say=said.append)
+    assert said[0] == "search tiny: 3 trials, 2 done before, 1 to do in 1 processes"
+    assert pd.read_csv(results / "synthetic/studies/tiny_trials.csv").value[:2].tolist() == trials.value.tolist()
+
+
+def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config: RunConfig = parse_config(
+        {
+            "data": {"dataset": "synthetic", "split": {"kind": "kfold", "validation": 0}},
+            "model": {"name": "cnn1d"},
+            "training": {"keep": "last"},
+        },
+        "test",
+    )
+    space = {"training.learning_rate": SearchSpace(low=0.001, high=0.01)}
+    slot = Slot("pruning", "cnn1d", config, space, (0, 1), tmp_path / "trials.log", tmp_path, None, "", 0)
+    monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.9, 0.8])
+    for _ in range(STARTUP_TRIALS):
+        assert "85.00 %" in run_trial(slot)
+    monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.4])
+    assert run_trial(slot) == f"trial {STARTUP_TRIALS}: pruned at 40.00 %"
+
+    def fail(config: RunConfig, archive: str | None) -> list[float]:
+        raise HarError("diverged")
+
+    monkeypatch.setattr(searches, "_fold_scores", fail)
+    with pytest.raises(HarError, match="diverged"):
+        run_trial(slot)
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri(tmp_path))
+    experiment = client.get_experiment_by_name("synthetic")
+    assert experiment is not None
+    status = {run.data.tags["trial"]: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert status == {str(n): "FINISHED" for n in range(STARTUP_TRIALS)} | {"5": "KILLED", "6": "FAILED"}
+
+
+def test_a_search_refuses_the_official_test_subjects(monkeypatch: pytest.MonkeyPatch, parts: dict) -> None:
+    from dataclasses import replace
+
+    from har.data.splits import SubjectSplit
+
+    real = replace(parts["train"], synthetic=False)
+    monkeypatch.setattr(searches, "load_windows", lambda config, archive: (real, SubjectSplit((1,), (), (2,))))
+    with pytest.raises(HarError, match="must not see the official test subjects"):
+        searches._fold_scores(parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "cnn1d"}}, "test"), None)
