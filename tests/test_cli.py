@@ -101,7 +101,7 @@ ERRORS = {
     "truncated": ("data prepare --archive {tmp}/cut.zip", "is not a whole zip file"),
     "file missing": ("data prepare --archive {tmp}/whole.zip", "activity_labels.txt names"),
     "empty folder": ("data prepare --archive {tmp}/configs", "activity_labels.txt cannot be read"),
-    "hapt not here": ("data prepare --dataset hapt", "HAPT is not here; download https://"),
+    "hapt not here": ("train --dataset hapt --model gru", "HAPT is not prepared; run `har data prepare --dataset hapt`"),
     "transitions of others": ("data prepare --dataset synthetic --transitions keep", "has no postural transitions"),
     "unknown transitions": ("data prepare --dataset hapt --transitions lose", "invalid choice: 'lose'"),
     "no runs": ("evaluate", "no finished run"),

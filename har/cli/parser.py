@@ -112,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
     data = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
     under = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    more = "It comes from --archive, the folder in HAR_DATA_DIR or, UCI HAR alone, the official download; synthetic data are generated."
+    more = "It comes from --archive, the folder in HAR_DATA_DIR or the official download; synthetic data are generated."
     command = add("prepare", do.data_prepare, "Parse a data set once into the cache", more, under=under)
     _add_dataset(command)
     _add_archive(command)

@@ -9,21 +9,35 @@ from har.contract import HarError
 
 CHUNK_BYTES = 2**18
 TIMEOUT_S = 30.0  # without a byte from the server
+MAX_BYTES = 512 * 2**20  # the largest archive has 80 MB; a server that goes on for ever stops here
 STALLS = 3  # broken connections in a row that brought not a single byte before it is given up
 
+Check = Callable[[Path], None]
 
-def fetch(folder: Path, url: str, sha256: str, *, progress: bool = True) -> Path:
-    """Fetch a file once, with a progress bar, and check its SHA-256.
+
+def fetch(folder: Path, url: str, sha256: str | None, *, check: Check | None = None, progress: bool = True) -> Path:
+    """Fetch a file once, with a progress bar, and check its SHA-256 or, where none is known, its content.
 
     A partial file stays beside the target after a broken connection, and the next call asks for the rest of it
     (HTTP Range, RFC 9110 section 14). A file whose checksum is wrong is removed, partial file included.
+
+    Args:
+        folder: gets the file.
+        url: of the file.
+        sha256: of the file; None where nobody has published one.
+        check: then, gets the file before it has its name and raises `HarError` if it is not to be used; it is set aside as
+            ``NAME.refused``, so that nothing finds it by itself and a person can look at it.
+        progress: show a progress bar.
 
     Returns:
         The file below `folder`, named as in `url`.
 
     Raises:
         HarError: the address cannot be reached, the folder cannot be written or the file is not the expected one.
+        ValueError: there is neither a checksum nor a check.
     """
+    if sha256 is None and check is None:
+        raise ValueError("a download needs a checksum or a check of its content")
     import pooch
     import requests
     from filelock import FileLock
@@ -34,8 +48,11 @@ def fetch(folder: Path, url: str, sha256: str, *, progress: bool = True) -> Path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):  # two processes must not append to one partial file
-            found = pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, downloader=_downloader(partial, progress))
-        return Path(found)
+            download = _downloader(partial, progress)
+            if sha256 is None:
+                assert check is not None
+                return _checked(folder / name, url, download, check)
+            return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, downloader=download))
     except requests.RequestException as error:
         kept = f"{partial.stat().st_size:,} bytes are kept and the next try goes on from there; " if partial.exists() else ""
         raise HarError(
@@ -48,6 +65,24 @@ def fetch(folder: Path, url: str, sha256: str, *, progress: bool = True) -> Path
     finally:
         if lock.is_file():
             lock.unlink(missing_ok=True)
+
+
+def _checked(target: Path, url: str, download: Callable[..., None], check: Check) -> Path:
+    if target.is_file():
+        return target
+    unchecked, refused = target.with_name(f".{target.name}.unchecked"), target.with_name(f"{target.name}.refused")
+    try:
+        download(url, str(unchecked), None)
+        check(unchecked)
+    except HarError as error:
+        os.replace(unchecked, refused)
+        reason = str(error).replace(str(unchecked), refused.name)
+        raise HarError(f"the download from {url} is not the expected one: {reason}; it is kept as {refused} and not used") from None
+    else:
+        os.replace(unchecked, target)
+    finally:
+        unchecked.unlink(missing_ok=True)
+    return target
 
 
 def _downloader(partial: Path, progress: bool) -> Callable[..., None]:
@@ -101,5 +136,9 @@ def _receive(url: str, partial: Path, progress: bool) -> None:
             for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)
                 bar.update(len(chunk))
+                if file.tell() > MAX_BYTES:
+                    file.close()
+                    partial.unlink()
+                    raise HarError(f"{url} sends more than {MAX_BYTES // 2**20} MiB; it is no archive of ours; name a copy with --archive")
     if total is not None and partial.stat().st_size < total:
         raise requests.ConnectionError(f"the connection ended after {partial.stat().st_size:,} of {total:,} bytes")

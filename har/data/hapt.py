@@ -1,12 +1,14 @@
 """HAPT (Reyes-Ortiz et al. 2016): the raw recordings behind UCI HAR, with six postural transitions, as `Recording`s."""
 
+import hashlib
 import io
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS, HarError, nearest
-from har.data.archives import Reader
+from har.data.archives import HAPT, Reader, open_source
 from har.recording import UNLABELLED, Recording
 
 NAME = "hapt"
@@ -14,6 +16,8 @@ SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS  # user N is subject N of UCI HAR
 EXPERIMENTS = 61  # of the published archive, as the two counts below
 ROWS = 1_122_772
 SEGMENTS = 1_214
+CONTENT_SHA256 = "5bbf95652d8a8ac119136930679fd5e4027afb977aacbcd7b07f00f16fe25aa0"
+# `content_digest` of the copy that the results come from; the official download was never at hand to compare its bytes.
 LABELS_FILE = "RawData/labels.txt"
 AGAIN = "download the archive again"
 
@@ -69,6 +73,39 @@ def read(read_file: Reader, *, transitions: str = "drop", dtype: type[np.floatin
         recordings.append(_read_recording(read_file, experiment, user, own, len(names), dtype))
     _check_count("samples", sum(len(recording.samples) for recording in recordings), ROWS)
     return recordings
+
+
+def content_digest(read_file: Reader) -> str:
+    """SHA-256 of what is used of the archive: names, samples in single precision, and segments; whatever format they came in.
+
+    Raises:
+        HarError: as `read`.
+    """
+    digest = hashlib.sha256()
+    for recording in read(read_file, transitions="keep"):
+        digest.update(f"{recording.name} {recording.samples.shape}\n".encode())
+        digest.update(np.ascontiguousarray(recording.samples, dtype="<f4").data)
+    for segment in read_segments(read_file):
+        digest.update(f"{' '.join(map(str, segment))}\n".encode())
+    return digest.hexdigest()
+
+
+def check_content(path: Path) -> None:
+    """Refuse an archive whose recordings or segments are not those that this project was tested with.
+
+    No checksum of the official download was published, so the content itself is compared. Zip file and number format may
+    differ.
+
+    Raises:
+        HarError: the archive is damaged or incomplete, or its content is another.
+    """
+    with open_source(path, HAPT) as (read_file, _):
+        found = content_digest(read_file)
+    if found != CONTENT_SHA256:
+        raise HarError(
+            f"{path} holds all of HAPT's files, but its content differs from the copy that the results come from "
+            f"(digest {found[:12]}, expected {CONTENT_SHA256[:12]}); if you trust it, name it with --archive"
+        )
 
 
 def _check_label_names(content: bytes) -> None:

@@ -13,6 +13,7 @@ from har.contract import HarError, nearest
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
 from har.data.cache import cache_key, load_or_build
+from har.data.download import fetch
 from har.data.segments import segments_of
 from har.data.windowset import WindowSet, cut_stretches, windows_of
 from har.signals.chain import PUBLISHED
@@ -41,7 +42,7 @@ def prepare(
     Args:
         dataset: ``uci-har``, ``hapt`` or ``synthetic``.
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
-        allow_download: fetch the official archive of UCI HAR where there is no copy.
+        allow_download: fetch the official archive of UCI HAR or HAPT where there is no copy.
         seed: of the synthetic data set.
         difficulty: of the synthetic data set, from 0 (easy) to 2 (hard).
         transitions: what becomes of HAPT's postural transitions: ``drop``, ``keep`` or ``unknown``, see `hapt.read`.
@@ -169,16 +170,12 @@ def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = 
                 f"{layout.title} was prepared from {source}, which is gone; "
                 f"name it again: har data prepare --dataset {dataset} --archive PATH"
             )
-    if source is None and layout is not UCI_HAR:
-        raise HarError(
-            f"{layout.title} is not here; download {layout.url} into {downloads}, or name a copy: "
-            f"har data prepare --dataset {dataset} --archive PATH"
-        )
     if source is None:
         if not allow_download:
             raise HarError(
                 f"{layout.title} is not prepared; run `har data prepare --dataset {dataset}` "
                 "(with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)"
             )
-        source = download(downloads)
+        # UCI HAR's official archive has a known SHA-256; of HAPT's none was published, so its content is compared.
+        source = download(downloads) if layout is UCI_HAR else fetch(downloads, layout.url, None, check=hapt.check_content)
     return source

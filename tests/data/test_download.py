@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from har.contract import HarError
+from har.data import download as download_module
 from har.data.download import fetch
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
@@ -148,6 +149,32 @@ def test_another_range_than_asked_for_is_not_appended(url: str, behaviour: Behav
     behaviour.shifted = True
     (tmp_path / ".data.zip.part").write_bytes(CONTENT[:1000])
     with pytest.raises(HarError, match="cannot download"):
+        fetch(tmp_path, url, SHA256, progress=False)
+    assert names(tmp_path) == []
+
+
+def test_without_a_checksum_the_content_is_checked(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    behaviour.break_after = [400_000]
+    seen = []
+
+    def check(path: Path) -> None:
+        seen.append(path.read_bytes())
+        assert names(tmp_path) == [".data.zip.lock", ".data.zip.unchecked"], "it has its name before it was checked"
+
+    for _ in range(2):
+        assert fetch(tmp_path, url, None, check=check, progress=False).read_bytes() == CONTENT
+    assert seen == [CONTENT]
+    assert len(behaviour.asked) == 2  # the second resumes the first
+    with pytest.raises(ValueError, match="needs a checksum or a check"):
+        fetch(tmp_path, url, None)
+
+
+def test_a_download_that_goes_on_for_ever_is_stopped(
+    url: str, behaviour: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "MAX_BYTES", 2**20)
+    behaviour.length = False
+    with pytest.raises(HarError, match="sends more than 1 MiB"):
         fetch(tmp_path, url, SHA256, progress=False)
     assert names(tmp_path) == []
 

@@ -1,8 +1,12 @@
 """HAPT: read from every kind of source, refused where it is damaged, cut into windows, and turned into UCI HAR's own."""
 
+import functools
+import http.server
 import shutil
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from har.cli import main
 from har.config import WindowingConfig
 from har.contract import HAPT_LABELS, LABELS, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN, HarError
 from har.data import hapt, synthetic
+from har.data import prepare as prepare_module
 from har.data.archives import HAPT, find_source, open_source
 from har.data.prepare import prepare
 from har.data.windowset import windows_of
@@ -187,8 +192,8 @@ def test_another_archive_is_named(uci_har_folder: Path, folder: Path, tmp_path: 
 
 def test_where_a_copy_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(HarError, match=r"HAPT is not here; download https://.*/341/.* --archive PATH"):
-        prepare("hapt", allow_download=True)
+    with pytest.raises(HarError, match=r"HAPT is not prepared; run `har data prepare --dataset hapt` \(with --archive PATH"):
+        prepare("hapt")
     assert find_source(folder.parent, tmp_path, HAPT) == folder
     monkeypatch.setenv("HAR_DATA_DIR", str(folder.parent))
     assert find_source(None, tmp_path, HAPT) == folder
@@ -198,6 +203,86 @@ def test_where_a_copy_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HAR_DATA_DIR", str(tmp_path))
     with pytest.raises(HarError, match=r"which holds neither 'HAPT Data Set\.zip' nor a folder 'HAPT Data Set'"):
         prepare("hapt")
+
+
+@pytest.fixture
+def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A local server in place of the official address; gives the folder it serves, and expects the content of `folder`."""
+    served = tmp_path / "served"
+    served.mkdir()
+    with open_source(folder, HAPT) as (read_file, _):
+        monkeypatch.setattr(hapt, "CONTENT_SHA256", hapt.content_digest(read_file))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        monkeypatch.setattr(prepare_module, "HAPT", replace(HAPT, url=f"http://127.0.0.1:{running.server_address[1]}/hapt+341.zip"))
+        monkeypatch.chdir(tmp_path)
+        yield served
+        running.shutdown()
+
+
+def downloaded() -> list[str]:
+    return sorted(path.name for path in Path("data/downloads").iterdir())
+
+
+def test_the_download_is_checked_by_its_content(server: Path, folder: Path, tmp_path: Path) -> None:
+    whole = zip_folder(folder, tmp_path / HAPT.zip_name, prefix=f"{HAPT.folder}/", extra={f"{HAPT.folder}/README.txt": b"other bytes"})
+    with zipfile.ZipFile(server / "hapt+341.zip", "w") as outer:
+        outer.write(whole, HAPT.zip_name)
+    first = prepare("hapt", allow_download=True)
+    assert downloaded() == ["hapt+341.zip"]
+    (server / "hapt+341.zip").unlink()
+    shutil.rmtree("data/cache")
+    assert prepare("hapt").digest == first.digest == prepare("hapt", archive=folder).digest  # found again without the server
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit(ACC, put(9, "0.1 0.2 0.3")), "its content differs from the copy that the results come from"),
+        (edit(LINES, put(1, "1 1 5 2 100")), "its content differs"),
+        (lambda f: (f / GYRO).unlink(), "has no file RawData/gyro_exp02_user05.txt"),
+    ],
+)
+def test_a_download_of_other_content_is_kept_aside_and_not_used(
+    change: Callable[[Path], object], message: str, server: Path, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    change(tmp_path / "other")
+    zip_folder(tmp_path / "other", server / "hapt+341.zip", prefix="")
+    for _ in range(2):
+        with pytest.raises(HarError, match=message) as caught:
+            prepare("hapt", allow_download=True)
+        assert "\n" not in str(caught.value)
+        assert "kept as data/downloads/hapt+341.zip.refused and not used" in str(caught.value)
+        assert downloaded() == ["hapt+341.zip.refused"]
+    with pytest.raises(HarError, match="is not prepared"):
+        prepare("hapt")
+    if "content" in message:  # a whole archive may be used knowingly
+        assert len(prepare("hapt", archive="data/downloads/hapt+341.zip.refused")) > 0
+
+
+def test_a_page_instead_of_the_archive_is_refused(server: Path) -> None:
+    (server / "hapt+341.zip").write_text("<html>Log in to this network</html>")
+    with pytest.raises(HarError, match=r"is not the expected one: hapt\+341\.zip\.refused is not a whole zip file"):
+        prepare("hapt", allow_download=True)
+    (server / "hapt+341.zip").unlink()
+    with pytest.raises(HarError, match="cannot download http://127"):
+        prepare("hapt", allow_download=True)
+
+
+def test_the_digest_knows_content_from_form(folder: Path, tmp_path: Path) -> None:
+    def digest(path: Path) -> str:
+        with open_source(path, HAPT) as (read_file, _):
+            return hapt.content_digest(read_file)
+
+    expected = digest(folder)
+    shutil.copytree(folder, tmp_path / "form")
+    for path in (tmp_path / "form/RawData").glob("acc_*.txt"):
+        path.write_bytes(b"".join(b"  %.17e %.17e %.17e\r\n" % tuple(row) for row in np.loadtxt(path)))
+    assert digest(tmp_path / "form") == expected
+    edit(LINES, lambda rows: rows.__setitem__(0, rows[0].rsplit(" ", 1)[0] + " 199"))(tmp_path / "form")
+    assert digest(tmp_path / "form") != expected
 
 
 def test_windows_are_cut_after_the_chain(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +337,7 @@ def test_the_real_archive(real_data: Path) -> None:
     with open_source(source, HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep")
         segments = hapt.read_segments(read_file)
+    hapt.check_content(source)
     assert (len(recordings), len(segments)) == (61, 1214)
     assert sum(len(recording.samples) for recording in recordings) == 1_122_772
     assert {recording.subject for recording in recordings} == set(range(1, 31))
