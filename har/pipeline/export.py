@@ -24,6 +24,10 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    # Scores on other people cannot be compared; a fold is exported where it alone is named.
+    device = [run for run in device if run.config().data.split.kind == "official"] or device[:1] * (len(device) == 1)
+    if not device:
+        raise HarError("every run is a fold of some other split, so that none is best; name one with --model and --seed")
     kinds = {run.config().data.transitions: run.info().origin.run for run in device}
     if len(kinds) > 1:
         found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
