@@ -14,6 +14,7 @@ from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
 from har.data.cache import cache_key, load_or_build
 from har.data.segments import segments_of
+from har.data.staging import write_text
 from har.data.windowset import WindowSet, cut_stretches, windows_of
 from har.signals.chain import PUBLISHED
 from har.signals.windowing import WindowRule
@@ -145,7 +146,11 @@ def _prepare_archive(
     with open_source(source, layout) as (read_file, source_digest):
         key = cache_key(source_digest, {"dataset": dataset} | settings)
         windows = load_or_build(cache, key, lambda: build(read_file))
-    _pointer(dataset).write_text(json.dumps({"source": str(source.resolve()), "key": key}))
+    pointer = _pointer(dataset)
+    try:
+        write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
+    except OSError as error:
+        raise HarError(f"cannot write {pointer} ({error.strerror}); free some space or name another folder in HAR_CACHE_DIR") from None
     return windows
 
 
@@ -154,17 +159,25 @@ def _pointer(dataset: str) -> Path:
     return data_root() / "cache" / f"{dataset}.json"
 
 
+def _last_source(dataset: str) -> Path | None:
+    """The copy that was prepared last; None where there was none, or nobody can tell any more."""
+    try:
+        return Path(json.loads(_pointer(dataset).read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
     """The copy of a data set to read: `archive`, else in HAR_DATA_DIR, an earlier download, or the last prepared copy.
 
     Raises:
         HarError: there is none, or the last prepared copy is gone.
     """
-    downloads, pointer = data_root() / "downloads", _pointer(dataset)
+    downloads = data_root() / "downloads"
     source = find_source(archive, downloads, layout)
-    if source is None and pointer.is_file():
-        source = Path(json.loads(pointer.read_text())["source"])
-        if not source.exists():
+    if source is None:
+        source = _last_source(dataset)
+        if source is not None and not source.exists():
             raise HarError(
                 f"{layout.title} was prepared from {source}, which is gone; "
                 f"name it again: har data prepare --dataset {dataset} --archive PATH"
