@@ -69,12 +69,20 @@ class DataConfig(_Section):
 
     dataset: str = "uci-har"
     """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
+    difficulty: float | None = Field(default=None, ge=0, le=2)
+    """Of the synthetic data set, from 0 (easy) over 1 (the default) to 2 (hard)."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
     validation_subjects: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     """Of the official split: training subjects set aside to choose the epoch; never test subjects."""
     split: SplitConfig = SplitConfig()
     """Other kinds of split choose their validation subjects themselves."""
+
+    @model_validator(mode="after")
+    def _only_synthetic_data_have_a_difficulty(self) -> Self:
+        if self.difficulty is not None and self.dataset != "synthetic":
+            raise PydanticCustomError(SENSELESS, f"difficulty has no meaning for dataset {self.dataset!r}, only for 'synthetic'; remove it")
+        return self
 
     @model_validator(mode="after")
     def _validation_subjects_belong_to_the_official_split(self) -> Self:
@@ -85,6 +93,12 @@ class DataConfig(_Section):
             text = f"validation_subjects belongs to the official split; kind {self.split.kind!r} chooses its own: remove it"
             raise PydanticCustomError(SENSELESS, text)
         return self
+
+    @property
+    def suffix(self) -> str:
+        """What a run's name ends with, so that other data or another fold never overwrite it; nothing for the defaults."""
+        hard = "" if self.difficulty in (None, 1) else f"-difficulty{self.difficulty:g}"
+        return hard + self.split.suffix
 
 
 class WindowingConfig(_Section):

@@ -33,7 +33,7 @@ def prepare(
     archive: Path | str | None = None,
     allow_download: bool = False,
     seed: int = 0,
-    difficulty: float = synthetic.DIFFICULTY,
+    difficulty: float | None = None,
     transitions: str = "drop",
     windowing: WindowingConfig | None = None,
 ) -> WindowSet:
@@ -44,18 +44,21 @@ def prepare(
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive of UCI HAR where there is no copy.
         seed: of the synthetic data set.
-        difficulty: of the synthetic data set, from 0 (easy) to 2 (hard).
+        difficulty: of the synthetic data set alone, from 0 (easy) over 1 (the default) to 2 (hard).
         transitions: what becomes of HAPT's postural transitions: ``drop``, ``keep`` or ``unknown``, see `hapt.read`.
         windowing: how the recordings are cut; by default as the published windows of UCI HAR. Other windows of UCI HAR are
             cut out of its continuous segments.
 
     Raises:
-        HarError: the data set is unknown, absent or damaged, the difficulty is none, or no window fits.
+        HarError: the data set is unknown, absent or damaged, an option is not for it or out of range, or no window fits.
     """
     windowing = windowing or WindowingConfig()
     if transitions != "drop" and dataset != hapt.NAME:
         raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
+    if difficulty is not None and dataset in DATASETS and dataset != synthetic.NAME:
+        raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
     if dataset == synthetic.NAME:
+        difficulty = synthetic.DIFFICULTY if difficulty is None else difficulty
         return _prepare_synthetic(seed, difficulty, windowing)
     if dataset == uci_har.NAME:
         # The published windows have one size and stride; they stand in the key so that own windows never collide.
@@ -110,7 +113,7 @@ def _cut_anew(published: WindowSet, windowing: WindowingConfig) -> WindowSet:
 
 def _prepare_synthetic(seed: int, difficulty: float, windowing: WindowingConfig) -> WindowSet:
     folder = synthetic_recordings(seed, difficulty)
-    settings = {"dataset": synthetic.NAME} | windowing.settings()
+    settings = {"dataset": synthetic.NAME, "seed": seed, "difficulty": float(difficulty)} | windowing.settings()
 
     def build() -> WindowSet:
         return windows_of(

@@ -27,6 +27,7 @@ from har.models.classifier import ActivityClassifier
 from har.models.registry import check_options, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
+from har.pipeline.splits import SplitChoice, fold_configs
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import TrackedRun, tracked_run
 from har.training.fit import FitResult, fit, quiet_lightning
@@ -52,7 +53,8 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
-    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    data = config.data
+    windows = prepare(data.dataset, archive=archive, difficulty=data.difficulty, windowing=config.windowing).select_channels(data.channels)
     return windows, make_split(config.data, windows)
 
 
@@ -106,6 +108,8 @@ def train_run(
         "data_digest": windows.digest,
         "git_commit": commit,
     }
+    if config.data.difficulty is not None:
+        tags["difficulty"] = f"{config.data.difficulty:g}"
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
     try:
         with tracked_run(runs, windows.dataset, title, tags) as tracked:
@@ -213,10 +217,11 @@ def train_configs(
     archive: Path | str | None,
     progress: bool,
     say: Say = print,
+    split: SplitChoice | None = None,
 ) -> list[RunFolder]:
     """Train configs one after the other: each of `names` is a model (``configs/NAME.yaml``) or a path to a YAML file.
 
-    All configs are read and checked before the first training starts.
+    All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for.
     """
     jobs: list[tuple[RunConfig, str]] = []
     for name in names:
@@ -225,9 +230,9 @@ def train_configs(
         check_options(config.model.name, config.model.options)
         check_split(config.data)
         # The published channels are another experiment than the phone's, so they get a name of their own, and so do folds.
-        run = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
-        run += config.data.split.suffix
-        jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
+        stem = path.stem if config.data.channels == "raw6" or path.stem.endswith("uci9") else f"{path.stem}-uci9"
+        for fold in fold_configs(config, split or SplitChoice(), archive):
+            jobs += [(fold.with_overrides(training__seed=seed), stem + fold.data.suffix) for seed in (seeds or [config.training.seed])]
     return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
 
 
