@@ -41,7 +41,8 @@ RESULT = Path("results/reliability/planted_leaks.csv")
 COLUMNS = ("leak", "claimed", "planted", "refused", "through_training", "run_folders_left", "seed", "date", "commit")
 MODEL = {"name": "cnn1d", "options": {"width": 8, "depth": 2}}
 TRAINING = {"epochs": 1, "threads": 1}
-BOUT_SECONDS = 9.0  # 72 windows a subject, enough for the check of the export after a control's training
+BOUT_SECONDS = 4.0  # 24 windows a subject
+TRAINED_BOUT_SECONDS = 9.0  # 72 windows a subject, enough for the check of the export after a control's training
 Rng = np.random.Generator
 
 
@@ -65,6 +66,13 @@ def draw(windows: WindowSet, rng: Rng) -> Case:
     ][int(rng.integers(4))]
     config = parse_config({"data": {"dataset": "synthetic"} | data, "model": MODEL, "training": TRAINING}, "case")
     return Case(config, windows, make_split(config.data, windows))
+
+
+def generated(bout_seconds: float) -> WindowSet:
+    """The synthetic data set with short bouts, as a phone delivers it."""
+    recordings = [synthetic.generate(subject, 0, bout_seconds=bout_seconds) for subject in range(1, 31)]
+    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True)
+    return made.select_channels("raw6")
 
 
 def two_parts(rng: Rng) -> tuple[str, str]:
@@ -230,8 +238,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recordings = [synthetic.generate(subject, 0, bout_seconds=BOUT_SECONDS) for subject in range(1, 31)]
-    windows = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True).select_channels("raw6")
+    windows, longer = generated(BOUT_SECONDS), generated(TRAINED_BOUT_SECONDS)
     rows: list[dict] = []
     bad = 0
 
@@ -269,8 +276,9 @@ def main() -> int:
         rng = np.random.default_rng((options.seed, len(rows)))
         refused = 0
         for number in range(options.cases):
-            case = draw(windows, rng)
-            answer = ask_training(case, folder / "runs", f"control{number}") if number < options.controls_trained else ask_audit(case)
+            trained = number < options.controls_trained
+            case = draw(longer if trained else windows, rng)
+            answer = ask_training(case, folder / "runs", f"control{number}") if trained else ask_audit(case)
             if answer:
                 print(answer, file=sys.stderr)
             refused += bool(answer)
