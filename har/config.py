@@ -33,8 +33,7 @@ class SplitConfig(_Section):
     """Whose folds: the 21 official training subjects (the default of ``kfold`` and ``loso``; here ideas are chosen) or
     all 30 (the default of ``fold5``; a report, which opens official test subjects)."""
     validation: int = Field(default=4, ge=0)
-    """How many subjects of a fold's training part validate; never official test subjects. With 0 nobody does: all of
-    them train, for the whole number of epochs (``training.keep: last``)."""
+    """How many subjects of a fold's training part validate, never official test subjects; 0 with ``training.keep: last``."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of the folds of ``kfold`` and of the choice of validation subjects."""
     path: str | None = None
@@ -73,31 +72,38 @@ class DataConfig(_Section):
     """``uci-har``, ``hapt`` (own windows of the same recordings) or ``synthetic``."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
+    difficulty: float | None = Field(default=None, ge=0, le=2)
+    """Of the synthetic data set, from 0 (easy) over 1 (the default) to 2 (hard)."""
     transitions: Literal["drop", "keep", "unknown"] = "drop"
-    """HAPT's postural transitions: ``drop``: no window. ``keep``: six classes behind the six activities. ``unknown``: one
-    class behind them. The run gets a name of its own, because scores over other classes cannot be compared."""
+    """HAPT's postural transitions: no window, six classes behind the six activities, or one; such a run has its own name."""
     validation_subjects: tuple[int, ...] | None = None
-    """Of the official split: training subjects set aside to validate; never test subjects. With none, ``[]``, all 21
-    train, for the whole number of epochs (``training.keep: last``)."""
+    """Of the official split: training subjects set aside; with none, ``[]``, all 21 train (``training.keep: last``)."""
     split: SplitConfig = SplitConfig()
     """Other kinds of split choose their validation subjects themselves."""
 
     @model_validator(mode="after")
-    def _transitions_are_there(self) -> Self:
+    def _options_fit_the_data_set(self) -> Self:
         if self.transitions != "drop" and self.dataset not in WITH_TRANSITIONS:
             text = f"transitions is {self.transitions!r}, but {self.dataset} has none; they are in {', '.join(WITH_TRANSITIONS)} alone"
             raise PydanticCustomError(SENSELESS, text + ": use --dataset hapt, or transitions: drop")
+        if self.difficulty is not None and self.dataset != "synthetic":
+            raise PydanticCustomError(SENSELESS, f"difficulty has no meaning for dataset {self.dataset!r}, only for 'synthetic'; remove it")
         return self
 
     @model_validator(mode="after")
     def _validation_subjects_belong_to_the_official_split(self) -> Self:
-        official = self.split.kind == "official"
-        if official and self.validation_subjects is None:
+        if (official := self.split.kind == "official") and self.validation_subjects is None:
             raise PydanticCustomError(SENSELESS, "key 'validation_subjects' is missing; the official split needs some training subjects")
         if not official and self.validation_subjects is not None:
-            text = f"validation_subjects belongs to the official split; kind {self.split.kind!r} chooses its own: remove it"
-            raise PydanticCustomError(SENSELESS, text)
+            why = f"kind {self.split.kind!r} chooses its own: remove it"
+            raise PydanticCustomError(SENSELESS, f"validation_subjects belongs to the official split; {why}")
         return self
+
+    @property
+    def suffix(self) -> str:
+        """What a run's name ends with, so that other data or another fold never overwrite it; nothing for the defaults."""
+        hard = "" if self.difficulty in (None, 1) else f"-difficulty{self.difficulty:g}"
+        return hard + self.split.suffix
 
 
 class WindowingConfig(_Section):
@@ -162,8 +168,7 @@ class TrainingConfig(_Section):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     gradient_clip_norm: float = Field(default=1.0, gt=0)
     keep: Literal["best", "last"] = "best"
-    """``best``: the weights of the epoch with the best validation macro-F1. ``last``: those after all epochs; the
-    validation subjects, if there are any, then only watch."""
+    """Whose weights: of the epoch with the best validation macro-F1, or of the last; validation subjects then only watch."""
     patience: int = Field(default=10, ge=1)
     """With ``keep: best``: epochs without a better validation macro-F1 before training stops."""
     threads: int = Field(default=2, ge=1, le=256)

@@ -1,6 +1,7 @@
 """Fixtures: small synthetic windows, a small archive in UCI HAR's layout, and a folder to run commands in."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from har.config import RunConfig, parse_config
 from har.contract import STRIDE, WINDOW_SIZE
-from har.data import synthetic
+from har.data import synthetic, uci_har
 from har.data.splits import official_split
 from har.data.windowset import WindowSet, windows_of
 from tests.helpers import VALIDATION, write_uci_har
@@ -25,6 +26,20 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 REAL_DATA = os.environ.get("HAR_DATA_DIR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_archives() -> Iterator[None]:
+    """The archives that tests write have a few people each, which is all that is asked of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uci_har, "COUNTS", {})
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _real_archives_are_whole(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "real_data" in request.fixturenames:
+        monkeypatch.setattr(uci_har, "COUNTS", uci_har.PUBLISHED_WINDOWS)
 
 
 @pytest.fixture(scope="session")

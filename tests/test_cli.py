@@ -17,6 +17,7 @@ from tests.evaluation.test_metrics import predictions
 
 COMMANDS = (
     "data prepare",
+    "data splits",
     "data filters",
     "data spectra",
     "data reproduce",

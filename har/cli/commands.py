@@ -5,8 +5,12 @@ import functools
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from har.contract import HarError, nearest
+
+if TYPE_CHECKING:
+    from har.pipeline.splits import SplitChoice
 
 MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")  # what `--model all` means; a test holds it against the registry
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
@@ -41,15 +45,38 @@ def _typed() -> str:
 def data_prepare(options: argparse.Namespace) -> None:
     from har.data.prepare import data_root, prepare
 
-    windows = prepare(options.dataset, archive=options.archive, allow_download=True, transitions=options.transitions)
+    choice = {"transitions": options.transitions, "difficulty": options.difficulty}
+    windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
     what = "synthetic windows" if windows.synthetic else "windows"
     print(
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
         f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
-        + f" --transitions {options.transitions}"
-        * (options.transitions != "drop")
+        + (f" --difficulty {options.difficulty:g}" if options.difficulty is not None else "")
+        + f" --transitions {options.transitions}" * (options.transitions != "drop")
     )
+
+
+def _split(options: argparse.Namespace, numbers: list[int] | None = None) -> "SplitChoice":
+    from har.pipeline.splits import SplitChoice
+
+    return SplitChoice(
+        kind=options.split,
+        numbers=numbers,
+        folds=options.folds,
+        subjects=options.subjects,
+        validation=options.validation,
+        seed=options.split_seed,
+        path=options.split_file,
+    )
+
+
+def data_splits(options: argparse.Namespace) -> None:
+    from har.pipeline.splits import describe_splits
+
+    print(describe_splits(options.dataset, _split(options), options.validation_subjects, options.archive, options.output))
+    if options.output:
+        print(f"wrote {options.output}\nnext: har train --dataset {options.dataset} --split file --split-file {options.output}")
 
 
 def data_filters(options: argparse.Namespace) -> None:
@@ -80,8 +107,17 @@ def train(options: argparse.Namespace) -> None:
 
     overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
     overrides["data__transitions"] = options.transitions
+    overrides["data__difficulty"] = options.difficulty
     progress = not options.quiet and sys.stderr.isatty()
-    runs = train_configs(names, options.runs, seeds=options.seed, overrides=overrides, archive=options.archive, progress=progress)
+    runs = train_configs(
+        names,
+        options.runs,
+        seeds=options.seed,
+        overrides=overrides,
+        archive=options.archive,
+        progress=progress,
+        split=_split(options, options.fold),
+    )
     dataset = runs[-1].info().origin.dataset
     print(f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves")
 

@@ -11,6 +11,7 @@ from har.cli.commands import BUNDLE, MODELS, RESULTS, RUNS
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 
 DATASETS = ("uci-har", "hapt", "synthetic")
+SPLIT_KINDS = ("official", "fold5", "kfold", "loso", "file")  # a test holds them against the config
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -117,6 +118,16 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     _add_dataset(command)
     _add_archive(command)
     _add_transitions(command, "no window, six classes, or one class (default: %(default)s)", "drop")
+    _add_difficulty(command)
+    text, more = "Write a split as JSON and say who is in it", "Every fold is audited for leaks. Nothing is trained."
+    command = add("splits", do.data_splits, text, more, under=under)
+    _add_dataset(command)
+    _add_archive(command)
+    _add_split(command, "official")
+    command.add_argument(
+        "--validation-subjects", nargs="+", type=int, default=None, metavar="N", help="of the official split (default: as in the configs)"
+    )
+    command.add_argument("--output", type=Path, default=None, metavar="FILE.json", help="write the split there (default: only show it)")
     command = add("filters", do.data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
     command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
     command = add("spectra", do.data_spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
@@ -164,9 +175,30 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help=f"{', '.join(MODELS)} or all (default: all)")
     command.add_argument("--config", nargs="+", default=None, metavar="YAML", help="config files, instead of --model")
     command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")
+    _add_split(command, "the config's")
+    command.add_argument(
+        "--fold", nargs="+", type=int, default=None, metavar="N", help="of the split, from 0, a run each (default with --split: all)"
+    )
     command.add_argument("--epochs", type=int, default=None, help="most epochs (default: the config's)")
     command.add_argument("--channels", choices=("raw6", "uci9"), default=None, help="input (default: the config's)")
     _add_transitions(command, "no window, six classes, or one class (default: the config's)")
+
+    _add_difficulty(command)
+
+
+def _add_difficulty(command: argparse.ArgumentParser) -> None:
+    text = "of the synthetic data set, from 0 (easy) to 2 (hard); normally 1"
+    command.add_argument("--difficulty", type=float, default=None, metavar="X", help=text)
+
+
+def _add_split(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument("--split", choices=SPLIT_KINDS, default=None, help=f"who trains, validates and tests (default: {default})")
+    command.add_argument("--folds", type=int, default=None, metavar="K", help="how many, with --split kfold (default: 5)")
+    text = "whose folds: the 21 official training subjects or all (default: training; all with fold5)"
+    command.add_argument("--subjects", choices=("training", "all"), default=None, help=text)
+    command.add_argument("--validation", type=int, default=None, metavar="N", help="subjects of a fold that choose the epoch (default: 4)")
+    command.add_argument("--split-seed", type=int, default=None, metavar="N", help="of kfold, and of who validates (default: 0)")
+    command.add_argument("--split-file", default=None, metavar="PATH", help="JSON of har data splits, with --split file")
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:

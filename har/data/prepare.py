@@ -15,6 +15,7 @@ from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, fi
 from har.data.cache import cache_key, load_or_build
 from har.data.download import fetch
 from har.data.segments import segments_of
+from har.data.staging import write_text
 from har.data.windowset import WindowSet, cut_stretches, windows_of
 from har.signals.chain import PUBLISHED
 from har.signals.windowing import WindowRule
@@ -33,7 +34,7 @@ def prepare(
     archive: Path | str | None = None,
     allow_download: bool = False,
     seed: int = 0,
-    difficulty: float = synthetic.DIFFICULTY,
+    difficulty: float | None = None,
     transitions: str = "drop",
     windowing: WindowingConfig | None = None,
 ) -> WindowSet:
@@ -44,18 +45,21 @@ def prepare(
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive of UCI HAR or HAPT where there is no copy.
         seed: of the synthetic data set.
-        difficulty: of the synthetic data set, from 0 (easy) to 2 (hard).
+        difficulty: of the synthetic data set alone, from 0 (easy) over 1 (the default) to 2 (hard).
         transitions: what becomes of HAPT's postural transitions: ``drop``, ``keep`` or ``unknown``, see `hapt.read`.
         windowing: how the recordings are cut; by default as the published windows of UCI HAR. Other windows of UCI HAR are
             cut out of its continuous segments.
 
     Raises:
-        HarError: the data set is unknown, absent or damaged, the difficulty is none, or no window fits.
+        HarError: the data set is unknown, absent or damaged, an option is not for it or out of range, or no window fits.
     """
     windowing = windowing or WindowingConfig()
     if transitions != "drop" and dataset != hapt.NAME:
         raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
+    if difficulty is not None and dataset in DATASETS and dataset != synthetic.NAME:
+        raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
     if dataset == synthetic.NAME:
+        difficulty = synthetic.DIFFICULTY if difficulty is None else difficulty
         return _prepare_synthetic(seed, difficulty, windowing)
     if dataset == uci_har.NAME:
         # The published windows have one size and stride; they stand in the key so that own windows never collide.
@@ -110,7 +114,7 @@ def _cut_anew(published: WindowSet, windowing: WindowingConfig) -> WindowSet:
 
 def _prepare_synthetic(seed: int, difficulty: float, windowing: WindowingConfig) -> WindowSet:
     folder = synthetic_recordings(seed, difficulty)
-    settings = {"dataset": synthetic.NAME} | windowing.settings()
+    settings = {"dataset": synthetic.NAME, "seed": seed, "difficulty": float(difficulty)} | windowing.settings()
 
     def build() -> WindowSet:
         return windows_of(
@@ -146,7 +150,11 @@ def _prepare_archive(
     with open_source(source, layout) as (read_file, source_digest):
         key = cache_key(source_digest, {"dataset": dataset} | settings)
         windows = load_or_build(cache, key, lambda: build(read_file))
-    _pointer(dataset).write_text(json.dumps({"source": str(source.resolve()), "key": key}))
+    pointer = _pointer(dataset)
+    try:
+        write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
+    except OSError as error:
+        raise HarError(f"cannot write {pointer} ({error.strerror}); free some space or name another folder in HAR_CACHE_DIR") from None
     return windows
 
 
@@ -155,17 +163,25 @@ def _pointer(dataset: str) -> Path:
     return data_root() / "cache" / f"{dataset}.json"
 
 
+def _last_source(dataset: str) -> Path | None:
+    """The copy that was prepared last; None where there was none, or nobody can tell any more."""
+    try:
+        return Path(json.loads(_pointer(dataset).read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
     """The copy of a data set to read: `archive`, else in HAR_DATA_DIR, an earlier download, or the last prepared copy.
 
     Raises:
         HarError: there is none, or the last prepared copy is gone.
     """
-    downloads, pointer = data_root() / "downloads", _pointer(dataset)
+    downloads = data_root() / "downloads"
     source = find_source(archive, downloads, layout)
-    if source is None and pointer.is_file():
-        source = Path(json.loads(pointer.read_text())["source"])
-        if not source.exists():
+    if source is None:
+        source = _last_source(dataset)
+        if source is not None and not source.exists():
             raise HarError(
                 f"{layout.title} was prepared from {source}, which is gone; "
                 f"name it again: har data prepare --dataset {dataset} --archive PATH"

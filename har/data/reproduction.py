@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from har.contract import HarError
-from har.data.windowset import WindowSet
+from har.data.windowset import Stretch
 from har.recording import Recording
 from har.signals.windows import label_runs
 
@@ -15,23 +15,6 @@ PRINTED_DIGITS = 7  # significant digits of a value in the published files (the 
 SHIFTS = range(-6, 7)  # samples tried around the place where a segment was found, because other filters delay otherwise
 
 Chain = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Windows of UCI HAR that share samples, put together again.
-
-    Attributes:
-        name: as in ``WindowSet.recording``.
-        subject: number of the person.
-        label: index into ``contract.LABELS``.
-        samples: (time, channel) in the channels of the windows.
-    """
-
-    name: str
-    subject: int
-    label: int
-    samples: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,7 +30,7 @@ class Place:
         label_offset: samples from the first sample that has this label to the segment's first.
     """
 
-    segment: Segment
+    segment: Stretch
     recording: str
     first: int
     largest_error: float
@@ -58,6 +41,11 @@ class Place:
     def matches(self) -> bool:
         """Whether every value is reproduced within `TOLERANCE`."""
         return self.largest_error <= TOLERANCE
+
+    @property
+    def same_label(self) -> bool:
+        """Whether the recording says there what the segment says."""
+        return self.label == self.segment.labels[0]
 
 
 @dataclass(frozen=True)
@@ -75,25 +63,11 @@ class Errors:
     same_digits: np.ndarray
 
 
-def segments_of(windows: WindowSet) -> list[Segment]:
-    """Chain windows back into the continuous segments they were cut from, in the order of the file."""
-    segments = []
-    for name in dict.fromkeys(windows.recording.tolist()):
-        own = np.flatnonzero(windows.recording == name)
-        own = own[np.argsort(windows.start[own])]
-        start = windows.start[own]
-        samples = np.empty((int(start[-1]) + windows.window_size, windows.x.shape[2]))
-        for first, window in zip(start, windows.x[own], strict=True):
-            samples[first : first + windows.window_size] = window
-        segments.append(Segment(name, int(windows.subject[own[0]]), int(windows.y[own[0]]), samples))
-    return segments
-
-
-def locate(segments: list[Segment], recordings: list[Recording], chain: Chain) -> list[Place]:
+def locate(segments: list[Stretch], recordings: list[Recording], chain: Chain) -> list[Place]:
     """Find every segment where the squared difference to a recording of its subject, filtered by `chain`, is least.
 
     Args:
-        segments: in the channels of ``contract.UCI9``.
+        segments: of `har.data.segments.segments_of`, in the channels of ``contract.UCI9``.
         recordings: raw, with their labels.
         chain: (time, 6) -> (time, 9).
 
@@ -111,7 +85,7 @@ def locate(segments: list[Segment], recordings: list[Recording], chain: Chain) -
                 found.append((float(distance[first]), recording, first))
         if not found:
             raise HarError(
-                f"no recording of subject {segment.subject} has the {len(segment.samples)} samples of segment {segment.name}; "
+                f"no recording of subject {segment.subject} has the {len(segment.samples)} samples of segment {segment.recording}; "
                 "expected the UCI HAR and HAPT archives of the same people"
             )
         _, recording, first = min(found, key=lambda item: item[0])
@@ -125,6 +99,7 @@ def _squared_distances(signal: np.ndarray, segment: np.ndarray) -> np.ndarray:
     """(start,) sum of squared differences between `segment` and the signal from every start on."""
     from scipy.signal import fftconvolve
 
+    segment = segment.astype(np.float64)  # sums of squares lose too many digits in single precision
     energy = np.concatenate(([0.0], np.cumsum((signal**2).sum(axis=1))))
     product = fftconvolve(signal, segment[::-1], mode="valid", axes=0).sum(axis=1)
     return energy[len(segment) :] - energy[: -len(segment)] - 2 * product + (segment**2).sum()

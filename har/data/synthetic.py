@@ -7,8 +7,6 @@ real one, and the recordings are written and read.
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from har.contract import LABELS, SAMPLE_RATE_HZ, HarError
 from har.data.biomechanics import draw_person
 from har.data.motion import Motion, shaped_noise, simulate
+from har.data.staging import remove_stale, staging
 from har.recording import Recording, read_recording, write_csv
 
 NAME = "synthetic"
@@ -148,22 +147,21 @@ def write_dataset(
     }
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     target = folder / f"synthetic-{key}"
+    remove_stale(folder)
     if target.is_dir():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".synthetic-{key}-", dir=folder))
-    try:
+    with staging(folder, target.name) as temporary:
+        new = temporary / "new"
+        new.mkdir()
         for subject in range(1, num_subjects + 1):
             recording = generate(subject, seed, bout_seconds=bout_seconds, difficulty=difficulty)
-            write_csv(recording, temporary / f"{recording.name}.csv")
-        (temporary / "settings.json").write_text(json.dumps(settings | {"synthetic": True}, indent=1))
+            write_csv(recording, new / f"{recording.name}.csv")
+        (new / "settings.json").write_text(json.dumps(settings | {"synthetic": True}, indent=1))
         try:
-            os.rename(temporary, target)
+            os.rename(new, target)
         except OSError:
             if not target.is_dir():
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

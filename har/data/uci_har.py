@@ -12,6 +12,8 @@ from har.signals.windows import chain_windows
 NAME = "uci-har"
 FILE_OF = {name: name for name in BODY_ACC + TOTAL_ACC} | {name: f"body_{name}" for name in GYRO}
 OFFICIAL = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
+PUBLISHED_WINDOWS = {"train": 7352, "test": 2947}  # of the 21 and the 9 people; Anguita et al. 2013
+COUNTS = PUBLISHED_WINDOWS  # what `read` asks for; empty where a small archive in this layout will do, as in tests
 
 # Total less body acceleration is the 0.3 Hz low-pass of the recording. One g that turns at 0.3 Hz changes by 0.038 g from
 # one sample to the next, and that change by 0.0014 g. Of the published data the largest values are 0.01402 g and 0.00043 g.
@@ -27,7 +29,7 @@ def read(read_file: Reader) -> WindowSet:
     and ``start`` the window's first sample in it, so that overlap can be audited.
 
     Raises:
-        HarError: labels, subjects or signals are not those of UCI HAR.
+        HarError: labels, subjects or signals are not those of UCI HAR, or not as many.
     """
     _check_labels(read_file("activity_labels.txt"))
     parts = [_read_part(read_file, part) for part in OFFICIAL]
@@ -56,6 +58,7 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
     strangers = set(subject.tolist()) - set(OFFICIAL[part])
     if strangers:
         raise HarError(f"{part}/subject_{part}.txt names subject {min(strangers)}, who is not in the official {part} split")
+    _check_complete(part, subject)
 
     x = np.empty((len(y), WINDOW_SIZE, len(UCI9)), dtype=np.float32)
     for index, channel in enumerate(UCI9):
@@ -71,6 +74,16 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
     chain, start = chain_windows(x, subject * len(LABELS) + y, STRIDE)
     recording = np.array([f"{part}_s{s:02d}_seg{c:04d}" for s, c in zip(subject, chain, strict=True)])
     return x, y, subject, recording, start
+
+
+def _check_complete(part: str, subject: np.ndarray) -> None:
+    """Files that lost the same rows agree with one another, so only the published counts show it."""
+    people, expected = len(np.unique(subject)), COUNTS.get(part, len(subject))
+    if len(subject) != expected or (part in COUNTS and people != len(OFFICIAL[part])):
+        raise HarError(
+            f"{part} has {len(subject):,} windows of {people} subjects, expected {expected:,} of {len(OFFICIAL[part])} as published; "
+            "the archive is not whole, download it again"
+        )
 
 
 def _check_gravity(x: np.ndarray, part: str) -> None:

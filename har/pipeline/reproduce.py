@@ -11,7 +11,8 @@ from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS
 from har.data import hapt, uci_har
 from har.data.archives import HAPT, open_source
 from har.data.prepare import prepare, source_of
-from har.data.reproduction import PRINTED_DIGITS, TOLERANCE, Chain, Place, errors_of, locate, segments_of
+from har.data.reproduction import PRINTED_DIGITS, TOLERANCE, Chain, Place, errors_of, locate
+from har.data.segments import segments_of
 from har.evaluation.figures import reproduction_figure
 from har.pipeline.provenance import git_commit, versions
 from har.signals.chain import PUBLISHED, SensorChain
@@ -111,9 +112,9 @@ def write_reproduction(folder: Path, command: str, archive: Path | str | None = 
 def _segment_table(places: list[Place]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "segment": place.segment.name,
+            "segment": place.segment.recording,
             "subject": place.segment.subject,
-            "activity": LABELS[place.segment.label],
+            "activity": LABELS[place.segment.labels[0]],
             "samples": len(place.segment.samples),
             "recording": place.recording,
             "first_sample": place.first,
@@ -127,9 +128,9 @@ def _segment_table(places: list[Place]) -> pd.DataFrame:
 
 def _report(table: pd.DataFrame, places: list[Place], command: str) -> str:
     matching = sum(place.matches for place in places)
-    same_label = sum(place.segment.label == place.label for place in places)
+    same_label = sum(place.same_label for place in places)
     offsets = Counter(place.label_offset for place in places)
-    walking = [place for place in places if place.segment.label < 3]
+    walking = [place for place in places if place.segment.labels[0] < 3]
     prompt = sum(place.label_offset == 0 for place in walking)
     largest = max(place.largest_error for place in places)
     own = table[table.chain == IDENTIFIED]

@@ -11,12 +11,12 @@ import torch
 from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data.folds import make_splits
-from har.data.prepare import prepare
 from har.evaluation.metrics import per_subject, scores
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.evaluate import evaluate_run, results_folder
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.search import search
+from har.pipeline.splits import prepared
 from har.pipeline.study import Job, load_study, plan, study_configs
 from har.pipeline.study_report import write_study
 from har.pipeline.train import CONFIG_FOLDER, Say, train_run
@@ -125,7 +125,7 @@ def _data(name: str, configs: dict[str, RunConfig], archive: str | None) -> tupl
     if len(sets) > 1:
         raise HarError(f"study {name} mixes the data sets {', '.join(sorted(sets))}; write one study for each")
     config = next(iter(configs.values()))
-    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing)
+    windows = prepared(config, archive)
     return windows.dataset, windows.digest, len(make_splits(config.data, windows))
 
 

@@ -14,7 +14,6 @@ from har.config import DataConfig, RunConfig, load_config
 from har.contract import SPLITS, TRANSITION_LABELS, HarError, artefact
 from har.data.audit import audit
 from har.data.folds import check_split, make_split
-from har.data.prepare import prepare
 from har.data.split_file import split_document
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
@@ -28,6 +27,7 @@ from har.models.frontend import network_inputs
 from har.models.registry import check_network, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
+from har.pipeline.splits import SplitChoice, fold_configs, prepared
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import TrackedRun, tracked_run
 from har.training.fit import FitResult, fit, quiet_lightning
@@ -53,8 +53,7 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
-    windows = prepare(config.data.dataset, archive=archive, windowing=config.windowing, transitions=config.data.transitions)
-    windows = windows.select_channels(config.data.channels)
+    windows = prepared(config, archive).select_channels(config.data.channels)
     return windows, make_split(config.data, windows)
 
 
@@ -128,6 +127,8 @@ def train_run(
         "git_commit": commit,
         **(tags or {}),
     }
+    if config.data.difficulty is not None:
+        facts["difficulty"] = f"{config.data.difficulty:g}"
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
     try:
         with tracked_run(runs, windows.dataset, title, facts) as tracked:
@@ -239,10 +240,11 @@ def train_configs(
     archive: Path | str | None,
     progress: bool,
     say: Say = print,
+    split: SplitChoice | None = None,
 ) -> list[RunFolder]:
     """Train configs one after the other: each of `names` is a model (``configs/NAME.yaml``) or a path to a YAML file.
 
-    All configs are read and checked before the first training starts.
+    All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for.
     """
     jobs: list[tuple[RunConfig, str]] = []
     for name in names:
@@ -256,8 +258,9 @@ def train_configs(
             num_classes=len(TRANSITION_LABELS[config.data.transitions]),
         )
         check_split(config.data)
-        run = run_name(path.stem, config.data)
-        jobs += [(config.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
+        for fold in fold_configs(config, split or SplitChoice(), archive):
+            run = run_name(path.stem, fold.data)
+            jobs += [(fold.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
     return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
 
 
@@ -269,7 +272,7 @@ def run_name(stem: str, data: DataConfig) -> str:
     run = stem if data.channels == "raw6" or stem.endswith("uci9") else f"{stem}-uci9"
     transitions = f"-transitions-{data.transitions}"
     run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
-    return run + data.split.suffix
+    return run + data.suffix
 
 
 def with_split(origin: Origin, split: str) -> Origin:

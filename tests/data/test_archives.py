@@ -197,6 +197,57 @@ def test_prepare_remembers_the_copy_and_says_when_it_is_gone(archive: Path, tmp_
     copy.unlink()
     with pytest.raises(HarError, match="which is gone"):
         prepare("uci-har")
+    for damage in ("", "{}", "[]", '{"source": 3}', "\x00"):
+        (tmp_path / "data" / "cache" / "uci-har.json").write_text(damage)
+        with pytest.raises(HarError, match="is not prepared"):
+            prepare("uci-har")
+
+
+def test_a_warm_cache_may_be_read_only(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written where everything is there; as root, permissions would not show it."""
+    monkeypatch.chdir(tmp_path)
+    first = prepare("uci-har", archive=archive)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
+    assert prepare("uci-har", archive=archive).digest == first.digest
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
+
+
+def drop_rows(folder: Path, part: str, keep: slice) -> None:
+    """The same rows from every file of a part, so that the files still agree."""
+    for path in (folder / part).rglob("*.txt"):
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[keep]))
+
+
+@pytest.mark.parametrize(("part", "keep"), [("train", slice(-1)), ("test", slice(5, None)), ("train", slice(24))])
+def test_rows_missing_in_every_file_are_counted(
+    part: str, keep: slice, uci_har_folder: Path, reference: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = {"train": (1, 5), "test": (2,)}
+    count = {name: int(np.isin(reference.subject, people[name]).sum()) for name in people}
+    monkeypatch.setattr(uci_har, "COUNTS", count)
+    monkeypatch.setattr(uci_har, "OFFICIAL", people)
+    folder = tmp_path / "UCI HAR Dataset"
+    shutil.copytree(uci_har_folder, folder)
+    assert read(folder).digest == reference.digest
+    drop_rows(folder, part, keep)
+    left = len(range(count[part])[keep])
+    with pytest.raises(
+        HarError, match=rf"{part} has {left} windows of \d subjects, expected {count[part]} of {len(people[part])} as published"
+    ):
+        read(folder)
+
+
+@pytest.mark.data
+def test_a_truncated_real_archive_is_refused(real_data: Path, tmp_path: Path) -> None:
+    """Two whole people are gone from the end of every training file."""
+    source = find_source(real_data, real_data)
+    assert source is not None
+    with zipfile.ZipFile(source) as content:
+        content.extractall(tmp_path)
+    folder = next(tmp_path.rglob("activity_labels.txt")).parent
+    drop_rows(folder, "train", slice(6600))
+    with pytest.raises(HarError, match=r"train has 6,600 windows of 19 subjects, expected 7,352 of 21 as published; .*download"):
+        read(folder)
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from har.contract import HarError
-from har.data.cache import cache_key, load_or_build
+from har.data.cache import ARRAYS, Damage, cache_key, load_entry, load_or_build
+from har.data.staging import PREFIX, remove_stale, staging, write_text
 from har.data.windowset import WindowSet
 
 
@@ -28,22 +32,80 @@ def test_an_entry_is_built_once_and_read_memory_mapped(windows: WindowSet, tmp_p
     for found in (first, second):
         assert isinstance(found.x, np.memmap)
         assert (found.digest, found.channels, found.synthetic) == (windows.digest, windows.channels, True)
-        for name in ("x", "y", "subject", "recording", "start"):
+        for name in ARRAYS:
             np.testing.assert_array_equal(getattr(found, name), getattr(windows, name))
 
 
 @pytest.mark.parametrize("name", ["meta.json", "x.npy", "y.npy"])
-@pytest.mark.parametrize("how", ["truncated", "missing", "garbage"])
-def test_a_damaged_entry_is_built_again(name: str, how: str, windows: WindowSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["truncated", "missing", "garbage", "empty"])
+def test_a_damaged_entry_is_built_again(
+    name: str, how: str, windows: WindowSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     load_or_build(tmp_path, "k", lambda: windows)
     path = tmp_path / "k" / name
     content = path.read_bytes()
     path.unlink()
     if how != "missing":
-        path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"garbage")
+        path.write_bytes({"truncated": content[: len(content) // 2], "garbage": b"garbage", "empty": b""}[how])
+    capsys.readouterr()
     found = load_or_build(tmp_path, "k", lambda: windows)
     np.testing.assert_array_equal(found.x, windows.x)
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    assert os.listdir(tmp_path) == ["k"]
+    notice = capsys.readouterr().err
+    assert notice.startswith(f"har: the cache entry {tmp_path / 'k'} is damaged (")
+    assert notice.endswith("); it is built again\n")
+    assert notice.count("\n") == 1
+    load_or_build(tmp_path, "k", lambda: windows)
+    assert capsys.readouterr().err == ""
+
+
+def test_every_flipped_bit_is_found(windows: WindowSet, tmp_path: Path) -> None:
+    """One bit anywhere in any file; in meta.json a flip may also leave the content as it was, or only the white space."""
+    few = windows.subset(np.arange(40))
+    load_or_build(tmp_path, "k", lambda: few)
+    rng = np.random.default_rng(0)
+    for name in [f"{name}.npy" for name in ARRAYS] + ["meta.json"]:
+        path = tmp_path / "k" / name
+        content = path.read_bytes()
+        for bit in rng.integers(0, 8 * len(content), size=60).tolist():
+            changed = bytearray(content)
+            changed[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(changed)
+            try:
+                found = load_entry(tmp_path / "k")
+            except Damage:
+                continue
+            assert name == "meta.json"
+            assert (found.digest, found.labels, found.channels) == (few.digest, few.labels, few.channels)
+        path.write_bytes(content)
+    assert load_entry(tmp_path / "k").digest == few.digest
+
+
+def swap_windows(entry: Path) -> None:
+    x = np.load(entry / "x.npy")
+    x[[0, 1]] = x[[1, 0]]
+    np.save(entry / "x.npy", x)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "two windows changed places": (swap_windows, "x.npy was changed"),
+    "two files changed places": (lambda entry: shutil.copy(entry / "y.npy", entry / "subject.npy"), "subject.npy was changed"),
+    "another entry's file": (lambda entry: shutil.copy(entry.parent / "other" / "x.npy", entry / "x.npy"), "x.npy was changed"),
+    "another entry": (lambda entry: shutil.copytree(entry.parent / "other", entry, dirs_exist_ok=True), "meta.json is not the one"),
+    "grown": (lambda entry: (entry / "x.npy").open("ab").write(b"\0"), r"x.npy has [\d,]+ bytes, expected"),
+    "unreadable": (lambda entry: (entry / "x.npy").unlink(), "x.npy cannot be read: No such file"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_what_is_wrong_with_an_entry_is_said(name: str, windows: WindowSet, tmp_path: Path) -> None:
+    other = replace(windows, x=-windows.x)
+    load_or_build(tmp_path, "other", lambda: other)
+    load_or_build(tmp_path, "k", lambda: windows)
+    change, message = DAMAGES[name]
+    change(tmp_path / "k")
+    with pytest.raises(Damage, match=message):
+        load_entry(tmp_path / "k")
 
 
 def test_a_writer_that_fails_leaves_nothing(windows: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +134,56 @@ def test_two_writers_at_once_agree(windows: WindowSet, tmp_path: Path) -> None:
 
     assert load_or_build(tmp_path, "k", slow).digest == windows.digest
     assert os.listdir(tmp_path) == ["k"]
+
+
+def test_a_living_writer_is_left_alone_and_a_dead_one_is_cleared_away(tmp_path: Path) -> None:
+    dead = tmp_path / f"{PREFIX}k-dead"
+    (dead / "new").mkdir(parents=True)
+    with staging(tmp_path, "a") as living:
+        (living / "new").write_text("half")
+        remove_stale(tmp_path)
+        assert not dead.exists()
+        assert (living / "new").read_text() == "half"
+        with staging(tmp_path, "b") as other:
+            assert other != living
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_taken_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the birth of a temporary folder and its lock, another process may take it for left behind."""
+    from har.data import staging as module
+
+    real, taken = module.tempfile.mkdtemp, []
+
+    def stolen(**options: object) -> str:
+        path = real(**options)
+        if len(taken) < 2:
+            taken.append(path)
+            os.rmdir(path)
+        return path
+
+    monkeypatch.setattr(module.tempfile, "mkdtemp", stolen)
+    with staging(tmp_path, "k") as found:
+        assert found.is_dir()
+        assert str(found) not in taken
+    assert len(taken) == 2
+
+
+def test_a_small_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pointer.json"
+    write_text(path, "old")
+    before = path.stat().st_ino
+    write_text(path, "old")
+    assert path.stat().st_ino == before, "nothing to write"
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            write_text(path, "new")
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["pointer.json"]

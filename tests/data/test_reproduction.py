@@ -10,7 +10,8 @@ from har.contract import HarError
 from har.data import hapt
 from har.data.archives import HAPT, find_source, open_source
 from har.data.prepare import prepare
-from har.data.reproduction import TOLERANCE, errors_of, locate, printed, segments_of
+from har.data.reproduction import TOLERANCE, errors_of, locate, printed
+from har.data.segments import segments_of
 from har.data.windowset import WindowSet
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
@@ -36,9 +37,9 @@ def test_segments_are_put_together_and_found(recordings: list[Recording], publis
         assert place.matches
         recording = where[place.recording]
         assert recording.subject == segment.subject
-        assert place.label == segment.label
+        assert place.same_label
         assert place.label_offset == 0
-        assert (recording.labels[place.first : place.first + len(segment.samples)] == segment.label).all()
+        assert (recording.labels[place.first : place.first + len(segment.samples)] == segment.labels[0]).all()
 
 
 def test_errors_tell_the_chain_from_another(recordings: list[Recording], published: WindowSet) -> None:
@@ -85,7 +86,7 @@ def test_every_published_window_comes_out_of_the_raw_recordings(real_data: Path,
     places = locate(segments_of(prepare("uci-har", archive=real_data)), recordings, PUBLISHED.apply)
     assert len(places) == 857
     assert all(place.matches for place in places)
-    assert all(place.label == place.segment.label for place in places)
+    assert all(place.same_label for place in places)
     errors = errors_of(places, recordings, PUBLISHED.apply)
     assert np.abs(errors.differences).max() < 6.5e-7  # measured: 6.1e-7, the rounding of the published files
     assert errors.same_digits.min() > 0.9999
