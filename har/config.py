@@ -225,7 +225,7 @@ class RunConfig(_Section):
     def _somebody_chooses_the_epoch(self) -> Self:
         nobody = self.data.validation_subjects == () if self.data.split.kind == "official" else self.data.split.validation == 0
         if nobody and self.training.keep == "best" and self.data.split.kind != "file":
-            raise PydanticCustomError(SENSELESS, "nobody validates, so that no epoch is best; set training.keep: last")
+            raise PydanticCustomError(SENSELESS, "data.validation_subjects: nobody chooses the epoch; set training.keep: last")
         return self
 
     def with_overrides(self, **overrides: Any) -> "RunConfig":
@@ -294,7 +294,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"key {place!r} is missing"
     if first["type"] == SENSELESS:
-        return f"{place}: {first['msg']}"
+        return f"{place}: {first['msg']}".removeprefix(": ")
     return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
 
 
