@@ -20,6 +20,7 @@ SMALL: dict[str, dict] = {
     "lstm": {"hidden_size": 8},
     "gru": {"hidden_size": 8, "num_layers": 1},  # its export takes seconds a layer
     "cnn_lstm": {"width": 8, "hidden_size": 8},
+    "dilated_cnn": {"width": 8, "depth": 2},
 }
 SHAPE = (64, 15)  # time, features
 
