@@ -69,10 +69,10 @@ class DataConfig(_Section):
 
     dataset: str = "uci-har"
     """``uci-har``, ``hapt`` (own windows of the same recordings, without transitions) or ``synthetic``."""
-    difficulty: float | None = Field(default=None, ge=0, le=2)
-    """Of the synthetic data set, from 0 (easy) over 1 (the default) to 2 (hard)."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
+    difficulty: float | None = Field(default=None, ge=0, le=2)
+    """Of the synthetic data set, from 0 (easy) over 1 (the default) to 2 (hard)."""
     validation_subjects: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
     """Of the official split: training subjects set aside to choose the epoch; never test subjects."""
     split: SplitConfig = SplitConfig()
