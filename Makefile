@@ -23,7 +23,7 @@ path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Options: DATA=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|all SEED=N EPOCHS=N CHANNELS=raw6|uci9"
+	@echo "  Options: DATA=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all SEED=N EPOCHS=N CHANNELS=raw6|uci9"
 	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N"
 
 $(STAMP): pyproject.toml constraints.txt
