@@ -43,6 +43,8 @@ def angle_deg(a: Tensor, b: Tensor) -> Tensor:
 
 TRANSFORMS: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "rotate": lambda x, c, g: t.rotate(x, 20.0, g),
+    "turn": lambda x, c, g: t.turn(x, 20.0, g),
+    "mirror": lambda x, c, g: t.mirror(x, 0.5, c, g),
     "jitter": lambda x, c, g: t.jitter(x, 0.05, 0.1, t.sensor_axes(c), g),
     "scale": lambda x, c, g: t.scale(x, 0.1, t.sensor_axes(c), g),
     "magnitude_warp": lambda x, c, g: t.magnitude_warp(x, 0.1, t.sensor_axes(c), g),
@@ -54,6 +56,8 @@ TRANSFORMS: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
 }
 ZERO: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "rotate": lambda x, c, g: t.rotate(x, 0.0, g),
+    "turn": lambda x, c, g: t.turn(x, 0.0, g),
+    "mirror": lambda x, c, g: t.mirror(x, 0.0, c, g),
     "jitter": lambda x, c, g: t.jitter(x, 0.0, 0.0, t.sensor_axes(c), g),
     "scale": lambda x, c, g: t.scale(x, 0.0, t.sensor_axes(c), g),
     "magnitude_warp": lambda x, c, g: t.magnitude_warp(x, 0.0, t.sensor_axes(c), g),
@@ -64,6 +68,7 @@ ZERO: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "drop_sensors": lambda x, c, g: t.drop_sensors(x, 0.0, t.sensor_axes(c), g),
 }
 TIME = ("time_warp", "crop", "permute")
+DRAWS = {"drop_sensors": 4, "mirror": 2}  # two sensors have four fates
 every_transform = pytest.mark.parametrize("name", TRANSFORMS)
 
 
@@ -100,7 +105,7 @@ def test_the_seed_decides_and_every_window_has_its_own_draw(name: str) -> None:
     first = TRANSFORMS[name](x, "raw6", generator(1))
     assert torch.equal(first, TRANSFORMS[name](x, "raw6", generator(1)))
     assert not torch.equal(first, TRANSFORMS[name](x, "raw6", generator(2)))
-    assert len(torch.unique(first.flatten(1), dim=0)) >= (4 if name == "drop_sensors" else 15)  # two sensors have four fates
+    assert len(torch.unique(first.flatten(1), dim=0)) >= DRAWS.get(name, 15)
 
 
 @every_transform
@@ -112,7 +117,7 @@ def test_both_channel_sets_get_the_same_change(name: str) -> None:
     torch.testing.assert_close(changed, TRANSFORMS[name](six, "raw6", generator(3)), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "rotate"])
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name not in ("rotate", "turn")])
 def test_body_and_total_acceleration_change_alike(name: str) -> None:
     nine = noise("uci9")
     nine[:, :, :3] = nine[:, :, 6:]
@@ -287,6 +292,35 @@ def test_sensor_dropout_zeroes_whole_triads_at_the_stated_rate(channels: str, pr
     assert (1 - whole[..., 0].mean(dim=0) - probability).abs().max() < 0.03
     accelerometer, gyroscope = (t.sensor_axes(channels) // 3 == sensor for sensor in (0, 1))
     assert abs(torch.corrcoef(kept[:, 0][:, [int(accelerometer.nonzero()[0]), int(gyroscope.nonzero()[0])]].T)[0, 1]) < 0.06
+
+
+def test_a_turn_keeps_what_points_along_the_body_and_fills_its_range() -> None:
+    basis = torch.eye(3).repeat(4000, 1, 1).repeat(1, 1, 2)
+    rows = triads(t.turn(basis, 40.0, generator()))  # (B, axis, triad, 3)
+    assert torch.equal(rows[:, 0], basis[:, 0].view(-1, 2, 3).double())
+    torch.testing.assert_close(rows[:, :, 0], rows[:, :, 1])
+    torch.testing.assert_close(torch.linalg.det(rows[:, :, 0]), torch.ones(4000, dtype=torch.float64), atol=1e-5, rtol=0)
+    angle = torch.rad2deg(torch.atan2(rows[:, 1, 0, 2], rows[:, 1, 0, 1]))
+    assert -40.01 < angle.min() < -38
+    assert 38 < angle.max() < 40.01
+
+
+@both_channel_sets
+def test_a_mirror_image_is_that_of_a_moving_body(channels: str) -> None:
+    """Velocity of a turning body is the angular velocity times the arm, in the mirror as before it."""
+    names = CHANNELS[channels]
+    gyro, acc = names.index("gyro_x"), names.index("total_acc_x")
+    x = noise(channels)
+    mirrored = t.mirror(x, 1.0, channels, generator())
+    reflect = torch.tensor([1.0, -1.0, 1.0])
+    arm = torch.randn(B, T, 3, generator=generator(7))
+    before = torch.linalg.cross(x[..., gyro : gyro + 3], arm)
+    after = torch.linalg.cross(mirrored[..., gyro : gyro + 3], arm * reflect)
+    torch.testing.assert_close(after, before * reflect)
+    torch.testing.assert_close(mirrored[..., acc : acc + 3], x[..., acc : acc + 3] * reflect)
+    assert torch.equal(t.mirror(mirrored, 1.0, channels, generator()), x)
+    share = (t.mirror(x, 0.3, channels, generator()) != x).flatten(1).any(1).float().mean()
+    assert 0.2 < share < 0.4
 
 
 def test_channels_know_their_sensor() -> None:
