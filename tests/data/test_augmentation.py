@@ -147,6 +147,7 @@ def test_the_shipped_configs_are_augmented_as_the_readme_says() -> None:
     for name in MODELS:
         expected = AugmentationConfig(rotation_deg=25.0 if name == "dilated_cnn" else 0.0)
         assert load_config(ROOT / "configs" / f"{name}.yaml").augmentation == expected
+    assert not any(AugmentationConfig().model_dump().values())
 
 
 class Batches(pl.Callback):

@@ -19,7 +19,7 @@ from har.runtime.session import open_session, run_windows
 from har.training.fit import build_classifier
 from tests.models.test_models import SMALL
 
-OPERATOR = {"lstm": "LSTM", "gru": "GRU", "cnn_lstm": "LSTM", "cnn1d": "Conv"}
+OPERATOR = {"lstm": "LSTM", "gru": "GRU", "cnn_lstm": "LSTM", "cnn1d": "Conv", "dilated_cnn": "Conv"}
 
 
 def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig) -> ActivityClassifier:

@@ -83,9 +83,9 @@ def test_torch_takes_gravity_away_as_numpy_does(window_size: int, kind: str, see
 @settings(max_examples=60, deadline=None)
 @every_window
 def test_sums_in_float32_add_their_rounding_and_no_more(window_size: int, kind: str, seed: int) -> None:
-    """At 128 samples up to 1.2e-6 g in one of a thousand windows of 1 g; more for white noise of 2 g and for longer windows."""
+    """At most 1e-6 g for a phone that is worn, 128 samples; more for white noise of 2 g, for a sudden turn and for longer windows."""
     total_acc = accelerometer(kind, window_size, seed)
-    atol = 1e-5 if kind == "noise" or window_size > 128 else 2e-6
+    atol = 1e-6 if kind in ("gait", "still") and window_size <= 128 else 1e-5
     np.testing.assert_allclose(torch_body_acc(total_acc), numpy_body_acc(total_acc), atol=atol, rtol=0)
 
 

@@ -81,7 +81,7 @@ def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
         (STUDY.replace("augmentation.rotation_deg", "nothing.there"), "'nothing.there' names no section"),
         (STUDY.replace("[small]", "[gruu]"), "unknown model 'gruu'"),
         (STUDY.replace("[0, 2]", "[3]"), "fold 3 is asked for"),
-        (STUDY.replace("training.keep: last, ", ""), "nobody validates"),
+        (STUDY.replace("training.keep: last, ", ""), "nobody chooses the epoch"),
         (STUDY + "search: {trials: 1, space: {training.epochs: {low: 1, high: 2}}}", "settings or a search, not both"),
         (STUDY.replace("question", "questoin"), "questoin"),
         ("just words", "tiny.yaml"),
