@@ -21,8 +21,8 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
     Raises:
         HarError: there is none, they come from several data sets or are over different labels, or one run and seed appears twice.
     """
-    # A folder with a dot in front is a training that is not finished.
-    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(n.startswith(".") for n in p.relative_to(folder).parts)]
+    # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
+    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(_left_out(n) for n in p.relative_to(folder).parts)]
     if not paths:
         raise HarError(f"no prediction files below {folder}; train first: har train")
     pairs = [(path, read_predictions(path)) for path in paths]
@@ -46,6 +46,10 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
             raise HarError(f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
         seen[key] = path
     return found
+
+
+def _left_out(name: str) -> bool:
+    return name.startswith(".") or name == "studies"
 
 
 def per_run(predictions: list[Predictions]) -> pd.DataFrame:
