@@ -1,0 +1,61 @@
+"""Predictions of several folds as one table over all their people, and folders of such tables."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from har.contract import HarError
+from har.evaluation.predictions import Predictions, read_predictions, write_predictions
+
+DECIMALS = 4  # of pooled probabilities; the predicted activity was decided before the rounding
+SAME = ("run", "model", "seed", "dataset", "channels", "data_digest", "synthetic")
+
+
+def pool_folds(folds: list[Predictions]) -> Predictions:
+    """Test predictions of all folds of one run and seed, in the order of subject, recording and start.
+
+    The origin is that of the first fold, without a checkpoint, because every fold has its own; its time is the sum.
+
+    Raises:
+        ValueError: the folds are of different runs, or a window is in two of them.
+    """
+    first = folds[0].origin
+    for other in folds[1:]:
+        different = [name for name in SAME if getattr(other.origin, name) != getattr(first, name)]
+        if different:
+            raise ValueError(f"the folds of {first.run} differ in {', '.join(different)}")
+    table = pd.concat([fold.table for fold in folds])
+    if table.duplicated(["subject", "recording", "start"]).any():
+        raise ValueError(f"two folds of {first.run} hold the same window")
+    table = table.sort_values(["subject", "recording", "start"], kind="stable", ignore_index=True)
+    table["window"] = table.index
+    names = [name for name in table.columns if name.startswith("p_")]
+    table[names] = table[names].round(DECIMALS)
+    commits = ", ".join(sorted({fold.origin.commit for fold in folds}))
+    seconds = sum(fold.origin.train_seconds for fold in folds)
+    return Predictions(table, replace(first, split="test", checkpoint_sha256="", commit=commits, train_seconds=seconds))
+
+
+def write_pooled(predictions: Predictions, folder: Path) -> Path:
+    """Write one pooled table under the name that `read_pooled` looks for."""
+    path = folder / f"predictions_{predictions.origin.run}_seed{predictions.origin.seed}.parquet"
+    write_predictions(predictions, path)
+    return path
+
+
+def read_pooled(folder: Path) -> dict[str, list[Predictions]]:
+    """The pooled tables in a folder, by run; none where the folder is absent.
+
+    Raises:
+        HarError: a file is damaged, or the tables are of different people or data.
+    """
+    found: dict[str, list[Predictions]] = {}
+    people: dict[str, tuple] = {}
+    for path in sorted(folder.glob("predictions_*_seed*.parquet")):
+        predictions = read_predictions(path)
+        found.setdefault(predictions.origin.run, []).append(predictions)
+        people[str(path)] = (predictions.origin.data_digest, len(predictions.table), *sorted(set(predictions.table.subject)))
+    if len(set(people.values())) > 1:
+        raise HarError(f"{folder} mixes people or data ({', '.join(people)}); keep the tables of one study")
+    return found
