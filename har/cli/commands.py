@@ -107,6 +107,10 @@ def train(options: argparse.Namespace) -> None:
 
     overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
     overrides["data__transitions"] = options.transitions
+    if options.refit and options.split not in (None, "official"):
+        raise HarError(f"--refit belongs to the official split, found --split {options.split}; use --validation 0 and training.keep: last")
+    if options.refit:
+        overrides |= {"data__validation_subjects": (), "training__keep": "last"}
     overrides["data__difficulty"] = options.difficulty
     progress = not options.quiet and sys.stderr.isatty()
     runs = train_configs(

@@ -1,5 +1,6 @@
 """The one LightningModule around any registered network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from har.models.ensemble import Ensemble
 from har.models.frontend import SensorFrontend
 from har.models.registry import build_network
 
@@ -22,7 +24,8 @@ class ActivityClassifier(pl.LightningModule):
         channels: ``raw6`` or ``uci9``.
         window_size: samples in a window.
         num_classes: activities.
-        compressed: see `SensorFrontend`.
+        compression, differences: see `SensorFrontend`.
+        members: networks whose probabilities are averaged, see `Ensemble`.
         learning_rate: peak of a one-cycle schedule over the whole budget (Smith and Topin 2018).
         weight_decay: of AdamW, on matrices only; biases and normalisation are free of it.
         label_smoothing: share of the target given to the other activities in training.
@@ -36,15 +39,18 @@ class ActivityClassifier(pl.LightningModule):
         channels: str,
         window_size: int,
         num_classes: int,
-        compressed: bool = True,
+        compression: Sequence[float] = (1.0,),
+        differences: Sequence[float] = (),
+        members: int = 1,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.frontend = SensorFrontend(channels, window_size, compressed=compressed)
-        self.network = build_network(model, self.frontend.out_channels, window_size, num_classes, options)
+        self.frontend = SensorFrontend(channels, window_size, compression=compression, differences=differences)
+        networks = [build_network(model, self.frontend.out_channels, window_size, num_classes, options) for _ in range(members)]
+        self.network = Ensemble(networks) if members > 1 else networks[0]
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         self.validation_scores = MetricCollection(
             {
@@ -76,7 +82,12 @@ class ActivityClassifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, y = batch
-        loss = self.loss(self(x), y)
+        logits = self(x)
+        if logits.ndim == 3:  # (B, member, class): every member learns by itself
+            members = logits.shape[1]
+            loss = self.loss(logits.flatten(0, 1), y.repeat_interleave(members, dim=0))
+        else:
+            loss = self.loss(logits, y)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(y))
         return loss
 

@@ -1,5 +1,7 @@
 """From sensor values to network inputs, inside the model: what is trained, saved and exported is the same layer."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -7,13 +9,13 @@ from har.contract import BODY_ACC, GYRO, TOTAL_ACC, UCI9, channel_names
 from har.signals.filters import gravity_matrix
 
 # Static postures differ at about 1/100 of the amplitude of walking, which is some 0.3 g and 1 rad/s rms.
-COMPRESSION_SCALE = {**dict.fromkeys(BODY_ACC, 0.01), **dict.fromkeys(GYRO, 0.03)}  # g and rad/s
+COMPRESSION_UNIT = {**dict.fromkeys(BODY_ACC, 0.01), **dict.fromkeys(GYRO, 0.03)}  # g and rad/s
 COMPRESSED = BODY_ACC + GYRO
 
 
-def network_inputs(*, compressed: bool) -> int:
+def network_inputs(compression: Sequence[float], differences: Sequence[float] = ()) -> int:
     """How many features a sample has behind the frontend; what a network gets as ``in_channels``."""
-    return len(UCI9) + (len(COMPRESSED) if compressed else 0)
+    return len(UCI9) + len(COMPRESSED) * (len(compression) + len(differences))
 
 
 class SensorFrontend(nn.Module):
@@ -21,33 +23,39 @@ class SensorFrontend(nn.Module):
 
     ``raw6`` windows get their body acceleration here: total acceleration less the zero-phase 0.3 Hz low-pass of the
     window (`gravity_matrix`). The nine channels of ``contract.UCI9`` are then standardised with the mean and deviation
-    of the training subjects. With `compressed`, ``asinh(x / scale)`` of body acceleration and angular velocity is added:
-    linear near rest, logarithmic in motion, so that sitting and standing are not flat beside walking.
+    of the training subjects. For each number in `compression`, ``asinh(x / scale)`` of body acceleration and angular velocity
+    is added: linear near rest, logarithmic in motion, so that sitting and standing are not flat beside walking. For each number in
+    `differences` the same is done to the difference to the sample before (0 for the first), which stresses fast, faint movement.
 
     Args:
         channels: ``raw6`` or ``uci9``.
         window_size: samples in a window.
-        compressed: add the compressed copies.
+        compression: scales of the compressed copies, in units of `COMPRESSION_UNIT`.
+        differences: scales of the compressed differences, in the same units a sample.
     """
 
     gravity: Tensor
     mean: Tensor
     std: Tensor
     scale: Tensor
+    step_scale: Tensor
 
-    def __init__(self, channels: str, window_size: int, *, compressed: bool = True) -> None:
+    def __init__(
+        self, channels: str, window_size: int, *, compression: Sequence[float] = (1.0,), differences: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         names = channel_names(channels)
         self.in_channels = len(names)
         self.derive_body_acc = channels == "raw6"
         self.window_size = window_size
-        self.compressed = compressed
-        self.out_channels = network_inputs(compressed=compressed)
+        self.out_channels = network_inputs(compression, differences)
         if self.derive_body_acc:
             self.register_buffer("gravity", torch.from_numpy(gravity_matrix(window_size)).float())
         self.register_buffer("mean", torch.zeros(self.out_channels))
         self.register_buffer("std", torch.ones(self.out_channels))
-        self.register_buffer("scale", torch.tensor([COMPRESSION_SCALE[name] for name in COMPRESSED]))
+        unit = torch.tensor([COMPRESSION_UNIT[name] for name in COMPRESSED])
+        self.register_buffer("scale", unit * torch.tensor(compression).reshape(-1, 1))  # (scale, 6)
+        self.register_buffer("step_scale", unit * torch.tensor(differences).reshape(-1, 1))
 
     def derive(self, x: Tensor) -> Tensor:
         """(batch, time, channel) sensor values -> (batch, time, out_channels) before standardisation."""
@@ -57,9 +65,10 @@ class SensorFrontend(nn.Module):
             motion = total_acc - total_acc.mean(dim=1, keepdim=True)
             body_acc = motion - torch.matmul(self.gravity, motion)  # (T, T) @ (B, T, 3)
             x = torch.cat((body_acc, gyro, total_acc), dim=-1)  # (B, T, 9), the order of UCI9
-        if self.compressed:
-            x = torch.cat((x, torch.asinh(x[..., : len(COMPRESSED)] / self.scale)), dim=-1)  # (B, T, 15)
-        return x
+        motion = x[..., : len(COMPRESSED)]
+        step = torch.cat((torch.zeros_like(motion[:, :1]), motion[:, 1:] - motion[:, :-1]), dim=1)
+        copies = [torch.asinh(motion / scale) for scale in self.scale] + [torch.asinh(step / scale) for scale in self.step_scale]
+        return torch.cat((x, *copies), dim=-1)  # (B, T, 9 + 6 a scale)
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:

@@ -253,7 +253,7 @@ def train_configs(
         check_network(
             config.model.name,
             config.model.options,
-            in_channels=network_inputs(compressed=config.frontend.compressed),
+            in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
             window_size=config.windowing.window_size,
             num_classes=len(TRANSITION_LABELS[config.data.transitions]),
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from har.data.prepare import prepare
 from har.data.windowset import WindowSet
-from har.models.frontend import COMPRESSION_SCALE, SensorFrontend
+from har.models.frontend import COMPRESSION_UNIT, SensorFrontend
 from har.signals.filters import gravity_lowpass
 
 
@@ -17,9 +17,9 @@ def tensor(windows: WindowSet) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("channels", ["raw6", "uci9"])
-@pytest.mark.parametrize("compressed", [False, True])
-def test_inputs_are_standardised_on_the_windows_it_was_fitted_on(channels: str, compressed: bool, windows: WindowSet) -> None:
-    frontend = SensorFrontend(channels, 128, compressed=compressed)
+@pytest.mark.parametrize("compression", [(), (1.0,), (0.3, 1.0, 5.0)])
+def test_inputs_are_standardised_on_the_windows_it_was_fitted_on(channels: str, compression: tuple[float, ...], windows: WindowSet) -> None:
+    frontend = SensorFrontend(channels, 128, compression=compression)
     x = tensor(windows.select_channels(channels))
     frontend.fit(x)
     features = frontend(x)
@@ -30,7 +30,7 @@ def test_inputs_are_standardised_on_the_windows_it_was_fitted_on(channels: str, 
 
 def test_body_acceleration_is_the_offline_filter_of_the_window(windows: WindowSet) -> None:
     raw6 = windows.select_channels("raw6")
-    features = SensorFrontend("raw6", 128, compressed=False).derive(tensor(raw6))
+    features = SensorFrontend("raw6", 128, compression=()).derive(tensor(raw6))
     for index in (0, 100, 500):
         total_acc = raw6.x[index, :, :3].astype(np.float64)
         np.testing.assert_allclose(features[index, :, :3].numpy(), total_acc - gravity_lowpass(total_acc), atol=1e-6)
@@ -40,7 +40,7 @@ def test_body_acceleration_is_the_offline_filter_of_the_window(windows: WindowSe
 
 def torch_body_acc(total_acc: np.ndarray, *, double: bool = False) -> np.ndarray:
     """(time, 3) or (window, time, 3) float32 total acceleration through the layer that is exported."""
-    frontend = SensorFrontend("raw6", total_acc.shape[-2], compressed=False)
+    frontend = SensorFrontend("raw6", total_acc.shape[-2], compression=())
     x = torch.from_numpy(np.concatenate((total_acc, total_acc), axis=-1))
     x = x if x.ndim == 3 else x[None]
     derived = (frontend.double().derive(x.double()) if double else frontend.derive(x))[..., :3].numpy()
@@ -111,17 +111,27 @@ def test_torch_compresses_and_standardises_as_numpy_does(windows: WindowSet) -> 
 
 def test_published_channels_pass_as_they_are(windows: WindowSet) -> None:
     x = tensor(windows)
-    assert torch.equal(SensorFrontend("uci9", 128, compressed=False).derive(x), x)
+    assert torch.equal(SensorFrontend("uci9", 128, compression=()).derive(x), x)
 
 
 def test_compression_is_linear_near_rest_and_logarithmic_in_motion() -> None:
     frontend = SensorFrontend("uci9", 128)
-    scale = COMPRESSION_SCALE["body_acc_x"]
+    scale = COMPRESSION_UNIT["body_acc_x"]
     x = torch.zeros(1, 128, 9)
     x[0, 0, 0], x[0, 1, 0], x[0, 2, 0] = scale / 100, 100 * scale, 200 * scale
     compressed = frontend.derive(x)[0, :3, 9]
     torch.testing.assert_close(compressed[0], torch.tensor(0.01), atol=1e-6, rtol=1e-3)
     torch.testing.assert_close(compressed[2] - compressed[1], torch.tensor(np.log(2.0), dtype=torch.float32), atol=1e-3, rtol=0)
+
+
+def test_differences_are_those_to_the_sample_before(windows: WindowSet) -> None:
+    frontend = SensorFrontend("uci9", 128, compression=(), differences=(1.0, 0.2))
+    x = windows.x[::40].astype(np.float64)
+    step = np.diff(x[..., :6], axis=1, prepend=x[:, :1, :6])
+    unit = np.repeat([0.01, 0.03], 3)
+    expected = np.concatenate((x, np.arcsinh(step / unit), np.arcsinh(step / (0.2 * unit))), axis=-1)
+    assert frontend.out_channels == expected.shape[-1]
+    np.testing.assert_allclose(frontend.derive(tensor(windows)[::40]).numpy(), expected, atol=1e-5)
 
 
 def test_a_dead_channel_gives_no_infinity() -> None:

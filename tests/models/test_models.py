@@ -164,7 +164,7 @@ def test_shipped_models_are_small(name: str, parts: dict) -> None:
 
 def test_wrong_windows_are_refused_with_their_shape(parts: dict) -> None:
     classifier = ActivityClassifier(
-        model="cnn1d", options=SMALL["cnn1d"], channels="raw6", window_size=128, num_classes=len(LABELS), compressed=False
+        model="cnn1d", options=SMALL["cnn1d"], channels="raw6", window_size=128, num_classes=len(LABELS), compression=()
     )
     for shape in ((2, 6, 128), (2, 128, 9), (128, 6)):
         with pytest.raises(ValueError, match=r"expected \(batch, 128, 6\)"):

@@ -114,7 +114,7 @@ def test_a_last_batch_of_one_is_left_out(parts: Parts) -> None:
         {"training__gradient_clip_norm": 1e-4},
         {"training__batch_size": 32},
         {"training__learning_rate": 0.001},
-        {"frontend__compressed": False},
+        {"frontend__compression": ()},
         {"model__options": {"width": 8, "depth": 3}},
         {"training__seed": 5},
     ],

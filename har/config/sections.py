@@ -1,17 +1,15 @@
-"""Typed configs: one YAML file describes a run. Unknown keys and wrong types are refused with what was expected."""
+"""The sections of a config, each typed and with its defaults."""
 
-import types
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.contract import WINDOW_SIZE, WITH_TRANSITIONS, HarError, nearest
+from har.contract import WINDOW_SIZE, WITH_TRANSITIONS
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -19,7 +17,7 @@ MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
 SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
 
 
-class SplitConfig(_Section):
+class SplitConfig(Section):
     """Who trains, who chooses and who is reported; every kind splits by subject."""
 
     kind: Literal["official", "fold5", "kfold", "loso", "file"] = "official"
@@ -65,7 +63,7 @@ class SplitConfig(_Section):
         return "" if self.kind == "official" else "-" + "-".join(filter(None, (what, self.subjects, str(self.fold))))
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which windows, and who validates."""
 
     dataset: str = "uci-har"
@@ -103,10 +101,11 @@ class DataConfig(_Section):
     def suffix(self) -> str:
         """What a run's name ends with, so that other data or another fold never overwrite it; nothing for the defaults."""
         hard = "" if self.difficulty in (None, 1) else f"-difficulty{self.difficulty:g}"
-        return hard + self.split.suffix
+        refit = "-refit" if self.split.kind == "official" and self.validation_subjects == () else ""
+        return hard + refit + self.split.suffix
 
 
-class WindowingConfig(_Section):
+class WindowingConfig(Section):
     """How continuous recordings are cut; the defaults give the published windows of UCI HAR."""
 
     kind: Literal["rolling", "reshape"] = "rolling"
@@ -143,21 +142,26 @@ class WindowingConfig(_Section):
         return self.model_dump(exclude={"kind", "stride"}) | {"stride": self.step}
 
 
-class FrontendConfig(_Section):
+class FrontendConfig(Section):
     """The layer from sensor values to network inputs; part of the model, fitted on training subjects, exported."""
 
-    compressed: bool = True
-    """Add asinh(x / small) copies of body acceleration and angular velocity, which show what happens near rest."""
+    compression: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    """Scales of the added asinh(x / scale) copies of body acceleration and angular velocity, which show what happens near rest,
+    in units of 0.01 g and 0.03 rad/s; ``[]`` adds none."""
+    differences: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Scales of added asinh(d / scale) copies of the difference d to the sample before, in the same units a sample."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which registered network, and the options of its constructor (checked by the registry)."""
 
     name: str
     options: dict[str, Any] = {}
+    members: int = Field(default=1, ge=1, le=16)
+    """Networks of the same kind that are trained side by side and whose probabilities are averaged, in one model."""
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """The budget; the same for every model that is compared."""
 
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
@@ -175,7 +179,7 @@ class TrainingConfig(_Section):
     """CPU threads. Fixed, because the order of summation, and so the last digit, depends on it."""
 
 
-class AugmentationConfig(_Section):
+class AugmentationConfig(Section):
     """Random changes of the training windows, drawn anew each epoch; 0 is off. Applied in this order.
 
     What each does stands in ``har/data/transforms.py`` and ``har/data/mixing.py``.
@@ -209,102 +213,3 @@ class AugmentationConfig(_Section):
     """Both parameters of the Beta distribution of the share in which two windows and their labels are averaged."""
     cutmix_alpha: float = Field(default=0.0, ge=0, le=10)
     """The same for the share of a window, and of its label, that is not replaced by a stretch of another window."""
-
-
-class RunConfig(_Section):
-    """One training run."""
-
-    data: DataConfig
-    windowing: WindowingConfig = WindowingConfig()
-    frontend: FrontendConfig = FrontendConfig()
-    model: ModelConfig
-    augmentation: AugmentationConfig = AugmentationConfig()
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
-
-    @model_validator(mode="after")
-    def _somebody_chooses_the_epoch(self) -> Self:
-        nobody = self.data.validation_subjects == () if self.data.split.kind == "official" else self.data.split.validation == 0
-        if nobody and self.training.keep == "best" and self.data.split.kind != "file":
-            raise PydanticCustomError(SENSELESS, "data.validation_subjects: nobody chooses the epoch; set training.keep: last")
-        return self
-
-    def with_overrides(self, **overrides: Any) -> "RunConfig":
-        """A copy with values replaced, named ``section__key``; None leaves a value as it is.
-
-        Raises:
-            HarError: a value is not valid.
-        """
-        content = self.model_dump()
-        for name, value in overrides.items():
-            if value is not None:
-                section, key = name.split("__")
-                content[section][key] = value
-        return parse_config(content, "command line")
-
-    def with_split(self, **split: Any) -> "RunConfig":
-        """A copy with another split than the official one, which chooses its own validation subjects.
-
-        Raises:
-            HarError: an option of the split is not valid.
-        """
-        content = self.model_dump()
-        content["data"] |= {"split": split, "validation_subjects": None}
-        return parse_config(content, "split")
-
-    def to_yaml(self) -> str:
-        """The whole config as YAML, defaults included."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-def load_config(path: Path | str) -> RunConfig:
-    """Read a YAML file.
-
-    Raises:
-        HarError: the file is missing, is not YAML, or has an unknown key or a wrong value.
-    """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HarError(f"cannot read the config {path} ({error.strerror}); expected a YAML file such as configs/cnn1d.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HarError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise HarError(f"{path} holds {type(content).__name__}, expected the sections {', '.join(RunConfig.model_fields)}")
-    return parse_config(content, str(path))
-
-
-def parse_config(content: dict[str, Any], origin: str) -> RunConfig:
-    """Check a config that was read from `origin`.
-
-    Raises:
-        HarError: with the place, what was found and the nearest valid name.
-    """
-    try:
-        return RunConfig.model_validate(content)
-    except ValidationError as error:
-        raise HarError(f"{origin}: {_explain(error)}") from None
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {place!r}; {nearest(str(first['loc'][-1]), _keys_at(first['loc'][:-1]))}"
-    if first["type"] == "missing":
-        return f"key {place!r} is missing"
-    if first["type"] == SENSELESS:
-        return f"{place}: {first['msg']}".removeprefix(": ")
-    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
-
-
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    section: Any = RunConfig
-    for part in place:
-        annotation = section.model_fields[str(part)].annotation
-        section = (
-            next((a for a in get_args(annotation) if isinstance(a, type)), annotation)
-            if isinstance(annotation, types.UnionType)
-            else annotation
-        )
-    return list(section.model_fields)
