@@ -202,3 +202,15 @@ def test_a_difficulty_is_for_synthetic_data_alone() -> None:
     data = {"dataset": "synthetic", "validation_subjects": [5]}
     suffixes = {value: parse_config(base | {"data": data | {"difficulty": value}}, "test").data.suffix for value in (None, 0, 1, 1.5)}
     assert suffixes == {None: "", 0: "-difficulty0", 1: "", 1.5: "-difficulty1.5"}
+
+
+def test_refit_trains_on_all_training_subjects(trained: list) -> None:
+    assert har(f"{TRAIN} --refit --seed 0 1") == 0
+    assert [run for run, _ in trained] == ["cnn1d-refit"] * 2
+    assert all(config.data.validation_subjects == () and config.training.keep == "last" for _, config in trained)
+
+
+def test_refit_belongs_to_the_official_split(trained: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert har(f"{TRAIN} --refit --split loso") == 2
+    assert "--refit belongs to the official split, found --split loso" in capsys.readouterr().err
+    assert not trained
