@@ -7,6 +7,7 @@ import pandas as pd
 from har.contract import TRANSITION_LABELS, HarError
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, read_predictions
+from har.evaluation.statistics import subject_intervals
 
 SPLITS = ("validation", "test")
 
@@ -116,6 +117,42 @@ def tables_by(predictions: list[Predictions], what: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values(["run", "split", "seed"], kind="stable", ignore_index=True)
 
 
+def interval_table(predictions: list[Predictions]) -> pd.DataFrame:
+    """A row per run and split: accuracy and macro-F1, mean and deviation over seeds, with 95 % intervals by resampling subjects."""
+    groups: dict[tuple[str, str], list[Predictions]] = {}
+    for item in predictions:
+        groups.setdefault((item.origin.run, item.origin.split), []).append(item)
+    rows = []
+    for (run, split), seeds in groups.items():
+        origin = seeds[0].origin
+        row: dict[str, object] = {
+            "run": run,
+            "split": split,
+            "channels": origin.channels,
+            "parameters": origin.parameters,
+            "seeds": len(seeds),
+        }
+        found = pd.DataFrame([scores(item) for item in seeds])
+        for metric, interval in subject_intervals(seeds).items():
+            row |= {metric: interval.value, f"{metric}_sd": found[metric].std(ddof=1)}
+            row |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values(["split", "macro_f1"], ascending=False, ignore_index=True)
+
+
+def intervals_markdown(table: pd.DataFrame) -> str:
+    """The rows of the test subjects of `interval_table`, in per cent, best macro-F1 first."""
+    lines = ["| model | input | parameters | macro-F1 | 95 % interval | accuracy | 95 % interval | seeds |"]
+    lines.append("|---|---|---:|---:|---:|---:|---:|---:|")
+    for row in table[table.split == "test"].to_dict("records"):
+        cells = [str(row["run"]), str(row["channels"]), f"{row['parameters']:,}"]
+        for metric in ("macro_f1", "accuracy"):
+            spread = "" if pd.isna(row[f"{metric}_sd"]) else f" ± {100 * row[f'{metric}_sd']:.2f}"
+            cells += [f"{100 * row[metric]:.2f}{spread}", f"{100 * row[f'{metric}_low']:.1f} to {100 * row[f'{metric}_high']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} | {row['seeds']} |")
+    return "\n".join(lines)
+
+
 def markdown(table: pd.DataFrame) -> str:
     """The summary as a Markdown table, in per cent, mean ± standard deviation over seeds."""
     has_test = bool((table.test_seeds > 0).any())
@@ -126,17 +163,18 @@ def markdown(table: pd.DataFrame) -> str:
         cells = [row["run"], row["channels"], f"{row['parameters']:,}"]
         for split in SPLITS if has_test else SPLITS[:1]:
             for metric in ("macro_f1", "accuracy"):
-                cells.append(_percent(row[f"{split}_{metric}_mean"], row[f"{split}_{metric}_sd"]))
-        lines.append([*cells, str(row["validation_seeds"]), _duration(row["train_seconds"])])
+                absent = "-" if split == "validation" else "not opened"
+                cells.append(_percent(row[f"{split}_{metric}_mean"], row[f"{split}_{metric}_sd"], absent))
+        lines.append([*cells, str(max(row["validation_seeds"], row["test_seeds"])), _duration(row["train_seconds"])])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     rule = " | ".join("-" * width for width in widths)
     return "\n".join(f"| {line} |" for line in (text[0], rule, *text[1:]))
 
 
-def _percent(mean: float, deviation: float) -> str:
+def _percent(mean: float, deviation: float, absent: str) -> str:
     if pd.isna(mean):
-        return "not opened"
+        return absent
     return f"{100 * mean:.1f}" if pd.isna(deviation) else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
 
 

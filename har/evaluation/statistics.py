@@ -1,11 +1,10 @@
-"""How sure a score is: intervals over people, paired tests over people, calibration, and what silence buys."""
+"""How sure a score is: intervals by resampling people, and paired tests over people."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
 from scipy.stats import wilcoxon
 from sklearn.metrics import confusion_matrix
 
@@ -13,8 +12,6 @@ from har.evaluation.predictions import Predictions
 
 DRAWS = 5_000
 CONFIDENCE = 0.95
-BINS = 15  # of the calibration error; Guo et al. 2017
-EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,13 @@ def subject_intervals(predictions: list[Predictions], *, draws: int = DRAWS, see
         low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         found[name] = Interval(value, float(low), float(high))
     return found
+
+
+def mean_interval(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """Mean of one score a subject with its 95 % interval by resampling subjects (percentile bootstrap)."""
+    drawn = np.random.default_rng(seed).choice(values, size=(draws, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(np.mean(values)), float(low), float(high))
 
 
 def _confusions(predictions: Predictions, people: list[int], labels: list[str]) -> np.ndarray:
@@ -115,63 +119,3 @@ def paired_tests(scores: Mapping[str, pd.Series]) -> pd.DataFrame:
 
         table["p_holm"] = multipletests(table.p, method="holm")[1]
     return table
-
-
-def probabilities(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """(window, num_classes) probabilities and (window,) index of the true activity."""
-    labels = predictions.labels
-    p = predictions.table[[f"p_{label}" for label in labels]].to_numpy(dtype=np.float64)
-    return p, predictions.table.y_true.map({label: i for i, label in enumerate(labels)}).to_numpy()
-
-
-def calibration_error(p: np.ndarray, y: np.ndarray) -> float:
-    """Expected calibration error of the highest probability, in 15 bins of equal width (Guo et al. 2017), from 0 to 1."""
-    return float(sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in reliability(p, y).to_dict("records")))
-
-
-def reliability(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:
-    """Reliability diagram: of each bin of confidence that is not empty, mean confidence, accuracy and share of windows."""
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    number = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    table = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": right}).groupby("bin").mean()
-    table["share"] = np.bincount(number, minlength=BINS)[table.index] / len(y)
-    return table.reset_index()
-
-
-def fit_temperature(p: np.ndarray, y: np.ndarray) -> float:
-    """The temperature that gives `p` the least negative log-likelihood; above 1 where the model is too sure (Guo et al. 2017).
-
-    Args:
-        p: (window, num_classes) probabilities of people who took no part in the training, and who are not the test subjects.
-        y: (window,) index of the true activity.
-    """
-    logits = np.log(np.maximum(p, EPSILON))
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float((_logsumexp(scaled) - scaled[np.arange(len(y)), y]).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
-
-
-def with_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities after division of the logits by a temperature; the most probable activity stays the same."""
-    scaled = np.log(np.maximum(p, EPSILON)) / temperature
-    return np.exp(scaled - _logsumexp(scaled)[:, None])
-
-
-def _logsumexp(z: np.ndarray) -> np.ndarray:
-    top = z.max(axis=1)
-    return top + np.log(np.exp(z - top[:, None]).sum(axis=1))
-
-
-def risk_coverage(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:
-    """What silence buys: the error among the surest windows, for every share of windows that is answered.
-
-    Returns:
-        Columns ``coverage`` (0 to 1), ``risk`` (share of wrong answers) and ``threshold`` (least confidence answered), a row a window.
-    """
-    confidence, wrong = p.max(axis=1), p.argmax(axis=1) != y
-    order = np.argsort(-confidence, kind="stable")
-    answered = np.arange(1, len(y) + 1)
-    return pd.DataFrame({"coverage": answered / len(y), "risk": np.cumsum(wrong[order]) / answered, "threshold": confidence[order]})

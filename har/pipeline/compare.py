@@ -4,10 +4,27 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
+
 from har.contract import artefact
-from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
+from har.evaluation.calibration import calibration_table
+from har.evaluation.compare import collect, interval_table, intervals_markdown, markdown, per_run, summary, tables_by
+from har.evaluation.people import pairs_markdown, people_markdown, people_table, subject_table
+from har.evaluation.pooling import read_pooled
 from har.evaluation.predictions import Predictions, write_predictions
+from har.evaluation.report_figures import (
+    critical_difference_figure,
+    reliability_figure,
+    risk_coverage_figure,
+    save_figure,
+    subjects_figure,
+)
+from har.evaluation.statistics import paired_tests
 from har.pipeline.provenance import git_commit, versions
+
+PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
+PEOPLE = ("studies/people_predictions", "studies/peers_predictions")  # of all 30 subjects, held out fold by fold
+HELD_OUT = "studies/crossvalidation_predictions"  # of the training subjects, held out fold by fold
 
 
 def comparison(folder: Path, transitions: str | None = None) -> tuple[list[Predictions], str]:
@@ -17,7 +34,11 @@ def comparison(folder: Path, transitions: str | None = None) -> tuple[list[Predi
 
 
 def write_report(predictions: list[Predictions], report: Path, command: str) -> list[Path]:
-    """Write the comparison (Markdown, CSV), per-run, per-class and per-subject tables, and the predictions themselves.
+    """Write the comparison with its tables and figures, and the predictions they come from.
+
+    Intervals and tests are over people. What `har sweep` and ``benchmarks/peers.py`` left below the folder is part of it: peers on
+    the official test subjects, the scores of all subjects held out by the five folds, and the cross-validated predictions on which
+    the temperature of a refitted run is fitted.
 
     Args:
         predictions: of all runs.
@@ -29,30 +50,128 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
     """
     synthetic = predictions[0].origin.synthetic
     report.mkdir(parents=True, exist_ok=True)
+    peers = [item for seeds in read_pooled(report / PEERS).values() for item in seeds]
+    intervals = interval_table([*predictions, *peers])
+    tested = by_run([item for item in predictions if item.origin.split == "test"])
+    calibration = calibration_table(tested, held_out_predictions(predictions, report))
     tables = {
         "comparison": summary(predictions),
-        "runs": per_run(predictions),
-        "per_class": tables_by(predictions, "class"),
-        "per_subject": tables_by(predictions, "subject"),
+        "runs": per_run([*predictions, *peers]),
+        "per_class": tables_by([*predictions, *peers], "class"),
+        "per_subject": tables_by([*predictions, *peers], "subject"),
+        "intervals": intervals,
+        "calibration": calibration,
     }
-    written = []
-    for stem, table in tables.items():
-        path = report / artefact(stem, ".csv", synthetic=synthetic)
-        table.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
-        written.append(path)
+    written = [_write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
+    sections = [markdown(summary(predictions)), _what(predictions, synthetic=synthetic)]
+    if tested:
+        sections += ["## Test subjects, with peers\n", intervals_markdown(intervals), INTERVALS]
+    if len(calibration):
+        sections += ["## Calibration on the test subjects\n", _calibration_markdown(calibration), CALIBRATION]
+        for stem, figure in (("reliability", reliability_figure(tested)), ("risk_coverage", risk_coverage_figure(tested))):
+            written += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
+    people, paths = _write_people(report, synthetic=synthetic)
+    sections += people
+    sections.append(_provenance(predictions, command))
+    path = report / artefact("comparison", ".md", synthetic=synthetic)
+    path.write_text("\n\n".join(section.strip("\n") for section in sections) + "\n")
+    return [*written, *paths, path, _write_predictions(predictions, report, synthetic=synthetic)]
+
+
+INTERVALS = (
+    "Per cent, mean ± standard deviation over seeds, with the 95 % interval of the mean by resampling the nine test subjects: on nine "
+    "people, differences of a point are not evidence. MiniRocket, MultiRocket-Hydra and the SVM are written by `benchmarks/peers.py`."
+)
+CALIBRATION = (
+    "Expected calibration error (15 bins) and negative log-likelihood, before and after one temperature fitted on held-out training "
+    "subjects; wrong answers, per cent, where only the surest share of windows is answered. Mean over seeds."
+)
+ACROSS = (
+    "Everybody is held out once, by the five folds (subject - 1) mod 5, and 21 of the 30 took part in the design. Mean of subjects: "
+    "± standard deviation over seeds, interval by resampling subjects. Pairs: Wilcoxon's signed-rank test over the subjects, whose "
+    "scores are averaged over seeds, with Holm's correction over all pairs."
+)
+
+
+def by_run(predictions: list[Predictions]) -> dict[str, list[Predictions]]:
+    """Predictions by the name of their run."""
+    found: dict[str, list[Predictions]] = {}
+    for item in predictions:
+        found.setdefault(item.origin.run, []).append(item)
+    return found
+
+
+def held_out_predictions(predictions: list[Predictions], report: Path) -> dict[str, list[Predictions]]:
+    """What a temperature may be fitted on, by run: the validation subjects, or for a refit the cross-validation of its config."""
+    found = by_run([item for item in predictions if item.origin.split == "validation"])
+    crossed = read_pooled(report / HELD_OUT)
+    return found | {f"{run}-refit": seeds for run, seeds in crossed.items()}
+
+
+def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Path]]:
+    systems = {run: seeds for place in PEOPLE for run, seeds in read_pooled(report / place).items()}
+    if len(systems) < 2:
+        return [], []
+    table, subjects = people_table(systems), subject_table(systems)[people_order(systems)]
+    pairs = paired_tests({run: subjects[run] for run in subjects.columns})
+    paths = [
+        _write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
+        _write_table(pairs, report / artefact("people_pairs", ".csv", synthetic=synthetic)),
+        _write_table(subjects.reset_index(), report / artefact("people_subjects", ".csv", synthetic=synthetic)),
+    ]
+    for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
+        paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
+    return ["## Across people\n", people_markdown(table), ACROSS, pairs_markdown(pairs)], paths
+
+
+def people_order(systems: dict[str, list[Predictions]]) -> list[str]:
+    """Runs, the best mean over subjects first."""
+    return people_table(systems).run.tolist()
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> Path:
+    table.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    return path
+
+
+def _calibration_markdown(table: pd.DataFrame) -> str:
+    risks = [name for name in table.columns if name.startswith("risk_at_")]
+    head = [
+        "model",
+        "temperature",
+        "ECE",
+        "ECE scaled",
+        "NLL",
+        "NLL scaled",
+        *(f"wrong at {name.removeprefix('risk_at_')} %" for name in risks),
+    ]
+    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in table.to_dict("records"):
+        cells = [_number(row.get("temperature"), 1), _number(row["ece"], 100), _number(row.get("ece_scaled"), 100)]
+        cells += [_number(row["nll"], 1, 3), _number(row.get("nll_scaled"), 1, 3), *(_number(row[name], 100) for name in risks)]
+        lines.append(f"| {row['run']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _number(value: float | None, factor: float, digits: int = 2) -> str:
+    return "-" if value is None or pd.isna(value) else f"{factor * value:.{digits}f}"
+
+
+def _what(predictions: list[Predictions], *, synthetic: bool) -> str:
+    text = f"Per cent, mean ± standard deviation over seeds. Data digest `{predictions[0].origin.data_digest[:16]}`. "
+    text += "A run named NAME-refit trained on all 21 training subjects, with the epochs that cross-validation fixed."
+    return ("SYNTHETIC data: these numbers say nothing about people.\n\n" if synthetic else "") + text
+
+
+def _provenance(predictions: list[Predictions], command: str) -> str:
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
     commits = ", ".join(sorted({p.origin.commit for p in predictions}))
-    path = report / artefact("comparison", ".md", synthetic=synthetic)
-    path.write_text(
-        f"{markdown(summary(predictions))}\n\n"
-        + ("SYNTHETIC data: these numbers say nothing about people.\n\n" if synthetic else "")
-        + f"Per cent, mean ± standard deviation over seeds. Data digest `{predictions[0].origin.data_digest[:16]}`.\n"
-        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit {commits}.\n"
-        f"Versions: {made}.\n"
-    )
-    written.append(path)
-    folder = report / "predictions"
-    staged = report / ".predictions"
+    when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit {commits}."
+    return f"{when}\nVersions: {made}."
+
+
+def _write_predictions(predictions: list[Predictions], report: Path, *, synthetic: bool) -> Path:
+    folder, staged = report / "predictions", report / ".predictions"
     shutil.rmtree(staged, ignore_errors=True)
     for item in predictions:
         origin = item.origin
@@ -60,4 +179,4 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
         write_predictions(item, staged / name)
     shutil.rmtree(folder, ignore_errors=True)
     staged.rename(folder)
-    return [*written, folder]
+    return folder

@@ -1,0 +1,120 @@
+"""Whether a probability is worth its name: calibration error, temperature, reliability, and what silence buys."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from har.evaluation.predictions import Predictions
+
+BINS = 15  # of the calibration error; Guo et al. 2017
+EPSILON = 1e-12
+COVERAGES = (0.5, 0.8, 0.9, 0.95, 1.0)  # shares of windows answered, in the table
+
+
+def probabilities(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """(window, num_classes) probabilities and (window,) index of the true activity."""
+    labels = predictions.labels
+    p = predictions.table[[f"p_{label}" for label in labels]].to_numpy(dtype=np.float64)
+    return p, predictions.table.y_true.map({label: i for i, label in enumerate(labels)}).to_numpy()
+
+
+def calibration_error(p: np.ndarray, y: np.ndarray) -> float:
+    """Expected calibration error of the highest probability, in 15 bins of equal width (Guo et al. 2017), from 0 to 1."""
+    return float(sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in reliability(p, y).to_dict("records")))
+
+
+def reliability(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    """Reliability diagram: of each bin of confidence that is not empty, mean confidence, accuracy and share of windows."""
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    number = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    table = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": right}).groupby("bin").mean()
+    table["share"] = np.bincount(number, minlength=BINS)[table.index] / len(y)
+    return table.reset_index()
+
+
+def fit_temperature(p: np.ndarray, y: np.ndarray) -> float:
+    """The temperature that gives `p` the least negative log-likelihood; above 1 where the model is too sure (Guo et al. 2017).
+
+    Args:
+        p: (window, num_classes) probabilities of people who took no part in the training, and who are not the test subjects.
+        y: (window,) index of the true activity.
+    """
+    logits = np.log(np.maximum(p, EPSILON))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float((_logsumexp(scaled) - scaled[np.arange(len(y)), y]).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
+
+
+def with_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities after division of the logits by a temperature; the most probable activity stays the same."""
+    scaled = np.log(np.maximum(p, EPSILON)) / temperature
+    return np.exp(scaled - _logsumexp(scaled)[:, None])
+
+
+def _logsumexp(z: np.ndarray) -> np.ndarray:
+    top = z.max(axis=1)
+    return top + np.log(np.exp(z - top[:, None]).sum(axis=1))
+
+
+def risk_coverage(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    """What silence buys: the error among the surest windows, for every share of windows that is answered.
+
+    Returns:
+        Columns ``coverage`` (0 to 1), ``risk`` (share of wrong answers) and ``threshold`` (least confidence answered), a row a window.
+    """
+    confidence, wrong = p.max(axis=1), p.argmax(axis=1) != y
+    order = np.argsort(-confidence, kind="stable")
+    answered = np.arange(1, len(y) + 1)
+    return pd.DataFrame({"coverage": answered / len(y), "risk": np.cumsum(wrong[order]) / answered, "threshold": confidence[order]})
+
+
+def has_probabilities(predictions: Predictions) -> bool:
+    """False for a classifier that only names an activity, such as a ridge classifier."""
+    return bool((probabilities(predictions)[0].max(axis=1) < 1).any())
+
+
+def calibration_table(tested: Mapping[str, Sequence[Predictions]], held_out: Mapping[str, Sequence[Predictions]]) -> pd.DataFrame:
+    """A row per run with probabilities: calibration before and after a temperature, mean over its seeds.
+
+    Args:
+        tested: predictions on the test subjects, by run.
+        held_out: predictions of the same runs on people who neither trained the model that made them nor are test subjects;
+            the temperature of a seed is fitted on those of the same seed, else on those of all seeds.
+
+    Returns:
+        Columns ``run``, ``seeds``, ``temperature``, ``ece`` and ``nll`` before, ``ece_scaled`` and ``nll_scaled`` after scaling, and
+        ``risk_at_X``: the share of wrong answers where the surest X per cent of windows are answered. What needs a temperature
+        is missing where there are no held-out predictions.
+    """
+    rows = []
+    for run, seeds in tested.items():
+        found = []
+        for item in filter(has_probabilities, seeds):
+            p, y = probabilities(item)
+            risk = risk_coverage(p, y)
+            values = {"ece": calibration_error(p, y), "nll": _nll(p, y)}
+            values |= {f"risk_at_{100 * share:.0f}": float(risk.risk[round(share * len(risk)) - 1]) for share in COVERAGES}
+            if temperature := _temperature(item, held_out.get(run, ())):
+                scaled = with_temperature(p, temperature)
+                values |= {"temperature": temperature, "ece_scaled": calibration_error(scaled, y), "nll_scaled": _nll(scaled, y)}
+            found.append(values)
+        if found:
+            rows.append({"run": run, "seeds": len(found), **pd.DataFrame(found).mean().to_dict()})
+    return pd.DataFrame(rows)
+
+
+def _temperature(item: Predictions, held_out: Sequence[Predictions]) -> float | None:
+    own = [other for other in held_out if other.origin.seed == item.origin.seed] or list(held_out)
+    if not own:
+        return None
+    pairs = [probabilities(other) for other in own]
+    return fit_temperature(np.concatenate([p for p, _ in pairs]), np.concatenate([y for _, y in pairs]))
+
+
+def _nll(p: np.ndarray, y: np.ndarray) -> float:
+    return float(-np.log(np.maximum(p[np.arange(len(y)), y], EPSILON)).mean())

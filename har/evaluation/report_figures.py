@@ -1,0 +1,112 @@
+"""Figures of the comparison: who is ahead across people, how each person fares, calibration, and what silence buys."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
+from har.evaluation.predictions import Predictions
+
+MAX_RISK_PERCENT = 8.0
+
+
+def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
+    """Mean rank of each system over subjects (1 is best); a bar joins those that are not different at 5 % (Demsar 2006).
+
+    Args:
+        subjects: (subject, run) accuracy.
+        pairs: of `statistics.paired_tests`, whose corrected p decides the bars.
+    """
+    from scikit_posthocs import critical_difference_diagram
+
+    runs = list(subjects.columns)
+    p = pd.DataFrame(np.eye(len(runs)), index=runs, columns=runs)
+    for row in pairs.to_dict("records"):
+        p.loc[row["a"], row["b"]] = p.loc[row["b"], row["a"]] = row["p_holm"]
+    figure = Figure(figsize=(8.5, 1.2 + 0.3 * len(runs)), layout="constrained")
+    axes = figure.add_subplot()
+    ranks = subjects.rank(axis=1, ascending=False).mean()
+    critical_difference_diagram(ranks, p, ax=axes, label_fmt_left="{label} ({rank:.1f})", label_fmt_right="({rank:.1f}) {label}")
+    axes.set_title(f"Mean rank over {len(subjects)} subjects; joined: not different (Wilcoxon, Holm, 5 %)", fontsize=10)
+    return figure
+
+
+def subjects_figure(subjects: pd.DataFrame) -> Figure:
+    """A dot for every subject and system, and the worst subject of each system by number."""
+    order = subjects.mean().sort_values().index
+    figure = Figure(figsize=(8.5, 1.2 + 0.5 * len(order)), layout="constrained")
+    axes = figure.add_subplot()
+    rng = np.random.default_rng(0)  # only spreads the dots
+    for position, run in enumerate(order):
+        values = 100 * subjects[run]
+        axes.scatter(values, position + rng.uniform(-0.18, 0.18, len(values)), s=16, alpha=0.7, edgecolors="none", color="tab:blue")
+        axes.plot([values.mean()] * 2, [position - 0.32, position + 0.32], color="black", linewidth=2)
+        axes.annotate(
+            f"{values.idxmin()}", (values.min(), position), (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+        )
+    axes.set_yticks(range(len(order)), order)
+    axes.set_xlabel("Accuracy of a held-out subject (%); bar: mean; number: the worst subject")
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    return figure
+
+
+def reliability_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
+    """Reliability diagrams on the test subjects, one a run, all seeds together; dots are as large as their share of windows."""
+    shown = _with_probabilities(tested)
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(2.9 * columns, 2.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes, (run, (p, y)) in zip(grid.flat, shown.items(), strict=False):
+        table = reliability(p, y)
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        axes.plot(table.confidence, table.accuracy, color="tab:blue", linewidth=1)
+        axes.scatter(table.confidence, table.accuracy, s=8 + 120 * table.share, color="tab:blue", edgecolors="none")
+        axes.set_title(run, fontsize=10)
+        axes.set_xlim(0.2, 1.02)
+        axes.set_ylim(0, 1.02)
+    figure.supxlabel("Highest probability", fontsize=10)
+    figure.supylabel("Share of right answers", fontsize=10)
+    return figure
+
+
+def risk_coverage_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
+    """Share of wrong answers against the share of windows answered, the surest first, all seeds together."""
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for run, (p, y) in _with_probabilities(tested).items():
+        curve = risk_coverage(p, y)
+        axes.plot(100 * curve.coverage, 100 * curve.risk, label=run)
+    axes.set_xlim(40, 100)
+    axes.set_ylim(0, MAX_RISK_PERCENT)
+    axes.set_xlabel("Windows answered, the surest first (%)")
+    axes.set_ylabel("Wrong answers among them (%)")
+    axes.grid(color="0.9")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _with_probabilities(tested: Mapping[str, Sequence[Predictions]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {}
+    for run, seeds in tested.items():
+        pairs = [probabilities(item) for item in seeds if has_probabilities(item)]
+        if pairs:
+            found[run] = (np.concatenate([p for p, _ in pairs]), np.concatenate([y for _, y in pairs]))
+    return found
+
+
+def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """Write PNG and SVG; the same figure gives the same files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
+    figure.savefig(paths[0], dpi=120)
+    with rc_context({"svg.hashsalt": stem}):
+        figure.savefig(paths[1], metadata={"Date": None})
+    return paths
