@@ -203,6 +203,13 @@ def predict(options: argparse.Namespace) -> None:
         print(f"wrote {options.output}: {len(timeline.from_s)} windows")
 
 
+def smooth(options: argparse.Namespace) -> None:
+    from har.pipeline.smooth import write_smoothing
+
+    paths = write_smoothing(options.model, options.runs, options.results, _typed(), options.archive)
+    print(paths[-2].read_text().split("\nChosen")[0] + "\n" + "\n".join(f"wrote {path}" for path in paths))
+
+
 def demo(options: argparse.Namespace) -> None:
     from har.pipeline.demo import run_demo
 

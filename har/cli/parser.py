@@ -68,6 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the ledger is kept (default: %(default)s)")
     command.add_argument("--brief", action="store_true", default=False, help="one line a run, without the tables")
 
+    command = add(
+        "smooth",
+        do.smooth,
+        "Smooth a model's answers over whole recordings (HAPT) and score the test subjects",
+        "Fitted on the training subjects with the crossvalidation study of the model; needs its runs of `har train --refit`.",
+    )
+    command.add_argument("--model", default="dilated_cnn", metavar="NAME", help="config (default: %(default)s)")
+    _add_archive(command)
+    _add_runs(command)
+    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the report goes (default: %(default)s)")
+
     command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
     command.add_argument(
         "folder", type=Path, nargs="?", default=None, help="with prediction files, searched recursively (default: RUNS/DATASET)"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from har.contract import HarError
+from har.contract import HarError, artefact
 from har.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 DECIMALS = 4  # of pooled probabilities; the predicted activity was decided before the rounding
@@ -39,7 +39,8 @@ def pool_folds(folds: list[Predictions]) -> Predictions:
 
 def write_pooled(predictions: Predictions, folder: Path) -> Path:
     """Write one pooled table under the name that `read_pooled` looks for."""
-    path = folder / f"predictions_{predictions.origin.run}_seed{predictions.origin.seed}.parquet"
+    origin = predictions.origin
+    path = folder / artefact(f"predictions_{origin.run}_seed{origin.seed}", ".parquet", synthetic=origin.synthetic)
     write_predictions(predictions, path)
     return path
 

@@ -74,6 +74,8 @@ class StudyConfig(BaseModel):
     folds: tuple[int, ...] | None = None
     """Which folds; by default all."""
     seeds: tuple[int, ...] = (0,)
+    keep_predictions: bool = False
+    """Whether the predictions for held-out people are kept beside the tables, pooled over the folds, a file a run and seed."""
     change: dict[str, Any] = {}
     """Dotted keys of the run config that every job changes, such as ``training.epochs: 15``."""
     settings: dict[str, Setting] | None = None

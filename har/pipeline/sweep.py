@@ -12,6 +12,7 @@ from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data.folds import make_splits
 from har.evaluation.metrics import per_subject, scores
+from har.evaluation.pooling import pool_folds, write_pooled
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.evaluate import evaluate_run, results_folder
 from har.pipeline.run_folder import INFO, RunFolder
@@ -24,6 +25,7 @@ from har.tracking import parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
+PREDICTIONS = "_predictions"  # behind the name of a study, the folder of its pooled predictions
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,21 @@ def sweep(
     if done:
         ordered = [task for task in tasks if task in done]
         written = write_study(name, study, [read_result(task.folder) for task in ordered], report, command)
+        if study.keep_predictions:
+            written += _keep_predictions(ordered, tasks, report / f"{name}{PREDICTIONS}")
     if problems:
         raise HarError(f"{len(problems)} of {len(tasks)} jobs failed, first {problems[0]}; type the same command again to try them again")
+    return written
+
+
+def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list[Path]:
+    """Pool the folds of every run and seed of which all are done."""
+    written = []
+    for run, seed in dict.fromkeys((task.job.run, task.job.config.training.seed) for task in tasks):
+        own = [task for task in tasks if (task.job.run, task.job.config.training.seed) == (run, seed)]
+        if all(task in done for task in own):
+            folds = [RunFolder(task.folder).predictions("test") for task in own]
+            written.append(write_pooled(pool_folds([fold for fold in folds if fold is not None]), folder))
     return written
 
 

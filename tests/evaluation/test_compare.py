@@ -1,9 +1,12 @@
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from har.contract import HarError
 from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
+from har.evaluation.pooling import write_pooled
 from har.evaluation.predictions import write_predictions
 from har.pipeline.compare import comparison, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
@@ -65,6 +68,36 @@ def test_the_report_holds_what_recomputes_it(folder: Path, tmp_path: Path) -> No
     assert "SYNTHETIC data" in text
     assert "har compare --report report" in text
     assert comparison(report / "predictions")[1] == table
+
+
+def test_the_report_has_people_peers_and_calibration(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    rng = np.random.default_rng(0)
+    for run, place in (("cnn1d", "studies/people_predictions"), ("minirocket", "studies/peers_predictions")):
+        for seed in (0, 1):
+            rows = [(subject, true, true if rng.random() < 0.8 else SIT) for subject in range(1, 31) for true in (WALK, SIT, STAND)]
+            write_pooled(predictions(rows, run=run, model=run, seed=seed, split="test"), report / place)
+    write_pooled(predictions(BAD, run="minirocket", model="minirocket", split="test"), report / "peers")
+    soft = predictions(GOOD, run="gru", model="gru", split="test", seed=1)
+    soft.table.loc[:, [name for name in soft.table if name.startswith("p_")]] = 0.06
+    soft.table.loc[soft.table.y_pred == WALK, f"p_{WALK}"] = 0.7
+    write_predictions(soft, folder / "gru" / "predictions_test_1.parquet")
+    found, _ = comparison(folder)
+    write_report(found, report, "har compare --report report")
+    text = (report / "comparison_synthetic.md").read_text()
+    for title in ("## Test subjects, with peers", "## Calibration", "## Across people", "| cnn1d - minirocket |"):
+        assert title in text or title.replace("cnn1d - minirocket", "minirocket - cnn1d") in text
+    for stem in ("people_ranks", "people_subjects", "reliability", "risk_coverage"):
+        for suffix in ("png", "svg"):
+            assert (report / f"{stem}_synthetic.{suffix}").stat().st_size > 1000
+    people = pd.read_csv(report / "people_synthetic.csv")
+    assert set(people.run) == {"cnn1d", "minirocket"}
+    assert (people.seeds == 2).all()
+    assert len(pd.read_csv(report / "people_subjects_synthetic.csv")) == 30
+    assert "minirocket" in pd.read_csv(report / "intervals_synthetic.csv").run.tolist()
+    before = (report / "people_ranks_synthetic.svg").read_bytes()
+    write_report(found, report, "har compare --report report")
+    assert (report / "people_ranks_synthetic.svg").read_bytes() == before
 
 
 def test_mixtures_and_doubles_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ from har.models.registry import build_network
 def classifier(members: int, **options: object) -> ActivityClassifier:
     torch.manual_seed(0)
     return ActivityClassifier(
-        model="cnn1d", options={"width": 8, "dropout": 0.0}, channels="raw6", window_size=128, num_classes=len(LABELS), members=members, **options
+        model="cnn1d",
+        options={"width": 8, "dropout": 0.0},
+        channels="raw6",
+        window_size=128,
+        num_classes=len(LABELS),
+        members=members,
+        **options,
     )  # type: ignore[arg-type]
 
 

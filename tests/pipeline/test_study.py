@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from har.contract import HarError
+from har.evaluation.metrics import scores
+from har.evaluation.pooling import read_pooled
 from har.pipeline import study as studies
 from har.pipeline.engine import run_jobs
 from har.pipeline.study import changed, load_study, plan, study_configs
@@ -19,6 +21,7 @@ question: Does anything help?
 configs: [small]
 split: {kind: kfold, folds: 3, subjects: training, validation: 0}
 folds: [0, 2]
+keep_predictions: true
 change: {training.keep: last, training.epochs: 1}
 settings:
   plain: {idea: nothing}
@@ -112,6 +115,11 @@ def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace
     assert table.gain[1] == pytest.approx((pairs.accuracy_x - pairs.accuracy_y).mean(), abs=1e-5)
     assert not set(per_subject.subject) & {2, 4, 9, 10, 12, 13, 18, 20, 24}
     assert not (workplace / "results" / "synthetic" / "test_openings.csv").exists()
+    pooled = read_pooled(folder / "tiny_predictions")["small-turned"][0]
+    own = per_subject[per_subject.run == "small-turned"]
+    assert len(pooled.table) == own.windows.sum()
+    assert scores(pooled)["accuracy"] == pytest.approx((own.accuracy * own.windows).sum() / own.windows.sum(), abs=1e-6)
+    assert folder / "tiny_predictions/predictions_small-turned_seed0_synthetic.parquet" in written
     log = (workplace / "results" / "synthetic" / "LOG.md").read_text()
     assert "rotations" in log
     assert "SYNTHETIC" in log
