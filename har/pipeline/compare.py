@@ -1,6 +1,7 @@
 """The comparison report: one table over runs and seeds, and the files every number of it comes from."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,10 +51,11 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
     """
     synthetic = predictions[0].origin.synthetic
     report.mkdir(parents=True, exist_ok=True)
+    predictions = [*predictions, *cross_validated(predictions, report)]
     peers = [item for seeds in read_pooled(report / PEERS).values() for item in seeds]
     intervals = interval_table([*predictions, *peers])
     tested = by_run([item for item in predictions if item.origin.split == "test"])
-    calibration = calibration_table(tested, held_out_predictions(predictions, report))
+    calibration = calibration_table(tested, by_run([item for item in predictions if item.origin.split == "validation"]))
     tables = {
         "comparison": summary(predictions),
         "runs": per_run([*predictions, *peers]),
@@ -101,11 +103,11 @@ def by_run(predictions: list[Predictions]) -> dict[str, list[Predictions]]:
     return found
 
 
-def held_out_predictions(predictions: list[Predictions], report: Path) -> dict[str, list[Predictions]]:
-    """What a temperature may be fitted on, by run: the validation subjects, or for a refit the cross-validation of its config."""
-    found = by_run([item for item in predictions if item.origin.split == "validation"])
-    crossed = read_pooled(report / HELD_OUT)
-    return found | {f"{run}-refit": seeds for run, seeds in crossed.items()}
+def cross_validated(predictions: list[Predictions], report: Path) -> list[Predictions]:
+    """What stands for the validation of refitted runs: each training subject, predicted by a fold that never saw him."""
+    refitted = {item.origin.run for item in predictions}
+    pooled = [(f"{run}-refit", item) for run, seeds in read_pooled(report / HELD_OUT).items() for item in seeds]
+    return [replace(item, origin=replace(item.origin, run=run, split="validation")) for run, item in pooled if run in refitted]
 
 
 def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Path]]:
@@ -159,7 +161,8 @@ def _number(value: float | None, factor: float, digits: int = 2) -> str:
 
 def _what(predictions: list[Predictions], *, synthetic: bool) -> str:
     text = f"Per cent, mean ± standard deviation over seeds. Data digest `{predictions[0].origin.data_digest[:16]}`. "
-    text += "A run named NAME-refit trained on all 21 training subjects, with the epochs that cross-validation fixed."
+    text += "A run named NAME-refit trained on all 21 training subjects with fixed epochs; its validation is the five-fold "
+    text += "cross-validation of its config inside them (`har sweep configs/study/crossvalidation.yaml`)."
     return ("SYNTHETIC data: these numbers say nothing about people.\n\n" if synthetic else "") + text
 
 

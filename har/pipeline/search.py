@@ -50,10 +50,14 @@ class Slot:
 
 
 def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, data_digest: str) -> str:
-    """Name of an Optuna study; trials of other code, another config, space or data are never mixed with these."""
+    """Name of an Optuna study; trials of other code, another config, space or data are never mixed with these.
+
+    What the config says about the keys that are searched does not count, so that the best values can be written into it.
+    """
     assert study.search is not None
     space = study.search.model_dump(mode="json", exclude={"trials"})
-    content = [code_digest(config.model.name), config.model_dump(mode="json"), data_digest, space, study.folds]
+    fixed = changed(config, {key: _example(option) for key, option in study.search.space.items()}, name)
+    content = [code_digest(config.model.name), fixed.model_dump(mode="json"), data_digest, space, study.folds]
     return f"{name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
 
 

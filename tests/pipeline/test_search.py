@@ -53,6 +53,8 @@ def test_a_search_is_run_once_and_resumed(study: Path, workplace: Path) -> None:
     assert {run.info.status for run in found} == {"FINISHED"}
     assert sorted(run.data.metrics["subject_mean_accuracy"] for run in found) == pytest.approx(sorted(trials.value), abs=1e-5)
     study.write_text(study.read_text().replace("trials: 2", "trials: 3"))
+    # The best values may be written into the config: what is searched does not count as another config.
+    (study.parent / "small.yaml").write_text(SMALL.replace("threads: 1", "threads: 1, learning_rate: 0.004, batch_size: 256"))
     said.clear()
     sweep(study, runs, results, folder=study.parent, workers=1, say=said.append)
     assert said[0] == "search tiny: 3 trials, 2 done before, 1 to do in 1 processes"
