@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from har.contract import SPLITS, TEST_SUBJECTS, HarError, artefact
+from har.contract import PARITY_TOLERANCE, SPLITS, TEST_SUBJECTS, HarError, artefact
 from har.data.audit import audit
+from har.data.windowset import WindowSet
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, write_predictions
 from har.pipeline.ledger import add_opening
 from har.pipeline.provenance import git_commit
-from har.pipeline.run_folder import RunFolder
+from har.pipeline.run_folder import ONNX, RunFolder
 from har.pipeline.train import SCORE_TOLERANCE, load_windows, score_weights, with_split
 from har.runtime.bundle import sha256
+from har.runtime.session import open_session, run_windows
 from har.training.checkpoint import load_checkpoint
 
+EXPORT_BATCH = 64
 EVALUATED = ("validation", "test")
 
 
@@ -54,6 +58,7 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
     audit({name: subjects.select(windows, name) for name in ("train", split)})
     origin = with_split(info.origin, split)
     predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
+    _check_export(run, subjects.select(windows, split), predictions)
     score = scores(predictions)
     if split == "validation" and (info.score is None or abs(score["macro_f1"] - info.score) > SCORE_TOLERANCE):
         raise HarError(
@@ -78,6 +83,20 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
     write_predictions(predictions, run.predictions_path(split))
     confusion_figure(predictions).savefig(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic), dpi=120)
     return predictions
+
+
+def _check_export(run: RunFolder, windows: WindowSet, predictions: Predictions) -> None:
+    """The run's ONNX file, where it has one, must give the probabilities that are about to be reported."""
+    path = run.path / ONNX
+    if not path.is_file():
+        return
+    found = run_windows(open_session(path), np.array(windows.x, dtype=np.float32), batch_size=EXPORT_BATCH)
+    expected = predictions.table[[f"p_{label}" for label in predictions.labels]].to_numpy()
+    difference = float(np.abs(found - expected).max())
+    if not difference <= PARITY_TOLERANCE:  # also refuses NaN
+        raise HarError(
+            f"{path} differs from the saved weights by {difference:.2e} in a probability, allowed {PARITY_TOLERANCE:.0e}; train again"
+        )
 
 
 def report(predictions: Predictions) -> str:

@@ -15,19 +15,22 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import audit as audit_module
 from har.evaluation.metrics import scores
-from har.evaluation.predictions import read_predictions
+from har.evaluation.predictions import make_predictions, read_predictions
 from har.pipeline import train as train_module
 from har.pipeline.evaluate import evaluate_run
 from har.pipeline.export import best_run, export_run
 from har.pipeline.ledger import COLUMNS, add_opening
 from har.pipeline.run_folder import RunFolder, find_runs
-from har.pipeline.train import config_path, train_configs, train_run
+from har.pipeline.train import config_path, load_windows, train_configs, train_run
+from har.runtime.session import open_session, run_windows
 from har.tracking import tracking_uri
+from har.training.checkpoint import load_checkpoint
 from tests.helpers import write_uci_har
 
 RUNS, RESULTS = Path("runs"), Path("results")
@@ -57,6 +60,24 @@ def test_a_run_describes_itself(run: RunFolder, config: RunConfig) -> None:
     assert info.score == scores(run.predictions("validation"))["macro_f1"]
     assert info.versions["torch"].startswith("2.")
     assert [p.name for p in run.path.parent.iterdir()] == ["seed-0"]
+
+
+def test_the_reported_score_is_that_of_the_saved_weights_and_of_the_exported_file(run: RunFolder, workplace: Path) -> None:
+    reported = evaluate_run(run, "test", RESULTS)
+    windows, split = load_windows(run.config())
+    test = split.select(windows, "test")
+    x = np.array(test.x, dtype=np.float32)
+    reloaded = load_checkpoint(run.checkpoint).predict_proba(torch.from_numpy(x)).numpy()
+    exported = run_windows(open_session(run.path / "model.onnx"), x, batch_size=7)
+    for probabilities in (reloaded, exported):
+        assert scores(make_predictions(test, probabilities, reported.origin)) == scores(reported)
+
+
+def test_an_export_of_other_weights_is_not_reported(run: RunFolder, config: RunConfig) -> None:
+    other = train_run(config.with_overrides(training__seed=1), "cnn1d", RUNS, progress=False, say=quietly)
+    (run.path / "model.onnx").write_bytes((other.path / "model.onnx").read_bytes())
+    with pytest.raises(HarError, match=r"model\.onnx differs from the saved weights by .*; train again"):
+        evaluate_run(run, "validation", RESULTS)
 
 
 def test_everything_is_tracked(run: RunFolder, config: RunConfig) -> None:
