@@ -10,6 +10,8 @@ SPLIT ?= validation
 REPORT ?=
 BUNDLE ?=
 PORT ?= 5000
+REFIT ?=
+STUDY ?= ideas
 
 VENV := .venv
 HAR := $(VENV)/bin/har
@@ -19,12 +21,12 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare export verify dashboard check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep smooth export verify dashboard check lint format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Options: DATA=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all SEED=N EPOCHS=N CHANNELS=raw6|uci9"
-	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N"
+	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N REFIT=1 STUDY=NAME"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -45,9 +47,9 @@ test: $(STAMP) ## The test suite, without network (with the real data where HAR_
 data: $(STAMP) ## Prepare a data set (DATA, ARCHIVE)
 	@$(HAR) data prepare --dataset $(DATA) $(call path_option,--archive,$(ARCHIVE))
 
-train: $(STAMP) ## Train models (DATA, MODEL, SEED, EPOCHS, CHANNELS)
+train: $(STAMP) ## Train models (DATA, MODEL, SEED, EPOCHS, CHANNELS, REFIT)
 	@$(HAR) train --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call option,--epochs,$(EPOCHS)) \
-	  $(call option,--channels,$(CHANNELS)) $(call path_option,--archive,$(ARCHIVE))
+	  $(call option,--channels,$(CHANNELS)) $(if $(REFIT),--refit) $(call path_option,--archive,$(ARCHIVE))
 
 evaluate: $(STAMP) ## Score the saved weights (DATA, MODEL, SEED, SPLIT), then compare
 	@$(HAR) evaluate --dataset $(DATA) --model $(MODEL) --split $(SPLIT) $(call option,--seed,$(SEED)) $(call path_option,--archive,$(ARCHIVE))
@@ -55,6 +57,12 @@ evaluate: $(STAMP) ## Score the saved weights (DATA, MODEL, SEED, SPLIT), then c
 
 compare: $(STAMP) ## One table over runs and seeds (DATA, REPORT)
 	@$(HAR) compare --dataset $(DATA) $(call path_option,--report,$(REPORT))
+
+sweep: $(STAMP) ## Run what is left of a study, configs/study/STUDY.yaml (STUDY)
+	@$(HAR) sweep configs/study/$(STUDY).yaml $(call path_option,--archive,$(ARCHIVE))
+
+smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
+	@$(HAR) smooth $(call path_option,--archive,$(ARCHIVE))
 
 export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
 	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--output,$(BUNDLE)) \

@@ -190,12 +190,16 @@ def test_the_whole_way_on_synthetic_data(workplace: Path, capsys: pytest.Capture
 
     assert "30 subjects" in har("data prepare --dataset synthetic")
     assert "no leak found" in har("train --dataset synthetic --model cnn1d --seed 0 1 --epochs 1")
+    assert "nobody validates" in har("train --dataset synthetic --model cnn1d --refit --epochs 1")
+    text = har("evaluate --dataset synthetic")
+    assert "cnn1d-refit" not in text  # has nobody to validate
     text = har("evaluate --dataset synthetic --model cnn1d")
     assert "WALKING_UPSTAIRS" in text
     assert "subject" in text
-    assert len(har("evaluate --dataset synthetic --split test --brief").splitlines()) == 3
+    assert len(har("evaluate --dataset synthetic --split test --brief").splitlines()) == 4
     table = har("compare --dataset synthetic --report results/synthetic")
-    assert "| cnn1d | raw6" in table
+    assert "| cnn1d       | raw6" in table
+    assert "| cnn1d-refit | raw6  | 69,830     | -" in table
     assert "test macro-F1" in table
     assert "| 2     |" in table
     assert har("compare results/synthetic/predictions").splitlines()[:4] == table.splitlines()[:4]

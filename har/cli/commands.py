@@ -140,6 +140,10 @@ def evaluate(options: argparse.Namespace) -> None:
     runs = _runs(options)
     from har.pipeline.evaluate import evaluate_run, report
 
+    if options.split == "validation" and "all" in options.model:
+        runs = [run for run in runs if run.info().score is not None]  # nobody validates a refit
+        if not runs:
+            raise HarError(f"no run below {options.runs} has validation subjects; score the test subjects with --split test")
     for run in runs:
         text = report(evaluate_run(run, options.split, options.results, options.archive))
         print(text.split("\n")[0] if options.brief else text + "\n")
