@@ -221,7 +221,7 @@ def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
     axes.set_xlabel("Time (s)")
     axes.set_title(f"HAPT {stream.recording}: the recording of the test subjects with the most errors", fontsize=10)
     axes.grid(color="0.92")
-    axes.legend(ncols=3, fontsize=8, loc="upper right")
+    axes.legend(fontsize=8, loc="lower right")
     return figure
 
 
