@@ -82,7 +82,8 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
 
 INTERVALS = (
     "Per cent, mean ± standard deviation over seeds, with the 95 % interval of the mean by resampling the nine test subjects: on nine "
-    "people, differences of a point are not evidence. MiniRocket, MultiRocket-Hydra and the SVM are written by `benchmarks/peers.py`."
+    "people, differences of a point are not evidence. MiniRocket, MultiRocket-Hydra and the SVM on catch24 features are peers, written by "
+    "`benchmarks/peers.py`; their parameters are the fitted coefficients or support vectors alone."
 )
 CALIBRATION = (
     "Expected calibration error (15 bins) and negative log-likelihood, before and after one temperature fitted on held-out training "
@@ -111,8 +112,9 @@ def cross_validated(predictions: list[Predictions], report: Path) -> list[Predic
 
 
 def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Path]]:
-    systems = {run: seeds for place in PEOPLE for run, seeds in read_pooled(report / place).items()}
-    if len(systems) < 2:
+    own, peers = (read_pooled(report / place) for place in PEOPLE)
+    systems = own | peers
+    if not own or len(systems) < 2:  # nothing of ours to compare yet
         return [], []
     table, subjects = people_table(systems), subject_table(systems)[people_order(systems)]
     pairs = paired_tests({run: subjects[run] for run in subjects.columns})
