@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
 from har.evaluation.predictions import Predictions
 
-MAX_RISK_PERCENT = 8.0
-
 
 def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
     """Mean rank of each system over subjects (1 is best); a bar joins those that are not different at 5 % (Demsar 2006).
@@ -84,8 +82,8 @@ def risk_coverage_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
     for run, (p, y) in _with_probabilities(tested).items():
         curve = risk_coverage(p, y)
         axes.plot(100 * curve.coverage, 100 * curve.risk, label=run)
-    axes.set_xlim(40, 100)
-    axes.set_ylim(0, MAX_RISK_PERCENT)
+    axes.set_xlim(60, 100)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("Windows answered, the surest first (%)")
     axes.set_ylabel("Wrong answers among them (%)")
     axes.grid(color="0.9")
