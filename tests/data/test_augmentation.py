@@ -145,7 +145,7 @@ def test_a_typo_in_the_section_names_the_nearest() -> None:
 
 def test_the_shipped_configs_are_augmented_as_the_readme_says() -> None:
     for name in MODELS:
-        expected = AugmentationConfig(rotation_deg=25.0 if name == "dilated_cnn" else 0.0)
+        expected = AugmentationConfig(rotation_deg=25.0, turn_deg=40.0)
         assert load_config(ROOT / "configs" / f"{name}.yaml").augmentation == expected
     assert not any(AugmentationConfig().model_dump().values())
 
