@@ -32,7 +32,7 @@ from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.pooling import pool_folds, write_pooled
 from har.evaluation.predictions import Origin, Predictions, make_predictions, read_predictions, write_predictions
-from har.pipeline.ledger import add_opening
+from har.pipeline.ledger import record_opening
 from har.pipeline.provenance import git_commit
 
 ONLY_SEEDS = {"svm_catch24": (0,)}  # nothing in it is random, so one seed says all
@@ -115,20 +115,7 @@ def write_opening(predictions: Predictions, ledger: Path) -> None:
     """The ledger's row, where official test subjects were scored."""
     if not set(predictions.table.subject) & set(TEST_SUBJECTS):
         return
-    origin, score = predictions.origin, scores(predictions)
-    add_opening(
-        ledger,
-        commit=git_commit(),
-        config=origin.run,
-        model=origin.model,
-        seed=origin.seed,
-        channels=origin.channels,
-        checkpoint_sha256="",
-        train_commit=origin.commit,
-        data_digest=origin.data_digest,
-        accuracy=f"{score['accuracy']:.6f}",
-        macro_f1=f"{score['macro_f1']:.6f}",
-    )
+    record_opening(ledger, predictions.origin, **scores(predictions))
 
 
 def main() -> None:

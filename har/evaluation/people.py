@@ -21,7 +21,7 @@ def people_table(systems: Systems) -> pd.DataFrame:
     Returns:
         Columns ``run``, ``channels``, ``parameters``, ``seeds``, ``accuracy`` and ``macro_f1`` over windows, ``subject_mean`` with its
         95 % interval ``low`` to ``high`` by resampling subjects, ``seed_sd`` (of the subject mean over seeds), ``worst_subject``,
-        ``worst_accuracy`` and ``train_seconds`` of one fold.
+        ``worst_accuracy`` and ``train_seconds`` of all folds together.
     """
     rows = []
     for run, seeds in systems.items():

@@ -116,7 +116,8 @@ def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Pat
     systems = own | peers
     if not own or len(systems) < 2:  # nothing of ours to compare yet
         return [], []
-    table, subjects = people_table(systems), subject_table(systems)[people_order(systems)]
+    table = people_table(systems)
+    subjects = subject_table(systems)[table.run.tolist()]
     pairs = paired_tests({run: subjects[run] for run in subjects.columns})
     paths = [
         _write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
@@ -126,11 +127,6 @@ def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Pat
     for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
         paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
     return ["## Across people\n", people_markdown(table), ACROSS, pairs_markdown(pairs)], paths
-
-
-def people_order(systems: dict[str, list[Predictions]]) -> list[str]:
-    """Runs, the best mean over subjects first."""
-    return people_table(systems).run.tolist()
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> Path:

@@ -11,8 +11,7 @@ from har.data.windowset import WindowSet
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, write_predictions
-from har.pipeline.ledger import add_opening
-from har.pipeline.provenance import git_commit
+from har.pipeline.ledger import record_opening
 from har.pipeline.run_folder import ONNX, RunFolder
 from har.pipeline.train import SCORE_TOLERANCE, load_windows, score_weights, with_split
 from har.runtime.bundle import sha256
@@ -69,18 +68,8 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
         )
     opened = set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)
     if opened and not windows.synthetic:
-        add_opening(
-            results_folder(results, windows.dataset) / "test_openings.csv",
-            commit=git_commit(),
-            config=origin.run,
-            model=origin.model,
-            seed=origin.seed,
-            channels=origin.channels,
-            checkpoint_sha256=origin.checkpoint_sha256,
-            train_commit=origin.commit,
-            data_digest=origin.data_digest,
-            accuracy=f"{score['accuracy']:.6f}",
-            macro_f1=f"{score['macro_f1']:.6f}",
+        record_opening(
+            results_folder(results, windows.dataset) / "test_openings.csv", origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"]
         )
     write_predictions(predictions, run.predictions_path(split))
     confusion_figure(predictions).savefig(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic), dpi=120)

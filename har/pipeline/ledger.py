@@ -7,6 +7,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from har.contract import HarError
+from har.evaluation.predictions import Origin
+from har.pipeline.provenance import git_commit
 
 COLUMNS = (
     "opened_utc",
@@ -21,6 +23,34 @@ COLUMNS = (
     "accuracy",
     "macro_f1",
 )
+
+
+def record_opening(path: Path, origin: Origin, *, accuracy: float, macro_f1: float | None = None, note: str = "") -> None:
+    """Append the row of a scoring of the official test subjects, before the score is shown.
+
+    Args:
+        path: the ledger of the data set.
+        origin: of the scored weights.
+        accuracy: from 0 to 1.
+        macro_f1: from 0 to 1, where it was computed.
+        note: behind the name of the run, where not the plain windows were scored.
+
+    Raises:
+        HarError: as `add_opening`.
+    """
+    add_opening(
+        path,
+        commit=git_commit(),
+        config=f"{origin.run} {note}".strip(),
+        model=origin.model,
+        seed=origin.seed,
+        channels=origin.channels,
+        checkpoint_sha256=origin.checkpoint_sha256,
+        train_commit=origin.commit,
+        data_digest=origin.data_digest,
+        accuracy=f"{accuracy:.6f}",
+        macro_f1="" if macro_f1 is None else f"{macro_f1:.6f}",
+    )
 
 
 def add_opening(path: Path, **row: object) -> None:

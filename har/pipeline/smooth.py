@@ -17,18 +17,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from matplotlib.figure import Figure
 
-from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, UCI9, HarError, channel_names
 from har.data import hapt
 from har.data.archives import HAPT, open_source
 from har.data.prepare import source_of
-from har.evaluation.figures import words
 from har.evaluation.predictions import METADATA_KEY
-from har.evaluation.report_figures import save_figure
+from har.evaluation.report_figures import save_figure, timeline_figure
 from har.evaluation.streams import Stream, change_delays, stream_errors, transition_answers
 from har.models.classifier import ActivityClassifier
-from har.pipeline.ledger import add_opening
+from har.pipeline.ledger import record_opening
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import RunFolder, find_runs
 from har.pipeline.sweep import RESULT, STUDIES
@@ -39,7 +37,6 @@ from har.signals.windows import cut_windows, window_starts
 from har.training.checkpoint import load_checkpoint
 
 STUDY = "crossvalidation"
-RAW6_OF_UCI9 = [6, 7, 8, 3, 4, 5]  # total acceleration, angular velocity
 WEIGHTS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 LAGS = (0, 1, 2, 3, 4, 6, 8)  # windows
 WANTED = 0.5  # share of errors that smoothing shall leave; the smallest lag that gives it on the training subjects is taken
@@ -89,19 +86,7 @@ def write_smoothing(model: str, runs: Path, results: Path, command: str, archive
         errors = stream_errors(found, answers)
         origin = run.info().origin
         accuracy = 1 - errors.wrong_smoothed.sum() / errors.windows.sum()
-        add_opening(
-            report / "test_openings.csv",
-            commit=git_commit(),
-            config=f"{origin.run} smoothed",
-            model=origin.model,
-            seed=origin.seed,
-            channels=origin.channels,
-            checkpoint_sha256=origin.checkpoint_sha256,
-            train_commit=origin.commit,
-            data_digest=origin.data_digest,
-            accuracy=f"{accuracy:.6f}",
-            macro_f1="",
-        )
+        record_opening(report / "test_openings.csv", origin, accuracy=accuracy, note="smoothed")
         rows.append({"seed": origin.seed, **summarise(found, answers, errors, chosen.lag)})
         tables.append(errors.assign(seed=origin.seed))
         _write_answers(found, answers, report / f"smoothing_predictions/{origin.run}_seed{origin.seed}.parquet", asdict(origin))
@@ -153,8 +138,9 @@ def streams(classifier: ActivityClassifier, recordings: Sequence[Recording]) -> 
     """
     found = []
     size = classifier.frontend.window_size
+    columns = [UCI9.index(name) for name in channel_names(classifier.hparams["channels"])]
     for recording in recordings:
-        samples = PUBLISHED.apply(recording.samples.astype(np.float64))[:, RAW6_OF_UCI9].astype(np.float32)
+        samples = PUBLISHED.apply(recording.samples.astype(np.float64))[:, columns].astype(np.float32)
         starts = window_starts(len(samples), size, size // 2)
         windows = torch.from_numpy(np.array(cut_windows(samples, starts, size)))
         labels = np.array([np.bincount(recording.labels[s : s + size] + 1, minlength=len(HAPT_LABELS) + 1).argmax() - 1 for s in starts])
@@ -202,27 +188,6 @@ def _worst(found: Sequence[Stream], answers: Sequence[np.ndarray]) -> tuple[Stre
     wrong = [int((stream.p.argmax(axis=1) != stream.y)[stream.scored].sum()) for stream in found]
     index = int(np.argmax(wrong))
     return found[index], answers[index]
-
-
-def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
-    """Truth, answers and smoothed answers of one recording over time; windows of transitions and without label are left white."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    axes = figure.add_subplot()
-    seconds = stream.start / SAMPLE_RATE_HZ
-    truth = np.where(stream.scored, stream.y, np.nan)
-    lines = (
-        ("truth", truth, -0.22, "black"),
-        ("window alone", stream.p.argmax(axis=1), 0.0, "tab:orange"),
-        ("smoothed", answer, 0.22, "tab:blue"),
-    )
-    for label, values, offset, colour in lines:
-        axes.plot(seconds, values + offset, "|", markersize=8, color=colour, label=label)
-    axes.set_yticks(range(len(LABELS)), [words(label) for label in LABELS])
-    axes.set_xlabel("Time (s)")
-    axes.set_title(f"HAPT {stream.recording}: the recording of the test subjects with the most errors", fontsize=10)
-    axes.grid(color="0.92")
-    axes.legend(fontsize=8, loc="lower right")
-    return figure
 
 
 def _write_answers(found: Sequence[Stream], answers: Sequence[np.ndarray], path: Path, origin: dict[str, Any]) -> None:

@@ -100,6 +100,18 @@ def test_the_report_has_people_peers_and_calibration(folder: Path, tmp_path: Pat
     assert (report / "people_ranks_synthetic.svg").read_bytes() == before
 
 
+def test_cross_validation_stands_for_the_validation_of_a_refit_alone(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    for run in ("cnn1d", "gru"):
+        write_pooled(predictions(BAD, run=run, model=run, split="test"), report / "studies/crossvalidation_predictions")
+    refit = predictions(GOOD, run="gru-refit", model="gru", split="test")
+    write_report([refit], report, "har compare")
+    table = pd.read_csv(report / "comparison_synthetic.csv").set_index("run")
+    assert list(table.index) == ["gru-refit"]
+    assert (table.validation_accuracy_mean["gru-refit"], table.test_accuracy_mean["gru-refit"]) == (0.5, 1.0)
+    assert table.validation_seeds["gru-refit"] == 1
+
+
 def test_mixtures_and_doubles_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(HarError, match="no prediction files"):
         collect(tmp_path / "none")
