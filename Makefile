@@ -12,6 +12,7 @@ BUNDLE ?=
 PORT ?= 5000
 REFIT ?=
 STUDY ?= ideas
+NAME ?= growth
 
 VENV := .venv
 HAR := $(VENV)/bin/har
@@ -21,7 +22,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep smooth export verify dashboard check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth export verify dashboard check lint format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ compare: $(STAMP) ## One table over runs and seeds (DATA, REPORT)
 
 sweep: $(STAMP) ## Run what is left of a study, configs/study/STUDY.yaml (STUDY)
 	@$(HAR) sweep configs/study/$(STUDY).yaml $(call path_option,--archive,$(ARCHIVE))
+
+experiment: $(STAMP) ## Answer one question about the models (NAME=growth and others: har experiment --help)
+	@$(HAR) experiment $(NAME) $(call path_option,--archive,$(ARCHIVE))
 
 smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
 	@$(HAR) smooth $(call path_option,--archive,$(ARCHIVE))

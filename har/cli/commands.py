@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from har.pipeline.splits import SplitChoice
 
 MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")  # what `--model all` means; a test holds it against the registry
+EXPERIMENTS = ("growth",)  # a test holds them against har.pipeline.experiments
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 
@@ -136,16 +137,33 @@ def sweep(options: argparse.Namespace) -> None:
         print(f"wrote {path}")
 
 
+def experiment(options: argparse.Namespace) -> None:
+    from har.pipeline.experiments import Bench, find_experiment
+
+    bench = Bench(
+        runs=options.runs,
+        results=options.results,
+        archive=options.archive,
+        seeds=tuple(options.seed),
+        quick=options.quick,
+        dataset=options.dataset,
+        command=_typed(),
+        say=functools.partial(print, flush=True),
+    )
+    for path in find_experiment(options.name)(bench):
+        print(f"wrote {path}")
+
+
 def evaluate(options: argparse.Namespace) -> None:
     runs = _runs(options)
-    from har.pipeline.evaluate import evaluate_run, report
+    from har.pipeline.evaluate import evaluate_any
 
     if options.split == "validation" and "all" in options.model:
         runs = [run for run in runs if run.info().score is not None]  # nobody validates a refit
         if not runs:
             raise HarError(f"no run below {options.runs} has validation subjects; score the test subjects with --split test")
     for run in runs:
-        text = report(evaluate_run(run, options.split, options.results, options.archive))
+        text = evaluate_any(run, options.split, options.results, options.archive)
         print(text.split("\n")[0] if options.brief else text + "\n")
     print(f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from har import __version__
 from har.cli import commands as do
-from har.cli.commands import BUNDLE, MODELS, RESULTS, RUNS
+from har.cli.commands import BUNDLE, EXPERIMENTS, MODELS, RESULTS, RUNS
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 
 DATASETS = ("uci-har", "hapt", "synthetic")
@@ -56,6 +56,17 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
     command.add_argument("--workers", type=int, default=None, metavar="N", help="processes (default: one a core)")
+
+    command = add("experiment", do.experiment, "Answer one question about the models with a table or a figure")
+    command.add_argument("name", choices=EXPERIMENTS, help="which: %(choices)s")
+    command.add_argument(
+        "--dataset", choices=("hapt", "synthetic"), default="hapt", help="whose recordings, where any (default: %(default)s)"
+    )
+    command.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="of the trainings (default: 0 1 2)")
+    command.add_argument("--quick", action="store_true", default=False, help="a small budget, to see that it works; no result")
+    _add_archive(command)
+    _add_runs(command)
+    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where it is written (default: %(default)s)")
 
     command = add(
         "evaluate",

@@ -17,6 +17,7 @@ from har.config.sections import (
     ModelConfig,
     Section,
     SplitConfig,
+    TaskConfig,
     TrainingConfig,
     WindowingConfig,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "SplitConfig",
+    "TaskConfig",
     "TrainingConfig",
     "WindowingConfig",
     "load_config",
@@ -46,6 +48,7 @@ class RunConfig(Section):
     frontend: FrontendConfig = FrontendConfig()
     model: ModelConfig
     augmentation: AugmentationConfig = AugmentationConfig()
+    task: TaskConfig = TaskConfig()
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @model_validator(mode="after")

@@ -161,6 +161,13 @@ class ModelConfig(Section):
     """Networks of the same kind that are trained side by side and whose probabilities are averaged, in one model."""
 
 
+class TaskConfig(Section):
+    """What is asked of models whose task is not to name the activity of a window; the registry says a model's task."""
+
+    horizon: int = Field(default=50, ge=1, le=2048)
+    """Of ``forecast``: samples at the end of a window that are foretold from those before them."""
+
+
 class TrainingConfig(Section):
     """The budget; the same for every model that is compared."""
 

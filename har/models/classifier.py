@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from har.models.ensemble import Ensemble
 from har.models.frontend import SensorFrontend
+from har.models.module import TaskModule
 from har.models.registry import build_network
 
 
-class ActivityClassifier(pl.LightningModule):
+class ActivityClassifier(TaskModule):
     """Frontend and network: sensor windows in, logits out.
 
     Args:
@@ -30,6 +29,8 @@ class ActivityClassifier(pl.LightningModule):
         weight_decay: of AdamW, on matrices only; biases and normalisation are free of it.
         label_smoothing: share of the target given to the other activities in training.
     """
+
+    monitor = "val/macro_f1"
 
     def __init__(
         self,
@@ -75,11 +76,6 @@ class ActivityClassifier(pl.LightningModule):
         self.train(training)
         return torch.cat(parts)
 
-    @property
-    def num_parameters(self) -> int:
-        """Trained parameters."""
-        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
-
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, y = batch
         logits = self(x)
@@ -101,12 +97,3 @@ class ActivityClassifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.validation_scores.compute(), prog_bar=True)
         self.validation_scores.reset()
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        free = [p for p in self.parameters() if p.ndim <= 1]
-        rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
-        optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}], lr=rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=0.2)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

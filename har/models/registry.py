@@ -14,6 +14,7 @@ from har.models.cnn_lstm import CNNLSTM
 from har.models.dilated_cnn import DilatedCNN
 from har.models.gru import GRU
 from har.models.lstm import LSTM
+from har.models.seq2seq import Seq2Seq
 
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
@@ -25,7 +26,8 @@ class ModelEntry:
     Attributes:
         name: as used in configs and on the command line.
         network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
-        task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits.
+        task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
+            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
         title: as used in tables and figures.
     """
 
@@ -43,6 +45,7 @@ MODELS = {
         ModelEntry("gru", GRU, "GRU"),
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
         ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
+        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
     )
 }
 

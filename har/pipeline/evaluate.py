@@ -13,6 +13,8 @@ from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, write_predictions
 from har.pipeline.ledger import record_opening
 from har.pipeline.run_folder import ONNX, RunFolder
+from har.pipeline.task_run import evaluate_task_run, task_report
+from har.pipeline.tasks import task_of
 from har.pipeline.train import SCORE_TOLERANCE, load_windows, score_weights, with_split
 from har.runtime.bundle import sha256
 from har.runtime.session import open_session, run_windows
@@ -88,6 +90,14 @@ def _check_export(run: RunFolder, windows: WindowSet, predictions: Predictions) 
         raise HarError(
             f"{path} differs from the saved weights by {difference:.2e} in a probability, allowed {EXPORT_TOLERANCE:.0e}; train again"
         )
+
+
+def evaluate_any(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> str:
+    """Score a run, whatever its task, and return the report as text; see `evaluate_run` and `evaluate_task_run`."""
+    if task_of(run.info().origin.model) is None:
+        return report(evaluate_run(run, split, results, archive))
+    folder = results_folder(results, run.info().origin.dataset)
+    return task_report(run, split, evaluate_task_run(run, split, folder, archive))
 
 
 def report(predictions: Predictions) -> str:

@@ -8,7 +8,9 @@ from har.evaluation.metrics import scores
 from har.export.bundle import BundleResult, write_bundle
 from har.export.onnx_file import MIN_PARITY_WINDOWS
 from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import device_facts, load_windows
+from har.pipeline.tasks import task_of
+from har.pipeline.train import load_windows
+from har.pipeline.train_common import device_facts
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint
 
@@ -21,6 +23,9 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     Raises:
         HarError: no run can be exported, or they tell different activities apart.
     """
+    runs = [run for run in runs if task_of(run.info().origin.model) is None]
+    if not runs:
+        raise HarError("none of these runs names activities of windows; a bundle is made of such a model")
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")

@@ -25,13 +25,13 @@ COLUMNS = (
 )
 
 
-def record_opening(path: Path, origin: Origin, *, accuracy: float, macro_f1: float | None = None, note: str = "") -> None:
+def record_opening(path: Path, origin: Origin, *, accuracy: float | None, macro_f1: float | None = None, note: str = "") -> None:
     """Append the row of a scoring of the official test subjects, before the score is shown.
 
     Args:
         path: the ledger of the data set.
         origin: of the scored weights.
-        accuracy: from 0 to 1.
+        accuracy: from 0 to 1; None where something else than accuracy was scored, which the note then says.
         macro_f1: from 0 to 1, where it was computed.
         note: behind the name of the run, where not the plain windows were scored.
 
@@ -48,7 +48,7 @@ def record_opening(path: Path, origin: Origin, *, accuracy: float, macro_f1: flo
         checkpoint_sha256=origin.checkpoint_sha256,
         train_commit=origin.commit,
         data_digest=origin.data_digest,
-        accuracy=f"{accuracy:.6f}",
+        accuracy="" if accuracy is None else f"{accuracy:.6f}",
         macro_f1="" if macro_f1 is None else f"{macro_f1:.6f}",
     )
 

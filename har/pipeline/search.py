@@ -26,7 +26,8 @@ from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
 from har.pipeline.train import load_windows
 from har.tracking import tracked_run
-from har.training.fit import fit, quiet_lightning
+from har.training.fit import fit
+from har.training.trainer import quiet_lightning
 
 STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)

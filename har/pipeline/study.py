@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from har.config import SENSELESS, RunConfig, SplitConfig, load_config, parse_config
 from har.contract import HarError
 from har.models.registry import check_options, find_model
+from har.pipeline.tasks import task_of
 
 NOTHING_TO_DO_WITH_WEIGHTS = ("har.models.registry",)  # lists all networks; the one that is trained is followed by itself
 ROOTS = ("har.training.fit", "har.data.prepare", "har.data.folds")
@@ -215,7 +216,8 @@ def sources(model: str) -> dict[str, bytes]:
     Follows the imports from the fit and from the network, so that a change of the reports leaves finished jobs valid.
     """
     found: dict[str, bytes] = {}
-    waiting = [*ROOTS, find_model(model).network.__module__]
+    task = task_of(model)
+    waiting = [*ROOTS, find_model(model).network.__module__, *([] if task is None else [type(task).__module__])]
     while waiting:
         module = waiting.pop()
         if module not in found and module not in NOTHING_TO_DO_WITH_WEIGHTS:

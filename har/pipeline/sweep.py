@@ -20,11 +20,16 @@ from har.pipeline.search import search
 from har.pipeline.splits import prepared
 from har.pipeline.study import Job, load_study, plan, study_configs
 from har.pipeline.study_report import write_study
-from har.pipeline.train import CONFIG_FOLDER, Say, train_run
+from har.pipeline.task_report import write_task_study
+from har.pipeline.task_run import evaluate_task_run, score_text
+from har.pipeline.tasks import task_of
+from har.pipeline.train import CONFIG_FOLDER, train_any
+from har.pipeline.train_common import Say
 from har.tracking import parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
+TASK_TABLES = "tasks"  # tables of studies of other tasks than the activity of a window
 PREDICTIONS = "_predictions"  # behind the name of a study, the folder of its pooled predictions
 
 
@@ -74,7 +79,9 @@ def sweep(
     configs = study_configs(study, folder, str(path))
     dataset, digest, folds = _data(name, configs, archive)
     base = runs / dataset / STUDIES / name
-    report = results_folder(results, dataset) / STUDIES
+    other = _task_name(name, configs)
+    write = write_study if other is None else write_task_study
+    report = results_folder(results, dataset) / (STUDIES if other is None else TASK_TABLES)
     parent = parent_run(runs, dataset, name, study.question)
     if study.search is not None:
         return search(
@@ -111,11 +118,11 @@ def sweep(
             progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
             continue
         done.append(task)
-        progress.add(f"{what}: accuracy {100 * outcome.result['accuracy']:.2f} %, {outcome.result['train_seconds']:.0f} s")
-        write_study(name, study, [read_result(task.folder) for task in done], report, command)
+        progress.add(f"{what}: {_told(outcome.result)}, {outcome.result['train_seconds']:.0f} s")
+        write(name, study, [read_result(task.folder) for task in done], report, command)
     if done:
         ordered = [task for task in tasks if task in done]
-        written = write_study(name, study, [read_result(task.folder) for task in ordered], report, command)
+        written = write(name, study, [read_result(task.folder) for task in ordered], report, command)
         if study.keep_predictions:
             written += _keep_predictions(ordered, tasks, report / f"{name}{PREDICTIONS}")
     if problems:
@@ -132,6 +139,20 @@ def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list
             folds = [RunFolder(task.folder).predictions("test") for task in own]
             written.append(write_pooled(pool_folds([fold for fold in folds if fold is not None]), folder))
     return written
+
+
+def _told(result: dict[str, Any]) -> str:
+    return score_text(result["scores"]) if "scores" in result else f"accuracy {100 * result['accuracy']:.2f} %"
+
+
+def _task_name(name: str, configs: dict[str, RunConfig]) -> str | None:
+    """The one task of a study's models; None for the activity of a window."""
+    tasks = {config.model.name: task_of(config.model.name) for config in configs.values()}
+    names = {model: None if task is None else task.name for model, task in tasks.items()}
+    if len(set(names.values())) > 1:
+        found = ", ".join(f"{model} ({task or 'window'})" for model, task in names.items())
+        raise HarError(f"study {name} mixes tasks: {found}; write one study for each")
+    return next(iter(names.values()))
 
 
 def _data(name: str, configs: dict[str, RunConfig], archive: str | None) -> tuple[str, str, int]:
@@ -156,20 +177,18 @@ def run_task(task: Task) -> dict[str, Any]:
         tags["mlflow.parentRunId"] = task.parent
     quiet: Say = lambda text: None  # noqa: E731 - the driver speaks
     if not (task.folder / INFO).is_file():
-        train_run(
+        train_any(config)(
             config, task.job.run, task.runs, archive=task.archive, progress=False, say=quiet, target=task.folder, export=False, tags=tags
         )
     run = RunFolder(task.folder)
-    predictions = evaluate_run(run, "test", task.results, task.archive)
-    origin = predictions.origin
+    origin = run.info().origin
     result = {
         "run": task.job.run,
         "setting": task.job.setting,
         "model": origin.model,
         "fold": task.job.fold,
         "seed": origin.seed,
-        **scores(predictions),
-        "windows": len(predictions.table),
+        **_scored(task, run),
         "parameters": origin.parameters,
         "epochs": origin.epochs,
         "train_seconds": round(origin.train_seconds, 1),
@@ -177,13 +196,27 @@ def run_task(task: Task) -> dict[str, Any]:
         "checkpoint_sha256": origin.checkpoint_sha256,
         "key": task.key,
         "data_digest": origin.data_digest,
-        "opens_test_subjects": bool(set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)),
-        "subjects": per_subject(predictions).to_dict("records"),
     }
     temporary = task.folder / f".{RESULT}.{os.getpid()}"
     temporary.write_text(json.dumps(result, default=float) + "\n")
     os.replace(temporary, task.folder / RESULT)
     return result
+
+
+def _scored(task: Task, run: RunFolder) -> dict[str, Any]:
+    """Scores of the held-out people: of windows as columns, of another task below ``scores``."""
+    if task_of(task.job.config.model.name) is None:
+        predictions = evaluate_run(run, "test", task.results, task.archive)
+        found: dict[str, Any] = {**scores(predictions), "windows": len(predictions.table)}
+        subjects = per_subject(predictions)
+    else:
+        score = evaluate_task_run(run, "test", results_folder(task.results, run.info().origin.dataset), task.archive)
+        found = {"scores": score.values, "references": score.references, "windows": int(score.subjects.windows.sum())}
+        subjects = score.subjects
+    return found | {
+        "opens_test_subjects": bool(set(subjects.subject.tolist()) & set(TEST_SUBJECTS)),
+        "subjects": subjects.to_dict("records"),
+    }
 
 
 def read_result(folder: Path) -> dict[str, Any]:

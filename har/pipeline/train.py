@@ -14,7 +14,6 @@ from har.config import DataConfig, RunConfig, load_config
 from har.contract import SPLITS, TRANSITION_LABELS, HarError, artefact
 from har.data.audit import audit
 from har.data.folds import check_split, make_split
-from har.data.split_file import split_document
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.figures import confusion_figure
@@ -24,18 +23,21 @@ from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity
 from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
-from har.models.registry import check_network, find_model
+from har.models.registry import check_network, check_options, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.pipeline.splits import SplitChoice, fold_configs, prepared
+from har.pipeline.task_run import train_task_run
+from har.pipeline.tasks import task_of
+from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import TrackedRun, tracked_run
-from har.training.fit import FitResult, fit, quiet_lightning
+from har.training.fit import FitResult, fit
+from har.training.trainer import quiet_lightning
 
 CONFIG_FOLDER = Path("configs")
 # Between the score of the training and the one recomputed from the saved weights; a GPU may decide a tie otherwise.
 SCORE_TOLERANCE = 5e-3 if torch.cuda.is_available() else 1e-6
-Say = Callable[[str], None]
 
 
 def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
@@ -117,22 +119,11 @@ def train_run(
     work.chmod(0o755)
     (work / CONFIG).write_text(config.to_yaml())
     commit = git_commit()
-    facts = {
-        "model": config.model.name,
-        "run": run,
-        "seed": str(config.training.seed),
-        "dataset": windows.dataset,
-        "synthetic": str(synthetic).lower(),
-        "data_digest": windows.digest,
-        "git_commit": commit,
-        **(tags or {}),
-    }
-    if config.data.difficulty is not None:
-        facts["difficulty"] = f"{config.data.difficulty:g}"
+    facts = run_facts(config, run, windows.dataset, windows.digest, commit, synthetic=synthetic) | (tags or {})
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
     try:
         with tracked_run(runs, windows.dataset, title, facts) as tracked:
-            _log_start(tracked, config, split, counts)
+            log_start(tracked, config, split, counts)
             result = fit(config, parts["train"], watched, work, logger=tracked.logger, progress=progress)
             origin = Origin(
                 run=run,
@@ -185,31 +176,10 @@ def _outcome(result: FitResult, predictions: Predictions | None) -> str:
     return f"validation macro-F1 {100 * score['macro_f1']:.2f} %, accuracy {100 * score['accuracy']:.2f} % ({about})"
 
 
-def device_facts(origin: Origin) -> dict[str, Any]:
-    """What an exported file says about where it comes from."""
-    return {
-        "model": origin.model,
-        "run": origin.run,
-        "seed": origin.seed,
-        "dataset": origin.dataset,
-        "synthetic": origin.synthetic,
-        "data_digest": origin.data_digest,
-        "commit": origin.commit,
-    }
-
-
 def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
     export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
     step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects
     return parity(classifier, folder / ONNX, validation.x[::step][:MIN_PARITY_WINDOWS])
-
-
-def _log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int]) -> None:
-    flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
-    tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
-    tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
-    tracked.log_dict(split_document([split], config.data.split.kind, config.data.dataset), "split.json")
-    tracked.log_dict(versions(), "versions.json")
 
 
 def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitResult, metrics: dict[str, float], folder: Path) -> None:
@@ -250,6 +220,22 @@ def train_configs(
     for name in names:
         path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
         config = load_config(path).with_overrides(**overrides)
+        _check_model(config)
+        check_split(config.data)
+        for fold in fold_configs(config, split or SplitChoice(), archive):
+            run = run_name(path.stem, fold.data)
+            jobs += [(fold.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
+    return [train_any(config)(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
+
+
+def train_any(config: RunConfig) -> Callable[..., RunFolder]:
+    """The function that trains the config: `train_run`, or `train_task_run` where its model has another task than ``window``."""
+    return train_run if task_of(config.model.name) is None else train_task_run
+
+
+def _check_model(config: RunConfig) -> None:
+    """Find odd options before anything is read or trained."""
+    if task_of(config.model.name) is None:
         check_network(
             config.model.name,
             config.model.options,
@@ -257,11 +243,8 @@ def train_configs(
             window_size=config.windowing.window_size,
             num_classes=len(TRANSITION_LABELS[config.data.transitions]),
         )
-        check_split(config.data)
-        for fold in fold_configs(config, split or SplitChoice(), archive):
-            run = run_name(path.stem, fold.data)
-            jobs += [(fold.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
-    return [train_run(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
+    else:
+        check_options(config.model.name, config.model.options)
 
 
 def run_name(stem: str, data: DataConfig) -> str:

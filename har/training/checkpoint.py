@@ -1,23 +1,31 @@
 """Read the weights that a training left behind."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from har.contract import HarError
 from har.models.classifier import ActivityClassifier
+from har.models.module import TaskModule
+
+M = TypeVar("M", bound=TaskModule)
 
 
-def load_checkpoint(path: Path) -> ActivityClassifier:
-    """The classifier saved in a checkpoint, in evaluation mode on the CPU. Only tensors and plain values are unpickled.
+def load_module(path: Path, kind: type[M]) -> M:
+    """The module saved in a checkpoint, in evaluation mode on the CPU. Only tensors and plain values are unpickled.
+
+    Args:
+        path: of the checkpoint.
+        kind: class of the module.
 
     Raises:
-        HarError: the file is missing or is not a checkpoint of this project.
+        HarError: the file is missing or is not a checkpoint of such a module.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        classifier = ActivityClassifier(**content["hyper_parameters"])
-        classifier.load_state_dict(content["state_dict"])
+        module = kind(**content["hyper_parameters"])
+        module.load_state_dict(content["state_dict"])
     except FileNotFoundError:
         raise HarError(f"no checkpoint at {path}; train first: har train") from None
     except HarError:
@@ -25,4 +33,13 @@ def load_checkpoint(path: Path) -> ActivityClassifier:
     except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
         first_line = str(error).strip().split("\n")[0][:160]
         raise HarError(f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again") from None
-    return classifier.eval()
+    return module.eval()
+
+
+def load_checkpoint(path: Path) -> ActivityClassifier:
+    """The classifier of windows saved in a checkpoint.
+
+    Raises:
+        HarError: as `load_module`.
+    """
+    return load_module(path, ActivityClassifier)

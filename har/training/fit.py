@@ -1,47 +1,32 @@
-"""Fit one classifier under a fixed budget and keep the best epoch on the validation subjects, or the last."""
+"""Fit one classifier of windows."""
 
-import logging
-import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.training.checkpoint import load_checkpoint
-
-MONITOR = "val/macro_f1"
+from har.training.trainer import Fitted, run_trainer
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Fitted):
     """What a training left behind.
 
     Attributes:
         classifier: with the weights that are kept, read back from the checkpoint.
-        checkpoint: file with these weights.
-        best_epoch: whose weights they are, from 0.
-        best_score: validation macro-F1 that Lightning logged in that epoch; None where nobody validates.
-        epochs: epochs that ran.
-        seconds: time of the fit.
     """
 
     classifier: ActivityClassifier
-    checkpoint: Path
-    best_epoch: int
-    best_score: float | None
-    epochs: int
-    seconds: float
 
 
 def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
@@ -63,6 +48,14 @@ def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
     return classifier
 
 
+def window_batches(config: RunConfig, train: WindowSet, validation: WindowSet | None) -> WindowDataModule:
+    """The batches of a config: shuffled and augmented by its seed."""
+    augmentation = Augmentation(
+        config.augmentation, channels=config.data.channels, num_classes=len(train.labels), seed=config.training.seed
+    )
+    return WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed, augmentation=augmentation)
+
+
 def fit(
     config: RunConfig,
     train: WindowSet,
@@ -73,7 +66,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> FitResult:
-    """Train one model; on CPU the same config and seed give the same weights.
+    """Train one classifier; on CPU the same config and seed give the same weights.
 
     Args:
         config: the run.
@@ -88,71 +81,19 @@ def fit(
     Raises:
         HarError: the loss became NaN or infinite, or nobody could choose the epoch.
     """
-    keep_best = config.training.keep == "best"
-    if keep_best and validation is None:
-        raise HarError("the split has no validation subjects, so that no epoch is best; set training.keep: last")
     torch.set_num_threads(config.training.threads)
     classifier = build_classifier(config, train)
-    augmentation = Augmentation(
-        config.augmentation, channels=config.data.channels, num_classes=len(train.labels), seed=config.training.seed
-    )
-    data = WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed, augmentation=augmentation)
+    data = window_batches(config, train, validation)
     classifier.frontend.fit(data.train_set.tensors[0])
-    kept = ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=MONITOR if keep_best else None,  # without a monitor each epoch replaces the one before
-        mode="max",
-        save_weights_only=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=None if keep_best else True,
-    )
-    own: list[Callback] = [kept]
-    if keep_best:
-        own.append(EarlyStopping(monitor=MONITOR, mode="max", patience=config.training.patience, check_finite=True))
-    trainer = pl.Trainer(
-        max_epochs=config.training.epochs,
-        accelerator="auto",
-        devices=1,
-        gradient_clip_val=config.training.gradient_clip_norm,
-        deterministic="warn" if torch.cuda.is_available() else True,
+    fitted = run_trainer(
+        classifier,
+        data,
+        config.training,
+        folder,
+        name=config.model.name,
+        validates=validation is not None,
         logger=logger,
-        callbacks=[*own, *callbacks],
-        limit_val_batches=0 if validation is None else 1.0,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10**9,  # epochs are logged, steps are not: they cost time and nobody reads them
+        callbacks=callbacks,
+        progress=progress,
     )
-    started = time.perf_counter()
-    with warnings.catch_warnings():
-        # In-memory tensors need no worker processes.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")  # the run's own folder
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
-        try:
-            trainer.fit(classifier, datamodule=data)
-        except SystemExit:
-            if trainer.interrupted and not trainer.received_sigterm:  # Lightning turns Ctrl-C into an exit
-                raise KeyboardInterrupt from None
-            raise
-    seconds = time.perf_counter() - started
-    if not kept.best_model_path or not torch.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan))):
-        raise HarError(
-            f"training of {config.model.name} diverged: the loss is not finite after {trainer.current_epoch} epochs; "
-            "lower training.learning_rate or training.gradient_clip_norm"
-        )
-    checkpoint = Path(kept.best_model_path)
-    epoch = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
-    score = kept.best_model_score if keep_best else trainer.callback_metrics.get(MONITOR)
-    return FitResult(
-        load_checkpoint(checkpoint), checkpoint, epoch, None if score is None else float(score), trainer.current_epoch, seconds
-    )
-
-
-def quiet_lightning() -> None:
-    """Keep Lightning's hints about hardware and tips out of the output."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    return FitResult(**vars(fitted), classifier=load_checkpoint(fitted.checkpoint))

@@ -1,0 +1,97 @@
+"""The table of a task: a row per model or setting and per reference, mean and spread over the seeds."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from har.pipeline.provenance import git_commit, versions
+from har.pipeline.study import StudyConfig
+from har.pipeline.tasks import task_of
+
+NESTED = ("scores", "references", "subjects")
+
+
+def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]], folder: Path, command: str) -> list[Path]:
+    """Write ``NAME.csv`` (a row per run and reference), ``NAME_jobs.csv``, ``NAME_subjects.csv`` and ``NAME.md``.
+
+    Args:
+        name: of the study.
+        study: its question and ideas.
+        results: of the finished jobs, all of one task.
+        folder: ``results/DATASET/tasks``.
+        command: that was typed.
+
+    Returns:
+        The files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    task = task_of(results[0]["model"])
+    if task is None:
+        raise ValueError(f"{results[0]['model']} names activities of windows; that is reported by har.pipeline.study_report")
+    jobs = pd.DataFrame([{k: v for k, v in r.items() if k not in NESTED} | r["scores"] for r in results])
+    subjects = pd.DataFrame([{"run": r["run"], "seed": r["seed"], "fold": r["fold"], **row} for r in results for row in r["subjects"]])
+    table = summarise(study, results)
+    written = []
+    for suffix, content in (("", table), ("_jobs", jobs), ("_subjects", subjects)):
+        path = folder / f"{name}{suffix}.csv"
+        content.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+        written.append(path)
+    opened = jobs.opens_test_subjects.any()
+    whose = "official test subjects are among the scored" if opened else "no official test subject is scored or trained on"
+    way = "higher" if task.higher_is_better else "lower"
+    made = ", ".join(f"{package} {number}" for package, number in versions().items())
+    path = folder / f"{name}.md"
+    path.write_text(
+        f"# {study.question}\n\n{task_table(table)}\n\nTask {task.name}; {task.primary} chooses, {way} is better. Mean ± deviation "
+        f"over the seeds of the mean over the folds; split {study.split.kind}, {whose}. Rows without parameters are no networks.\n\n"
+        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit "
+        f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n"
+    )
+    return [*written, path]
+
+
+def summarise(study: StudyConfig, results: list[dict[str, Any]]) -> pd.DataFrame:
+    """A row per run, then per reference: ``NAME_mean`` and ``NAME_sd`` of every score over the seeds.
+
+    References are averaged over the folds; what needs no seed is the same in all.
+    """
+    settings = study.settings or {}
+    rows = []
+    for run in dict.fromkeys(result["run"] for result in results):
+        own = [result for result in results if result["run"] == run]
+        setting = own[0]["setting"]
+        row = {"run": run, "idea": settings[setting].idea if setting in settings else "", "model": own[0]["model"]}
+        row |= {"parameters": own[0]["parameters"], "folds": len({r["fold"] for r in own}), "seeds": len({r["seed"] for r in own})}
+        seconds = sum(r["train_seconds"] for r in own) / len(own)
+        rows.append(row | _spread([(r["seed"], r["scores"]) for r in own]) | {"train_seconds": seconds})
+    for reference in dict.fromkeys(name for result in results for name in result["references"]):
+        own = [result for result in results if reference in result["references"]]
+        row = {"run": reference, "idea": "", "model": "", "parameters": 0, "folds": len({r["fold"] for r in own}), "seeds": 1}
+        rows.append(row | _spread([(0, r["references"][reference]) for r in own]))
+    return pd.DataFrame(rows)
+
+
+def _spread(found: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Mean and standard deviation over the seeds of each score, first averaged over the folds of a seed."""
+    by_seed = pd.DataFrame([{"seed": seed, **values} for seed, values in found]).groupby("seed").mean()
+    mean, spread = by_seed.mean(), by_seed.std()
+    return {f"{name}_{what}": float(values[str(name)]) for name in by_seed for what, values in (("mean", mean), ("sd", spread))}
+
+
+def task_table(table: pd.DataFrame) -> str:
+    """The summary as Markdown."""
+    names = [str(column).removesuffix("_mean") for column in table if str(column).endswith("_mean")]
+    lines = [f"| run | idea | parameters | {' | '.join(names)} | folds x seeds |", f"|---|---|---:|{'---:|' * (len(names) + 1)}"]
+    for row in table.to_dict("records"):
+        cells = [_cell(row[f"{name}_mean"], row[f"{name}_sd"]) for name in names]
+        size = f"{row['parameters']:,}" if row["parameters"] else "-"
+        lines.append(f"| {row['run']} | {row['idea']} | {size} | {' | '.join(cells)} | {row['folds']} x {row['seeds']} |")
+    return "\n".join(lines)
+
+
+def _cell(mean: float, spread: float) -> str:
+    if pd.isna(mean):
+        return "-"
+    return f"{mean:.4f}" if pd.isna(spread) else f"{mean:.4f} ± {spread:.4f}"

@@ -1,0 +1,38 @@
+"""What tasks on windows have in common: data, audit and batches are those of the classifiers."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from har.config import RunConfig
+from har.data.audit import audit
+from har.data.folds import make_split
+from har.data.windowset import WindowSet
+from har.models.module import TaskModule
+from har.pipeline.splits import prepared
+from har.pipeline.tasks.base import Task, TaskData
+from har.training.fit import window_batches
+
+M = TypeVar("M", bound=TaskModule)
+
+
+class WindowTask(Task[M]):
+    """A task whose parts are `WindowSet`s and whose batches are ``(x, y)`` of `WindowDataModule`."""
+
+    def load(self, config: RunConfig, archive: Path | str | None) -> TaskData:
+        windows = prepared(config, archive).select_channels(config.data.channels)
+        split = make_split(config.data, windows)
+        parts = split.parts(windows)
+        return TaskData(windows.dataset, windows.synthetic, windows.digest, split, dict(parts), audit(parts))
+
+    def batches(self, config: RunConfig, data: TaskData) -> pl.LightningDataModule:
+        return window_batches(config, data.parts["train"], data.parts.get("validation"))
+
+
+def tensor(windows: WindowSet) -> Tensor:
+    """(window, time, channel) float32."""
+    return torch.from_numpy(np.array(windows.x, dtype=np.float32))

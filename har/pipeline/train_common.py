@@ -1,0 +1,49 @@
+"""What every training says about itself, whatever its task."""
+
+from collections.abc import Callable
+from typing import Any
+
+from har.config import RunConfig
+from har.data.split_file import split_document
+from har.data.splits import SubjectSplit
+from har.evaluation.predictions import Origin
+from har.pipeline.provenance import versions
+from har.tracking import TrackedRun
+
+Say = Callable[[str], None]
+
+
+def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: str, *, synthetic: bool) -> dict[str, str]:
+    """The tags of a run."""
+    facts = {
+        "model": config.model.name,
+        "run": run,
+        "seed": str(config.training.seed),
+        "dataset": dataset,
+        "synthetic": str(synthetic).lower(),
+        "data_digest": digest,
+        "git_commit": commit,
+    }
+    return facts if config.data.difficulty is None else facts | {"difficulty": f"{config.data.difficulty:g}"}
+
+
+def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int]) -> None:
+    """Log config, split, counts and versions of a run."""
+    flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
+    tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
+    tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
+    tracked.log_dict(split_document([split], config.data.split.kind, config.data.dataset), "split.json")
+    tracked.log_dict(versions(), "versions.json")
+
+
+def device_facts(origin: Origin) -> dict[str, Any]:
+    """What an exported file says about where it comes from."""
+    return {
+        "model": origin.model,
+        "run": origin.run,
+        "seed": origin.seed,
+        "dataset": origin.dataset,
+        "synthetic": origin.synthetic,
+        "data_digest": origin.data_digest,
+        "commit": origin.commit,
+    }
