@@ -102,10 +102,9 @@ def test_a_horizon_leaves_something_to_foretell_from(workplace: Path) -> None:
     assert not list((workplace / "runs").rglob("best.ckpt"))
 
 
-def test_a_classifier_is_not_trained_as_another_task_nor_the_other_way(config: RunConfig, workplace: Path) -> None:
+def test_a_classifier_is_not_trained_as_another_task(config: RunConfig, workplace: Path) -> None:
     with pytest.raises(ValueError, match="names activities of windows"):
         train_task_run(config, "small", workplace / "runs")
-    assert callable(train_run)
 
 
 def test_a_study_of_a_task_has_means_over_seeds_and_its_references(workplace: Path) -> None:
