@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from har.config import load_config
-from har.contract import LABELS, SAMPLE_RATE_HZ
+from har.contract import LABELS
+from har.evaluation.experiment_figures import growth_figure
 from har.evaluation.report_figures import save_figure
 from har.models.frontend import network_inputs
 from har.models.registry import MODELS, build_network
@@ -39,19 +39,3 @@ def run(bench: Bench) -> list[Path]:
     path = folder / f"{stem}.md"
     path.write_text("\n".join([*lines, "", "Samples at 50 Hz; one network of each config.", "", bench.signature()]))
     return [*written, path]
-
-
-def growth_figure(table: pd.DataFrame) -> Figure:
-    """Weights against the seconds of a window, a line a model, both axes logarithmic."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for model, rows in table.groupby("model", sort=False):
-        axes.loglog(rows.window_size / SAMPLE_RATE_HZ, rows.parameters, marker="o", markersize=3, label=str(model))
-    axes.xaxis.set_major_formatter("{x:g}")  # plain numbers; powers of ten would need fonts for formulas
-    axes.xaxis.set_minor_formatter("")
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_minor_formatter("")
-    axes.set(xlabel="length of the window, s", ylabel="weights", title="What reads the whole window at once grows with it")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.grid(alpha=0.3)
-    return figure
