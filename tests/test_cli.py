@@ -81,6 +81,7 @@ ERRORS = {
     "unknown option": ("train --modell gru", "unrecognized arguments: --modell"),
     "not a number": ("train --epochs many", "invalid int value: 'many'"),
     "unknown model": ("train --dataset synthetic --model ltsm", "unknown model 'ltsm'; did you mean 'lstm'"),
+    "unknown model of the catalogue": ("train --dataset synthetic --model transfomer", "did you mean 'transformer'"),
     "unknown data set": ("train --dataset uci", "invalid choice: 'uci'"),
     "no epochs": ("train --dataset synthetic --model gru --epochs 0", "training.epochs"),
     "no config": ("train --config {tmp}/none.yaml", "cannot read the config"),

@@ -12,7 +12,9 @@ from har.contract import HarError, nearest
 if TYPE_CHECKING:
     from har.pipeline.splits import SplitChoice
 
-MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")  # what `--model all` means; a test holds it against the registry
+# What `--model all` means, and what else can be named; known without torch, and a test holds both against the registry.
+MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")
+CATALOGUE = ("mlp", "rnn", "peephole_lstm", "deep_conv_lstm", "transformer", "seq2seq")
 EXPERIMENTS = ("growth", "gradients", "memory")  # a test holds them against har.pipeline.experiments
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
@@ -28,8 +30,8 @@ def _names(options: argparse.Namespace) -> list[str]:
     if "all" in options.model:
         return list(MODELS)
     for name in options.model:
-        if not Path("configs", f"{name}.yaml").is_file() and name not in MODELS:
-            raise HarError(f"unknown model {name!r}; {nearest(name, [*MODELS, 'all'])}")
+        if not Path("configs", f"{name}.yaml").is_file() and name not in MODELS + CATALOGUE:
+            raise HarError(f"unknown model {name!r}; {nearest(name, [*MODELS, *CATALOGUE, 'all'])}")
     return options.model
 
 

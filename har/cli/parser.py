@@ -7,7 +7,7 @@ from typing import Any
 
 from har import __version__
 from har.cli import commands as do
-from har.cli.commands import BUNDLE, EXPERIMENTS, MODELS, RESULTS, RUNS
+from har.cli.commands import BUNDLE, CATALOGUE, EXPERIMENTS, MODELS, RESULTS, RUNS
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 
 DATASETS = ("uci-har", "hapt", "synthetic")
@@ -194,7 +194,8 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     _add_dataset(command, of_config=True)
     _add_archive(command)
     _add_runs(command)
-    command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help=f"{', '.join(MODELS)} or all (default: all)")
+    models = f"{', '.join(MODELS)} or all of these (default: all); or {', '.join(CATALOGUE)}"
+    command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help=models)
     command.add_argument("--config", nargs="+", default=None, metavar="YAML", help="config files, instead of --model")
     command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")
     _add_split(command, "the config's")

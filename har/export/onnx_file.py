@@ -10,14 +10,27 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from torch import nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
 from har.models.classifier import ActivityClassifier
+from har.models.ensemble import Ensemble
 from har.runtime.session import open_session, run_windows
 
 BATCH_SIZES = (1, 2, 7)  # one, a pair, and a number that no trace used
 MIN_PARITY_WINDOWS = 256
+
+
+def refusal(network: nn.Module | type[nn.Module]) -> str | None:
+    """Why a network cannot become an ONNX file, or None where it can.
+
+    A network says it on its class: ``onnx`` is ``operator`` (the default: every layer is an operator of ONNX or a few), ``loop``
+    (a layer is written out sample by sample: larger and slower) or ``refused``, for the reason in ``onnx_refusal``.
+    """
+    if isinstance(network, Ensemble):
+        return refusal(network.members[0])
+    return str(getattr(network, "onnx_refusal", "")) if getattr(network, "onnx", "operator") == "refused" else None
 
 
 def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, str]) -> None:
@@ -29,8 +42,12 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
         metadata: written into the file.
 
     Raises:
-        HarError: the exporter gave another opset, a fixed batch, a second file, or a GRU that computes something else.
+        HarError: the network cannot be exported, or the exporter gave another opset, a fixed batch, a second file, or a GRU that
+            computes something else.
     """
+    reason = refusal(classifier.network)
+    if reason is not None:
+        raise HarError(f"{classifier.hparams['model']} cannot be exported: {reason}")
     graph = DeviceGraph(classifier)
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
     # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.

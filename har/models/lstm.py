@@ -1,22 +1,29 @@
 """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
-import torch
+import functools
+from typing import Any
+
 from torch import nn
 
-from har.models.recurrent import RecurrentNetwork
+from har.models.recurrent import RecurrentNetwork, set_forget_bias
+from har.models.steep_gates import SteepLSTM
 
 
 class LSTM(RecurrentNetwork):
-    """Stacked LSTM; see `RecurrentNetwork` for the options.
+    """Stacked LSTM; see `RecurrentNetwork` for the other options.
 
-    The forget gate's bias starts at 1, so that early in training the cell remembers (Jozefowicz et al. 2015).
+    Args:
+        in_channels: features a sample.
+        window_size: samples in a window; any length works.
+        num_classes: activities.
+        forget_bias: where the forget gate's bias starts: at 1, so that early in training the cell remembers (Jozefowicz et al. 2015).
+        gate_slope: of the gates' sigmoids, see `SteepLSTM`.
+        options: of `RecurrentNetwork`.
     """
 
-    cell = nn.LSTM
-
-    def __init__(self, *args: int, **options: float) -> None:
-        super().__init__(*args, **options)  # type: ignore[arg-type]
-        with torch.no_grad():
-            for name, bias in self.recurrent.named_parameters():
-                if name.startswith("bias_ih"):
-                    bias[self.recurrent.hidden_size : 2 * self.recurrent.hidden_size] = 1.0  # gates: input, forget, cell, output
+    def __init__(
+        self, in_channels: int, window_size: int, num_classes: int, *, forget_bias: float = 1.0, gate_slope: float = 1.0, **options: Any
+    ) -> None:
+        cell = nn.LSTM if gate_slope == 1 else functools.partial(SteepLSTM, gate_slope=gate_slope)
+        super().__init__(cell, in_channels, window_size, num_classes, **options)
+        set_forget_bias(self.recurrent, forget_bias)

@@ -11,10 +11,15 @@ from torch import nn
 from har.contract import HarError, nearest
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
+from har.models.deep_conv_lstm import DeepConvLSTM
 from har.models.dilated_cnn import DilatedCNN
 from har.models.gru import GRU
 from har.models.lstm import LSTM
+from har.models.mlp import MLP
+from har.models.peephole_lstm import PeepholeLSTM
+from har.models.rnn import RNN
 from har.models.seq2seq import Seq2Seq
+from har.models.transformer import Transformer
 
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
@@ -29,12 +34,15 @@ class ModelEntry:
         task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
             and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
         title: as used in tables and figures.
+        role: ``comparison``: searched, cross-validated and scored with five seeds, in the README's table and in ``--model all``.
+            ``catalogue``: an idea of the field, trained with the same budget in ``configs/study/catalogue.yaml``.
     """
 
     name: str
     network: type[nn.Module]
     title: str
     task: str = "window"
+    role: str = "comparison"
 
 
 MODELS = {
@@ -45,9 +53,19 @@ MODELS = {
         ModelEntry("gru", GRU, "GRU"),
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
         ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
-        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
+        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", role="catalogue", task="forecast"),
+        ModelEntry("mlp", MLP, "fully connected", role="catalogue"),
+        ModelEntry("rnn", RNN, "vanilla RNN", role="catalogue"),
+        ModelEntry("peephole_lstm", PeepholeLSTM, "peephole LSTM", role="catalogue"),
+        ModelEntry("deep_conv_lstm", DeepConvLSTM, "DeepConvLSTM", role="catalogue"),
+        ModelEntry("transformer", Transformer, "Transformer", role="catalogue"),
     )
 }
+
+
+def model_names(*, task: str = "window", role: str | None = None) -> list[str]:
+    """Names of the registered networks of a task, of one role or of all, in the order of the registry."""
+    return [name for name, entry in MODELS.items() if entry.task == task and role in (None, entry.role)]
 
 
 def find_model(name: str) -> ModelEntry:
@@ -62,14 +80,15 @@ def find_model(name: str) -> ModelEntry:
 
 
 def option_names(network: type[nn.Module]) -> list[str]:
-    """Names of the options of a network's constructor, its base classes included."""
+    """Names of the options of a network's constructor, before them those of its base class where it passes options on."""
+    names: list[str] = []
     for cls in network.__mro__:
         if "__init__" in vars(cls):
             parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-            keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-            if keywords:
-                return keywords
-    return []
+            names = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY] + names
+            if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+                break
+    return list(dict.fromkeys(names))
 
 
 def check_options(name: str, options: dict[str, Any]) -> ModelEntry:

@@ -6,7 +6,8 @@ from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.export.bundle import BundleResult, write_bundle
-from har.export.onnx_file import MIN_PARITY_WINDOWS
+from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
+from har.models.registry import find_model
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.tasks import task_of
 from har.pipeline.train import load_windows
@@ -16,7 +17,8 @@ from har.training.checkpoint import load_checkpoint
 
 
 def best_run(runs: list[RunFolder]) -> RunFolder:
-    """The run with the best macro-F1 on the validation subjects among those trained on what a phone delivers.
+    """The run with the best macro-F1 on the validation subjects among those a phone can run: trained on what it delivers,
+    and of a network that ONNX can hold.
 
     The test subjects have no say.
 
@@ -29,6 +31,8 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    reasons = {run.path: refusal(find_model(run.info().origin.model).network) for run in device}
+    device = [run for run in device if reasons[run.path] is None] or device[:1]  # a refusal is said by the export itself
     # Scores on other people cannot be compared; a fold is exported where it alone is named.
     device = [run for run in device if run.config().data.split.kind == "official"] or device[:1] * (len(device) == 1)
     if not device:

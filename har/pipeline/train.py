@@ -20,7 +20,7 @@ from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions, write_predictions
 from har.export.bundle import onnx_metadata, signal_contract
-from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity
+from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
 from har.models.registry import check_network, check_options, find_model
@@ -89,7 +89,7 @@ def train_run(
         progress: show progress bars.
         say: gets one line a step.
         target: where the run is left; by default in its place below `runs`.
-        export: also make the ONNX file; a study has no use for it.
+        export: also make the ONNX file, where the network can be one; a study has no use for it.
         tags: more tags of the MLflow run.
 
     Raises:
@@ -147,7 +147,10 @@ def train_run(
             if predictions is not None:
                 write_predictions(predictions, RunFolder(work).predictions_path("validation"))
             metrics = {"best/epoch": float(result.best_epoch), "parameters": float(origin.parameters), "train_seconds": result.seconds}
-            if export:
+            reason = refusal(result.classifier.network)
+            if export and reason is not None:
+                say(f"{run}, seed {config.training.seed}: no ONNX file: {reason}")
+            elif export:
                 checked = watched or parts["train"]  # any real windows will do
                 metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work, config.windowing.step)
             _log_end(tracked, predictions, result, metrics, work)

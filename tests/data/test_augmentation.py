@@ -13,7 +13,7 @@ from har.contract import CHANNEL_SETS, HarError
 from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
-from har.models.registry import MODELS
+from har.models.registry import model_names
 from har.training.fit import FitResult, fit
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_a_typo_in_the_section_names_the_nearest() -> None:
 
 
 def test_the_shipped_configs_are_augmented_as_the_readme_says() -> None:
-    for name in MODELS:
+    for name in model_names():
         expected = AugmentationConfig(rotation_deg=25.0, turn_deg=40.0)
         assert load_config(ROOT / "configs" / f"{name}.yaml").augmentation == expected
     assert not any(AugmentationConfig().model_dump().values())

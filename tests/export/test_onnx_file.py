@@ -1,29 +1,45 @@
 """The exported graph computes what was trained, for every model, and holds nothing it should not."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from torch import Tensor, nn
 
 from har.config import RunConfig
 from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
 from har.export import onnx_file
 from har.export.bundle import onnx_metadata, signal_contract
-from har.export.onnx_file import export_onnx, parity
+from har.export.onnx_file import export_onnx, parity, refusal
+from har.models import registry
 from har.models.classifier import ActivityClassifier
-from har.models.registry import MODELS
+from har.models.ensemble import Ensemble
+from har.models.registry import ModelEntry, find_model, model_names
 from har.runtime.session import open_session, run_windows
 from har.training.fit import build_classifier
 from tests.models.test_models import SMALL
 
-OPERATOR = {"lstm": "LSTM", "gru": "GRU", "cnn_lstm": "LSTM", "cnn1d": "Conv", "dilated_cnn": "Conv"}
+OPERATORS = {  # how many of which
+    "lstm": {"LSTM": 2},
+    "gru": {"GRU": 1},
+    "cnn_lstm": {"LSTM": 1, "Conv": 3},
+    "cnn1d": {"Conv": 2},
+    "dilated_cnn": {"Conv": 3},
+    "mlp": {"Gemm": 3},
+    "rnn": {"RNN": 2},
+    "peephole_lstm": {"LSTM": 2},
+    "deep_conv_lstm": {"Conv": 4, "LSTM": 2},
+    "transformer": {"Conv": 1, "Softmax": 3},  # two layers and the probabilities
+}
+UNROLLED = 256  # a loop that is written out has two nodes a sample and more
 
 
-def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig) -> ActivityClassifier:
-    config = config.with_overrides(model__name=name, model__options=SMALL[name])
+def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig, options: dict[str, Any] | None = None) -> ActivityClassifier:
+    config = config.with_overrides(model__name=name, model__options=SMALL.get(name, {}) | (options or {}))
     made = build_classifier(config, parts["train"])
     made.frontend.fit(torch.from_numpy(np.array(parts["train"].x[:300])))
     with torch.no_grad():  # batch statistics that differ from their start, as after training
@@ -31,7 +47,7 @@ def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig) -> Act
     return made.eval()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", model_names())
 def test_every_model_exports_with_parity(name: str, parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
     made = classifier(name, parts, config)
     path = tmp_path / "model.onnx"
@@ -42,7 +58,9 @@ def test_every_model_exports_with_parity(name: str, parts: dict[str, WindowSet],
     model = onnx.load(path)
     assert [(o.domain, o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")] == [("", OPSET)]
     operators = [node.op_type for node in model.graph.node]
-    assert OPERATOR[name] in operators
+    assert {operator: operators.count(operator) for operator in OPERATORS[name]} == OPERATORS[name]
+    assert getattr(find_model(name).network, "onnx", "operator") == "operator"
+    assert len(operators) < UNROLLED
     assert {p.key for p in model.metadata_props} >= {"labels", "input", "output", "opset", "model"}
     content = path.read_bytes()
     for leak in (b"/har/", b".py", str(Path.home()).encode(), b"site-packages"):
@@ -55,6 +73,101 @@ def test_every_model_exports_with_parity(name: str, parts: dict[str, WindowSet],
         probabilities = run_windows(session, parts["test"].x[:count], batch_size=count)
         assert probabilities.shape == (count, len(LABELS))
         np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+
+
+VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
+    "steep LSTM": ("lstm", {"gate_slope": 2.0}, {"LSTM": 2}),
+    "steep GRU": ("gru", {"gate_slope": 2.0, "num_layers": 1}, {"GRU": 1}),
+    "stack": ("lstm", {"skip": True, "layer_norm": True, "num_layers": 3}, {"LSTM": 3, "LayerNormalization": 3}),
+    "attention, both directions": ("peephole_lstm", {"pooling": "attention", "bidirectional": True}, {"LSTM": 2, "Softmax": 2}),
+    "last state, both directions": ("rnn", {"pooling": "last", "bidirectional": True, "nonlinearity": "relu"}, {"RNN": 2}),
+    "attention over tokens": ("transformer", {"pooling": "attention"}, {"Softmax": 4}),
+    "no peepholes": ("deep_conv_lstm", {"peepholes": False}, {"LSTM": 2}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_options_export_with_parity_and_as_operators(variant: str, parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    name, options, expected = VARIANTS[variant]
+    made = classifier(name, parts, config, options)
+    with torch.no_grad():  # what starts at 0 or alike must not hide a mistake
+        for parameter in made.network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    export_onnx(made, tmp_path / "model.onnx", {})
+    assert parity(made, tmp_path / "model.onnx", parts["validation"].x) <= 1e-5
+    operators = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert {operator: operators.count(operator) for operator in expected} == expected
+    assert len(operators) < UNROLLED
+
+
+def test_the_exported_peepholes_are_those_of_their_gates(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    """Large peepholes, so that two that change places would be seen; without them the answer is another."""
+    made = classifier("peephole_lstm", parts, config)
+    x = parts["validation"].x
+    with torch.no_grad():
+        without = made.predict_proba(torch.from_numpy(np.array(x[:20])))
+        for name, parameter in made.network.named_parameters():
+            if "peephole" in name:
+                parameter.copy_(torch.linspace(-2, 3, len(parameter)))
+        assert (made.predict_proba(torch.from_numpy(np.array(x[:20]))) - without).abs().max() > 1e-3
+    export_onnx(made, tmp_path / "model.onnx", {})
+    assert parity(made, tmp_path / "model.onnx", x) <= 1e-5
+    for node in onnx.load(tmp_path / "model.onnx").graph.node:
+        if node.op_type == "LSTM":
+            assert len(node.input) == 8  # the last is the peepholes
+            assert node.input[7]
+
+
+class Unexportable(nn.Module):
+    """A network that says ONNX cannot hold it."""
+
+    onnx = "refused"
+    onnx_refusal = "its layer has no operator in ONNX"
+
+    def __init__(self, in_channels: int, window_size: int, num_classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(in_channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.mean(dim=1))
+
+
+class WrittenOut(Unexportable):
+    """A network whose layer is exported sample by sample."""
+
+    onnx = "loop"
+
+    def __init__(self, in_channels: int, window_size: int, num_classes: int) -> None:
+        super().__init__(8, window_size, num_classes)
+        self.recurrent = nn.RNN(in_channels, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.recurrent(x)[0])
+
+
+def test_a_network_that_cannot_be_exported_is_refused_with_its_reason(
+    parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.MODELS, "unexportable", ModelEntry("unexportable", Unexportable, "test"))
+    for members in (1, 2):
+        made = classifier("unexportable", parts, config.with_overrides(model__members=members))
+        with pytest.raises(HarError, match="unexportable cannot be exported: its layer has no operator in ONNX"):
+            export_onnx(made, tmp_path / "model.onnx", {})
+    assert list(tmp_path.iterdir()) == []
+    assert refusal(Unexportable) == "its layer has no operator in ONNX"
+    assert refusal(Ensemble([Unexportable(9, 128, 6)])) == "its layer has no operator in ONNX"
+    assert [refusal(find_model(name).network) for name in model_names() if name != "unexportable"] == [None] * len(SMALL)
+
+
+def test_a_network_that_is_written_out_says_so_and_is_exported(
+    parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.MODELS, "written_out", ModelEntry("written_out", WrittenOut, "test"))
+    made = classifier("written_out", parts, config)
+    assert refusal(made.network) is None
+    export_onnx(made, tmp_path / "model.onnx", {})
+    assert parity(made, tmp_path / "model.onnx", parts["validation"].x) <= 1e-5
+    assert len(onnx.load(tmp_path / "model.onnx").graph.node) > UNROLLED
 
 
 def test_two_exports_are_equal_to_the_byte(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from har.cli.commands import CATALOGUE
 from har.cli.commands import MODELS as NAMES_OF_CLI
 from har.config import load_config
 from har.contract import LABELS, HarError
 from har.models.classifier import ActivityClassifier
-from har.models.registry import MODELS, build_network, check_network, find_model, option_names
-from har.pipeline.study import load_study
+from har.models.registry import MODELS, build_network, check_network, find_model, model_names, option_names
+from har.pipeline.study import load_study, plan, study_configs
 from har.training.fit import build_classifier
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +23,16 @@ SMALL: dict[str, dict] = {
     "gru": {"hidden_size": 8, "num_layers": 1},  # its export takes seconds a layer
     "cnn_lstm": {"width": 8, "hidden_size": 8},
     "dilated_cnn": {"width": 8, "depth": 2},
+    "mlp": {"hidden_sizes": [16, 8]},
+    "rnn": {"hidden_size": 8},
+    "peephole_lstm": {"hidden_size": 8},
+    "deep_conv_lstm": {"width": 8, "hidden_size": 8},
+    "transformer": {"width": 8, "heads": 2},
 }
 SHAPE = (64, 15)  # time, features
+WINDOW_MODELS, COMPARED = model_names(), model_names(role="comparison")
 
-every_model = pytest.mark.parametrize("name", MODELS)
+every_model = pytest.mark.parametrize("name", WINDOW_MODELS)
 
 
 def network(name: str, seed: int = 0) -> torch.nn.Module:
@@ -34,16 +41,17 @@ def network(name: str, seed: int = 0) -> torch.nn.Module:
 
 
 def test_every_model_has_a_test_case_a_config_and_a_place_on_the_command_line() -> None:
-    assert set(SMALL) == set(MODELS) == set(NAMES_OF_CLI)
-    assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} >= set(MODELS)
+    assert set(SMALL) == set(WINDOW_MODELS)
+    assert set(NAMES_OF_CLI) == set(COMPARED)
+    assert set(CATALOGUE) == set(MODELS) - set(COMPARED)
     for name in MODELS:
         assert load_config(ROOT / "configs" / f"{name}.yaml").model.name == name
 
 
 def test_the_configs_differ_in_the_model_and_what_was_searched_alone() -> None:
-    """Searched with the same space and number of trials for all: configs/study/search.yaml."""
+    """Searched with the same space and number of trials for all that are compared: configs/study/search.yaml."""
     searched = [key.split(".")[1] for key in load_study(ROOT / "configs/study/search.yaml").search.space if key.startswith("training.")]
-    configs = [load_config(ROOT / "configs" / f"{name}.yaml") for name in MODELS]
+    configs = [load_config(ROOT / "configs" / f"{name}.yaml") for name in WINDOW_MODELS]
     for config in configs[1:]:
         assert config.training.model_dump(exclude={*searched}) == configs[0].training.model_dump(exclude={*searched})
         assert config.data == configs[0].data
@@ -53,7 +61,19 @@ def test_the_configs_differ_in_the_model_and_what_was_searched_alone() -> None:
 
 def test_all_models_are_in_every_study_that_compares_them() -> None:
     for study in ("search", "crossvalidation", "people"):
-        assert set(load_study(ROOT / f"configs/study/{study}.yaml").configs) == set(MODELS)
+        assert set(load_study(ROOT / f"configs/study/{study}.yaml").configs) == set(COMPARED)
+    assert set(load_study(ROOT / "configs/study/catalogue.yaml").configs) >= set(model_names(role="catalogue"))
+
+
+@pytest.mark.parametrize("study", ["catalogue", "recurrent", "vanilla"])
+def test_the_studies_of_the_catalogue_can_be_built_and_see_no_test_subject(study: str) -> None:
+    loaded = load_study(ROOT / f"configs/study/{study}.yaml")
+    assert loaded.split.subjects == "training"
+    assert len(loaded.seeds) == 3
+    for job in plan(study, loaded, study_configs(loaded, ROOT / "configs", study), loaded.split.folds):
+        assert job.config.data.split.subjects == "training"
+        if job.fold == 0 and job.config.training.seed == 0:
+            check_network(job.config.model.name, job.config.model.options, in_channels=21, window_size=128, num_classes=6)
 
 
 @every_model
@@ -122,6 +142,14 @@ def test_unknown_options_name_the_nearest(name: str) -> None:
         build_network(name, 9, 64, 6, {option: "wide"})
 
 
+def test_options_of_a_base_class_are_options_where_they_are_passed_on() -> None:
+    assert option_names(find_model("rnn").network)[-3:] == ["nonlinearity", "initialisation", "identity_scale"]
+    assert {"hidden_size", "forget_bias", "gate_slope", "pooling"} <= set(option_names(find_model("lstm").network))
+    assert "forget_bias" not in option_names(find_model("gru").network)
+    with pytest.raises(HarError, match="model 'gru' has no option 'forget_bias'"):
+        build_network("gru", 9, 64, 6, {"forget_bias": 1.0})
+
+
 ODD = {  # model, options, the option that is to blame, why
     "no filters": ("cnn1d", {"width": 0}, "model.options.width is 0", ""),
     "a negative depth": ("cnn1d", {"width": 8, "depth": -1}, "model.options.depth is -1", "depth is below 0"),
@@ -135,6 +163,12 @@ ODD = {  # model, options, the option that is to blame, why
     "no state": ("lstm", {"hidden_size": 0}, "model.options.hidden_size is 0", "greater than zero"),
     "no layers": ("gru", {"num_layers": 0}, "model.options.num_layers is 0", ""),
     "a terabyte of weights": ("cnn_lstm", {"width": 300_000}, "model.options.width is 300000", "at most 50,000,000"),
+    "no units": ("mlp", {"hidden_sizes": [0]}, "model.options.hidden_sizes is [0]", "a layer has no weights"),
+    "no such start": ("rnn", {"initialisation": "eye"}, "model.options.initialisation is 'eye'", "expected default, orthogonal, identity"),
+    "no such read-out": ("peephole_lstm", {"pooling": "max"}, "model.options.pooling is 'max'", "expected statistics, last, attention"),
+    "flat gates": ("lstm", {"gate_slope": 0}, "model.options.gate_slope is 0", "expected a number above 0"),
+    "more filter than window": ("deep_conv_lstm", {"kernel_size": 33}, "model.options.kernel_size is 33", "windows of 129 samples or more"),
+    "an odd number of heads": ("transformer", {"heads": 5}, "model.options.heads is 5", "expected an even multiple of heads"),
     "two mistakes": ("cnn1d", {"width": 0, "depth": -1}, "model.options is {'width': 0, 'depth': -1}", ""),
 }
 
@@ -147,20 +181,22 @@ def test_an_odd_option_is_named_before_anything_is_built(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@every_model
 def test_what_can_be_built_passes_the_check(name: str) -> None:
     for options in ({}, SMALL[name]):
-        check_network(name, options, in_channels=9, window_size=16, num_classes=12)
+        check_network(name, options, in_channels=9, window_size=20, num_classes=12)
     with pytest.raises(HarError, match="has no option"):
-        check_network(name, {"widht": 3}, in_channels=9, window_size=16, num_classes=12)
+        check_network(name, {"widht": 3}, in_channels=9, window_size=20, num_classes=12)
 
 
 def test_an_unknown_model_names_the_nearest() -> None:
     with pytest.raises(HarError, match="unknown model 'ltsm'; did you mean 'lstm'"):
         find_model("ltsm")
+    with pytest.raises(HarError, match="unknown model 'peephole'; did you mean 'peephole_lstm'"):
+        find_model("peephole")
 
 
-@every_model
+@pytest.mark.parametrize("name", COMPARED)
 def test_shipped_models_are_small(name: str, parts: dict) -> None:
     """The numbers of the results table, and the limit of a watch."""
     config = load_config(ROOT / "configs" / f"{name}.yaml")
