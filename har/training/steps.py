@@ -76,5 +76,5 @@ def train_steps(
         if torch.isfinite(loss) and torch.isfinite(torch.tensor(norms[-1])):
             clipping.apply(network)
             optimizer.step()
-        schedule.step()
+            schedule.step()
     return Steps(losses, norms)
