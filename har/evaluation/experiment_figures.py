@@ -1,12 +1,13 @@
 """Figures of the experiments: how weights grow, how gradients fade, and what is remembered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from har.contract import SAMPLE_RATE_HZ
+from har.evaluation.figures import words
 
 
 def growth_figure(table: pd.DataFrame) -> Figure:
@@ -89,4 +90,35 @@ def clipping_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("gradient of the recurrent weights, powers of ten")
     panels[-1].legend(title="clipping", fontsize=8)
+    return figure
+
+
+def attention_figure(examples: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
+    """Attention over the signal: total acceleration, and behind it how much every sample counts, one panel a window.
+
+    Args:
+        examples: name of the activity, (time, channel) window whose first three channels are the total acceleration in g, and (time,)
+            weights that sum to 1.
+    """
+    columns = 3
+    rows = -(-len(examples) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axes, (label, window, weights) in zip(panels, examples, strict=False):
+        seconds = np.arange(len(weights)) / SAMPLE_RATE_HZ
+        for axis, name in enumerate("xyz"):
+            axes.plot(seconds, window[:, axis], linewidth=0.9, label=f"acceleration {name}")
+        behind = axes.twinx()
+        behind.fill_between(seconds, len(weights) * weights, step="mid", color="0.75", linewidth=0, label="attention")
+        behind.set_ylim(0, max(4.0, 1.1 * len(weights) * float(weights.max())))
+        axes.set_zorder(behind.get_zorder() + 1)
+        axes.patch.set_visible(False)
+        axes.set_title(words(label), fontsize=10)
+        behind.tick_params(labelsize=7)
+    for axes in panels[len(examples) :]:
+        axes.set_visible(False)
+    figure.supxlabel("seconds")
+    figure.supylabel("total acceleration, g")
+    figure.text(1.01, 0.5, "grey: weight of a sample, 1 is the mean", rotation=90, va="center", fontsize=9)
+    panels[0].legend(fontsize=7, loc="upper left")
     return figure

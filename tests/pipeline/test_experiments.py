@@ -1,6 +1,7 @@
 """The experiments on recurrent networks, each on a small budget, and the parts they are made of."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from har.cli import main
 from har.contract import HarError
 from har.data.memory import MemorySequences
 from har.models.registry import build_network
+from har.pipeline.engine import Outcome
+from har.pipeline.experiments import cells
 from har.pipeline.experiments.base import Bench
 from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.experiments.gradients import input_gradients
@@ -115,7 +118,17 @@ def double(cell: Cell) -> dict[str, float]:
     return {"double": 2.0 * cell.settings["number"]}
 
 
-def test_parts_are_kept_and_done_again_when_anything_changes(tmp_path: Path) -> None:
+def at_once(jobs: list, work: Callable, *, workers: int) -> Iterator[Outcome]:
+    """The engine without its processes, each of which takes seconds to start."""
+    for job in jobs:
+        try:
+            yield Outcome(job, work(job), None, 1)
+        except HarError as error:
+            yield Outcome(job, None, str(error), 1)
+
+
+def test_parts_are_kept_and_done_again_when_anything_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "run_jobs", at_once)
     said: list[str] = []
     settings = [{"number": 1}, {"number": 2}]
     there = bench(tmp_path, say=said.append)
@@ -151,3 +164,11 @@ def test_memory_from_the_command_line(workplace: Path, capsys: pytest.CaptureFix
     assert "16 done before, 0 to do" in capsys.readouterr().out
     kept = json.loads(next(Path("runs/experiments/memory").glob("*.json")).read_text())
     assert len(kept["norms"]) == 6
+
+
+def test_attention_from_the_command_line(workplace: Path) -> None:
+    assert main(["experiment", "attention", "--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]) == 0
+    table = pd.read_csv("out/models/attention_synthetic_quick.csv").set_index("activity")
+    assert table.effective_samples.between(1, 128).all()
+    assert table.correlation_with_movement.between(-1, 1).all()
+    assert Path("out/models/attention_synthetic_quick.svg").is_file()
