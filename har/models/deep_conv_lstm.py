@@ -11,12 +11,12 @@ from har.models.peephole_lstm import PeepholeLayers
 class DeepConvLSTM(nn.Module):
     """Convolutions over time that all channels share, then LSTM layers over the feature maps of all channels.
 
-    As in the paper (section 3, figure 3): four convolutions of 64 filters of length 5 along time, a channel by itself, with ReLU and
-    without padding or pooling; two LSTM layers of 128 units with peepholes over what remains (112 of 128 samples), each fed with the
-    maps of all channels; a softmax layer on the last sample; dropout 0.5 on the inputs of every dense layer, that is of both LSTM
-    layers and of the softmax; orthogonal first weights and biases of 0. Not as in the paper: what is given to every network here,
-    namely windows of 128 samples in place of 24, the inputs of the first layer (body acceleration and compressed copies beside the
-    sensor values) and the training of the config in place of RMSProp.
+    As in the paper: four convolutions of 64 filters of length 5 along time, the same for every channel by itself, with ReLU and
+    without padding or pooling; two LSTM layers of 128 units over what remains (112 of 128 samples), each sample with the maps of all
+    channels, and with peepholes, which the LSTM of the authors' code has; a softmax layer on the last sample; dropout 0.5 on the
+    inputs of every dense layer, that is of both LSTM layers and of the softmax; orthogonal first weights. Not as in the paper: what
+    is the same for every network here, namely windows of 128 samples in place of 24, the inputs of the first layer (body
+    acceleration and compressed copies beside the sensor values) and the training of the config in place of RMSProp.
 
     Args:
         in_channels: features a sample.

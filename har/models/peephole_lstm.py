@@ -48,10 +48,10 @@ class PeepholeLayers(nn.LSTM):
         o_t = sigmoid(W_o x_t + U_o h_(t-1) + p_o * c_t + b_o)
         h_t = o_t * tanh(c_t)
 
-    Two of today's habits differ from the paper: the cell's output is squashed by tanh, as in `torch.nn.LSTM`, and the gradient is
-    not cut off. Parameters are named as in `torch.nn.LSTM`, whose weights can be loaded; ``peephole_l0`` and so on hold
-    p_i, p_f, p_o of a layer, 3 * hidden_size numbers that start at 0. torch has no kernel for it: a loop over the samples, with the
-    projection of all inputs before it; `benchmarks/cells.py` measures what that costs.
+    with * unit by unit. What goes into the cell and out of it is squashed by tanh as in `torch.nn.LSTM`, and the gradient is whole,
+    where the paper truncates it. Parameters are named as in `torch.nn.LSTM`, whose weights can be loaded; ``peephole_l0`` and so on
+    hold p_i, p_f, p_o of a layer, 3 * hidden_size numbers that start at 0. torch has no kernel for it: a loop over the samples, with
+    the projection of all inputs before it (`benchmarks/cells.py` measures what that costs); ONNX has one, which is exported.
     """
 
     def __init__(self, *sizes: int, **options: Any) -> None:

@@ -11,7 +11,7 @@ from har.models.recurrent import RecurrentNetwork
 
 Nonlinearity = Literal["tanh", "relu"]
 Initialisation = Literal["default", "orthogonal", "identity"]
-INPUT_STD = 0.001  # of the input weights of an IRNN (Le, Jaitly and Hinton 2015, section 4)
+INPUT_STD = 0.001  # of the input weights of an IRNN (Le, Jaitly and Hinton 2015)
 
 
 class RNN(RecurrentNetwork):

@@ -9,7 +9,7 @@ from har.models.peephole_lstm import PeepholeLayers
 
 
 def test_the_layers_are_those_of_the_paper() -> None:
-    """Ordonez and Roggen 2016, table 2 and figure 3, with their 113 channels and 24 samples."""
+    """Ordonez and Roggen 2016, with their 113 channels and 24 samples."""
     made = DeepConvLSTM(113, 24, 18)
     convolutions = [layer for layer in made.convolutions if isinstance(layer, nn.Conv2d)]
     assert [(c.in_channels, c.out_channels, c.kernel_size, c.stride, c.padding) for c in convolutions] == [
