@@ -11,10 +11,12 @@ from torch import nn
 from har.contract import HarError, nearest
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
+from har.models.dense import DenseCNN, DenseGRU
 from har.models.dilated_cnn import DilatedCNN
 from har.models.gru import GRU
 from har.models.lstm import LSTM
 from har.models.seq2seq import Seq2Seq
+from har.models.stream_rnn import StreamGRU, StreamLSTM
 
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
@@ -27,7 +29,9 @@ class ModelEntry:
         name: as used in configs and on the command line.
         network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
         task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
-            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
+            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``. ``sequence``:
+            ``forward((B, T, C), state=None) -> ((B, T, num_classes) logits, state)``; its class says in ``streams`` whether it is
+            causal with a state of ``state_size`` numbers a stream, or looks ahead and has none.
         title: as used in tables and figures.
     """
 
@@ -46,6 +50,10 @@ MODELS = {
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
         ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
         ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
+        ModelEntry("stream_gru", StreamGRU, "stateful GRU", task="sequence"),
+        ModelEntry("stream_lstm", StreamLSTM, "stateful LSTM", task="sequence"),
+        ModelEntry("dense_gru", DenseGRU, "bidirectional GRU, a label per sample", task="sequence"),
+        ModelEntry("dense_cnn", DenseCNN, "dilated CNN, a label per sample", task="sequence"),
     )
 }
 
