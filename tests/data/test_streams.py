@@ -1,6 +1,7 @@
 """Recordings folded into lanes: every sample once, in order of time, and no state from one recording in another."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_batches_hold_every_sample_once_with_its_label(carry_state: bool) -> Non
 def test_a_lane_goes_on_in_the_order_of_time() -> None:
     batches = list(module(lanes=3).train_dataloader())
     carried = 0
-    for (before, _, _), (x, _, fresh) in zip(batches, batches[1:], strict=False):
+    for (before, _, _), (x, _, fresh) in pairwise(batches):
         for lane in torch.nonzero(~fresh).flatten().tolist():
             assert x[lane, 0, 0] == before[lane, -1, 0]
             assert x[lane, 0, 1] == before[lane, -1, 1] + 1
@@ -107,7 +108,7 @@ def test_a_lane_goes_on_in_the_order_of_time() -> None:
 
 
 def test_the_rest_of_a_last_chunk_repeats_the_last_sample_without_a_label() -> None:
-    (step,) = [s for s in shuffle_chunks(LENGTHS, 100, CHUNK, generator())]
+    (step,) = shuffle_chunks(LENGTHS, 100, CHUNK, generator())
     x, y, _ = module().chunks[step]
     row = int(np.flatnonzero(step.stream == 1)[0])  # the stream of 7 samples
     assert x[row, :, 1].tolist() == [*range(7), *[6] * 9]
@@ -173,5 +174,5 @@ def test_the_audit_reads_every_sample_also_those_without_a_label() -> None:
     audit({name: audit_windows(own, "synthetic", synthetic=True) for name, own in parts.items()})
     unlabelled = np.flatnonzero(b.labels < 0)[:1][0]
     b.samples[unlabelled : unlabelled + 16] = a.samples[117:133]  # across the border of two windows of the audit
-    with pytest.raises(HarError, match="leak: window .* hold the same 16 samples"):
+    with pytest.raises(HarError, match=r"leak: window .* hold the same 16 samples"):
         audit({name: audit_windows(own, "synthetic", synthetic=True) for name, own in parts.items()})

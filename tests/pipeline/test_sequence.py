@@ -92,7 +92,7 @@ def test_a_stream_is_exported_with_its_run(workplace: Path) -> None:
 
 
 def test_windows_are_no_recordings(workplace: Path) -> None:
-    with pytest.raises(HarError, match="uci-har was published as windows and has no continuous recordings; .* --dataset hapt"):
+    with pytest.raises(HarError, match=r"uci-har was published as windows and has no continuous recordings; .* --dataset hapt"):
         train(sequence(data__dataset="uci-har"), "small", workplace)
     with pytest.raises(HarError, match=r"data\.channels is uci9; a stream has what a phone delivers"):
         train(sequence(data__channels="uci9"), "small", workplace)
