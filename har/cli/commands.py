@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 # What `--model all` means, and what else can be named; known without torch, and a test holds both against the registry.
 MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")
-CATALOGUE = ("mlp", "rnn", "peephole_lstm", "deep_conv_lstm", "transformer", "seq2seq")
-EXPERIMENTS = ("attention", "growth", "gradients", "memory")  # a test holds them against har.pipeline.experiments
+CATALOGUE = (
+    *("mlp", "rnn", "peephole_lstm", "deep_conv_lstm", "transformer"),
+    *("stream_gru", "stream_lstm", "dense_gru", "dense_cnn", "seq2seq"),
+)
+EXPERIMENTS = ("attention", "growth", "gradients", "memory", "stream")  # a test holds them against har.pipeline.experiments
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 

@@ -166,6 +166,11 @@ class TaskConfig(Section):
 
     horizon: int = Field(default=50, ge=1, le=2048)
     """Of ``forecast``: samples at the end of a window that are foretold from those before them."""
+    chunk: int = Field(default=128, ge=2, le=65_536)
+    """Of ``sequence``: samples of a recording in a training step; gradients go no further back (truncated back-propagation)."""
+    carry_state: bool = False
+    """Of ``sequence``: lay the recordings end to end in ``training.batch_size`` lanes and start each chunk from the state behind the
+    one before it; else chunks come in random order and start from zero."""
 
 
 class TrainingConfig(Section):

@@ -17,6 +17,7 @@ from har.data.download import fetch
 from har.data.segments import segments_of
 from har.data.staging import write_text
 from har.data.windowset import WindowSet, cut_stretches, windows_of
+from har.recording import Recording
 from har.signals.chain import PUBLISHED
 from har.signals.windowing import WindowRule
 
@@ -84,6 +85,28 @@ def prepare(
 
         settings = windowing.settings() | {"transitions": transitions, "chain": asdict(PUBLISHED)}
         return _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
+    raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
+
+
+def read_recordings(
+    dataset: str, *, archive: Path | str | None = None, seed: int = 0, difficulty: float | None = None, transitions: str = "drop"
+) -> list[Recording]:
+    """The continuous recordings of `dataset` as a phone delivers them: raw, unfiltered, with a label for every sample or none (-1).
+
+    The arguments are those of `prepare`; nothing is cached, HAPT's text files are parsed in seconds.
+
+    Raises:
+        HarError: the data set has no continuous recordings, is absent or damaged.
+    """
+    if dataset == uci_har.NAME:
+        raise HarError(
+            f"{dataset} was published as windows and has no continuous recordings; take those of the same people: --dataset {hapt.NAME}"
+        )
+    if dataset == hapt.NAME:
+        with open_source(source_of(hapt.NAME, HAPT, archive), HAPT) as (read_file, _):
+            return hapt.read(read_file, transitions=transitions)
+    if dataset == synthetic.NAME:
+        return synthetic.read_dataset(synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty))
     raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
 
 

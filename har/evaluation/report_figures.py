@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
 from har.evaluation.figures import words
 from har.evaluation.predictions import Predictions
 from har.evaluation.streams import Stream
+from har.signals.windows import label_runs
 
 
 def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
@@ -121,6 +123,33 @@ def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
     axes.set_title(f"HAPT {stream.recording}: the recording of the test subjects with the most errors", fontsize=10)
     axes.grid(color="0.92")
     axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def stream_figure(truth: np.ndarray, answers: Mapping[str, np.ndarray], labels: Sequence[str], title: str) -> Figure:
+    """Truth and answers of one recording as coloured bars over time, a row each; white where there is no label or no answer.
+
+    Args:
+        truth: (time,) index into `labels`, negative where unlabelled.
+        answers: (time,) the same for each system, by name.
+        labels: names of the activities, at most 20.
+        title: of the figure.
+    """
+    rows = {"truth": truth, **answers}
+    figure = Figure(figsize=(11, 1.6 + 0.45 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = colormaps["tab20" if len(labels) > 10 else "tab10"].colors  # type: ignore[attr-defined]
+    for place, values in enumerate(rows.values()):
+        for label, colour in enumerate(colours[: len(labels)]):
+            bars = [(a / SAMPLE_RATE_HZ, (b - a) / SAMPLE_RATE_HZ) for own, a, b in label_runs(values) if own == label]
+            axes.broken_barh(bars, (place - 0.4, 0.8), facecolors=colour, linewidth=0)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlim(0, len(truth) / SAMPLE_RATE_HZ)
+    axes.set_xlabel("Time (s)")
+    axes.set_title(title, fontsize=10)
+    patches = [Patch(color=colour, label=words(label)) for label, colour in zip(labels, colours, strict=False)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=6, fontsize=8)
     return figure
 
 

@@ -12,6 +12,7 @@ from har.contract import HarError, nearest
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
 from har.models.deep_conv_lstm import DeepConvLSTM
+from har.models.dense import DenseCNN, DenseGRU
 from har.models.dilated_cnn import DilatedCNN
 from har.models.gru import GRU
 from har.models.lstm import LSTM
@@ -19,6 +20,7 @@ from har.models.mlp import MLP
 from har.models.peephole_lstm import PeepholeLSTM
 from har.models.rnn import RNN
 from har.models.seq2seq import Seq2Seq
+from har.models.stream_rnn import StreamGRU, StreamLSTM
 from har.models.transformer import Transformer
 
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
@@ -32,33 +34,39 @@ class ModelEntry:
         name: as used in configs and on the command line.
         network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
         task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
-            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
+            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``. ``sequence``:
+            ``forward((B, T, C), state=None) -> ((B, T, num_classes) logits, state)``; its class says in ``streams`` whether it is
+            causal with a state of ``state_size`` numbers a stream, or looks ahead and has none.
         title: as used in tables and figures.
         role: ``comparison``: searched, cross-validated and scored with five seeds, in the README's table and in ``--model all``.
-            ``catalogue``: an idea of the field, trained with the same budget in ``configs/study/catalogue.yaml``.
+            ``catalogue``: an idea of the field; its row is in the table of its task, which a study of ``configs/study`` writes.
     """
 
     name: str
     network: type[nn.Module]
     title: str
     task: str = "window"
-    role: str = "comparison"
+    role: str = "catalogue"
 
 
 MODELS = {
     entry.name: entry
     for entry in (
-        ModelEntry("cnn1d", CNN1D, "1D-CNN"),
-        ModelEntry("lstm", LSTM, "LSTM"),
-        ModelEntry("gru", GRU, "GRU"),
-        ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
-        ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
-        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", role="catalogue", task="forecast"),
-        ModelEntry("mlp", MLP, "fully connected", role="catalogue"),
-        ModelEntry("rnn", RNN, "vanilla RNN", role="catalogue"),
-        ModelEntry("peephole_lstm", PeepholeLSTM, "peephole LSTM", role="catalogue"),
-        ModelEntry("deep_conv_lstm", DeepConvLSTM, "DeepConvLSTM", role="catalogue"),
-        ModelEntry("transformer", Transformer, "Transformer", role="catalogue"),
+        ModelEntry("cnn1d", CNN1D, "1D-CNN", role="comparison"),
+        ModelEntry("lstm", LSTM, "LSTM", role="comparison"),
+        ModelEntry("gru", GRU, "GRU", role="comparison"),
+        ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM", role="comparison"),
+        ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN", role="comparison"),
+        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
+        ModelEntry("mlp", MLP, "fully connected"),
+        ModelEntry("rnn", RNN, "vanilla RNN"),
+        ModelEntry("peephole_lstm", PeepholeLSTM, "peephole LSTM"),
+        ModelEntry("deep_conv_lstm", DeepConvLSTM, "DeepConvLSTM"),
+        ModelEntry("transformer", Transformer, "Transformer"),
+        ModelEntry("stream_gru", StreamGRU, "stateful GRU", task="sequence"),
+        ModelEntry("stream_lstm", StreamLSTM, "stateful LSTM", task="sequence"),
+        ModelEntry("dense_gru", DenseGRU, "bidirectional GRU, a label per sample", task="sequence"),
+        ModelEntry("dense_cnn", DenseCNN, "dilated CNN, a label per sample", task="sequence"),
     )
 }
 

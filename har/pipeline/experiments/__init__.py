@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "growth": "growth",
     "gradients": "gradients",
     "memory": "memory",
+    "stream": "stream",
 }
 
 

@@ -42,7 +42,7 @@ class TaskScore:
 
     Attributes:
         values: by name; the task's `primary` is among them.
-        subjects: a row per person with ``subject``, ``windows`` and at least the primary score.
+        subjects: a row per person with ``subject``, ``windows`` (how many of the task's unit) and at least the primary score.
         references: the same `values` for what needs no training of a network, such as persistence, by name.
     """
 

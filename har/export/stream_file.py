@@ -1,0 +1,116 @@
+"""One ONNX file of a network that labels every sample: samples and state in, probabilities and state out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from har.contract import RAW6, SAMPLE_RATE_HZ, UNITS, HarError
+from har.export.onnx_file import check_graph, trace, write_model
+from har.models.labeller import StreamLabeller
+from har.runtime.session import open_session
+
+INPUTS, OUTPUTS = ("samples", "state"), ("probabilities", "next_state")
+CHUNKS = (1, 7, 50, 128)  # samples at a time; one, some, a second, and what trainings take
+TOLERANCE = 1e-4  # of a probability; rounding adds up along a stream, where a window starts anew
+
+
+class StreamGraph(nn.Module):
+    """What a device computes with each chunk of a stream."""
+
+    def __init__(self, labeller: StreamLabeller) -> None:
+        super().__init__()
+        self.labeller = labeller
+        self.eval()
+
+    def forward(self, samples: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, time, 6) in g and rad/s, (batch, state_size) -> (batch, time, num_classes) probabilities, and the next state."""
+        logits, state = self.labeller(samples, state)
+        return torch.softmax(logits, dim=-1), state
+
+
+def stream_metadata(labeller: StreamLabeller, labels: Sequence[str]) -> dict[str, str]:
+    """What a device must know of the file, as JSON values: labels, input, state."""
+    channels = [{"name": name, "unit": UNITS[name]} for name in RAW6]
+    content = {
+        "labels": list(labels),
+        "input": {"name": INPUTS[0], "axes": ["batch", "time", "channel"], "channels": channels, "sample_rate_hz": SAMPLE_RATE_HZ},
+        "state": {"input": INPUTS[1], "output": OUTPUTS[1], "size": labeller.state_size, "start": "zeros, with each recording and gap"},
+        "output": {"name": OUTPUTS[0], "axes": ["batch", "time", "label"]},
+    }
+    return {name: json.dumps(value) for name, value in content.items()}
+
+
+def export_stream(labeller: StreamLabeller, path: Path, metadata: dict[str, str]) -> None:
+    """Write the graph of a streaming network to `path`, whole or not at all; batch and chunk length stay free.
+
+    Args:
+        labeller: trained.
+        path: of the ONNX file.
+        metadata: written into the file.
+
+    Raises:
+        HarError: the network looks ahead, or the exporter gave another opset, a fixed axis, a second file, or another GRU.
+    """
+    if not labeller.streams:
+        name = labeller.hparams["model"]
+        raise HarError(f"model {name!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru")
+    batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
+    example = (torch.zeros(2, 5, labeller.frontend.in_channels), torch.zeros(2, labeller.state_size))
+    model = trace(StreamGraph(labeller), example, list(INPUTS), list(OUTPUTS), {"samples": {0: batch, 1: time}, "state": {0: batch}})
+    _free_time(model)
+    check_graph(model)
+    write_model(model, path, metadata)
+
+
+def _free_time(model: onnx.ModelProto) -> None:
+    """Declare the time of the output as free as that of the input.
+
+    The exporter knows the length of a recurrent layer's output from the example alone and declares that, though no operator depends on
+    it; `stream_parity` runs other lengths. What it declares in between is left out, and inferred anew by every reader.
+    """
+    samples = [dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    if not (samples[0] and samples[1]):
+        raise HarError(f"the exporter fixed an axis of the samples: {samples}, expected (batch, time, 6) with both free")
+    del model.graph.value_info[:]
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = samples[1]
+
+
+def run_stream(session: object, samples: np.ndarray, chunk: int, state_size: int) -> np.ndarray:
+    """Feed a recording to an onnxruntime session chunk by chunk, as a device does: (time, 6) -> (time, num_classes) probabilities."""
+    state = np.zeros((1, state_size), dtype=np.float32)
+    found = []
+    for first in range(0, len(samples), chunk):
+        piece = np.ascontiguousarray(samples[None, first : first + chunk], dtype=np.float32)
+        probabilities, state = session.run(list(OUTPUTS), {INPUTS[0]: piece, INPUTS[1]: state})  # type: ignore[attr-defined]
+        found.append(probabilities[0])
+    return np.concatenate(found)
+
+
+def stream_parity(labeller: StreamLabeller, path: Path, samples: np.ndarray) -> float:
+    """Largest difference of a probability between torch, which reads the recording at once, and onnxruntime, in chunks of several lengths.
+
+    Args:
+        labeller: that was exported.
+        path: of the ONNX file.
+        samples: (time, 6) of a recording from its first sample.
+
+    Raises:
+        HarError: the difference is above `TOLERANCE`.
+    """
+    expected = labeller.predict([torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))])[0].numpy()
+    session = open_session(path)
+    largest = 0.0
+    for chunk in CHUNKS:
+        difference = float(np.abs(run_stream(session, samples, chunk, labeller.state_size) - expected).max())
+        if not difference <= TOLERANCE:  # also refuses NaN
+            raise HarError(
+                f"{path}: in chunks of {chunk} samples a probability differs from torch by {difference:.2e}, "
+                f"allowed {TOLERANCE:.0e}; do not ship it"
+            )
+        largest = max(largest, difference)
+    return largest
