@@ -166,6 +166,8 @@ class TaskConfig(Section):
 
     horizon: int = Field(default=50, ge=1, le=2048)
     """Of ``forecast``: samples at the end of a window that are foretold from those before them."""
+    judge_epochs: int = Field(default=8, ge=1, le=1000)
+    """Of ``generate``: epochs of the classifiers that judge what was generated."""
 
 
 class TrainingConfig(Section):

@@ -5,11 +5,13 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from torch import nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
@@ -31,18 +33,35 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
     Raises:
         HarError: the exporter gave another opset, a fixed batch, a second file, or a GRU that computes something else.
     """
-    graph = DeviceGraph(classifier)
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
-    # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.
-    example = torch.zeros(2, size, channels)
+    write_graph(DeviceGraph(classifier), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
+
+
+def write_graph(graph: nn.Module, example: Mapping[str, torch.Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a module in evaluation mode to `path`, whole or not at all; the first axis of every input is the batch, of any size.
+
+    Args:
+        graph: takes the inputs in their order and gives one tensor.
+        example: two of each input, by name.
+        output: name of what it gives.
+        path: of the ONNX file.
+        metadata: written into the file.
+
+    Raises:
+        HarError: the exporter gave another opset, a fixed batch, a second file, or a GRU that computes something else.
+    """
+    # Traced with two: with one, recurrent layers silently freeze the batch to 1.
+    if any(len(values) != 2 for values in example.values()):
+        raise ValueError(f"examples have {[len(values) for values in example.values()]} entries, expected two of each input")
+    batch = torch.export.Dim("batch")
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("onnxscript", "onnx_ir", "torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
-            (example,),
-            input_names=["windows"],
-            output_names=["probabilities"],
-            dynamic_shapes={"windows": {0: torch.export.Dim("batch")}},
+            tuple(example.values()),
+            input_names=list(example),
+            output_names=[output],
+            dynamic_shapes=tuple({0: batch} for _ in example),
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
@@ -52,8 +71,8 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
         raise RuntimeError("torch.onnx.export returned no program")
     model = program.model_proto
     _strip(model)
-    onnx.helper.set_model_props(model, metadata | {"opset": str(OPSET)})
-    _check(model, (size, channels))
+    onnx.helper.set_model_props(model, dict(metadata) | {"opset": str(OPSET)})
+    _check(model, *(tuple(values.shape[1:]) for values in example.values()))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -86,17 +105,18 @@ def _strip(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
 
 
-def _check(model: onnx.ModelProto, window: tuple[int, int]) -> None:
+def _check(model: onnx.ModelProto, *expected: tuple[int, ...]) -> None:
     onnx.checker.check_model(model, full_check=True)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset != OPSET:
         raise HarError(f"the exporter wrote opset {opset}, expected {OPSET}; install the versions of constraints.txt")
-    shape = model.graph.input[0].type.tensor_type.shape.dim
-    declared = tuple(dim.dim_value for dim in shape[1:])
-    if shape[0].dim_value or declared != window:
-        raise HarError(
-            f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, expected (batch, {window[0]}, {window[1]})"
-        )
+    for given, sizes in zip(model.graph.input, expected, strict=True):
+        shape = given.type.tensor_type.shape.dim
+        if shape[0].dim_value or tuple(dim.dim_value for dim in shape[1:]) != sizes:
+            raise HarError(
+                f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, "
+                f"expected (batch, {', '.join(map(str, sizes))})"
+            )
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise HarError("the exporter put weights into a second file; install the versions of constraints.txt")
     for node in model.graph.node:
@@ -133,4 +153,32 @@ def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray) -> f
                 f"allowed {PARITY_TOLERANCE:.0e}; do not ship it"
             )
         largest = max(largest, difference)
+    return largest
+
+
+def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, torch.Tensor], tolerance: float) -> float:
+    """Largest difference of a value between torch and onnxruntime, over all inputs at batch sizes 1, 2 and 7.
+
+    Args:
+        graph: that `write_graph` wrote.
+        path: of the ONNX file.
+        inputs: by name, the batch first.
+        tolerance: in the unit of what the graph gives.
+
+    Raises:
+        HarError: the difference is above `tolerance`.
+    """
+    with torch.no_grad():
+        expected = graph(*inputs.values()).numpy()
+    session, largest = open_session(path), 0.0
+    for size in BATCH_SIZES:
+        for first in range(0, len(expected), size):
+            part = slice(first, first + size)
+            found = session.run(None, {name: values[part].numpy() for name, values in inputs.items()})[0]
+            difference = float(np.abs(found - expected[part]).max())
+            if not difference <= tolerance:  # also refuses NaN
+                raise HarError(
+                    f"{path}: at batch {size} a value differs from torch by {difference:.2e}, allowed {tolerance:.0e}; do not ship it"
+                )
+            largest = max(largest, difference)
     return largest

@@ -12,9 +12,10 @@ from har.contract import HarError, nearest
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
 from har.models.dilated_cnn import DilatedCNN
+from har.models.generator import WindowGenerator
 from har.models.gru import GRU
 from har.models.lstm import LSTM
-from har.models.seq2seq import Seq2Seq
+from har.models.seq2seq import Seq2Seq, Seq2SeqAttention
 
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
@@ -27,7 +28,8 @@ class ModelEntry:
         name: as used in configs and on the command line.
         network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
         task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
-            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
+            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``. ``generate``:
+            ``(channels, window_size, num_classes)``, an ``encode`` and a ``decode``; see `har.models.generator.WindowGenerator`.
         title: as used in tables and figures.
     """
 
@@ -46,6 +48,8 @@ MODELS = {
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
         ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
         ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
+        ModelEntry("seq2seq_attention", Seq2SeqAttention, "encoder and decoder with attention", task="forecast"),
+        ModelEntry("window_generator", WindowGenerator, "window generator", task="generate"),
     )
 }
 
