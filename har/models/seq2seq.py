@@ -16,7 +16,7 @@ class Seq2Seq(nn.Module):
         hidden_size: units of encoder and decoder.
         num_layers: stacked layers of both.
         teacher_forcing: share of training batches in which the decoder sees the true sample before instead of its own answer
-            (Williams and Zipser 1989).
+            (Williams and Zipser 1989). None by default: a decoder that only ever saw the truth drifts away from it on its own.
     """
 
     onnx = "loop"  # the decoder's steps are written out one after the other
@@ -29,7 +29,7 @@ class Seq2Seq(nn.Module):
         *,
         hidden_size: int = 64,
         num_layers: int = 1,
-        teacher_forcing: float = 0.5,
+        teacher_forcing: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 <= teacher_forcing <= 1:
@@ -108,7 +108,7 @@ class Seq2SeqAttention(Seq2Seq):
         *,
         hidden_size: int = 64,
         num_layers: int = 1,
-        teacher_forcing: float = 0.5,
+        teacher_forcing: float = 0.0,
         attention_size: int = 32,
     ) -> None:
         sizes = {"hidden_size": hidden_size, "num_layers": num_layers}

@@ -144,7 +144,9 @@ def test_attention_finds_what_happened_long_ago() -> None:
     features, last, _ = given()
     with torch.no_grad():
         memory, state = made.encoder(features)
-        scores = torch.tanh(memory @ made.key.weight.T + (state[-1] @ made.query.weight.T + made.query.bias)[:, None]) @ made.energy.weight[0]
+        scores = (
+            torch.tanh(memory @ made.key.weight.T + (state[-1] @ made.query.weight.T + made.query.bias)[:, None]) @ made.energy.weight[0]
+        )
         torch.testing.assert_close(made.attention(features, last, 1)[:, 0], torch.softmax(scores, dim=1), atol=1e-6, rtol=1e-5)
 
 

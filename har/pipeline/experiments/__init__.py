@@ -10,6 +10,8 @@ __all__ = ["EXPERIMENTS", "Bench", "Experiment", "find_experiment"]
 # Name -> module of this folder whose function `run` does it. The command line lists the same names; a test compares.
 EXPERIMENTS = {
     "growth": "growth",
+    "labels": "labels",
+    "labels-official": "labels_official",
 }
 
 
