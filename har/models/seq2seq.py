@@ -4,6 +4,19 @@ import torch
 from torch import Tensor, nn
 
 
+def gru_step(gru: nn.GRU, given: Tensor, layers: list[Tensor]) -> list[Tensor]:
+    """One step of a GRU, (batch, feature) and a state (batch, hidden) of each layer -> the next states.
+
+    The weights and the numbers of `gru` on a sequence of one sample, but exported without an operator for whole sequences.
+    """
+    found = []
+    for layer, state in enumerate(layers):
+        names = (f"weight_ih_l{layer}", f"weight_hh_l{layer}", f"bias_ih_l{layer}", f"bias_hh_l{layer}")
+        given = torch.gru_cell(given, state, *(getattr(gru, name) for name in names))
+        found.append(given)
+    return found
+
+
 class Seq2Seq(nn.Module):
     """A GRU reads the context; another, started in its last state, foretells sample after sample from its own last answer.
 
@@ -71,22 +84,10 @@ class Seq2Seq(nn.Module):
             return seen + self.step(states)
         layers, found = list(state.unbind(0)), []
         for _ in range(steps):
-            layers = self.next_state(last, layers)
+            layers = gru_step(self.decoder, last, layers)
             last = last + self.step(layers[-1])
             found.append(last)
         return torch.stack(found, dim=1)
-
-    def next_state(self, given: Tensor, layers: list[Tensor]) -> list[Tensor]:
-        """One step of the decoder, (batch, feature) and a state (batch, hidden) of each layer -> the next states.
-
-        The weights and the numbers of ``self.decoder`` on a sequence of one sample, but exported without an operator for whole sequences.
-        """
-        found = []
-        for layer, state in enumerate(layers):
-            names = (f"weight_ih_l{layer}", f"weight_hh_l{layer}", f"bias_ih_l{layer}", f"bias_hh_l{layer}")
-            given = torch.gru_cell(given, state, *(getattr(self.decoder, name) for name in names))
-            found.append(given)
-        return found
 
 
 class Seq2SeqAttention(Seq2Seq):
@@ -137,7 +138,7 @@ class Seq2SeqAttention(Seq2Seq):
             energy = self.energy(torch.tanh(keys + self.query(layers[-1]).unsqueeze(1))).squeeze(2)  # (B, T)
             weights = torch.softmax(energy, dim=1)
             context = torch.matmul(weights.unsqueeze(1), memory).squeeze(1)  # (B, hidden)
-            layers = self.next_state(torch.cat((before, context), dim=1), layers)
+            layers = gru_step(self.decoder, torch.cat((before, context), dim=1), layers)
             last = before + self.step(layers[-1])
             found.append(last)
             looked.append(weights)

@@ -85,7 +85,7 @@ class Synthesiser(TaskModule):
         mean, log_variance = self.network.encode(x, label)  # type: ignore[operator]
         total = torch.zeros(len(x), device=x.device)
         for noise in self.draws:  # type: ignore[union-attr]
-            found, log_deviation = self.network.decode(mean + torch.exp(0.5 * log_variance) * noise, label)  # type: ignore[operator]
+            found, log_deviation = self.network.decode(x, mean + torch.exp(0.5 * log_variance) * noise, label)  # type: ignore[operator]
             total = total + surprise(x, found, log_deviation)
         return total / DRAWS + divergence(mean, log_variance) / x[0].numel()
 
@@ -107,9 +107,9 @@ class Synthesiser(TaskModule):
         self.train(training)
         return torch.cat(found)
 
-    def forward(self, label: Tensor, latent: Tensor) -> Tensor:
-        """One-hot (batch, num_classes) and (batch, latent) -> the expected window (batch, time, channel) in g and rad/s."""
-        return self.network.decode(latent, label)[0] * self.std + self.mean  # type: ignore[operator]
+    def forward(self, label: Tensor, latent: Tensor, noise: Tensor) -> Tensor:
+        """One-hot (batch, num_classes), (batch, latent), (batch, time, channel) of noise -> (batch, time, channel) in g and rad/s."""
+        return self.network.draw(latent, label, noise) * self.std + self.mean  # type: ignore[operator]
 
     @torch.no_grad()
     def generate(self, labels: Tensor, generator: torch.Generator, batch_size: int = 512) -> Tensor:
@@ -121,9 +121,8 @@ class Synthesiser(TaskModule):
         self.eval()
         for part in labels.split(batch_size):
             latent = torch.randn(len(part), self.latent_size, generator=generator).to(self.device)
-            expected, log_deviation = self.network.decode(latent, self.one_hot(part.to(self.device)))  # type: ignore[operator]
-            noise = torch.randn(expected.shape, generator=generator).to(self.device)
-            found.append(((expected + torch.exp(log_deviation) * noise) * self.std + self.mean).cpu())
+            noise = torch.randn(len(part), self.window_size, len(self.mean), generator=generator).to(self.device)
+            found.append(self(self.one_hot(part.to(self.device)), latent, noise).cpu())
         self.train(training)
         return torch.cat(found)
 

@@ -1,7 +1,5 @@
 """The task ``generate``: new windows of an activity that is asked for."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,8 @@ import torch
 from torch import Tensor
 
 from har.config import RunConfig
-from har.contract import SAMPLE_RATE_HZ
 from har.data.windowset import WindowSet
 from har.evaluation.generation import generation_figure, linear_windows, nearest_distance, pairwise_distance, spectral_distance
-from har.export.onnx_file import graph_difference, write_graph
 from har.models.synthesiser import Synthesiser
 from har.pipeline.tasks.base import TaskData, TaskScore
 from har.pipeline.tasks.judge import fresh_judge, named_right, real_judge
@@ -21,8 +17,6 @@ from har.pipeline.tasks.windows import WindowTask, tensor
 
 PER_ACTIVITY = 200  # generated windows that are judged
 SEED = 2014  # of the latent vectors of every scoring, so that it can be repeated
-TOLERANCE = 1e-4  # g and rad/s, between torch and ONNX
-CHECKED = 64  # windows of the parity check
 
 
 class Generate(WindowTask[Synthesiser]):
@@ -30,7 +24,8 @@ class Generate(WindowTask[Synthesiser]):
 
     A classifier trained on the real training windows says whether they are what was asked for; spectra, variety and the distance to
     the nearest training window are compared with those of real windows of held-out people. Beside the network stand the held-out people's
-    own windows (``real windows``) and a normal distribution with mean and covariance of the training windows (``linear model``).
+    own windows (``real windows``) and a normal distribution with mean and covariance of the training windows (``linear model``). There is
+    no ONNX file, for the reason that the network's class gives.
     """
 
     name, primary, higher_is_better = "generate", "negative_elbo", False
@@ -72,23 +67,6 @@ class Generate(WindowTask[Synthesiser]):
         table = pd.DataFrame({"subject": real.subject, "negative_elbo": elbo})
         rows = table.groupby("subject").agg(windows=("negative_elbo", "size"), negative_elbo=("negative_elbo", "mean")).reset_index()
         return TaskScore(values, rows, references)
-
-    def export(self, module: Synthesiser, path: Path, metadata: dict[str, str], data: TaskData) -> float | None:
-        """The decoder: one-hot activity and latent vector in, the expected window in g and rad/s out."""
-        module = module.cpu().eval()
-        labels = list(data.parts["train"].labels)
-        facts = {
-            "labels": labels,
-            "channels": data.parts["train"].channels,
-            "sample_rate_hz": SAMPLE_RATE_HZ,
-            "output": "SYNTHETIC windows",
-        }
-        generator = torch.Generator().manual_seed(SEED)
-        label = module.one_hot(torch.arange(CHECKED) % len(labels))
-        given = {"label": label, "latent": torch.randn(CHECKED, module.latent_size, generator=generator)}
-        example = {name: values[:2].clone() for name, values in given.items()}
-        write_graph(module, example, "synthetic_window", path, metadata | {name: json.dumps(value) for name, value in facts.items()})
-        return graph_difference(module, path, given, TOLERANCE)
 
     def figures(self, module: Synthesiser, config: RunConfig, data: TaskData, part: str) -> dict[str, Any]:
         train, real = data.parts["train"], data.parts[part]
