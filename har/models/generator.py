@@ -10,8 +10,9 @@ class WindowGenerator(nn.Module):
     """A GRU reads a window and its activity into a normal distribution of a latent vector; another GRU draws a window from both.
 
     Variational autoencoder (Kingma and Welling 2014) with encoder and decoder given the label (Sohn, Lee and Yan 2015), recurrent in both
-    as in Bowman et al. 2016. Every sample is drawn from a normal distribution around the sample before plus what the decoder adds,
-    whose width the decoder says too (Graves 2013, section 4, with one component), so that noise is fed back and has a spectrum.
+    as in Bowman et al. 2016. Every sample is drawn from a normal distribution whose mean and width the decoder says, given the sample
+    before (Graves 2013, section 4, with one component), so that noise is fed back and has a spectrum. A GRU's answers are bounded, and so
+    is what is fed back.
 
     Args:
         channels: sensor channels, standardised.
@@ -20,6 +21,8 @@ class WindowGenerator(nn.Module):
         hidden_size: units of encoder and decoder.
         latent_size: length of the latent vector.
         num_layers: stacked layers of both.
+        input_dropout: share of the samples before that the decoder does not see in training, so that it needs the latent vector and
+            does not lean on a truth that it will not have (word dropout; Bowman et al. 2016, section 3.1).
     """
 
     onnx = "refused"
@@ -34,8 +37,10 @@ class WindowGenerator(nn.Module):
         hidden_size: int = 96,
         latent_size: int = 16,
         num_layers: int = 1,
+        input_dropout: float = 0.3,
     ) -> None:
         super().__init__()
+        self.input_dropout = input_dropout
         self.window_size, self.channels, self.latent_size = window_size, channels, latent_size
         self.encoder = nn.GRU(channels + num_classes, hidden_size, num_layers, batch_first=True, bidirectional=True)
         self.posterior = nn.Linear(2 * hidden_size, 2 * latent_size)
@@ -60,9 +65,11 @@ class WindowGenerator(nn.Module):
         """
         given = torch.cat((latent, label), dim=1)  # (B, latent + class)
         before = torch.cat((torch.zeros_like(x[:, :1]), x[:, :-1]), dim=1)  # (B, T, C); nothing is before the first
+        if self.training and self.input_dropout:
+            before = before * (torch.rand_like(before[..., :1]) >= self.input_dropout)
         inputs = torch.cat((before, given.unsqueeze(1).expand(-1, x.shape[1], -1)), dim=2)
         states, _ = self.decoder(inputs, torch.stack(self._first(given)))
-        return self._distribution(before, states)
+        return self._distribution(states)
 
     def draw(self, latent: Tensor, label: Tensor, noise: Tensor) -> Tensor:
         """(batch, latent), one-hot (batch, num_classes), standard normal (batch, time, channel) -> the window (batch, time, channel)."""
@@ -70,7 +77,7 @@ class WindowGenerator(nn.Module):
         last, layers, found = torch.zeros_like(noise[:, 0]), self._first(given), []
         for step in noise.unbind(1):
             layers = gru_step(self.decoder, torch.cat((last, given), dim=1), layers)
-            mean, log_deviation = self._distribution(last, layers[-1])
+            mean, log_deviation = self._distribution(layers[-1])
             last = mean + torch.exp(log_deviation) * step
             found.append(last)
         return torch.stack(found, dim=1)
@@ -79,9 +86,9 @@ class WindowGenerator(nn.Module):
         """States of the decoder's layers before the first sample, (batch, hidden) each."""
         return list(torch.tanh(self.start(given)).chunk(self.decoder.num_layers, dim=1))
 
-    def _distribution(self, before: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        added, log_deviation = self.sample(states).chunk(2, dim=-1)
-        return before + added, log_deviation.clamp(-7, 2)  # no narrower than the sensors' last digit
+    def _distribution(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_deviation = self.sample(states).chunk(2, dim=-1)
+        return mean, log_deviation.clamp(-7, 0)  # from the sensors' last digit to what a channel varies by at all
 
     def forward(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mean and log deviation of p(x | z, y), mean and log variance of q(z | x, y); z is drawn in training, else the mean of q."""
