@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")
 CATALOGUE = (
     *("mlp", "rnn", "peephole_lstm", "deep_conv_lstm", "transformer"),
-    *("stream_gru", "stream_lstm", "dense_gru", "dense_cnn", "seq2seq"),
+    *("stream_gru", "stream_lstm", "dense_gru", "dense_cnn", "seq2seq", "seq2seq_attention", "window_generator"),
 )
-EXPERIMENTS = ("attention", "growth", "gradients", "memory", "stream")  # a test holds them against har.pipeline.experiments
+EXPERIMENTS = (
+    "attention",
+    "growth",
+    "gradients",
+    "labels",
+    "labels-official",
+    "memory",
+    "stream",
+)  # a test holds them against har.pipeline.experiments
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 

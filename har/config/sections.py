@@ -171,6 +171,8 @@ class TaskConfig(Section):
     carry_state: bool = False
     """Of ``sequence``: lay the recordings end to end in ``training.batch_size`` lanes and start each chunk from the state behind the
     one before it; else chunks come in random order and start from zero."""
+    judge_epochs: int = Field(default=8, ge=1, le=1000)
+    """Of ``generate``: epochs of the classifiers that judge what was generated."""
 
 
 class TrainingConfig(Section):

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,39 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
     reason = refusal(classifier.network)
     if reason is not None:
         raise HarError(f"{classifier.hparams['model']} cannot be exported: {reason}")
-    graph = DeviceGraph(classifier)
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
-    # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.
-    example = torch.zeros(2, size, channels)
-    model = trace(graph, (example,), ["windows"], ["probabilities"], {"windows": {0: torch.export.Dim("batch")}})
-    _check(model, (size, channels))
+    write_graph(DeviceGraph(classifier), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
+
+
+def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a module in evaluation mode to `path`, whole or not at all; the first axis of every input is the batch, of any size.
+
+    Args:
+        graph: takes the inputs in their order and gives one tensor.
+        example: two of each input, by name.
+        output: name of what it gives.
+        path: of the ONNX file.
+        metadata: written into the file.
+
+    Raises:
+        HarError: the exporter gave another opset, a fixed batch, a second file, or a GRU that computes something else.
+    """
+    # Traced with two: with one, recurrent layers silently freeze the batch to 1.
+    if any(len(values) != 2 for values in example.values()):
+        raise ValueError(f"examples have {[len(values) for values in example.values()]} entries, expected two of each input")
+    batch = torch.export.Dim("batch")
+    model = trace(graph, tuple(example.values()), list(example), [output], tuple({0: batch} for _ in example))
+    check_graph(model)
+    _check_batch(model, [tuple(values.shape[1:]) for values in example.values()])
     write_model(model, path, metadata)
 
 
 def trace(
-    graph: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], dynamic_shapes: dict[str, dict[int, Any]]
+    graph: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    dynamic_shapes: Mapping[str, dict[int, Any]] | tuple[dict[int, Any], ...],
 ) -> onnx.ModelProto:
     """A module as an ONNX graph, without source paths and code lines.
 
@@ -67,7 +90,7 @@ def trace(
         graph: in evaluation mode.
         example: its inputs.
         inputs, outputs: their names.
-        dynamic_shapes: by name of an argument of the module, the axes that may have any length.
+        dynamic_shapes: by name or in the order of the arguments of the module, the axes that may have any length.
     """
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("onnxscript", "onnx_ir", "torch.onnx"):
         warnings.simplefilter("ignore")
@@ -89,9 +112,9 @@ def trace(
     return model
 
 
-def write_model(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
+def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a checked graph with its metadata, whole or not at all."""
-    onnx.helper.set_model_props(model, metadata | {"opset": str(OPSET)})
+    onnx.helper.set_model_props(model, dict(metadata) | {"opset": str(OPSET)})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -124,14 +147,15 @@ def _strip(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
 
 
-def _check(model: onnx.ModelProto, window: tuple[int, int]) -> None:
-    check_graph(model)
-    shape = model.graph.input[0].type.tensor_type.shape.dim
-    declared = tuple(dim.dim_value for dim in shape[1:])
-    if shape[0].dim_value or declared != window:
-        raise HarError(
-            f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, expected (batch, {window[0]}, {window[1]})"
-        )
+def _check_batch(model: onnx.ModelProto, expected: Sequence[tuple[int, ...]]) -> None:
+    """Refuse a fixed batch; `expected` are the other axes of the inputs."""
+    for given, sizes in zip(model.graph.input, expected, strict=True):
+        shape = given.type.tensor_type.shape.dim
+        if shape[0].dim_value or tuple(dim.dim_value for dim in shape[1:]) != sizes:
+            raise HarError(
+                f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, "
+                f"expected (batch, {', '.join(map(str, sizes))})"
+            )
 
 
 def check_graph(model: onnx.ModelProto) -> None:
@@ -180,4 +204,32 @@ def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray) -> f
                 f"allowed {PARITY_TOLERANCE:.0e}; do not ship it"
             )
         largest = max(largest, difference)
+    return largest
+
+
+def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor], tolerance: float) -> float:
+    """Largest difference of a value between torch and onnxruntime, over all inputs at batch sizes 1, 2 and 7.
+
+    Args:
+        graph: that `write_graph` wrote.
+        path: of the ONNX file.
+        inputs: by name, the batch first.
+        tolerance: in the unit of what the graph gives.
+
+    Raises:
+        HarError: the difference is above `tolerance`.
+    """
+    with torch.no_grad():
+        expected = graph(*inputs.values()).numpy()
+    session, largest = open_session(path), 0.0
+    for size in BATCH_SIZES:
+        for first in range(0, len(expected), size):
+            part = slice(first, first + size)
+            found = session.run(None, {name: values[part].numpy() for name, values in inputs.items()})[0]
+            difference = float(np.abs(found - expected[part]).max())
+            if not difference <= tolerance:  # also refuses NaN
+                raise HarError(
+                    f"{path}: at batch {size} a value differs from torch by {difference:.2e}, allowed {tolerance:.0e}; do not ship it"
+                )
+            largest = max(largest, difference)
     return largest

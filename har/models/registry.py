@@ -14,12 +14,13 @@ from har.models.cnn_lstm import CNNLSTM
 from har.models.deep_conv_lstm import DeepConvLSTM
 from har.models.dense import DenseCNN, DenseGRU
 from har.models.dilated_cnn import DilatedCNN
+from har.models.generator import WindowGenerator
 from har.models.gru import GRU
 from har.models.lstm import LSTM
 from har.models.mlp import MLP
 from har.models.peephole_lstm import PeepholeLSTM
 from har.models.rnn import RNN
-from har.models.seq2seq import Seq2Seq
+from har.models.seq2seq import Seq2Seq, Seq2SeqAttention
 from har.models.stream_rnn import StreamGRU, StreamLSTM
 from har.models.transformer import Transformer
 
@@ -33,10 +34,15 @@ class ModelEntry:
     Attributes:
         name: as used in configs and on the command line.
         network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
-        task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
-            and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``. ``sequence``:
-            ``forward((B, T, C), state=None) -> ((B, T, num_classes) logits, state)``; its class says in ``streams`` whether it is
-            causal with a state of ``state_size`` numbers a stream, or looks ahead and has none.
+        task: what the network is asked for, and so what it is built with and called with:
+            ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits.
+            ``sequence``: ``forward((B, T, C), state=None) -> ((B, T, num_classes) logits, state)``; its class says in ``streams`` whether
+            it is causal with a state of ``state_size`` numbers a stream, or looks ahead and has none.
+            ``forecast``: built with ``(in_channels, window_size, out_channels)``,
+            ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
+            ``reconstruct``: an `Autoencoder`, built as for ``forecast``, ``forward((B, T, C) features) -> (B, T, out_channels)``.
+            ``generate``: built with ``(channels, window_size, num_classes)``; an ``encode``, a ``decode`` and a ``draw``, see
+            `har.models.generator.WindowGenerator`.
         title: as used in tables and figures.
         role: ``comparison``: searched, cross-validated and scored with five seeds, in the README's table and in ``--model all``.
             ``catalogue``: an idea of the field; its row is in the table of its task, which a study of ``configs/study`` writes.
@@ -67,6 +73,8 @@ MODELS = {
         ModelEntry("stream_lstm", StreamLSTM, "stateful LSTM", task="sequence"),
         ModelEntry("dense_gru", DenseGRU, "bidirectional GRU, a label per sample", task="sequence"),
         ModelEntry("dense_cnn", DenseCNN, "dilated CNN, a label per sample", task="sequence"),
+        ModelEntry("seq2seq_attention", Seq2SeqAttention, "encoder and decoder with attention", task="forecast"),
+        ModelEntry("window_generator", WindowGenerator, "window generator", task="generate"),
     )
 }
 

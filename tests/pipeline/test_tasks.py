@@ -44,7 +44,7 @@ def forecast(**changes: object) -> RunConfig:
 
 @pytest.fixture
 def run(workplace: Path) -> RunFolder:
-    return train_task_run(forecast(), "small", workplace / "runs", progress=False, say=lambda text: None)
+    return train_task_run(forecast(), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
 
 
 def test_every_registered_model_has_a_task_with_its_words() -> None:
@@ -68,8 +68,8 @@ def test_a_run_leaves_its_scores_people_and_weights(run: RunFolder) -> None:
 
 
 def test_the_same_seed_gives_the_same_run(run: RunFolder, workplace: Path) -> None:
-    again = train_task_run(forecast(), "again", workplace / "runs", progress=False, say=lambda text: None)
-    other = train_task_run(forecast(training__seed=1), "other", workplace / "runs", progress=False, say=lambda text: None)
+    again = train_task_run(forecast(), "again", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    other = train_task_run(forecast(training__seed=1), "other", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert again.info().score == run.info().score != other.info().score
 
 
@@ -81,7 +81,7 @@ def test_other_weights_are_refused(run: RunFolder) -> None:
 
 def test_a_part_without_people_is_refused(workplace: Path) -> None:
     everybody = forecast(data__validation_subjects=(), training__keep="last")
-    made = train_task_run(everybody, "small-refit", workplace / "runs", progress=False, say=lambda text: None)
+    made = train_task_run(everybody, "small-refit", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert made.info().score is None
     with pytest.raises(HarError, match="has no validation subjects, all trained"):
         evaluate_task_run(made, "validation", workplace)
@@ -98,7 +98,7 @@ def test_the_report_names_what_it_is_beside(run: RunFolder, workplace: Path) -> 
 
 def test_a_horizon_leaves_something_to_foretell_from(workplace: Path) -> None:
     with pytest.raises(HarError, match=r"task\.horizon is 47 samples of windows of 48"):
-        train_task_run(forecast(task__horizon=47), "small", workplace / "runs", progress=False, say=lambda text: None)
+        train_task_run(forecast(task__horizon=47), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert not list((workplace / "runs").rglob("best.ckpt"))
 
 

@@ -14,6 +14,8 @@ EXPERIMENTS = {
     "gradients": "gradients",
     "memory": "memory",
     "stream": "stream",
+    "labels": "labels",
+    "labels-official": "labels_official",
 }
 
 

@@ -1,0 +1,109 @@
+"""How near generated windows are to real ones: spectra, variety and memory."""
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from har.contract import SAMPLE_RATE_HZ
+from har.data.windowset import WindowSet
+from har.evaluation.figures import words
+from har.evaluation.forecasts import AXIS_COLOURS, SENSORS
+from har.evaluation.spectra import length_spectra
+
+SHOWN = 2  # windows of each kind in the figure
+
+
+def spectral_distance(a: WindowSet, b: WindowSet) -> dict[tuple[str, str], float]:
+    """Log-spectral distance in decibels by activity and signal: root mean square over the frequencies of 10 log10 of the ratio.
+
+    Gray and Markel 1976, equation 2, between the median spectra of `har.evaluation.spectra.length_spectra`. Activities that one of both
+    lacks are left out.
+    """
+    keys = ["activity", "signal", "frequency_hz"]
+    both = {label for label in a.labels if all((w.y == w.labels.index(label)).any() for w in (a, b))}
+    table = length_spectra(a).merge(length_spectra(b), on=keys, suffixes=("_a", "_b"), validate="1:1")
+    table = table[table.activity.isin(both)]
+    table["squared"] = np.square(10 * np.log10(table.density_a.clip(1e-12) / table.density_b.clip(1e-12)))
+    grouped = table.groupby(["activity", "signal"], sort=False)["squared"].mean().reset_index()
+    return {(row["activity"], row["signal"]): float(row["squared"] ** 0.5) for row in grouped.to_dict("records")}
+
+
+def pairwise_distance(windows: WindowSet, deviation: np.ndarray, most: int = 200) -> float:
+    """Mean distance of two windows of one activity, averaged over the activities; 0 where all are equal.
+
+    Args:
+        windows: of which the first `most` of each activity are looked at.
+        deviation: (channel,) unit of the distance, a root mean square over samples and channels.
+    """
+    found = []
+    for label in np.unique(windows.y):
+        rows = _flat(windows.x[windows.y == label][:most], deviation)
+        if len(rows) > 1:
+            distance = torch.cdist(rows, rows)
+            found.append(float(distance.sum() / (len(rows) * (len(rows) - 1))))
+    return float(np.mean(found))
+
+
+def nearest_distance(windows: WindowSet, memory: WindowSet, deviation: np.ndarray, most: int = 200) -> float:
+    """Mean distance to the nearest window of the same activity in `memory`, in the unit of `pairwise_distance`; 0 is a copy."""
+    found = []
+    for label in np.intersect1d(windows.y, memory.y):
+        rows = _flat(windows.x[windows.y == label][:most], deviation)
+        known = _flat(memory.x[memory.y == label], deviation)
+        found.append(float(torch.cdist(rows, known).amin(dim=1).mean()))
+    return float(np.mean(found))
+
+
+def _flat(x: np.ndarray, deviation: np.ndarray) -> torch.Tensor:
+    """(window, time, channel) -> (window, time * channel), so that a Euclidean distance is a root mean square."""
+    flat = (x / deviation).reshape(len(x), -1)
+    return torch.from_numpy(flat / np.sqrt(flat.shape[1])).float()
+
+
+def linear_windows(train: WindowSet, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Windows of the linear model beside the network: a normal distribution with the training windows' mean and covariance.
+
+    Args:
+        train: windows of the training subjects.
+        labels: (window,) activities to draw; each must be among those of `train`.
+        rng: source of the draws.
+
+    Returns:
+        (window, time, channel) in g and rad/s.
+    """
+    made = np.empty((len(labels), *train.x.shape[1:]), dtype=np.float32)
+    for label in np.unique(labels):
+        known, rows = train.x[train.y == label], np.flatnonzero(labels == label)
+        mean = known.mean(axis=0)
+        # A random mixture of the centred windows has exactly their covariance.
+        mixture = rng.standard_normal((len(rows), len(known))).astype(np.float32) / np.sqrt(max(1, len(known) - 1))
+        made[rows] = mean + np.tensordot(mixture, known - mean, axes=1)
+    return made
+
+
+def generation_figure(real: WindowSet, made: WindowSet, title: str) -> Figure:
+    """Real and generated windows side by side: a row per activity, `SHOWN` of each kind, acceleration and angular velocity."""
+    shown = [label for label in range(len(real.labels)) if (real.y == label).any() and (made.y == label).any()]
+    kinds = [
+        (f"{name} {number + 1}", windows, number) for name, windows in (("real", real), ("SYNTHETIC", made)) for number in range(SHOWN)
+    ]
+    figure = Figure(figsize=(16.0, 1.0 + 2.6 * len(shown)), layout="constrained")
+    grid = figure.subplots(2 * len(shown), len(kinds), sharex=True, sharey="row", squeeze=False)
+    time = np.arange(real.window_size) / SAMPLE_RATE_HZ
+    for row, label in enumerate(shown):
+        for column, (kind, windows, number) in enumerate(kinds):
+            rows = np.flatnonzero(windows.y == label)
+            window = windows.x[rows[number * (len(rows) // SHOWN)]]
+            for place, (sensor, unit) in enumerate(SENSORS.items()):
+                axis = grid[2 * row + place, column]
+                for colour, name in zip(AXIS_COLOURS, "xyz", strict=True):
+                    axis.plot(time, window[:, windows.channels.index(f"{sensor}_{name}")], color=colour, linewidth=0.9, label=name)
+                axis.grid(alpha=0.3)
+                if not column:
+                    axis.set_ylabel(unit.replace(" (", "\n("), fontsize=8)
+            grid[2 * row, column].set_title(f"{words(real.labels[label])}, {kind}", fontsize=9, loc="left")
+    for axis in grid[-1]:
+        axis.set_xlabel("Time (s)")
+    grid[0, 0].legend(fontsize=7, ncols=3, loc="lower left")
+    figure.suptitle(title, fontsize=13)
+    return figure

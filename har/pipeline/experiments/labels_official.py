@@ -1,0 +1,14 @@
+"""``har experiment labels-official``: the label-efficiency curve of the official split; its scores open the test subjects.
+
+It decides nothing: what is kept is decided by ``har experiment labels``, which scores no official test subject.
+"""
+
+from pathlib import Path
+
+from har.pipeline.experiments.base import Bench
+from har.pipeline.experiments.labels import label_efficiency
+
+
+def run(bench: Bench) -> list[Path]:
+    """Up to all 21 training subjects labelled, scored on the nine test subjects; every score stands in the ledger before it is shown."""
+    return label_efficiency(bench, official=True)
