@@ -6,10 +6,12 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
@@ -35,14 +37,30 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
     # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.
     example = torch.zeros(2, size, channels)
+    model = trace(graph, (example,), ["windows"], ["probabilities"], {"windows": {0: torch.export.Dim("batch")}})
+    _check(model, (size, channels))
+    write_model(model, path, metadata)
+
+
+def trace(
+    graph: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], dynamic_shapes: dict[str, dict[int, Any]]
+) -> onnx.ModelProto:
+    """A module as an ONNX graph, without source paths and code lines.
+
+    Args:
+        graph: in evaluation mode.
+        example: its inputs.
+        inputs, outputs: their names.
+        dynamic_shapes: by name of an argument of the module, the axes that may have any length.
+    """
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("onnxscript", "onnx_ir", "torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
-            (example,),
-            input_names=["windows"],
-            output_names=["probabilities"],
-            dynamic_shapes={"windows": {0: torch.export.Dim("batch")}},
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic_shapes,
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
@@ -52,8 +70,12 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
         raise RuntimeError("torch.onnx.export returned no program")
     model = program.model_proto
     _strip(model)
+    return model
+
+
+def write_model(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
+    """Write a checked graph with its metadata, whole or not at all."""
     onnx.helper.set_model_props(model, metadata | {"opset": str(OPSET)})
-    _check(model, (size, channels))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -87,16 +109,25 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _check(model: onnx.ModelProto, window: tuple[int, int]) -> None:
-    onnx.checker.check_model(model, full_check=True)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if opset != OPSET:
-        raise HarError(f"the exporter wrote opset {opset}, expected {OPSET}; install the versions of constraints.txt")
+    check_graph(model)
     shape = model.graph.input[0].type.tensor_type.shape.dim
     declared = tuple(dim.dim_value for dim in shape[1:])
     if shape[0].dim_value or declared != window:
         raise HarError(
             f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, expected (batch, {window[0]}, {window[1]})"
         )
+
+
+def check_graph(model: onnx.ModelProto) -> None:
+    """Refuse what a device could not read, or would compute otherwise.
+
+    Raises:
+        HarError: another opset, a second file, or a GRU that computes something else.
+    """
+    onnx.checker.check_model(model, full_check=True)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset != OPSET:
+        raise HarError(f"the exporter wrote opset {opset}, expected {OPSET}; install the versions of constraints.txt")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise HarError("the exporter put weights into a second file; install the versions of constraints.txt")
     for node in model.graph.node:

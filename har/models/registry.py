@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from har.contract import HarError, nearest
+from har.models.autoencoder import ConvAutoencoder, LSTMAutoencoder
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
 from har.models.dilated_cnn import DilatedCNN
@@ -28,6 +29,7 @@ class ModelEntry:
         network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
         task: ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits. ``forecast``: ``(in_channels, window_size, out_channels)``
             and ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
+            ``reconstruct``: an `Autoencoder`, the same constructor and ``forward((B, T, F) features) -> (B, T, out_channels)``.
         title: as used in tables and figures.
     """
 
@@ -46,6 +48,8 @@ MODELS = {
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM"),
         ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN"),
         ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
+        ModelEntry("lstm_autoencoder", LSTMAutoencoder, "LSTM autoencoder", task="reconstruct"),
+        ModelEntry("conv_autoencoder", ConvAutoencoder, "convolutional autoencoder", task="reconstruct"),
     )
 }
 

@@ -4,11 +4,12 @@ from har.contract import HarError
 from har.models.registry import find_model
 from har.pipeline.tasks.base import Task, TaskData, TaskScore
 from har.pipeline.tasks.forecast import Forecast
+from har.pipeline.tasks.reconstruct import Reconstruct
 
 __all__ = ["TASKS", "Task", "TaskData", "TaskScore", "task_of"]
 
 WINDOW = "window"
-TASKS: dict[str, Task] = {task.name: task for task in (Forecast(),)}
+TASKS: dict[str, Task] = {task.name: task for task in (Forecast(), Reconstruct())}
 
 
 def task_of(model: str) -> Task | None:
