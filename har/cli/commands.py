@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from har.pipeline.splits import SplitChoice
 
 MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")  # what `--model all` means; a test holds it against the registry
-EXPERIMENTS = ("growth",)  # a test holds them against har.pipeline.experiments
+EXPERIMENTS = ("growth", "windowing")  # a test holds them against har.pipeline.experiments
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 

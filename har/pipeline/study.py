@@ -204,8 +204,13 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
 @cache
 def code_digest(model: str) -> str:
     """SHA-256 of every source file of this package that decides the weights of `model`."""
+    return digest_of(sources(model))
+
+
+def digest_of(modules: dict[str, bytes]) -> str:
+    """SHA-256 of source files by the names of their modules."""
     digest = hashlib.sha256()
-    for module, source in sorted(sources(model).items()):
+    for module, source in sorted(modules.items()):
         digest.update(module.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()
 
@@ -215,9 +220,14 @@ def sources(model: str) -> dict[str, bytes]:
 
     Follows the imports from the fit and from the network, so that a change of the reports leaves finished jobs valid.
     """
-    found: dict[str, bytes] = {}
     task = task_of(model)
-    waiting = [*ROOTS, find_model(model).network.__module__, *([] if task is None else [type(task).__module__])]
+    return sources_of([*ROOTS, find_model(model).network.__module__, *([] if task is None else [type(task).__module__])])
+
+
+def sources_of(modules: list[str]) -> dict[str, bytes]:
+    """The content of modules of this package and of all they import from it, but for what decides no weights."""
+    found: dict[str, bytes] = {}
+    waiting = list(modules)
     while waiting:
         module = waiting.pop()
         if module not in found and module not in NOTHING_TO_DO_WITH_WEIGHTS:

@@ -10,6 +10,7 @@ __all__ = ["EXPERIMENTS", "Bench", "Experiment", "find_experiment"]
 # Name -> module of this folder whose function `run` does it. The command line lists the same names; a test compares.
 EXPERIMENTS = {
     "growth": "growth",
+    "windowing": "windowing",
 }
 
 
