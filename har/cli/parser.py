@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("experiment", do.experiment, "Answer one question about the models with a table or a figure")
     command.add_argument("name", choices=EXPERIMENTS, help="which: %(choices)s")
     command.add_argument(
-        "--dataset", choices=("hapt", "synthetic"), default="hapt", help="whose recordings, where any (default: %(default)s)"
+        "--dataset", choices=("hapt", "uci-har", "synthetic"), default="hapt", help="whose recordings, where any (default: %(default)s)"
     )
     command.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="of the trainings (default: 0 1 2)")
     command.add_argument("--quick", action="store_true", default=False, help="a small budget, to see that it works; no result")

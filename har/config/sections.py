@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.contract import WINDOW_SIZE, WITH_TRANSITIONS
+from har.contract import LABELS, WINDOW_SIZE, WITH_TRANSITIONS, nearest
 
 
 class Section(BaseModel):
@@ -173,6 +173,21 @@ class TaskConfig(Section):
     one before it; else chunks come in random order and start from zero."""
     judge_epochs: int = Field(default=8, ge=1, le=1000)
     """Of ``generate``: epochs of the classifiers that judge what was generated."""
+    held_out: tuple[str, ...] = ()
+    """Of ``reconstruct``: activities that nobody trains or validates on, and that are to be found unknown; transitions always are."""
+    false_alarms: float = Field(default=0.05, gt=0, lt=0.5)
+    """Of ``reconstruct``: share of the everyday windows of the validation subjects that the threshold calls unknown."""
+
+    @model_validator(mode="after")
+    def _something_is_everyday(self) -> Self:
+        for name in self.held_out:
+            if name not in LABELS:
+                raise PydanticCustomError(SENSELESS, f"held_out has no activity {name!r}; {nearest(name, LABELS)}")
+        if set(self.held_out) == set(LABELS):
+            raise PydanticCustomError(SENSELESS, "held_out names all activities; leave some to train on")
+        if len(set(self.held_out)) < len(self.held_out):
+            raise PydanticCustomError(SENSELESS, "held_out names an activity twice; remove one")
+        return self
 
 
 class TrainingConfig(Section):

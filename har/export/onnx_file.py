@@ -82,7 +82,7 @@ def trace(
     example: tuple[Tensor, ...],
     inputs: list[str],
     outputs: list[str],
-    dynamic_shapes: Mapping[str, dict[int, Any]] | tuple[dict[int, Any], ...],
+    dynamic_shapes: dict[str, Any] | tuple[dict[int, Any], ...],
 ) -> onnx.ModelProto:
     """A module as an ONNX graph, without source paths and code lines.
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from har.contract import HarError, nearest
+from har.models.autoencoder import ConvAutoencoder, LSTMAutoencoder
 from har.models.cnn1d import CNN1D
 from har.models.cnn_lstm import CNNLSTM
 from har.models.deep_conv_lstm import DeepConvLSTM
@@ -63,7 +64,6 @@ MODELS = {
         ModelEntry("gru", GRU, "GRU", role="comparison"),
         ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM", role="comparison"),
         ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN", role="comparison"),
-        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
         ModelEntry("mlp", MLP, "fully connected"),
         ModelEntry("rnn", RNN, "vanilla RNN"),
         ModelEntry("peephole_lstm", PeepholeLSTM, "peephole LSTM"),
@@ -73,7 +73,10 @@ MODELS = {
         ModelEntry("stream_lstm", StreamLSTM, "stateful LSTM", task="sequence"),
         ModelEntry("dense_gru", DenseGRU, "bidirectional GRU, a label per sample", task="sequence"),
         ModelEntry("dense_cnn", DenseCNN, "dilated CNN, a label per sample", task="sequence"),
+        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
         ModelEntry("seq2seq_attention", Seq2SeqAttention, "encoder and decoder with attention", task="forecast"),
+        ModelEntry("lstm_autoencoder", LSTMAutoencoder, "LSTM autoencoder", task="reconstruct"),
+        ModelEntry("conv_autoencoder", ConvAutoencoder, "convolutional autoencoder", task="reconstruct"),
         ModelEntry("window_generator", WindowGenerator, "window generator", task="generate"),
     )
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from har.evaluation.statistics import mean_interval
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import StudyConfig
 from har.pipeline.tasks import task_of
@@ -15,6 +16,8 @@ NESTED = ("scores", "references", "subjects")
 
 def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]], folder: Path, command: str) -> list[Path]:
     """Write ``NAME.csv`` (a row per run and reference), ``NAME_jobs.csv``, ``NAME_subjects.csv`` and ``NAME.md``.
+
+    Where the task asks for intervals, ``NAME_intervals.csv`` too.
 
     Args:
         name: of the study.
@@ -34,7 +37,10 @@ def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]
     subjects = pd.DataFrame([{"run": r["run"], "seed": r["seed"], "fold": r["fold"], **row} for r in results for row in r["subjects"]])
     table = summarise(study, results)
     written = []
-    for suffix, content in (("", table), ("_jobs", jobs), ("_subjects", subjects)):
+    tables = {"": table, "_jobs": jobs, "_subjects": subjects}
+    if task.intervals:
+        tables["_intervals"] = score_intervals(subjects)
+    for suffix, content in tables.items():
         path = folder / f"{name}{suffix}.csv"
         content.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
         written.append(path)
@@ -55,7 +61,8 @@ def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]
 def summarise(study: StudyConfig, results: list[dict[str, Any]]) -> pd.DataFrame:
     """A row per run, then per reference: ``NAME_mean`` and ``NAME_sd`` of every score over the seeds.
 
-    References are averaged over the folds; what needs no seed is the same in all.
+    References are averaged over the folds; what needs no seed is the same in all. A reference that settings change, because they change
+    the task, has a row a setting.
     """
     settings = study.settings or {}
     rows = []
@@ -67,9 +74,39 @@ def summarise(study: StudyConfig, results: list[dict[str, Any]]) -> pd.DataFrame
         seconds = sum(r["train_seconds"] for r in own) / len(own)
         rows.append(row | _spread([(r["seed"], r["scores"]) for r in own]) | {"train_seconds": seconds})
     for reference in dict.fromkeys(name for result in results for name in result["references"]):
-        own = [result for result in results if reference in result["references"]]
-        row = {"run": reference, "idea": "", "model": "", "parameters": 0, "folds": len({r["fold"] for r in own}), "seeds": 1}
-        rows.append(row | _spread([(0, r["references"][reference]) for r in own]))
+        for run, own in _by_setting(reference, [result for result in results if reference in result["references"]]).items():
+            row = {"run": run, "idea": "", "model": "", "parameters": 0, "folds": len({r["fold"] for r in own}), "seeds": 1}
+            rows.append(row | _spread([(0, r["references"][reference]) for r in own]))
+    return pd.DataFrame(rows)
+
+
+def _by_setting(reference: str, results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The results of each row of a reference: one row, or one a setting where settings change what it scores in the same fold."""
+    found = {(r["fold"], tuple((name, round(value, 9)) for name, value in sorted(r["references"][reference].items()))) for r in results}
+    if len(found) == len({r["fold"] for r in results}):
+        return {reference: results}
+    return {f"{reference}-{s}": [r for r in results if r["setting"] == s] for s in dict.fromkeys(r["setting"] for r in results)}
+
+
+def score_intervals(subjects: pd.DataFrame) -> pd.DataFrame:
+    """Every score of a run as the mean over people, with its 95 % interval by resampling them.
+
+    Args:
+        subjects: a row per run, seed, fold and subject, with any number of scores; empty where a person has none.
+
+    Returns:
+        Columns ``run``, ``score``, ``subjects`` (who have it), ``mean``, ``low`` and ``high``; of a person the mean over the seeds counts.
+    """
+    names = [str(name) for name in subjects if name not in ("run", "seed", "fold", "subject", "windows")]
+    rows = []
+    for run, own in subjects.groupby("run", sort=False):
+        people = own.groupby("subject")[names].mean()
+        for name in names:
+            values = people[name].dropna().to_numpy()
+            if len(values):
+                found = mean_interval(values)
+                row = {"run": run, "score": name, "subjects": len(values)}
+                rows.append(row | {"mean": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
 
 

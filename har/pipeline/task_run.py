@@ -22,7 +22,7 @@ from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import tracked_run
-from har.training.checkpoint import load_module
+from har.training.checkpoint import load_module, save_weights
 from har.training.trainer import Fitted, quiet_lightning, run_trainer
 
 SCORE_TOLERANCE = 5e-3 if torch.cuda.is_available() else 1e-4  # share of the score; the training adds it up batch by batch
@@ -76,6 +76,9 @@ def train_task_run(
                 progress=progress,
             )
             module = load_module(fitted.checkpoint, task.module)
+            if task.finish(module, config, data):
+                save_weights(fitted.checkpoint, module)
+                module = load_module(fitted.checkpoint, task.module)
             origin = Origin(
                 run=run,
                 model=config.model.name,

@@ -1,5 +1,6 @@
 """Read the weights that a training left behind."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +35,18 @@ def load_module(path: Path, kind: type[M]) -> M:
         first_line = str(error).strip().split("\n")[0][:160]
         raise HarError(f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again") from None
     return module.eval()
+
+
+def save_weights(path: Path, module: TaskModule) -> None:
+    """Put the weights and buffers of `module` into the checkpoint it was loaded from, whole or not at all."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    content["state_dict"] = {name: value.cpu() for name, value in module.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> ActivityClassifier:

@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "stream": "stream",
     "labels": "labels",
     "labels-official": "labels_official",
+    "windowing": "windowing",
 }
 
 

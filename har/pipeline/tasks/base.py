@@ -60,6 +60,7 @@ class Task(ABC, Generic[M]):
         higher_is_better: which way.
         module: class of its LightningModule.
         unit: of what is counted in a part.
+        intervals: whether a study gives the mean over people of every score in `TaskScore.subjects`, with its interval.
     """
 
     name: ClassVar[str]
@@ -67,6 +68,7 @@ class Task(ABC, Generic[M]):
     higher_is_better: ClassVar[bool]
     module: type[M]
     unit: ClassVar[str] = "windows"
+    intervals: ClassVar[bool] = False
 
     @abstractmethod
     def load(self, config: RunConfig, archive: Path | str | None) -> TaskData:
@@ -83,6 +85,13 @@ class Task(ABC, Generic[M]):
     @abstractmethod
     def batches(self, config: RunConfig, data: TaskData) -> pl.LightningDataModule:
         """Batches of the training and validation parts."""
+
+    def finish(self, module: M, config: RunConfig, data: TaskData) -> bool:
+        """Fit what needs trained weights, such as a threshold, to the training and validation parts; whether the module was changed.
+
+        What was changed goes into the checkpoint before it is scored; it must leave `primary` as it is.
+        """
+        return False
 
     @abstractmethod
     def score(self, module: M, config: RunConfig, data: TaskData, part: str) -> TaskScore:
