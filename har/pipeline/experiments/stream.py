@@ -207,7 +207,8 @@ def text(table: pd.DataFrame, people: pd.DataFrame, *, synthetic: bool) -> str:
         "companion, fragmented the share of segments whose right answer is interrupted (Ward et al. 2011), delay_s the time from a change "
         "to a right answer that lasts for 1 s, untold the share of changes without one.",
         "The labellers read raw samples; windows go through the published causal filters where the data are HAPT's, as in their training. "
-        "Epochs and augmentation are those of the configs.",
+        "Epochs and augmentation are those of the configs. Where everybody follows one protocol, as in HAPT, a state that is carried in "
+        "training may also learn the order of the activities, which people at large do not keep.",
         f"Worst person by accuracy: {', '.join(worst)}.",
         "",
     ]
