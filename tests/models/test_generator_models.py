@@ -137,3 +137,13 @@ def test_it_says_why_it_has_no_onnx_file(name: str) -> None:
     network = find_model(name).network
     assert network.onnx == "refused"  # type: ignore[attr-defined]
     assert "drawn from the one before" in network.onnx_refusal  # type: ignore[attr-defined]
+
+
+def test_dropped_inputs_are_missing_in_training_alone() -> None:
+    x, y = given()
+    label, latent = torch.nn.functional.one_hot(y, CLASSES).float(), torch.zeros(5, 4)
+    torch.manual_seed(0)
+    blind = WindowGenerator(CHANNELS, TIME, CLASSES, hidden_size=8, latent_size=4, input_dropout=1.0)
+    assert torch.equal(blind.decode(x, latent, label)[0], blind.decode(x + 1, latent, label)[0])
+    blind.eval()
+    assert not torch.equal(blind.decode(x, latent, label)[0], blind.decode(x + 1, latent, label)[0])
