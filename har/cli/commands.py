@@ -21,14 +21,6 @@ CATALOGUE = (
 )
 # Of har.pipeline.experiments; a test compares.
 EXPERIMENTS = ("attention", "growth", "gradients", "labels", "labels-official", "memory", "stream", "windowing")
-    "attention",
-    "growth",
-    "gradients",
-    "labels",
-    "labels-official",
-    "memory",
-    "stream",
-)  # a test holds them against har.pipeline.experiments
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 
