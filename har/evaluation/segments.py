@@ -47,7 +47,7 @@ def overlap_counts(truth: np.ndarray, answer: np.ndarray, overlap: float = OVERL
     In order of time, each run of answers is held against the segment of its activity with which it has the largest intersection over
     union. At least `overlap` of it finds the segment, unless another run has found it before: a segment is found once.
     """
-    true, found = segments(truth), set()
+    true, found = segments(truth), set()  # a set: found again, a segment counts no more
     runs = segments(judged(truth, answer))
     for label, first, stop in runs:
         shares = [
@@ -55,7 +55,7 @@ def overlap_counts(truth: np.ndarray, answer: np.ndarray, overlap: float = OVERL
             for own, begin, end in true
         ]
         best = int(np.argmax(shares)) if shares else -1
-        if shares and shares[best] >= overlap and best not in found:
+        if shares and shares[best] >= overlap:
             found.add(best)
     return len(found), len(runs) - len(found), len(true) - len(found)
 
