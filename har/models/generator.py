@@ -9,7 +9,7 @@ from har.models.seq2seq import gru_step
 class WindowGenerator(nn.Module):
     """A GRU reads a window and its activity into a normal distribution of a latent vector; another GRU draws a window from both.
 
-    Variational autoencoder (Kingma and Welling 2014) with encoder and decoder given the label (Sohn, Lee and Yan 2015), recurrent in both
+    Variational autoencoder (Kingma and Welling 2014) with encoder, decoder and prior given the label (Sohn, Lee and Yan 2015), recurrent
     as in Bowman et al. 2016. Every sample is drawn from a normal distribution whose mean and width the decoder says, given the sample
     before (Graves 2013, section 4, with one component), so that noise is fed back and has a spectrum. A GRU's answers are bounded, and so
     is what is fed back.
@@ -44,6 +44,8 @@ class WindowGenerator(nn.Module):
         self.window_size, self.channels, self.latent_size = window_size, channels, latent_size
         self.encoder = nn.GRU(channels + num_classes, hidden_size, num_layers, batch_first=True, bidirectional=True)
         self.posterior = nn.Linear(2 * hidden_size, 2 * latent_size)
+        self.expected = nn.Linear(num_classes, 2 * latent_size, bias=False)
+        nn.init.zeros_(self.expected.weight)  # at first every activity has the standard normal prior
         self.start = nn.Linear(latent_size + num_classes, num_layers * hidden_size)
         self.decoder = nn.GRU(channels + latent_size + num_classes, hidden_size, num_layers, batch_first=True)
         self.sample = nn.Linear(hidden_size, 2 * channels)
@@ -53,6 +55,11 @@ class WindowGenerator(nn.Module):
         repeated = label.unsqueeze(1).expand(-1, x.shape[1], -1)
         states, _ = self.encoder(torch.cat((x, repeated), dim=2))  # (B, T, 2 * hidden)
         mean, log_variance = self.posterior(states.mean(dim=1)).chunk(2, dim=1)
+        return mean, log_variance.clamp(-10, 10)
+
+    def prior(self, label: Tensor) -> tuple[Tensor, Tensor]:
+        """One-hot (batch, num_classes) -> mean and log variance of p(z | y), (batch, latent) each."""
+        mean, log_variance = self.expected(label).chunk(2, dim=1)
         return mean, log_variance.clamp(-10, 10)
 
     def decode(self, x: Tensor, latent: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,7 +75,8 @@ class Synthesiser(TaskModule):
         x, label = (batch[0] - self.mean) / self.std, self.one_hot(batch[1])
         found, log_deviation, mean, log_variance = self.network(x, label)
         rising = self.global_step / max(1.0, ANNEALED * int(self.trainer.estimated_stepping_batches))
-        loss = (surprise(x, found, log_deviation) + min(1.0, rising) * divergence(mean, log_variance) / x[0].numel()).mean()
+        far = divergence(mean, log_variance, *self.network.prior(label)) / x[0].numel()  # type: ignore[operator]
+        loss = (surprise(x, found, log_deviation) + min(1.0, rising) * far).mean()
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(x))
         return loss
 
@@ -87,7 +88,7 @@ class Synthesiser(TaskModule):
         for noise in self.draws:  # type: ignore[union-attr]
             found, log_deviation = self.network.decode(x, mean + torch.exp(0.5 * log_variance) * noise, label)  # type: ignore[operator]
             total = total + surprise(x, found, log_deviation)
-        return total / DRAWS + divergence(mean, log_variance) / x[0].numel()
+        return total / DRAWS + divergence(mean, log_variance, *self.network.prior(label)) / x[0].numel()  # type: ignore[operator]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         self.total += float(self.negative_elbo(*batch).double().sum())
@@ -120,9 +121,11 @@ class Synthesiser(TaskModule):
         training, found = self.training, []
         self.eval()
         for part in labels.split(batch_size):
-            latent = torch.randn(len(part), self.latent_size, generator=generator).to(self.device)
+            label = self.one_hot(part.to(self.device))
+            mean, log_variance = self.network.prior(label)  # type: ignore[operator]
+            latent = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator).to(self.device)
             noise = torch.randn(len(part), self.window_size, len(self.mean), generator=generator).to(self.device)
-            found.append(self(self.one_hot(part.to(self.device)), latent, noise).cpu())
+            found.append(self(label, latent, noise).cpu())
         self.train(training)
         return torch.cat(found)
 
@@ -133,9 +136,7 @@ def surprise(x: Tensor, found: Tensor, log_deviation: Tensor) -> Tensor:
     return (0.5 * wrong.square() + log_deviation + 0.5 * math.log(2 * math.pi)).mean(dim=(1, 2))
 
 
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of q(z | x, y) from the standard normal: (batch, latent) twice -> (batch,) nats a window.
-
-    Kingma and Welling 2014, appendix B.
-    """
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
+def divergence(mean: Tensor, log_variance: Tensor, prior_mean: Tensor, prior_log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of q(z | x, y) from p(z | y), both normal: (batch, latent) four times -> (batch,) nats a window."""
+    ratio = log_variance - prior_log_variance
+    return 0.5 * ((mean - prior_mean).square() * torch.exp(-prior_log_variance) + ratio.exp() - 1 - ratio).sum(dim=1)

@@ -51,7 +51,7 @@ def test_every_weight_learns(name: str) -> None:
     found, log_deviation, mean, log_variance = made(x, label)
     assert found.shape == x.shape
     assert log_deviation.shape == x.shape
-    (surprise(x, found, log_deviation) + divergence(mean, log_variance)).mean().backward()
+    (surprise(x, found, log_deviation) + divergence(mean, log_variance, *made.prior(label))).mean().backward()
     for parameter_name, parameter in made.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
@@ -126,10 +126,23 @@ def test_surprise_and_divergence_are_those_of_torch() -> None:
     x, found, log_deviation = (torch.randn((3, 5, 2), generator=generator) for _ in range(3))
     expected = -torch.distributions.Normal(found, log_deviation.exp()).log_prob(x).mean(dim=(1, 2))
     torch.testing.assert_close(surprise(x, found, log_deviation), expected)
-    mean, log_variance = (torch.randn((3, 4), generator=generator) for _ in range(2))
+    mean, log_variance, prior_mean, prior_log_variance = (torch.randn((3, 4), generator=generator) for _ in range(4))
     posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    normal = torch.distributions.Normal(torch.zeros(3, 4), torch.ones(3, 4))
-    torch.testing.assert_close(divergence(mean, log_variance), torch.distributions.kl_divergence(posterior, normal).sum(dim=1))
+    prior = torch.distributions.Normal(prior_mean, (0.5 * prior_log_variance).exp())
+    expected = torch.distributions.kl_divergence(posterior, prior).sum(dim=1)
+    torch.testing.assert_close(divergence(mean, log_variance, prior_mean, prior_log_variance), expected)
+
+
+@every_model
+def test_the_latent_vector_is_drawn_from_the_prior_of_the_activity(name: str) -> None:
+    made, labels = synthesiser(name), torch.zeros(20, dtype=torch.int64)
+    before = made.generate(labels, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        made.network.expected.weight[:4, 1] += 3  # type: ignore[union-attr,index,operator]
+    assert torch.equal(before, made.generate(labels, torch.Generator().manual_seed(0)))  # another activity's prior
+    with torch.no_grad():
+        made.network.expected.weight[:4, 0] += 3  # type: ignore[union-attr,index,operator]
+    assert (before - made.generate(labels, torch.Generator().manual_seed(0))).abs().max() > 1e-2
 
 
 @every_model
