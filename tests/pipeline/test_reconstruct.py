@@ -192,6 +192,7 @@ def test_another_threshold_or_other_weights_fail_parity(workplace: Path) -> None
         export_novelty(module, path, {})
 
 
+@pytest.mark.slow
 def test_a_study_has_a_row_a_setting_for_references_and_intervals_over_people(workplace: Path) -> None:
     (workplace / "small.yaml").write_text(json.dumps(SMALL))
     (workplace / "tiny.yaml").write_text(STUDY)

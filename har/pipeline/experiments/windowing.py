@@ -53,7 +53,7 @@ def run(bench: Bench) -> list[Path]:
         for seed in bench.seeds
         for model in models
         for variant in VARIANTS
-        for fold in range(FOLDS)
+        for fold in range(1 if bench.quick else FOLDS)
     ]
     for variant, (change, _) in VARIANTS.items():  # fills the cache, once, before the processes start
         bench.say(f"{variant}: {len(prepared(changed(_config(bench, models[0]), change, variant), bench.archive)):,} windows of all people")
