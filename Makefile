@@ -26,8 +26,8 @@ path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Options: DATA=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all SEED=N EPOCHS=N CHANNELS=raw6|uci9"
-	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N REFIT=1 STUDY=NAME"
+	@echo "  Options: DATA=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all or any other SEED=N EPOCHS=N CHANNELS=raw6|uci9"
+	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N REFIT=1 STUDY=NAME NAME=EXPERIMENT"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -46,7 +46,7 @@ def gradient_figure(curves: Mapping[int, Mapping[str, np.ndarray]]) -> Figure:
         axes.set(xlabel="seconds before the end of the window", title=f"{length:,} steps", ylim=(-12, 4))
         axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("gradient at the input, powers of ten against the last step")
+    panels[0].set_ylabel("gradient at the input,\npowers of ten against the last step")
     panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -88,7 +88,7 @@ def clipping_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
                 axes.plot(np.log10(norms), label=kind, linewidth=0.7)
         axes.set(xlabel="step", title=cell)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("gradient of the recurrent weights, powers of ten")
+    panels[0].set_ylabel("gradient of the recurrent weights,\npowers of ten")
     panels[-1].legend(title="clipping", fontsize=8)
     return figure
 

@@ -22,6 +22,7 @@ from har.training.steps import recurrent_norm
 LENGTHS = (128, 1024)  # samples, 2.56 and 20.5 s
 WINDOWS = 128  # of each length
 FADED = 0.01  # of the gradient at the last step
+NOTHING = 1e-300  # below it, even double precision holds no gradient
 
 
 def run(bench: Bench) -> list[Path]:
@@ -75,7 +76,7 @@ def _curve(cell: str, features: Tensor, y: Tensor, seeds: tuple[int, ...]) -> tu
     for seed in seeds:
         pl.seed_everything(seed, verbose=False)
         found.append(input_gradients(build_cell(cell, features.shape[2], features.shape[1], int(y.max()) + 1), features, y))
-    tiny = np.finfo(float).tiny  # what is below the smallest double is as good as nothing
+    tiny = np.finfo(float).tiny  # its logarithm can still be averaged
     norms = np.exp(np.mean([np.log(np.maximum(one, tiny)) for one, _ in found], axis=0))
     return norms, float(np.exp(np.mean([np.log(max(weights, tiny)) for _, weights in found])))
 
@@ -100,7 +101,8 @@ def _text(table: pd.DataFrame) -> str:
     lines = ["# How far back does the gradient reach?", "", "| cell | steps | first over last step | reach | recurrent weights |"]
     lines.append("|---|---:|---:|---:|---:|")
     for row in table.to_dict("records"):
-        numbers = f"{row['first_over_last']:.1e} | {row['reach_steps']:,} | {row['recurrent_weights']:.2g}"
+        share = f"{row['first_over_last']:.1e}" if row["first_over_last"] > NOTHING else "0"
+        numbers = f"{share} | {row['reach_steps']:,} | {row['recurrent_weights']:.2g}"
         lines.append(f"| {row['cell']} | {row['length']:,} | {numbers} |")
     lines += [
         "",
