@@ -20,6 +20,7 @@ from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.train import config_path, load_windows
 from har.training.fit import fit
+from har.training.trainer import quiet_lightning
 
 TAKEN_AWAY = 0.1  # of the samples of a window
 MOST = 256  # windows whose weights are computed at once
@@ -45,6 +46,7 @@ def run(bench: Bench) -> list[Path]:
 
 def look(cell: Cell) -> dict[str, Any]:
     """Train one network and describe its weights, activity by activity."""
+    quiet_lightning()
     config = _config(cell.bench).with_overrides(training__seed=cell.settings["seed"])
     windows, split = load_windows(config, cell.bench.archive)
     parts = split.parts(windows)
@@ -109,11 +111,9 @@ def _config(bench: Bench) -> RunConfig:
     """The shipped GRU with attention in place of statistics; seven of the 21 training subjects are held out."""
     config = load_config(config_path("gru"))
     options = dict(config.model.options) | {"pooling": "attention"}
-    changed = config.with_split(kind="kfold", folds=3, subjects="training", validation=0, fold=0)
+    changed = config.with_overrides(training__keep="last").with_split(kind="kfold", folds=3, subjects="training", validation=0, fold=0)
     small = {"model__options": {"pooling": "attention", "hidden_size": 8, "num_layers": 1}, "training__epochs": 1}
-    return changed.with_overrides(
-        data__dataset=bench.dataset, training__keep="last", **(small if bench.quick else {"model__options": options})
-    )
+    return changed.with_overrides(data__dataset=bench.dataset, **(small if bench.quick else {"model__options": options}))
 
 
 def _text(table: pd.DataFrame, results: list[dict[str, Any]], people: str) -> str:
