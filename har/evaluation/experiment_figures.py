@@ -117,8 +117,8 @@ def attention_figure(examples: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> 
         behind.tick_params(labelsize=7)
     for axes in panels[len(examples) :]:
         axes.set_visible(False)
-    figure.supxlabel("seconds")
+    figure.supxlabel("seconds; grey: how much a sample counts (right scale, 1 is the mean)")
     figure.supylabel("total acceleration, g")
-    figure.text(1.01, 0.5, "grey: weight of a sample, 1 is the mean", rotation=90, va="center", fontsize=9)
-    panels[0].legend(fontsize=7, loc="upper left")
+    lines, labels = panels[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper center", ncols=len(lines), fontsize=9)
     return figure
