@@ -73,7 +73,7 @@ def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, pa
     batch = torch.export.Dim("batch")
     model = trace(graph, tuple(example.values()), list(example), [output], tuple({0: batch} for _ in example))
     check_graph(model)
-    _check_batch(model, [tuple(values.shape[1:]) for values in example.values()])
+    check_batch(model, [tuple(values.shape[1:]) for values in example.values()])
     write_model(model, path, metadata)
 
 
@@ -147,8 +147,12 @@ def _strip(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
 
 
-def _check_batch(model: onnx.ModelProto, expected: Sequence[tuple[int, ...]]) -> None:
-    """Refuse a fixed batch; `expected` are the other axes of the inputs."""
+def check_batch(model: onnx.ModelProto, expected: Sequence[tuple[int, ...]]) -> None:
+    """Refuse a fixed batch, or inputs of another shape than `expected`, which are their axes behind the batch.
+
+    Raises:
+        HarError: the exporter declared another input.
+    """
     for given, sizes in zip(model.graph.input, expected, strict=True):
         shape = given.type.tensor_type.shape.dim
         if shape[0].dim_value or tuple(dim.dim_value for dim in shape[1:]) != sizes:
