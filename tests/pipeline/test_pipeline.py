@@ -227,7 +227,7 @@ def test_a_signal_ends_a_training_cleanly(number: int, code: int, workplace: Pat
         time.sleep(0.5)
         assert process.poll() is None, process.communicate()
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert [r.info.status for r in mlflow_runs()] == ["KILLED"]

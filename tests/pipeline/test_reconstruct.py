@@ -240,8 +240,11 @@ def test_a_reference_that_no_setting_changes_has_one_row() -> None:
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_transitions_of_held_out_people_are_found_better_than_by_energy(real_data: Path, workplace: Path) -> None:
+def test_transitions_of_held_out_people_are_found_better_than_by_energy(
+    real_data: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One short training on folds of the training subjects."""
+    monkeypatch.setenv("HAR_DATA_DIR", str(real_data))
     wanted = config(
         data__dataset="hapt", data__transitions="unknown", data__validation_subjects=None, training__epochs=4, training__keep="last"
     ).with_split(kind="kfold", folds=3, validation=4)

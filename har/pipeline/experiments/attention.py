@@ -34,8 +34,7 @@ def run(bench: Bench) -> list[Path]:
     results = run_cells(bench, "attention", [{"seed": seed} for seed in bench.seeds], look, windows.digest)
     table = pd.DataFrame([row | {"seed": result["seed"]} for result in results for row in result["activities"]])
     folder, stem = bench.results / "models", bench.stem("attention", synthetic=windows.synthetic)
-    test = split.select(windows, "test")
-    examples = [(test.labels[test.y[i]], test.x[i], np.array(w)) for i, w in results[0]["examples"]]
+    examples = [(one["label"], np.array(one["acceleration"]), np.array(one["weights"])) for one in results[0]["examples"]]
     written = [write_table(table, folder, stem), *save_figure(attention_figure(examples), folder, stem)]
     path = folder / f"{stem}.md"
     people = ", ".join(map(str, split.test))
@@ -53,10 +52,9 @@ def look(cell: Cell) -> dict[str, Any]:
     audit(parts)
     with TemporaryDirectory() as folder:
         classifier = fit(config, parts["train"], None, Path(folder), progress=False).classifier
-    kept = np.arange(len(parts["test"]))
+    test = parts["test"]
     if cell.bench.quick:
-        kept = kept[:: max(1, len(kept) // QUICK_WINDOWS)]
-    test = parts["test"].subset(kept)
+        test = test.subset(np.arange(0, len(test), max(1, len(test) // QUICK_WINDOWS)))
     weights = attention_of(classifier, test)
     rng = np.random.default_rng(0)
     looked_at, chance = np.argsort(-weights, axis=1), rng.permuted(np.tile(np.arange(test.window_size), (len(test), 1)), axis=1)
@@ -82,7 +80,10 @@ def look(cell: Cell) -> dict[str, Any]:
     return {
         "activities": activities,
         **{f"accuracy_{what}": float(answers.mean()) for what, answers in right.items()},
-        "examples": [[int(kept[i]), [float(f"{w:.4g}") for w in weights[i]]] for i in chosen],
+        "examples": [
+            {"label": test.labels[test.y[i]], "acceleration": test.x[i, :, :3].round(4).tolist(), "weights": weights[i].round(6).tolist()}
+            for i in chosen
+        ],
     }
 
 
