@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from har.models.recurrent import set_forget_bias
+
 
 class Autoencoder(nn.Module, ABC):
     """What every registered network of the task ``reconstruct`` is.
@@ -63,10 +65,8 @@ class LSTMAutoencoder(Autoencoder):
         self.begin = nn.Linear(code_size, 2 * hidden_size)
         self.decoder = nn.LSTM(code_size, hidden_size, batch_first=True)
         self.tell = nn.Linear(hidden_size, samples_per_step * out_channels)
-        with torch.no_grad():
-            for name, parameter in (*self.encoder.named_parameters(), *self.decoder.named_parameters()):
-                if name.startswith("bias_ih"):
-                    parameter[hidden_size : 2 * hidden_size] = 1.0  # forget gates start open, as in har.models.lstm
+        for layers in (self.encoder, self.decoder):
+            set_forget_bias(layers, 1.0)  # as in har.models.lstm
 
     def encode(self, features: Tensor) -> Tensor:
         missing = self.steps * self.samples_per_step - self.window_size

@@ -1,5 +1,6 @@
 """Networks that name the activity of every sample and look ahead for it: for recordings that have ended, not for a device."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 from har.models.layers import ConvBlock
 
 
-class DenseNetwork(nn.Module):
+class DenseNetwork(nn.Module, ABC):
     """Base of the networks that look ahead: they have no state to carry, and a chunk's ends are the ends of what they know."""
 
     streams: ClassVar[bool] = False
@@ -23,9 +24,9 @@ class DenseNetwork(nn.Module):
             raise ValueError(f"{type(self).__name__} looks ahead and has no state to carry; give it the whole recording at once")
         return self.answer(x), None
 
+    @abstractmethod
     def answer(self, x: Tensor) -> Tensor:
         """(batch, time, in_channels) -> (batch, time, num_classes) logits."""
-        raise NotImplementedError
 
 
 class DenseGRU(DenseNetwork):

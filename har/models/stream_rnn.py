@@ -1,13 +1,16 @@
 """Recurrent networks that name the activity of every sample of a stream and carry their state from chunk to chunk."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from har.models.recurrent import set_forget_bias
 
-class StreamRNN(nn.Module):
+
+class StreamRNN(nn.Module, ABC):
     """Stacked recurrent layers that read forward alone, and a linear answer to every sample (many to many).
 
     The state is one tensor a stream, all layers side by side; zeros are the start of a recording. Carried from chunk to chunk, it makes
@@ -52,8 +55,9 @@ class StreamRNN(nn.Module):
         states, after = self._read(x, layers)  # (B, T, hidden)
         return self.head(states), after.transpose(0, 1).flatten(1)
 
+    @abstractmethod
     def _read(self, x: Tensor, layers: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """(batch, time, in_channels), (part * layer, batch, hidden) -> (batch, time, hidden) states, and the state behind."""
 
 
 class StreamGRU(StreamRNN):
@@ -74,11 +78,7 @@ class StreamLSTM(StreamRNN):
 
     def __init__(self, in_channels: int, window_size: int, num_classes: int, **options: int | float) -> None:
         super().__init__(in_channels, window_size, num_classes, **options)  # type: ignore[arg-type]
-        size = self.recurrent.hidden_size
-        with torch.no_grad():
-            for name, bias in self.recurrent.named_parameters():
-                if name.startswith("bias_ih"):
-                    bias[size : 2 * size] = 1.0  # gates: input, forget, cell, output; Jozefowicz et al. 2015
+        set_forget_bias(self.recurrent, 1.0)  # Jozefowicz et al. 2015
 
     def _read(self, x: Tensor, layers: Tensor) -> tuple[Tensor, Tensor]:
         hidden, cells = layers.chunk(self.parts)

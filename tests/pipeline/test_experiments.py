@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from har.cli import main
+from har.config import parse_config
 from har.contract import HarError
 from har.data.memory import MemorySequences
 from har.models.registry import build_network
@@ -137,6 +138,14 @@ def test_parts_are_kept_and_done_again_when_anything_changes(tmp_path: Path, mon
     assert "3 parts, 2 done before, 1 to do" in [text for text in said if text.startswith("experiment")][-1]
     run_cells(there, "test", settings, double, "other data")
     assert "0 done before" in [text for text in said if text.startswith("experiment")][-1]
+    config = parse_config({"data": {"dataset": "synthetic", "validation_subjects": [5]}, "model": {"name": "lstm"}}, "test")
+    for changed in ((config,), (config.with_overrides(training__epochs=3),), ()):
+        run_cells(there, "test", settings, double, "data", changed)
+        left = 0 if changed == () else 2
+        assert f"{left} to do" in [text for text in said if text.startswith("experiment")][-1]
+    monkeypatch.setattr(cells, "code_digest", lambda model: "other code of the network")
+    run_cells(there, "test", settings, double, "data", (config,))
+    assert "2 to do" in [text for text in said if text.startswith("experiment")][-1]
     with pytest.raises(HarError, match="1 of 2 parts failed, first number -1: below zero"):
         run_cells(there, "test", [{"number": -1}, {"number": 7}], double, "data")
     assert run_cells(there, "test", [{"number": 7}], double, "data") == [{"number": 7, "double": 14.0}]

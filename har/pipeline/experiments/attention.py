@@ -31,7 +31,7 @@ def run(bench: Bench) -> list[Path]:
     """Train a GRU with attention once a seed, look at its weights on held-out people, and take the samples away that it looks at."""
     config = _config(bench)
     windows, split = load_windows(config, bench.archive)
-    results = run_cells(bench, "attention", [{"seed": seed} for seed in bench.seeds], look, windows.digest)
+    results = run_cells(bench, "attention", [{"seed": seed} for seed in bench.seeds], look, windows.digest, [config])
     table = pd.DataFrame([row | {"seed": result["seed"]} for result in results for row in result["activities"]])
     folder, stem = bench.results / "models", bench.stem("attention", synthetic=windows.synthetic)
     examples = [(one["label"], np.array(one["acceleration"]), np.array(one["weights"])) for one in results[0]["examples"]]

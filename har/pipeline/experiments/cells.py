@@ -3,15 +3,16 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from har.config import RunConfig
 from har.contract import HarError
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.experiments.base import Bench
-from har.pipeline.study import KEY_LENGTH, digest_of, sources_of
+from har.pipeline.study import KEY_LENGTH, code_digest, digest_of, sources_of
 
 FOLDER = "experiments"
 
@@ -32,11 +33,16 @@ class Cell:
 
 
 def run_cells(
-    bench: Bench, name: str, settings: list[dict[str, Any]], work: Callable[[Cell], dict[str, Any]], digest: str
+    bench: Bench,
+    name: str,
+    settings: list[dict[str, Any]],
+    work: Callable[[Cell], dict[str, Any]],
+    digest: str,
+    configs: Sequence[RunConfig] = (),
 ) -> list[dict[str, Any]]:
     """Run what is not done yet, a process a core, and return settings and numbers of all cells in order.
 
-    A cell is done again when its settings, the data, or any code that `work` reaches have changed.
+    A cell is done again when its settings, the data, the configs, the code of their networks, or any code that `work` imports have changed.
 
     Args:
         bench: of the experiment.
@@ -44,14 +50,16 @@ def run_cells(
         settings: one dictionary of plain values a cell.
         work: a function of a module; gets the cell and returns plain numbers.
         digest: of the data.
+        configs: of what the cells train; the imports of `work` show neither the files of configs nor the networks of the registry.
 
     Raises:
         HarError: a cell failed; the others are kept.
     """
     code = digest_of(sources_of([work.__module__]))
+    trained = [[code_digest(config.model.name), config.model_dump(mode="json")] for config in configs]
     cells = []
     for one in settings:
-        content = json.dumps([code, one, digest, bench.quick, bench.dataset], sort_keys=True)
+        content = json.dumps([code, trained, one, digest, bench.quick, bench.dataset], sort_keys=True)
         key = hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]
         cells.append(Cell(bench, one, bench.runs / FOLDER / name / f"{key}.json"))
     left = [cell for cell in cells if not cell.path.is_file()]

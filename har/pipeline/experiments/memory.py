@@ -45,7 +45,8 @@ def run(bench: Bench) -> list[Path]:
         for clipping in CLIPPINGS
         if clipping != USUAL
     ]
-    results = run_cells(bench, "memory", settings + also, remember, windows.digest)
+    networks = [_config(bench, model) for model in dict.fromkeys(model for model, _ in CELLS.values())]
+    results = run_cells(bench, "memory", settings + also, remember, windows.digest, networks)
     table = pd.DataFrame([{k: v for k, v in row.items() if k != "norms"} for row in results])
     folder, stem = bench.results / "models", bench.stem("memory", synthetic=windows.synthetic)
     written = [write_table(table, folder, stem)]
@@ -102,10 +103,10 @@ def remember(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _config(bench: Bench) -> RunConfig:
+def _config(bench: Bench, model: str = "rnn") -> RunConfig:
     """Windows as published; seven of the 21 training subjects are held out, no test subject is used."""
     split = {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0}
-    content = {"data": {"dataset": bench.dataset, "split": split}, "model": {"name": "rnn"}, "training": {"keep": "last"}}
+    content = {"data": {"dataset": bench.dataset, "split": split}, "model": {"name": model}, "training": {"keep": "last"}}
     return parse_config(content, "experiment")
 
 

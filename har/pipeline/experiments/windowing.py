@@ -21,7 +21,7 @@ from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.splits import prepared
-from har.pipeline.study import changed, code_digest
+from har.pipeline.study import changed
 from har.pipeline.train import config_path
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
@@ -57,8 +57,7 @@ def run(bench: Bench) -> list[Path]:
     ]
     for variant, (change, _) in VARIANTS.items():  # fills the cache, once, before the processes start
         bench.say(f"{variant}: {len(prepared(changed(_config(bench, models[0]), change, variant), bench.archive)):,} windows of all people")
-    code = " ".join(code_digest(model) for model in models)  # the registry, which hides the networks, is not followed
-    cells = run_cells(bench, "windowing", settings, train_cell, f"{scored.digest} {code}")
+    cells = run_cells(bench, "windowing", settings, train_cell, scored.digest, [_config(bench, model) for model in models])
     people = subject_accuracies(cells)
     table = windowing_table(cells, people)
     folder, stem = results_folder(bench.results, scored.dataset), bench.stem("windowing", synthetic=scored.synthetic)
