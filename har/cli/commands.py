@@ -191,7 +191,7 @@ def export(options: argparse.Namespace) -> None:
 
     run = best_run(runs)
     folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
-    result = export_run(run, folder, options.archive)
+    result = export_run(run, folder, options.archive, options.results)
     info = run.info()
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
     why = f"chosen among {len(runs)}" if len(runs) > 1 else "the only one named"
@@ -199,20 +199,29 @@ def export(options: argparse.Namespace) -> None:
     print(
         f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}\n"
         f"largest difference to torch over {result.parity_windows} windows at batch 1, 2 and 7: {result.parity:.1e}\n"
-        f"wrote {result.folder}: model.onnx ({result.bytes / 1000:.0f} kB), manifest.json, {result.golden} golden windows\n"
+        f"wrote {result.folder}: {', '.join(_file(name, said) for name, said in result.models.items())}, manifest.json, "
+        f"MODEL_CARD.md, {result.golden} golden windows; {result.bytes / 1000:.0f} kB in all\n"
         f"next: har verify {result.folder}; har predict --bundle {result.folder} RECORDING.csv"
     )
 
 
+def _file(name: str, said: dict) -> str:
+    """What became of one of a bundle's models."""
+    return f"no {name} ({said['left_out']})" if "left_out" in said else f"{name} ({said['bytes'] / 1000:.0f} kB)"
+
+
 def verify(options: argparse.Namespace) -> None:
+    from har.runtime.pretrained import find_bundle
     from har.runtime.verify import verify as verify_bundle
 
-    count, largest = verify_bundle(options.bundle)
-    print(f"{options.bundle}: checksums, metadata and {count} golden windows hold; largest difference {largest:.1e}")
+    folder = find_bundle(options.bundle, BUNDLE)
+    count, largest = verify_bundle(folder)
+    print(f"{folder}: checksums, metadata and {count} golden windows hold; largest difference {largest:.1e}")
 
 
 def predict(options: argparse.Namespace) -> None:
     from har.recording import ReadOptions, ReadReport, read_pieces
+    from har.runtime.pretrained import find_bundle
     from har.runtime.recognizer import Recognizer
     from har.runtime.report import timeline_text, write_timeline
 
@@ -224,7 +233,7 @@ def predict(options: argparse.Namespace) -> None:
         axes=tuple(options.axes.split(",")),
         interpolate_s=options.interpolate,
     )
-    recognizer, found = Recognizer.load(options.bundle), ReadReport()
+    recognizer, found = Recognizer.load(find_bundle(options.bundle, BUNDLE)), ReadReport()
     timeline = recognizer.predict_pieces(options.recording.stem, read_pieces(options.recording, found, options=reading))
     print(f"{timeline_text(options.recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
     if options.output:

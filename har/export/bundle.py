@@ -1,18 +1,20 @@
-"""Write the bundle: the model, its manifest and golden windows, in one folder; `export/README.md` specifies it."""
+"""Write the bundle: the model, smaller variants, manifest, golden windows and model card; `export/README.md` specifies it."""
 
 import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 
 import har
 from har.contract import (
+    AXES_CONVENTION,
     LABELS,
     MANIFEST_SCHEMA_VERSION,
     OPSET,
@@ -26,13 +28,30 @@ from har.contract import (
 from har.data import synthetic
 from har.data.windowset import windows_of
 from har.export.device_graph import DeviceGraph
+from har.export.model_card import model_card
 from har.export.onnx_file import export_onnx, parity
+from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, NotQuantisable, judge
 from har.models.classifier import ActivityClassifier
-from har.runtime.bundle import MANIFEST, MODEL, VECTORS, replace_folder, sha256
+from har.runtime.bundle import CARD, MANIFEST, MODEL, VECTORS, replace_folder, sha256
+from har.runtime.session import open_session, run_windows
 from har.runtime.verify import verify
 
-GOLDEN_PER_LABEL = 3
+GOLDEN_PER_LABEL = 10
 GOLDEN_SEED = 2013
+GOLDEN_DECIMALS = 3  # 1 mg and 1 mrad/s, as fine as a phone's sensors; keeps the file small
+PHONE_FULL_SCALE = (8.0, 35.0)  # g and rad/s, of the sensors in phones: +-8 g, +-2000 deg/s
+# Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
+VARIANT_TOLERANCE = {INT8: 0.05, SMALL: PARITY_TOLERANCE}
+UCI_TERMS = "CC BY 4.0 on the UCI page; the archive's own README asks for the citation and prohibits commercial use"
+TERMS = {  # of the training data, and what to cite
+    "uci-har": (
+        UCI_TERMS,
+        "D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, ESANN 2013",
+    ),
+    "hapt": (UCI_TERMS, "J. L. Reyes-Ortiz et al., Transition-Aware Human Activity Recognition Using Smartphones, Neurocomputing 2016"),
+}
+NO_JURY = "nobody was held out from this run, so that no one can judge it; train the same config with validation subjects too"
+WINDOW_STREAM = "the network looks at a whole window at once; a device keeps the last samples and asks anew after each hop"
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,64 @@ class BundleResult:
     parity_windows: int
     golden: int
     bytes: int
+    models: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How sure the model may say it is, and when a client had better say nothing.
+
+    Attributes:
+        temperature: of the softmax.
+        unknown_below: least probability that is an answer; None where every answer counts.
+        fitted_on: people and windows both were fitted on.
+        answered: share of those windows that get an answer.
+        right: share of the answers that are right.
+    """
+
+    temperature: float = 1.0
+    unknown_below: float | None = None
+    fitted_on: str = "nobody: no people were held out"
+    answered: float = 1.0
+    right: float | None = None
+
+
+@dataclass(frozen=True)
+class Jury:
+    """Who decides whether a smaller file is good enough: people whose windows the weights have not seen.
+
+    Attributes:
+        classifier: of the same config as the exported one, or that itself.
+        windows: (window, time, channel) of its validation subjects.
+        y: (window,) index of their activity.
+        calibration: (window, time, channel) of its training subjects.
+        who: said in the manifest.
+    """
+
+    classifier: ActivityClassifier
+    windows: np.ndarray
+    y: np.ndarray
+    calibration: np.ndarray
+    who: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a model beside its weights.
+
+    Attributes:
+        metrics: scores of the saved weights with intervals, by split.
+        answering: temperature and threshold.
+        jury: who judges the smaller files; without one there are none.
+        tested: runtimes that the bundle of this model was run on.
+        robustness: what the model loses when it is worn or read otherwise than in training.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    answering: Answering = field(default_factory=Answering)
+    jury: Jury | None = None
+    tested: Sequence[dict[str, str]] = ()
+    robustness: Sequence[dict[str, Any]] = ()
 
 
 def signal_contract(classifier: ActivityClassifier, labels: Sequence[str] = LABELS, stride: int = STRIDE) -> dict[str, Any]:
@@ -69,6 +146,7 @@ def signal_contract(classifier: ActivityClassifier, labels: Sequence[str] = LABE
             "stride": stride,
             "sample_rate_hz": SAMPLE_RATE_HZ,
             "channels": [{"name": name, "unit": UNITS[name]} for name in channels],
+            "axes": AXES_CONVENTION,
         },
         "output": {"name": "probabilities", "layout": "(batch, label), float32, rows sum to 1"},
         "opset": OPSET,
@@ -85,8 +163,8 @@ def write_bundle(
     folder: Path,
     *,
     facts: dict[str, Any],
-    metrics: dict[str, Any],
     windows: np.ndarray,
+    evidence: Evidence | None = None,
     labels: Sequence[str] = LABELS,
     stride: int = STRIDE,
 ) -> BundleResult:
@@ -96,8 +174,8 @@ def write_bundle(
         classifier: trained on ``raw6``.
         folder: of the bundle.
         facts: ``model``, ``run``, ``seed``, ``dataset``, ``synthetic``, ``data_digest``, ``commit``; they also go into the ONNX file.
-        metrics: scores of the saved weights, by split.
         windows: (window, time, channel) real windows for the parity check against torch, at least 256.
+        evidence: scores, calibration and who judges smaller files.
         labels: names of the classes, in the order of the probabilities.
         stride: samples between two windows on the device.
 
@@ -111,29 +189,35 @@ def write_bundle(
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise HarError(f"{folder} exists and is not a bundle; name another folder with --output")
-    contract = signal_contract(classifier, labels, stride)
+    evidence = evidence or Evidence()
+    said = _what_is_said(classifier, facts, evidence, signal_contract(classifier, labels, stride), stride)
+    temperature = evidence.answering.temperature
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     temporary.chmod(0o755)
     try:
-        export_onnx(classifier, temporary / MODEL, onnx_metadata(contract, facts))
-        difference = parity(classifier, temporary / MODEL, windows)
-        vectors = golden_windows(classifier)
-        (temporary / VECTORS).write_text(json.dumps(vectors, separators=(",", ":")))
+        export_onnx(classifier, temporary / MODEL, {name: json.dumps(value) for name, value in said.items()}, temperature)
+        difference = parity(classifier, temporary / MODEL, windows, temperature)
+        variants = _write_variants(classifier, temporary, windows, evidence)
+        golden = golden_windows(classifier, temperature)
+        golden["variants"] = {name: _probabilities(temporary / name, golden) for name in variants if (temporary / name).is_file()}
+        (temporary / VECTORS).write_text(json.dumps(golden, separators=(",", ":")), encoding="utf-8")
         manifest = {
             "schema_version": MANIFEST_SCHEMA_VERSION,
-            **facts,
-            **contract,
-            "parameters": classifier.num_parameters,
-            "metrics": metrics,
+            **said,
+            "models": {MODEL: {"kind": "float32", "bytes": (temporary / MODEL).stat().st_size}} | variants,
             "tolerance": PARITY_TOLERANCE,
             "parity": {"windows": len(windows), "largest_difference": difference},
-            "versions": {"wearable-har": har.__version__, "torch": torch.__version__},
-            "files": {name: sha256(temporary / name) for name in (MODEL, VECTORS)},
+            "versions": {"wearable-har": har.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
+            "tested": list(evidence.tested),
+            "robustness": list(evidence.robustness),
         }
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        golden, _ = verify(temporary)
-        size = (temporary / MODEL).stat().st_size
+        (temporary / CARD).write_text(model_card(manifest), encoding="utf-8")
+        written = [MODEL, *(name for name in variants if (temporary / name).is_file()), VECTORS, CARD]
+        manifest["files"] = {name: sha256(temporary / name) for name in written}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        held, _ = verify(temporary)
+        size = sum(path.stat().st_size for path in temporary.iterdir())
         replace_folder(temporary, folder)
     except OSError as error:
         raise HarError(
@@ -141,10 +225,71 @@ def write_bundle(
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return BundleResult(folder, difference, len(windows), golden, size)
+    return BundleResult(folder, difference, len(windows), held, size, manifest["models"])
 
 
-def golden_windows(classifier: ActivityClassifier) -> dict[str, Any]:
+def _what_is_said(
+    classifier: ActivityClassifier, facts: dict[str, Any], evidence: Evidence, contract: dict[str, Any], stride: int
+) -> dict[str, Any]:
+    """All that is known before the files are written; it stands in the manifest and in each ONNX file."""
+    answering = evidence.answering
+    terms, cite = TERMS.get(facts["dataset"], ("generated by this project", ""))
+    unknown = {
+        "below": answering.unknown_below,
+        "answered": answering.answered,
+        "right": answering.right,
+        "fitted_on": answering.fitted_on,
+    }
+    return {
+        **facts,
+        **contract,
+        "parameters": classifier.num_parameters,
+        "temperature": {"value": answering.temperature, "fitted_on": answering.fitted_on},
+        "unknown": unknown,
+        "stream": {"kind": "ring_buffer", "samples": classifier.frontend.window_size, "hop": stride, "reason": WINDOW_STREAM},
+        "metrics": evidence.metrics,
+        "licence": {"code_and_weights": "Apache-2.0", "training_data": terms, "cite": cite},
+    }
+
+
+def _write_variants(classifier: ActivityClassifier, folder: Path, windows: np.ndarray, evidence: Evidence) -> dict[str, Any]:
+    """Smaller files that are good enough, and what is said of them in the manifest; of the others, why they are left out."""
+    jury, temperature, said = evidence.jury, evidence.answering.temperature, {}
+    for name, (kind, recipe) in RECIPES.items():
+        entry: dict[str, Any] = {"kind": kind}
+        said[name] = entry
+        if jury is None:
+            entry["left_out"] = NO_JURY
+            continue
+        try:
+            recipe(folder / MODEL, folder / name, jury.calibration)
+        except NotQuantisable as reason:
+            entry["left_out"] = str(reason)
+            continue
+        agreement = judge(folder / MODEL, folder / name, windows, np.zeros(len(windows), dtype=int)).agreement
+        with tempfile.TemporaryDirectory() as apart:
+            model, smaller = Path(apart) / MODEL, Path(apart) / name
+            export_onnx(jury.classifier, model, {}, temperature)
+            recipe(model, smaller, jury.calibration)
+            judgement = judge(model, smaller, jury.windows, jury.y)
+        refusal = judgement.refusal()
+        if refusal is None and agreement < MIN_AGREEMENT:
+            refusal = f"{100 * agreement:.2f} % of the {len(windows)} windows of the parity check get the same activity"
+        entry |= {
+            "label_agreement": judgement.agreement,
+            "accuracy_change": judgement.accuracy_change,
+            "windows": judgement.windows,
+            "judged_on": jury.who,
+        }
+        if refusal is None:
+            entry |= {"bytes": (folder / name).stat().st_size, "tolerance": VARIANT_TOLERANCE[name]}
+        else:
+            entry["left_out"] = refusal
+            (folder / name).unlink()
+    return said
+
+
+def golden_windows(classifier: ActivityClassifier, temperature: float = 1.0) -> dict[str, Any]:
     """Windows with the probabilities torch gives them: synthetic ones of each activity, and edge values.
 
     They are synthetic whatever the model was trained on, because data sets are not redistributed, and of the six activities
@@ -152,16 +297,34 @@ def golden_windows(classifier: ActivityClassifier) -> dict[str, Any]:
     """
     window_size = classifier.frontend.window_size
     seconds = max(6.0, 2 * window_size / SAMPLE_RATE_HZ)  # long enough for a window of each activity
-    recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in (1, 2)]
+    subjects = (1, 2, 3, 4, 5, 6)
+    recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in subjects]
     made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True).select_channels("raw6")
     chosen = np.concatenate([np.flatnonzero(made.y == label)[:GOLDEN_PER_LABEL] for label in range(len(LABELS))])
-    upright = np.zeros((1, window_size, 6), dtype=np.float32)
-    upright[..., 0] = 1.0
-    edges = np.concatenate(
-        (np.zeros_like(upright), upright, -upright, np.sign(np.sin(np.arange(window_size)))[None, :, None] * np.full(6, 2.0))
-    )
-    windows = np.concatenate((made.x[chosen], edges)).astype(np.float32).round(6)
+    windows = np.concatenate((made.x[chosen], edge_windows(window_size))).astype(np.float32).round(GOLDEN_DECIMALS)
     with torch.no_grad():
-        probabilities = DeviceGraph(classifier)(torch.from_numpy(windows)).numpy()
-    listed = [[[float(f"{value:.6f}") for value in sample] for sample in window] for window in windows]
+        probabilities = DeviceGraph(classifier, temperature)(torch.from_numpy(windows)).numpy()
+    listed = [[[float(f"{value:.{GOLDEN_DECIMALS}f}") for value in sample] for sample in window] for window in windows]
     return {"origin": "synthetic", "windows": listed, "probabilities": [[float(f"{p:.9g}") for p in row] for row in probabilities]}
+
+
+def edge_windows(window_size: int) -> np.ndarray:
+    """(8, window_size, 6): nothing at all, gravity alone on an axis and against it, full scale, one step, one sample, clipped motion."""
+    still = np.zeros((window_size, 6))
+    upright = still.copy()
+    upright[:, 0] = 1.0
+    flat = still.copy()
+    flat[:, 2] = 1.0
+    turn = np.sign(np.sin(np.arange(window_size)))[:, None]
+    full = turn * np.repeat(PHONE_FULL_SCALE, 3)
+    step = upright.copy()
+    step[window_size // 2 :, :3] = (0.0, 0.0, 1.0)  # turned over at once
+    knock = upright.copy()
+    knock[window_size // 2] = np.repeat(PHONE_FULL_SCALE, 3)
+    clipped = upright + turn * 2.0
+    return np.stack((still, upright, -upright, flat, full, step, knock, np.clip(clipped, -2.0, 2.0)))
+
+
+def _probabilities(path: Path, golden: dict[str, Any]) -> list[list[float]]:
+    found = run_windows(open_session(path), np.array(golden["windows"], dtype=np.float32), batch_size=1)
+    return [[float(f"{p:.9g}") for p in row] for row in found]

@@ -35,13 +35,14 @@ def refusal(network: nn.Module | type[nn.Module]) -> str | None:
     return str(getattr(network, "onnx_refusal", "")) if getattr(network, "onnx", "operator") == "refused" else None
 
 
-def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, str]) -> None:
+def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, str], temperature: float = 1.0) -> None:
     """Write the device graph of `classifier` to `path`, whole or not at all.
 
     Args:
         classifier: trained.
         path: of the ONNX file.
         metadata: written into the file.
+        temperature: see `DeviceGraph`.
 
     Raises:
         HarError: the network cannot be exported, or the exporter gave another opset, a fixed batch, a second file, or a GRU that
@@ -51,7 +52,7 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
     if reason is not None:
         raise HarError(f"{classifier.hparams['model']} cannot be exported: {reason}")
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
-    write_graph(DeviceGraph(classifier), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
+    write_graph(DeviceGraph(classifier, temperature), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
 
 
 def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
@@ -182,13 +183,14 @@ def check_graph(model: onnx.ModelProto) -> None:
             )
 
 
-def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray) -> float:
+def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray, temperature: float = 1.0) -> float:
     """Largest difference of a probability between torch and onnxruntime, over all windows at batch sizes 1, 2 and 7.
 
     Args:
         classifier: that was exported.
         path: of the ONNX file.
         windows: (window, time, channel) float32, at least 256.
+        temperature: with which it was exported.
 
     Raises:
         HarError: too few windows, or the difference is above `contract.PARITY_TOLERANCE`.
@@ -196,7 +198,7 @@ def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray) -> f
     if len(windows) < MIN_PARITY_WINDOWS:
         raise HarError(f"parity needs at least {MIN_PARITY_WINDOWS} windows, found {len(windows)}")
     with torch.no_grad():
-        expected = DeviceGraph(classifier)(torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))).numpy()
+        expected = DeviceGraph(classifier, temperature)(torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))).numpy()
     session = open_session(path)
     largest = 0.0
     for size in BATCH_SIZES:

@@ -35,7 +35,7 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
     say("\n== 4. Export of the best model trained on synthetic data")
     run = best_run(trained)
     result = export_run(run, BUNDLE)
-    say(f"{run.info().origin.run} -> {BUNDLE}/model.onnx, {result.bytes / 1000:.0f} kB")
+    say(f"{run.info().origin.run} -> {BUNDLE}: {result.bytes / 1000:.0f} kB")
     say(f"onnxruntime against torch, {result.parity_windows} synthetic windows at batch 1, 2 and 7: largest difference {result.parity:.1e}")
     golden, largest = verify(BUNDLE)
     say(f"{golden} golden synthetic windows hold; largest difference {largest:.1e}")

@@ -1,19 +1,33 @@
 """Choose a run by its validation score and make its bundle."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from har.contract import HarError
 from har.data.windowset import WindowSet
-from har.evaluation.metrics import scores
-from har.export.bundle import BundleResult, write_bundle
+from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, with_temperature
+from har.evaluation.metrics import per_class, per_subject
+from har.evaluation.pooling import read_pooled
+from har.evaluation.predictions import Predictions
+from har.evaluation.statistics import subject_intervals
+from har.export.bundle import Answering, BundleResult, Evidence, Jury, write_bundle
 from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
 from har.models.registry import find_model
-from har.pipeline.run_folder import RunFolder
+from har.pipeline.compare import HELD_OUT
+from har.pipeline.evaluate import results_folder
+from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.tasks import task_of
 from har.pipeline.train import load_windows
 from har.pipeline.train_common import device_facts
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint
+
+REFIT = "-refit"
+RIGHT = 0.99  # share of the answers that shall be right where a client says "unknown" below a threshold
 
 
 def best_run(runs: list[RunFolder]) -> RunFolder:
@@ -49,30 +63,114 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     return max(scored, key=lambda pair: pair[0])[1]
 
 
-def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None) -> BundleResult:
+def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, results: Path = Path("results")) -> BundleResult:
     """Write the bundle of a run, after parity with torch on windows of its validation subjects.
+
+    A run of ``har train --refit`` has no validation subjects. Its parity is checked on training subjects, its temperature comes from
+    the crossvalidation study below `results`, and smaller files are judged by the run of the same config and seed that has validation
+    subjects; what is not there is left out, and the manifest says so.
 
     Raises:
         HarError: a check failed.
     """
     info = run.info()
-    if not run.checkpoint.is_file() or sha256(run.checkpoint) != info.origin.checkpoint_sha256:
-        raise HarError(f"{run.checkpoint} is not the file that was trained; train again: har train --model {info.origin.run}")
-    config = run.config()
-    windows, split = load_windows(config, archive)
-    validation: WindowSet = split.select(windows, "validation")
-    step = max(1, len(validation) // (2 * MIN_PARITY_WINDOWS))
-    metrics = {}
-    for name in ("validation", "test"):
-        predictions = run.predictions(name)
-        if predictions is not None:
-            metrics[name] = scores(predictions)
+    _check_weights(run)
+    windows, split = load_windows(run.config(), archive)
+    people = "validation" if split.subjects("validation") else "train"
+    real: WindowSet = split.select(windows, people)
+    step = max(1, len(real) // (2 * MIN_PARITY_WINDOWS))
+    held_out = _held_out(run, results)
     return write_bundle(
         load_checkpoint(run.checkpoint),
         folder,
         facts=device_facts(info.origin),
-        metrics=metrics,
-        windows=validation.x[::step],
+        windows=real.x[::step],
         labels=windows.labels,
-        stride=config.windowing.step,
+        stride=run.config().windowing.step,
+        evidence=Evidence(
+            metrics=_metrics(held_out, run.predictions("test")),
+            answering=fit_answering(*held_out) if held_out is not None else Answering(),
+            jury=_jury(run, archive),
+        ),
     )
+
+
+def _check_weights(run: RunFolder) -> None:
+    origin = run.info().origin
+    if not run.checkpoint.is_file() or sha256(run.checkpoint) != origin.checkpoint_sha256:
+        raise HarError(f"{run.checkpoint} is not the file that was trained; train again: har train --model {origin.run}")
+
+
+def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
+    """Predictions for people who did not train the model that made them and are no test subjects, and who they are."""
+    own = run.predictions("validation")
+    if own is not None:
+        return own, "validation subjects"
+    origin = run.info().origin
+    if not origin.run.endswith(REFIT):
+        return None
+    pooled = read_pooled(results_folder(results, origin.dataset) / HELD_OUT).get(origin.run.removesuffix(REFIT), [])
+    pooled = [item for item in pooled if item.origin.data_digest == origin.data_digest and item.origin.parameters == origin.parameters]
+    same = [item for item in pooled if item.origin.seed == origin.seed] or pooled
+    return (same[0], "training subjects, each predicted by a fold of the cross-validation that did not train on them") if same else None
+
+
+def fit_answering(held_out: Predictions, who: str) -> Answering:
+    """Temperature, and the lowest probability from which `RIGHT` of the answers are right.
+
+    Args:
+        held_out: predictions for people who did not train the model.
+        who: they are, for the manifest.
+    """
+    p, y = probabilities(held_out)
+    temperature = round(fit_temperature(p, y), 4)
+    scaled = with_temperature(p, temperature)
+    curve = risk_coverage(scaled, y)
+    good = np.flatnonzero(curve.risk <= 1 - RIGHT)
+    # In steps of a hundredth, so that a client can show it; at least the probability of a guess between two.
+    below = max(0.5, float(np.ceil(100 * curve.threshold[good[-1]]) / 100)) if len(good) else 0.5
+    answered = scaled.max(axis=1) >= below
+    right = float((scaled.argmax(axis=1) == y)[answered].mean()) if answered.any() else 0.0
+    return Answering(temperature, below, f"{len(set(held_out.table.subject))} {who} ({len(y)} windows)", float(answered.mean()), right)
+
+
+def _metrics(held_out: tuple[Predictions, str] | None, tested: Predictions | None) -> dict[str, Any]:
+    found = {}
+    if held_out is not None:
+        found["validation"] = _scores(*held_out)
+    if tested is not None:
+        found["test"] = _scores(tested, "test subjects")
+    return found
+
+
+def _scores(predictions: Predictions, who: str) -> dict[str, Any]:
+    intervals = subject_intervals([predictions])
+    return {
+        "who": who,
+        "subjects": len(set(predictions.table.subject)),
+        "windows": len(predictions.table),
+        **{name: {key: round(value, 6) for key, value in asdict(interval).items()} for name, interval in intervals.items()},
+        "per_class": _records(per_class(predictions)[["activity", "windows", "f1"]]),
+        "per_subject": _records(per_subject(predictions)[["subject", "windows", "accuracy"]]),
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows for JSON, which has no NaN."""
+    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in table.round(6).to_dict("records")]
+
+
+def _jury(run: RunFolder, archive: Path | str | None) -> Jury | None:
+    """The run itself where people were held out, else the one of the same config and seed that held some out."""
+    name = run.info().origin.run
+    if name.endswith(REFIT):
+        run = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
+        if not (run.path / INFO).is_file():
+            return None
+        _check_weights(run)
+    windows, split = load_windows(run.config(), archive)
+    if not split.subjects("validation"):
+        return None
+    judges, taught = split.select(windows, "validation"), split.select(windows, "train")
+    who = f"the {len(split.subjects('validation'))} validation subjects of run {run.info().origin.run}"
+    return Jury(load_checkpoint(run.checkpoint), np.array(judges.x), np.array(judges.y), np.array(taught.x), who)

@@ -11,8 +11,11 @@ from typing import Any
 
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
 
-MANIFEST, MODEL, VECTORS = "manifest.json", "model.onnx", "test_vectors.json"
-REQUIRED = ("schema_version", "model", "labels", "input", "output", "opset", "dataset", "synthetic", "files", "tolerance")
+MANIFEST, MODEL, VECTORS, CARD = "manifest.json", "model.onnx", "test_vectors.json", "MODEL_CARD.md"
+REQUIRED = (
+    *("schema_version", "model", "labels", "input", "output", "opset", "dataset", "synthetic", "files", "tolerance"),
+    *("temperature", "unknown", "stream", "models"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ class Bundle:
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.folder / MODEL
+
+    def variant_path(self, name: str) -> Path:
+        """One of the bundle's ONNX files.
+
+        Raises:
+            HarError: the bundle has no such file; why stands in its manifest.
+        """
+        entry = self.manifest["models"].get(name)
+        if entry is None or "left_out" in entry:
+            reason = f" ({entry['left_out']})" if entry else ""
+            there = ", ".join(found for found, said in self.manifest["models"].items() if "left_out" not in said)
+            raise HarError(f"{self.folder} has no {name}{reason}; it has {there}")
+        return self.folder / name
 
 
 def sha256(path: Path) -> str:

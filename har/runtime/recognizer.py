@@ -11,8 +11,11 @@ import onnxruntime as ort
 
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
-from har.runtime.bundle import Bundle, read_bundle
+from har.runtime.bundle import MODEL, VECTORS, Bundle, read_bundle
+from har.runtime.inputs import check_windows
+from har.runtime.onnx_guard import check_self_contained
 from har.runtime.session import open_session, run_windows
+from har.runtime.stream import Answer, WindowStream
 from har.signals.windows import cut_windows, window_starts
 
 
@@ -44,7 +47,14 @@ class Timeline:
 
 
 class Recognizer:
-    """A bundle, ready to predict."""
+    """A bundle, ready to predict.
+
+    Attributes:
+        labels: names of the activities, in the order of the probabilities.
+        window_size, stride: samples of a window, and from one to the next.
+        channels: names of the channels, in their order.
+        unknown_below: least probability that is an answer; 0 where every one is.
+    """
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
         self.bundle = bundle
@@ -53,23 +63,65 @@ class Recognizer:
         self.window_size = int(bundle.manifest["input"]["window_size"])
         self.stride = int(bundle.manifest["input"]["stride"])
         self.channels = [channel["name"] for channel in bundle.manifest["input"]["channels"]]
+        self.unknown_below = float(bundle.manifest["unknown"]["below"] or 0.0)
+        self._stream: WindowStream | None = None
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Recognizer":
-        """Read a bundle and open its model.
+    def load(cls, folder: Path | str, model: str = MODEL, *, self_test: bool = True) -> "Recognizer":
+        """Read a bundle, open its model and let it answer the golden windows.
+
+        Args:
+            folder: of the bundle.
+            model: file name of the model or of a smaller variant.
+            self_test: off only where the caller runs the golden windows itself.
 
         Raises:
-            HarError: the bundle is not whole, or the model does not fit its manifest.
+            HarError: the bundle is not whole, the model does not fit its manifest, or it computes something else here.
         """
         bundle = read_bundle(folder)
-        session = open_session(bundle.model_path)
-        _check_manifest(bundle, session)
+        path = bundle.variant_path(model)
+        check_self_contained(path)
+        session = open_session(path)
+        _check_manifest(bundle, path, session)
         recognizer = cls(bundle, session)
-        declared = recognizer.session.get_inputs()[0].shape[1:]
+        declared = session.get_inputs()[0].shape[1:]
         expected = [recognizer.window_size, len(recognizer.channels)]
         if declared != expected:
-            raise HarError(f"{bundle.model_path} takes windows of shape {declared}, the manifest says {expected}; export again")
+            raise HarError(f"{path} takes windows of shape {declared}, the manifest says {expected}; export again")
+        if self_test:
+            recognizer.check_golden(model)
         return recognizer
+
+    def check_golden(self, model: str = MODEL) -> tuple[int, float]:
+        """Number of golden windows, and the largest difference of a probability, one by one and all at once.
+
+        Raises:
+            HarError: it is above the tolerance: here, this file computes something else than where it was made.
+        """
+        path, manifest = self.bundle.folder / VECTORS, self.bundle.manifest
+        vectors = json.loads(path.read_text(encoding="utf-8"))
+        listed = vectors["probabilities"] if model == MODEL else vectors["variants"][model]
+        windows, expected = np.array(vectors["windows"], dtype=np.float32), np.array(listed, dtype=np.float32)
+        if not len(windows) or expected.shape != (len(windows), len(self.labels)):
+            raise HarError(f"{path} holds {len(windows)} windows and probabilities of shape {expected.shape}; export again")
+        tolerance = manifest["models"][model].get("tolerance", manifest["tolerance"])
+        largest = max(float(np.abs(run_windows(self.session, windows, batch_size=size) - expected).max()) for size in (1, len(windows)))
+        if not largest <= tolerance:
+            raise HarError(
+                f"{self.bundle.folder / model}: a golden window differs by {largest:.2e}, allowed {tolerance:.0e}; "
+                "this runtime computes something else"
+            )
+        return len(windows), largest
+
+    def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
+        """Answers for the windows that the next samples at 50 Hz complete; see `WindowStream.push`, and `open_stream` for other rates."""
+        if self._stream is None:
+            self._stream = WindowStream(self)
+        return self._stream.push(chunk, time_s)
+
+    def open_stream(self, source_hz: float | None = None) -> WindowStream:
+        """A stream of its own, as many as wanted; see `WindowStream`."""
+        return WindowStream(self, source_hz)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Probabilities of windows.
@@ -82,22 +134,12 @@ class Recognizer:
             (window, num_classes) float32, in the order of ``labels``.
 
         Raises:
-            HarError: the shape is wrong or a value is not finite.
+            HarError: the shape, the order or the units are wrong, or a value is not finite.
         """
         windows = np.asarray(windows, dtype=np.float32)
         if windows.ndim == 2:
             windows = windows[np.newaxis]
-        expected = (self.window_size, len(self.channels))
-        if windows.ndim != 3 or windows.shape[1:] != expected:
-            raise HarError(
-                f"windows have shape {windows.shape}, expected (window, {expected[0]}, {expected[1]}): "
-                f"time, then {', '.join(self.channels)}"
-            )
-        if not np.isfinite(windows).all():
-            window, sample, channel = np.argwhere(~np.isfinite(windows))[0]
-            raise HarError(
-                f"window {window} is not finite at sample {sample}, channel {self.channels[channel]}; interpolate or leave it out"
-            )
+        check_windows(windows, self.window_size, self.channels)
         return run_windows(self.session, windows)
 
     def predict_recording(self, recording: Recording) -> Timeline:
@@ -160,11 +202,9 @@ class Recognizer:
         return np.concatenate(parts), begin_s, np.append(begin_s[1:], end_s)
 
 
-def _check_manifest(bundle: Bundle, session: ort.InferenceSession) -> None:
+def _check_manifest(bundle: Bundle, path: Path, session: ort.InferenceSession) -> None:
     """The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is."""
     inside = session.get_modelmeta().custom_metadata_map
-    for name in ("labels", "input", "opset", "dataset", "synthetic"):
+    for name in ("labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream"):
         if name not in inside or json.loads(inside[name]) != bundle.manifest[name]:
-            raise HarError(
-                f"{bundle.model_path} says {name} = {inside.get(name)}, the manifest says {json.dumps(bundle.manifest[name])}; export again"
-            )
+            raise HarError(f"{path} says {name} = {inside.get(name)}, the manifest says {json.dumps(bundle.manifest[name])}; export again")

@@ -1,15 +1,22 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
+import onnx
 import pytest
+import torch
 
 from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
-from har.export.bundle import golden_windows, write_bundle
+from har.export import bundle as bundle_module
+from har.export.bundle import Answering, Evidence, Jury, golden_windows, write_bundle
+from har.export.quantise import Judgement
+from har.runtime.recognizer import Recognizer
 from har.runtime.verify import verify
 from har.training.fit import build_classifier
 from tests.export.test_onnx_file import classifier
@@ -20,7 +27,7 @@ FACTS = {"model": "cnn1d", "run": "cnn1d", "seed": 0, "dataset": "synthetic", "s
 @pytest.fixture
 def bundle(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> Path:
     made = classifier("cnn1d", parts, config)
-    result = write_bundle(made, tmp_path / "bundle", facts=FACTS, metrics={"validation": {"accuracy": 0.5}}, windows=parts["validation"].x)
+    result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=parts["validation"].x)
     assert result.parity <= 1e-5
     assert result.parity_windows == len(parts["validation"]) >= 256
     return result.folder
@@ -28,7 +35,7 @@ def bundle(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> Pa
 
 def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
-    assert sorted(p.name for p in bundle.iterdir()) == ["manifest.json", "model.onnx", "test_vectors.json"]
+    assert sorted(p.name for p in bundle.iterdir()) == ["MODEL_CARD.md", "manifest.json", "model.onnx", "test_vectors.json"]
     assert manifest["synthetic"] is True
     assert manifest["labels"] == ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"]
     assert manifest["input"]["window_size"] == 128
@@ -38,7 +45,7 @@ def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
     count, largest = verify(bundle)
-    assert count >= 16
+    assert count >= 64
     assert largest <= 1e-5
     assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
 
@@ -48,18 +55,20 @@ def test_golden_windows_hold_every_activity_and_edge_values(parts: dict[str, Win
     windows = np.array(vectors["windows"])
     assert vectors["origin"] == "synthetic"
     assert windows.shape[1:] == (128, 6)
+    assert len(windows) >= 64
     assert (windows == 0).all(axis=(1, 2)).any()
-    assert np.abs(windows[..., :3]).max() == 2.0
-    assert (np.abs(windows[:, 1:]) == 2.0).all(axis=(1, 2)).any()
+    assert np.abs(windows[..., :3]).max() == 8.0  # the full scales of a phone's sensors
+    assert np.abs(windows[..., 3:]).max() == 35.0
+    assert (np.abs(windows[..., :3]).max(axis=(1, 2)) == 2.0).any()  # a sensor that clips
 
 
 def test_a_second_export_replaces_the_first_and_a_failed_one_does_not(bundle: Path, parts: dict[str, WindowSet], config: RunConfig) -> None:
     before = (bundle / "manifest.json").read_bytes()
     made = classifier("cnn1d", parts, config)
     with pytest.raises(HarError, match="at least 256"):
-        write_bundle(made, bundle, facts=FACTS, metrics={}, windows=parts["validation"].x[:5])
+        write_bundle(made, bundle, facts=FACTS, windows=parts["validation"].x[:5])
     assert (bundle / "manifest.json").read_bytes() == before
-    write_bundle(made, bundle, facts=FACTS | {"seed": 9}, metrics={}, windows=parts["validation"].x)
+    write_bundle(made, bundle, facts=FACTS | {"seed": 9}, windows=parts["validation"].x)
     assert json.loads((bundle / "manifest.json").read_text())["seed"] == 9
     assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
 
@@ -67,7 +76,7 @@ def test_a_second_export_replaces_the_first_and_a_failed_one_does_not(bundle: Pa
 def test_published_channels_are_no_device_input(windows: WindowSet, config: RunConfig, tmp_path: Path) -> None:
     made = build_classifier(config.with_overrides(data__channels="uci9"), windows)
     with pytest.raises(HarError, match="a phone does not deliver"):
-        write_bundle(made, tmp_path / "bundle", facts=FACTS, metrics={}, windows=windows.x)
+        write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=windows.x)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,7 +84,7 @@ def test_a_folder_with_other_things_is_not_replaced(parts: dict[str, WindowSet],
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
     with pytest.raises(HarError, match="is not a bundle"):
-        write_bundle(classifier("cnn1d", parts, config), tmp_path / "photos", facts=FACTS, metrics={}, windows=parts["validation"].x)
+        write_bundle(classifier("cnn1d", parts, config), tmp_path / "photos", facts=FACTS, windows=parts["validation"].x)
     assert (tmp_path / "photos" / "a.jpg").exists()
 
 
@@ -121,7 +130,7 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
 
     folder = broken("version")
     change_json(folder / "manifest.json", schema_version=99)
-    with pytest.raises(HarError, match="schema version 99, expected 1"):
+    with pytest.raises(HarError, match="schema version 99, expected 2"):
         verify(folder)
 
     folder = broken("escape")
@@ -141,3 +150,134 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
         verify(folder)
     with pytest.raises(HarError, match="no bundle at"):
         verify(tmp_path / "none")
+
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "export" / "manifest.schema.json").read_text())
+
+
+def evidence_of(parts: dict[str, WindowSet], config: RunConfig, **changes: object) -> Evidence:
+    made, validation = classifier("cnn1d", parts, config), parts["validation"]
+    p = made.predict_proba(tensor(validation.x)).numpy()
+    clear = np.argsort(-p.max(axis=1))[:100]  # untrained: many windows lie between two activities
+    jury = Jury(made, np.array(validation.x)[clear], p.argmax(axis=1)[clear], np.array(parts["train"].x), "people")
+    score = {"value": 0.9, "low": 0.8, "high": 1.0}
+    metrics = {
+        "validation": {
+            "who": "validation subjects",
+            "subjects": 2,
+            "windows": 300,
+            "accuracy": score,
+            "macro_f1": score,
+            "per_class": [{"activity": "WALKING", "windows": 3, "f1": 0.91}, {"activity": "LAYING", "windows": 0, "f1": None}],
+            "per_subject": [{"subject": 5, "windows": 200, "accuracy": 0.95}, {"subject": 7, "windows": 100, "accuracy": 0.752}],
+        }
+    }
+    answering = Answering(temperature=0.5, unknown_below=0.7, fitted_on="2 validation subjects (300 windows)", answered=0.96, right=0.99)
+    return replace(Evidence(metrics=metrics, answering=answering, jury=jury), **changes)  # type: ignore[arg-type]
+
+
+def tensor(x: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.array(x))
+
+
+@pytest.fixture
+def whole(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> Path:
+    """A bundle with everything that a bundle can have."""
+    made, x = classifier("cnn1d", parts, config), parts["validation"].x
+    return write_bundle(made, tmp_path / "whole", facts=FACTS, windows=x, evidence=evidence_of(parts, config)).folder
+
+
+def test_the_manifest_is_as_its_schema_says(bundle: Path, whole: Path) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    validator.check_schema(SCHEMA)
+    for folder in (bundle, whole):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        validator.validate(manifest)
+        for name in manifest:
+            with pytest.raises(jsonschema.ValidationError):
+                validator.validate({key: value for key, value in manifest.items() if key != name})
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(manifest | {"surprise": 1})
+        inside = {p.key: p.value for p in onnx.load(folder / "model.onnx").metadata_props}
+        left = {"schema_version", "models", "tolerance", "parity", "versions", "tested", "robustness", "files"}
+        for name in set(manifest) - left:
+            assert json.loads(inside[name]) == manifest[name]
+
+
+def test_smaller_files_are_judged_and_shipped(whole: Path) -> None:
+    manifest = json.loads((whole / "manifest.json").read_text())
+    for name in ("model.int8.onnx", "model.small.onnx"):
+        said = manifest["models"][name]
+        if "left_out" in said:
+            assert not (whole / name).exists()
+            continue
+        assert said["bytes"] == (whole / name).stat().st_size
+        assert said["label_agreement"] >= 0.99
+        assert said["accuracy_change"] >= -0.002
+        assert manifest["files"][name]
+        recognizer = Recognizer.load(whole, name)
+        assert recognizer.check_golden(name)[0] >= 64
+    assert "left_out" not in manifest["models"]["model.small.onnx"]
+
+
+def test_a_smaller_file_that_answers_otherwise_is_left_out(
+    parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "judge", lambda *given: Judgement(0.9, 0.0, 100))
+    made, x = classifier("cnn1d", parts, config), parts["validation"].x
+    result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=x, evidence=evidence_of(parts, config))
+    assert "90.00 % of 100 windows" in result.models["model.small.onnx"]["left_out"]
+    assert not (result.folder / "model.small.onnx").exists()
+    with pytest.raises(HarError, match=r"has no model\.small\.onnx \(90\.00 % of 100 windows.*it has model\.onnx"):
+        Recognizer.load(result.folder, "model.small.onnx")
+
+
+def test_the_temperature_is_in_the_graph(bundle: Path, whole: Path, parts: dict[str, WindowSet]) -> None:
+    """Both bundles hold the same network, one at temperature 1, the other at 0.5."""
+    x = parts["test"].x[:50]
+    plain, scaled = (Recognizer.load(folder).predict(x).astype(float) for folder in (bundle, whole))
+    sharper = plain**2 / (plain**2).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(scaled, sharper, atol=1e-5)
+    assert np.abs(scaled - plain).max() > 1e-3
+    assert Recognizer.load(whole).unknown_below == 0.7
+    assert Recognizer.load(bundle).unknown_below == 0.0
+
+
+def test_the_model_card_says_what_the_manifest_says(whole: Path) -> None:
+    card = (whole / "MODEL_CARD.md").read_text()
+    assert "Trained on SYNTHETIC data" in card
+    for sentence in (
+        "| accuracy | 90.00 | 80.0 to 100.0 |",
+        "| LAYING | 0 | - |",
+        "The worst person, number 7, has 75.2 %.",
+        'Below a probability of 0.70 a client says "unknown"',
+        "## Limits",
+        "Apache-2.0",
+    ):
+        assert sentence in card
+
+
+def test_two_exports_from_two_folders_are_equal_to_the_byte(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    made, x = classifier("cnn1d", parts, config), parts["validation"].x
+    evidence = evidence_of(parts, config)
+    folders = [write_bundle(made, tmp_path / name / "bundle", facts=FACTS, windows=x, evidence=evidence).folder for name in ("a", "b")]
+    assert {p.name for p in folders[0].iterdir()} == {p.name for p in folders[1].iterdir()}
+    for path in folders[0].iterdir():
+        assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
+
+
+def test_a_bundle_that_computes_something_else_here_is_refused_at_load(bundle: Path) -> None:
+    vectors = json.loads((bundle / "test_vectors.json").read_text())
+    vectors["probabilities"][3][0] += 0.01
+    change_json(bundle / "test_vectors.json", **vectors)
+    resign(bundle, "test_vectors.json")
+    with pytest.raises(HarError, match="a golden window differs by 1"):
+        Recognizer.load(bundle)
+
+
+def test_a_model_that_names_another_file_is_refused(bundle: Path) -> None:
+    model = onnx.load(bundle / "model.onnx")
+    onnx.save(model, bundle / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    resign(bundle, "model.onnx")
+    with pytest.raises(HarError, match="takes weights from another file"):
+        Recognizer.load(bundle)

@@ -28,7 +28,7 @@ def bundle(windows: WindowSet, tmp_path_factory: pytest.TempPathFactory) -> Path
     config: RunConfig = parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "cnn1d"}}, "test")
     raw6 = windows.select_channels("raw6")
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    return write_bundle(classifier("cnn1d", {"train": raw6}, config), folder, facts=FACTS, metrics={}, windows=raw6.x[:300]).folder
+    return write_bundle(classifier("cnn1d", {"train": raw6}, config), folder, facts=FACTS, windows=raw6.x[:300]).folder
 
 
 @pytest.fixture(scope="module")

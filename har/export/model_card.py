@@ -1,0 +1,106 @@
+"""The model card (Mitchell et al. 2019), written from the manifest alone, so that it cannot say anything else."""
+
+from typing import Any
+
+SYNTHETIC = "> **Trained on SYNTHETIC data.** Its answers say nothing about people; it shows that the way from data to device works.\n\n"
+VOLUNTEERS = "thirty volunteers aged 19 to 48, one phone model (Samsung Galaxy S II), worn at the waist"
+PEOPLE = {
+    "uci-har": f"{VOLUNTEERS}, six scripted activities in a laboratory",
+    "hapt": f"{VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
+    "synthetic": "thirty virtual people from a small biomechanical model",
+}
+SPLITS = {"validation": "held-out people of the training part", "test": "the official test subjects"}
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """Markdown for people who decide whether to use the model.
+
+    Args:
+        manifest: of the bundle, without its checksums.
+    """
+    given = manifest["input"]
+    people = PEOPLE.get(manifest["dataset"], "see the data set")
+    seconds = given["window_size"] / given["sample_rate_hz"]
+    sections = [
+        f"# {manifest['run']}, seed {manifest['seed']}\n\n"
+        + (SYNTHETIC if manifest["synthetic"] else "")
+        + f"A network of kind `{manifest['model']}` with {manifest['parameters']:,} parameters. It names what a person does from "
+        f"{seconds:.2f} s of a phone's accelerometer and gyroscope at {given['sample_rate_hz']:g} Hz: {', '.join(manifest['labels'])}.",
+        "## Intended use\n\nActivity diaries, posture statistics, apps that adapt to what a person does, teaching and research. "
+        f"The phone is worn as in the training data; axes: {given['axes']}. Not for medical decisions, the detection of falls, or "
+        "watching people who have not agreed.",
+        f"## Data\n\n`{manifest['dataset']}`, digest `{manifest['data_digest'][:16]}`: {people}. "
+        f"People, never windows, were split into training, validation and test. Terms: {manifest['licence']['training_data']}.",
+    ]
+    sections += [_scores(name, found) for name, found in manifest["metrics"].items()]
+    sections += [_sureness(manifest), _files(manifest)]
+    if manifest["robustness"]:
+        sections.append(_robustness(manifest["robustness"]))
+    sections.append(
+        "## Limits\n\n"
+        "- People, phones and pockets that are not like those of the data get worse answers, and the model does not know it.\n"
+        "- Each window gets one of the labels above, also when a person does something else: cycling, driving, a change of posture.\n"
+        "- Sitting and standing differ little at the waist; nearly all errors are between them.\n"
+        "- Whether one person's movements are recognised cannot be told from averages: see the worst person above."
+    )
+    sections.append(
+        f"## Licence\n\nCode and weights: {manifest['licence']['code_and_weights']}. Training data: {manifest['licence']['training_data']}."
+        + (f" Cite: {manifest['licence']['cite']}." if manifest["licence"]["cite"] else "")
+        + f"\n\nMade by wearable-har {manifest['versions']['wearable-har']} at commit {manifest['commit']}."
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _scores(split: str, found: dict[str, Any]) -> str:
+    lines = [
+        f"## Scores on {SPLITS.get(split, split)}\n",
+        f"{found['who']}: {found['subjects']} people, {found['windows']} windows. The interval (95 %) comes from resampling people.\n",
+        "| score | per cent | interval |",
+        "|---|---:|---:|",
+    ]
+    for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
+        score = found[name]
+        lines.append(f"| {title} | {100 * score['value']:.2f} | {100 * score['low']:.1f} to {100 * score['high']:.1f} |")
+    lines += ["", "| activity | windows | F1, per cent |", "|---|---:|---:|"]
+    lines += [f"| {row['activity']} | {row['windows']} | {_percent(row['f1'])} |" for row in found["per_class"]]
+    worst = min(found["per_subject"], key=lambda row: row["accuracy"])
+    lines += ["", "| person | windows | accuracy, per cent |", "|---|---:|---:|"]
+    lines += [f"| {row['subject']} | {row['windows']} | {100 * row['accuracy']:.1f} |" for row in found["per_subject"]]
+    return "\n".join([*lines, "", f"The worst person, number {worst['subject']}, has {100 * worst['accuracy']:.1f} %."])
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _sureness(manifest: dict[str, Any]) -> str:
+    temperature, unknown = manifest["temperature"], manifest["unknown"]
+    text = (
+        f"## How sure it is\n\nThe temperature of its probabilities is {temperature['value']:.3f}, fitted on {temperature['fitted_on']}. "
+    )
+    if unknown["below"] is None:
+        return text + "No probability is too low to be an answer: nothing was held out to fit a threshold on."
+    return text + (
+        f'Below a probability of {unknown["below"]:.2f} a client says "unknown": of those windows {100 * unknown["answered"]:.1f} % get an '
+        f"answer, and {100 * unknown['right']:.1f} % of the answers are right."
+    )
+
+
+def _files(manifest: dict[str, Any]) -> str:
+    lines = ["## Files\n", "| file | what | kB | same activity | accuracy |", "|---|---|---:|---:|---:|"]
+    for name, entry in manifest["models"].items():
+        if "left_out" in entry:
+            lines.append(f"| {name} | {entry['kind']}: left out, {entry['left_out']} | | | |")
+        elif "label_agreement" in entry:
+            agreement, change = 100 * entry["label_agreement"], 100 * entry["accuracy_change"]
+            lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | {agreement:.2f} % | {change:+.2f} points |")
+        else:
+            lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | | |")
+    judged = {entry["judged_on"] for entry in manifest["models"].values() if "judged_on" in entry}
+    return "\n".join([*lines, *(f"\nCompared with the float file on {who}." for who in sorted(judged))])
+
+
+def _robustness(rows: list[dict[str, Any]]) -> str:
+    lines = ["## When it is worn or read otherwise\n", "| disturbance | accuracy, per cent |", "|---|---:|"]
+    lines += [f"| {row['disturbance']} | {100 * row['accuracy']:.1f} |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""Is an array what the model takes? A network answers anything; what is wrong has to be found before it is asked."""
+
+import numpy as np
+
+from har.contract import SAMPLE_RATE_HZ, HarError
+from har.recording.reading import GYRO_MAX_RAD_S
+
+LEAST_NORM_G, MOST_NORM_G = 0.3, 4.0  # of the median length of total acceleration; walking people stay between 0.8 and 1.2
+RATE_TOLERANCE = 0.02  # share by which a stream's rate may be off
+RATE_SAMPLES = 32  # of which the mean rate is taken
+
+
+def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) -> None:
+    """Refuse windows of another shape, values that are not finite, and other units or another order than those of the contract.
+
+    Args:
+        windows: (window, time, channel).
+        window_size: samples.
+        channels: names, in their order.
+
+    Raises:
+        HarError: with what was found.
+    """
+    expected = (window_size, len(channels))
+    if windows.ndim != 3 or windows.shape[1:] != expected:
+        turned = windows.ndim == 3 and windows.shape[1:] == expected[::-1]
+        hint = "; time and channel have changed places: windows.transpose(0, 2, 1)" if turned else ""
+        raise HarError(
+            f"windows have shape {windows.shape}, expected (window, {expected[0]}, {expected[1]}): time, then {', '.join(channels)}{hint}"
+        )
+    check_finite(windows.reshape(-1, len(channels)), channels, window_size)
+    if len(windows):
+        check_units(windows.reshape(-1, len(channels)))
+
+
+def check_finite(samples: np.ndarray, channels: list[str], window_size: int | None = None) -> None:
+    """Refuse (time, channel) samples that are not finite; with a window size, the rows are those of windows one behind the other.
+
+    Raises:
+        HarError: with the place of the first.
+    """
+    if np.isfinite(samples).all():
+        return
+    row, channel = np.argwhere(~np.isfinite(samples))[0]
+    where = f"sample {row}" if window_size is None else f"sample {row % window_size}"
+    what = "the chunk" if window_size is None else f"window {row // window_size}"
+    raise HarError(f"{what} is not finite at {where}, channel {channels[channel]}; interpolate or leave it out")
+
+
+def check_units(samples: np.ndarray) -> None:
+    """Refuse (time, 6) samples whose size says that they are in other units, in another order, or without gravity.
+
+    Raises:
+        HarError: with what it looks like.
+    """
+    acc, gyro = (float(np.median(np.linalg.norm(samples[:, part], axis=1))) for part in (slice(0, 3), slice(3, 6)))
+    peak = float(np.abs(samples[:, 3:]).max())
+    if acc < LEAST_NORM_G and 0.8 < gyro < 1.2:
+        raise HarError(
+            f"the median length of total acceleration is {acc:.3g} g and that of angular velocity {gyro:.3g} rad/s: they have changed "
+            "places; expected total acceleration x, y, z, then angular velocity x, y, z"
+        )
+    if not LEAST_NORM_G <= acc <= MOST_NORM_G:
+        cause = "gravity must be included" if acc < LEAST_NORM_G else "expected g"
+        if 7.0 < acc < 13.0:
+            cause = "it looks like m/s^2: divide by 9.80665"
+        raise HarError(f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
+    if peak > GYRO_MAX_RAD_S:
+        raise HarError(
+            f"the gyroscope reaches {peak:.4g} rad/s, expected at most {GYRO_MAX_RAD_S:g}; it looks like deg/s: multiply by pi / 180"
+        )
+
+
+def check_rate(step_s: np.ndarray) -> None:
+    """Refuse steps between samples of a stream that are not those of 50 Hz on average.
+
+    Raises:
+        HarError: with the rate found.
+    """
+    if len(step_s) < RATE_SAMPLES:
+        return
+    rate = 1.0 / float(step_s.mean())
+    if abs(rate / SAMPLE_RATE_HZ - 1.0) > RATE_TOLERANCE:
+        raise HarError(
+            f"the samples come at {rate:.4g} Hz, expected {SAMPLE_RATE_HZ:g} Hz; open the stream with source_hz={rate:.4g}, "
+            "and it resamples them"
+        )

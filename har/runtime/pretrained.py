@@ -1,0 +1,29 @@
+"""The trained bundles that come with the project: in a clone below `export/pretrained`, in an installed package inside it."""
+
+from pathlib import Path
+
+from har.contract import HarError, nearest
+
+PLACES = (Path(__file__).parents[2] / "export" / "pretrained", Path(__file__).parents[1] / "pretrained")
+
+
+def pretrained(name: str = "default") -> Path:
+    """Folder of a bundle that came with the project.
+
+    Raises:
+        HarError: there is none of that name.
+    """
+    for place in PLACES:
+        if (place / name / "manifest.json").is_file():
+            return place / name
+    names = sorted({path.parent.name for place in PLACES for path in place.glob("*/manifest.json")})
+    if not names:
+        raise HarError("no pretrained bundle came with this installation; export one: har export")
+    raise HarError(f"no pretrained bundle {name!r}; {nearest(name, names)}")
+
+
+def find_bundle(folder: Path | None, exported: Path) -> Path:
+    """The bundle that was named, else the exported one where there is one, else the pretrained default."""
+    if folder is not None:
+        return folder
+    return exported if exported.exists() else pretrained()

@@ -1,0 +1,50 @@
+"""What is wrong with an array is said before a network answers it."""
+
+import numpy as np
+import pytest
+
+from har.contract import RAW6, HarError
+from har.data.windowset import WindowSet
+from har.runtime.inputs import check_rate, check_windows
+
+CHANNELS = list(RAW6)
+
+
+def wrong(change: str, x: np.ndarray) -> np.ndarray:
+    acc, gyro = x[..., :3], x[..., 3:]
+    return {
+        "m/s^2": np.concatenate((acc * 9.80665, gyro), axis=-1),
+        "deg/s": np.concatenate((acc, np.rad2deg(gyro) + 1.0), axis=-1),
+        "places": np.concatenate((gyro * 0.01, acc), axis=-1),
+        "gravity": np.concatenate((acc * 0.05, gyro), axis=-1),
+        "turned": x.transpose(0, 2, 1),
+    }[change]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("m/s^2", "it looks like m/s\\^2: divide by 9.80665"),
+        ("deg/s", "it looks like deg/s: multiply by pi / 180"),
+        ("places", "they have changed places; expected total acceleration x, y, z, then angular velocity"),
+        ("gravity", "gravity must be included"),
+        ("turned", r"have changed places: windows.transpose\(0, 2, 1\)"),
+    ],
+)
+def test_other_units_and_orders_are_named(change: str, sentence: str, parts: dict[str, WindowSet]) -> None:
+    x = np.array(parts["test"].x[:200])
+    check_windows(x, 128, CHANNELS)
+    with pytest.raises(HarError, match=sentence):
+        check_windows(wrong(change, x), 128, CHANNELS)
+
+
+def test_every_window_of_a_person_is_accepted_alone(parts: dict[str, WindowSet]) -> None:
+    for window in parts["validation"].x:
+        check_windows(window[None], 128, CHANNELS)
+
+
+def test_another_rate_is_named() -> None:
+    check_rate(np.full(40, 0.0201))
+    check_rate(np.full(10, 0.01))  # too few to know
+    with pytest.raises(HarError, match="the samples come at 100 Hz, expected 50 Hz; open the stream with source_hz=100"):
+        check_rate(np.full(40, 0.01))

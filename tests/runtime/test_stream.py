@@ -1,0 +1,95 @@
+"""A stream in chunks of any length gives the answers of the windows cut from the whole of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from har.contract import UNKNOWN, HarError
+from har.data import synthetic
+from har.recording import Recording
+from har.runtime.recognizer import Recognizer
+from har.signals.resampling import StreamResampler
+from har.signals.windows import cut_windows, window_starts
+from tests.runtime.test_recognizer import bundle, recognizer  # noqa: F401
+
+RECORDING: Recording = synthetic.generate(2, 0, bout_seconds=4.0)
+
+
+def expected_of(recognizer: Recognizer, samples: np.ndarray) -> np.ndarray:  # noqa: F811
+    return recognizer.predict(cut_windows(samples, window_starts(len(samples), 128, 64), 128))
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(0, 900), max_size=12))
+def test_chunks_of_any_length_give_the_same_answers(cuts: list[int], recognizer: Recognizer) -> None:  # noqa: F811
+    samples = RECORDING.samples[:900]
+    stream = recognizer.open_stream()
+    answers = [answer for chunk in np.split(samples, sorted(cuts)) for answer in stream.push(chunk)]
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected_of(recognizer, samples), atol=1e-6)
+    assert [round(answer.from_s, 6) for answer in answers] == [round(1.28 * i, 6) for i in range(len(answers))]
+    assert all(answer.to_s - answer.from_s == pytest.approx(2.56) for answer in answers)
+
+
+def test_sample_by_sample_is_a_stream_too(recognizer: Recognizer) -> None:  # noqa: F811
+    samples = RECORDING.samples[:260]
+    answers = [answer for sample in samples for answer in recognizer.stream(sample)]
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected_of(recognizer, samples), atol=1e-6)
+
+
+def test_no_window_crosses_a_gap_and_reset_forgets(recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:400], np.arange(400) / 50
+    time_s[200:] += 1.0
+    for pieces in ([slice(0, 400)], [slice(0, 200), slice(200, 400)], [slice(0, 150), slice(150, 230), slice(230, 400)]):
+        stream = recognizer.open_stream()
+        answers = [answer for piece in pieces for answer in stream.push(samples[piece], time_s[piece])]
+        assert [answer.from_s for answer in answers] == pytest.approx([0.0, 1.28, 5.0, 6.28])
+        np.testing.assert_allclose(answers[2].probabilities, recognizer.predict(samples[200:328])[0], atol=1e-6)
+    stream.push(samples[:100])
+    stream.reset()
+    assert stream.push(samples[:127]) == []
+    assert len(stream.push(samples[127:128])) == 1
+
+
+def test_another_rate_is_resampled_as_a_file_is(recognizer: Recognizer) -> None:  # noqa: F811
+    time_s = np.arange(1200) / 100
+    values = np.stack([np.interp(time_s, RECORDING.time_s, column) for column in RECORDING.samples.T], axis=1)
+    stream = recognizer.open_stream(source_hz=100)
+    answers = [answer for part in np.split(np.arange(1200), [1, 90, 700]) for answer in stream.push(values[part], time_s[part])]
+    _, samples = StreamResampler(100, 50).push(time_s, values)
+    np.testing.assert_allclose([a.probabilities for a in answers], expected_of(recognizer, samples.astype(np.float32)), atol=1e-5)
+    assert len(answers) >= 7
+    with pytest.raises(HarError, match="samples at 100 Hz have no times"):
+        stream.push(values[:5])
+
+
+def test_what_is_wrong_is_said_and_the_chunk_is_not_taken(recognizer: Recognizer) -> None:  # noqa: F811
+    samples = RECORDING.samples[:128]
+    stream = recognizer.open_stream()
+    stream.push(samples[:100])
+    bad = samples[100:].copy()
+    bad[3, 4] = np.nan
+    with pytest.raises(HarError, match="the chunk is not finite at sample 3, channel gyro_y"):
+        stream.push(bad)
+    with pytest.raises(HarError, match=r"a chunk has shape \(28, 5\), expected \(time, 6\)"):
+        stream.push(samples[100:, :5])
+    with pytest.raises(HarError, match="do not increase"):
+        stream.push(samples[100:], np.full(28, 3.0))
+    with pytest.raises(HarError, match=r"time_s has shape \(3,\) for 28 samples"):
+        stream.push(samples[100:], np.arange(3.0))
+    with pytest.raises(HarError, match="come at 25 Hz, expected 50 Hz"):
+        recognizer.open_stream().push(samples, np.arange(128) / 25)
+    (answer,) = stream.push(samples[100:])
+    np.testing.assert_allclose(answer.probabilities, recognizer.predict(samples)[0], atol=1e-6)
+
+
+def test_an_answer_below_the_threshold_is_unknown(bundle: Path) -> None:  # noqa: F811
+    made = Recognizer.load(bundle)
+    made.unknown_below = 0.0
+    (sure,) = made.open_stream().push(RECORDING.samples[:128])
+    assert sure.label == made.labels[int(sure.probabilities.argmax())]
+    made.unknown_below = sure.confidence + 1e-3
+    (unsure,) = made.open_stream().push(RECORDING.samples[:128])
+    assert (unsure.label, unsure.confidence) == (UNKNOWN, sure.confidence)
