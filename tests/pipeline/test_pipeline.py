@@ -155,7 +155,7 @@ def test_the_best_run_is_chosen_by_validation_and_exported(run: RunFolder, confi
     evaluate_run(run, "test", RESULTS)
     export_run(run, Path("bundle"))
     manifest = json.loads(Path("bundle/manifest.json").read_text())
-    assert manifest["metrics"]["validation"]["macro_f1"] == run.info().score
+    assert manifest["metrics"]["validation"]["macro_f1"]["value"] == pytest.approx(run.info().score, abs=1e-6)
     assert set(manifest["metrics"]) == {"validation", "test"}
     assert manifest["commit"] == run.info().origin.commit
 
