@@ -22,7 +22,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth export verify dashboard check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export verify dashboard check lint format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
 export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
 	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--output,$(BUNDLE)) \
 	  $(call path_option,--archive,$(ARCHIVE))
+
+robustness: $(STAMP) ## What a model loses when a phone is worn or read otherwise (DATA, MODEL, SEED)
+	@$(HAR) robustness --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--archive,$(ARCHIVE))
 
 verify: $(STAMP) ## Check a bundle (BUNDLE)
 	@$(HAR) verify $(if $(BUNDLE),"$(BUNDLE)")

@@ -210,6 +210,14 @@ def _file(name: str, said: dict) -> str:
     return f"no {name} ({said['left_out']})" if "left_out" in said else f"{name} ({said['bytes'] / 1000:.0f} kB)"
 
 
+def robustness(options: argparse.Namespace) -> None:
+    runs = _runs(options)
+    from har.pipeline.robustness import write_robustness
+
+    for path in write_robustness(runs, options.results, _typed(), options.archive):
+        print(f"wrote {path}")
+
+
 def verify(options: argparse.Namespace) -> None:
     from har.runtime.pretrained import find_bundle
     from har.runtime.verify import verify as verify_bundle

@@ -110,6 +110,15 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, default=None, metavar="DIR", help=f"the bundle (default: {BUNDLE}, {BUNDLE}-synthetic)")
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
 
+    command = add(
+        "robustness",
+        do.robustness,
+        "What models lose when a phone is worn or read otherwise",
+        "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects.",
+    )
+    _add_selection(command)
+    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
+
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
     command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"folder of the bundle (default: {WHICH})")
 

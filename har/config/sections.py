@@ -234,6 +234,8 @@ class AugmentationConfig(Section):
     """Root mean square of white noise on acceleration, g."""
     jitter_gyro_rad_s: float = Field(default=0.0, ge=0, le=5)
     """Root mean square of white noise on angular velocity, rad/s."""
+    bias_gyro_rad_s: float = Field(default=0.0, ge=0, le=1)
+    """Standard deviation of a constant error of each axis of the gyroscope, rad/s."""
     channel_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Probability that an axis of a sensor reads zero for the whole window."""
     sensor_dropout: float = Field(default=0.0, ge=0, lt=1)

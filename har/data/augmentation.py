@@ -64,6 +64,8 @@ class Augmentation:
             x = transforms.magnitude_warp(x, config.magnitude_warp, axes, generator)
         if config.jitter_acc_g or config.jitter_gyro_rad_s:
             x = transforms.jitter(x, config.jitter_acc_g, config.jitter_gyro_rad_s, axes, generator)
+        if config.bias_gyro_rad_s:
+            x = transforms.bias_gyro(x, config.bias_gyro_rad_s, axes, generator)
         if config.channel_dropout:
             x = transforms.drop_channels(x, config.channel_dropout, axes, generator)
         if config.sensor_dropout:

@@ -80,6 +80,16 @@ def jitter(x: Tensor, acc_g: float, gyro_rad_s: float, axes: Tensor, generator: 
     return x + noise[:, :, axes].to(x)
 
 
+def bias_gyro(x: Tensor, std_rad_s: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+    """Add a constant to each axis of the gyroscope, with standard deviation ``std_rad_s`` (rad/s): phones differ, and drift with warmth.
+
+    The published windows have none of it: the slow part of their angular velocity was filtered away. ``axes`` is that of `sensor_axes`.
+    """
+    std = torch.tensor([0.0, std_rad_s]).repeat_interleave(len(AXES))
+    bias = std * torch.randn(len(x), 1, len(RAW6), generator=generator)
+    return x + bias[:, :, axes].to(x)
+
+
 def scale(x: Tensor, std: float, axes: Tensor, generator: torch.Generator) -> Tensor:
     """Multiply each sensor axis of a window by a gain around 1 with standard deviation ``std`` (Um et al. 2017)."""
     gain = 1 + std * torch.randn(len(x), 1, len(RAW6), generator=generator)

@@ -19,6 +19,7 @@ from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
 from har.models.registry import find_model
 from har.pipeline.compare import HELD_OUT
 from har.pipeline.evaluate import results_folder
+from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.tasks import task_of
 from har.pipeline.train import load_windows
@@ -91,6 +92,7 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
             metrics=_metrics(held_out, run.predictions("test")),
             answering=fit_answering(*held_out) if held_out is not None else Answering(),
             jury=_jury(run, archive),
+            robustness=card_rows(results, info.origin.run.removesuffix(REFIT), info.origin.seed),
         ),
     )
 

@@ -29,6 +29,7 @@ ON: dict[str, float] = {
     "magnitude_warp": 0.05,
     "jitter_acc_g": 0.01,
     "jitter_gyro_rad_s": 0.02,
+    "bias_gyro_rad_s": 0.05,
     "channel_dropout": 0.2,
     "sensor_dropout": 0.2,
     "mixup_alpha": 0.4,

@@ -46,6 +46,7 @@ TRANSFORMS: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "turn": lambda x, c, g: t.turn(x, 20.0, g),
     "mirror": lambda x, c, g: t.mirror(x, 0.5, c, g),
     "jitter": lambda x, c, g: t.jitter(x, 0.05, 0.1, t.sensor_axes(c), g),
+    "bias_gyro": lambda x, c, g: t.bias_gyro(x, 0.1, t.sensor_axes(c), g),
     "scale": lambda x, c, g: t.scale(x, 0.1, t.sensor_axes(c), g),
     "magnitude_warp": lambda x, c, g: t.magnitude_warp(x, 0.1, t.sensor_axes(c), g),
     "time_warp": lambda x, c, g: t.time_warp(x, 0.2, g),
@@ -59,6 +60,7 @@ ZERO: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "turn": lambda x, c, g: t.turn(x, 0.0, g),
     "mirror": lambda x, c, g: t.mirror(x, 0.0, c, g),
     "jitter": lambda x, c, g: t.jitter(x, 0.0, 0.0, t.sensor_axes(c), g),
+    "bias_gyro": lambda x, c, g: t.bias_gyro(x, 0.0, t.sensor_axes(c), g),
     "scale": lambda x, c, g: t.scale(x, 0.0, t.sensor_axes(c), g),
     "magnitude_warp": lambda x, c, g: t.magnitude_warp(x, 0.0, t.sensor_axes(c), g),
     "time_warp": lambda x, c, g: t.time_warp(x, 0.0, g),
@@ -337,3 +339,12 @@ def test_the_angle_between_gravity_and_body_acceleration_stays() -> None:
     assert (angle_deg(turned_gravity, turned[:, :, 0]) - expected).abs().max() < 0.05
     assert angle_deg(turned_gravity[:, 0], gravity.double().expand(B, 3)).max() <= 30.05
     assert math.isclose(float(turned_gravity.norm(dim=-1).mean()), float(gravity.norm()), abs_tol=1e-5)
+
+
+def test_a_bias_is_constant_in_a_window_and_of_the_gyroscope_alone() -> None:
+    bias = t.bias_gyro(torch.zeros(2000, T, 9), 0.1, t.sensor_axes("uci9"), generator())
+    assert (bias == bias[:, :1]).all()
+    assert (bias[..., :3] == 0).all()
+    assert (bias[..., 6:] == 0).all()
+    assert bias[:, 0, 3:6].std(dim=0) == pytest.approx(0.1, rel=0.1)
+    assert bias[:, 0, 3:6].mean(dim=0) == pytest.approx(0.0, abs=0.01)

@@ -1,0 +1,55 @@
+"""`har robustness` measures the exported file on validation subjects, and the undisturbed point is the reported score."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from har.cli import main
+from har.config import RunConfig
+from har.contract import HarError
+from har.evaluation.metrics import scores
+from har.pipeline.evaluate import evaluate_run
+from har.pipeline.robustness import card_rows, measure, write_robustness
+from har.pipeline.run_folder import RunFolder
+from har.pipeline.train import train_run
+
+RUNS = Path("runs")
+
+
+@pytest.fixture
+def run(workplace: Path, config: RunConfig) -> RunFolder:
+    return train_run(config, "cnn1d", RUNS, progress=False, say=lambda line: None)
+
+
+def test_the_undisturbed_point_is_the_score_of_the_run(run: RunFolder) -> None:
+    table = measure(run).set_index(["disturbance", "level"])
+    assert table.loc[("none", 0), "accuracy"] == pytest.approx(scores(evaluate_run(run, "validation", Path("results")))["accuracy"])
+    assert table.loc[("windows that start later", 32), "windows"] < table.loc[("none", 0), "windows"]
+    assert table.loc[("other rate, taken for 50 Hz", 100), "windows"] > table.loc[("none", 0), "windows"]
+    assert (table.accuracy <= 1).all()
+    assert (table.moving_or_still >= table.accuracy).all()  # who is right about the activity is right about moving
+
+
+def test_table_figure_and_summary_are_written_and_named_synthetic(run: RunFolder, capsys: pytest.CaptureFixture) -> None:
+    assert main(["robustness", "--dataset", "synthetic", "--model", "cnn1d"]) == 0
+    names = {path.name for path in Path("results/device").iterdir()}
+    assert names == {f"robustness_synthetic.{suffix}" for suffix in ("csv", "md", "png", "svg")}
+    text = Path("results/device/robustness_synthetic.md").read_text()
+    assert "SYNTHETIC data" in text
+    assert "Written by `har " in text
+    assert "wrote results/device/robustness_synthetic.csv" in capsys.readouterr().out
+    Path("results/device/robustness_synthetic.csv").rename("results/device/robustness.csv")
+    rows = card_rows(Path("results"), "cnn1d", 0)
+    assert [row["disturbance"] for row in rows[:2]] == ["none", "mounting turned by 30 degrees about x"]
+    assert card_rows(Path("results"), "cnn1d", 7) == []
+    table = pd.read_csv("results/device/robustness.csv")
+    assert len(table) > 70
+
+
+def test_a_run_without_validation_subjects_is_refused(workplace: Path, config: RunConfig) -> None:
+    config = config.with_overrides(data__validation_subjects=(), training__keep="last", training__epochs=1)
+    run = train_run(config, "cnn1d-refit", RUNS, progress=False, say=lambda line: None)
+    with pytest.raises(HarError, match="has no validation subjects"):
+        write_robustness([run], Path("results"), "test")
+    assert not Path("results/device").exists()
