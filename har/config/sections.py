@@ -224,6 +224,8 @@ class AugmentationConfig(Section):
     """Probability that a window is reflected left to right, as if the phone were worn on the other hip."""
     turn_deg: float = Field(default=0.0, ge=0, le=180)
     """Largest angle of a rotation about the phone's long axis, which points up at the waist, degrees."""
+    tilt_deg: float = Field(default=0.0, ge=0, le=90)
+    """Largest angle by which the phone's long axis leans to a random side, degrees."""
     rotation_deg: float = Field(default=0.0, ge=0, le=180)
     """Largest angle of a rotation about a random axis, degrees; the same for all triads of a window."""
     scaling: float = Field(default=0.0, ge=0, le=0.3)

@@ -56,6 +56,8 @@ class Augmentation:
             x = transforms.mirror(x, config.mirror, self.channels, generator)
         if config.turn_deg:
             x = transforms.turn(x, config.turn_deg, generator)
+        if config.tilt_deg:
+            x = transforms.tilt(x, config.tilt_deg, generator)
         if config.rotation_deg:
             x = transforms.rotate(x, config.rotation_deg, generator)
         if config.scaling:

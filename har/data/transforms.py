@@ -9,6 +9,7 @@ accelerometer, 3 of the gyroscope), so that ``uci9`` windows, where body and tot
 get the same change in both, and so do ``raw6`` windows of the same seed.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -44,6 +45,18 @@ def turn(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
     return _turn_about(x, torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64).expand(len(x), 3), max_deg, generator)
 
 
+def tilt(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
+    """Rotate each window about a random axis across the phone's x axis, all triads alike, by up to ``max_deg`` degrees.
+
+    At the waist x points up, so the phone leans to a random side. Its x axis ends anywhere within the circle of ``max_deg``, all parts of
+    it alike, so that large angles are as frequent as they are in that area; `rotate` gives few of them.
+    """
+    side = 2 * math.pi * torch.rand(len(x), generator=generator, dtype=torch.float64)
+    axis = torch.stack((torch.zeros_like(side), torch.cos(side), torch.sin(side)), dim=1)
+    angle = math.radians(max_deg) * torch.rand(len(x), 1, 1, generator=generator, dtype=torch.float64).sqrt()
+    return _turned(x, axis, angle)
+
+
 def mirror(x: Tensor, probability: float, channels: str, generator: torch.Generator) -> Tensor:
     """Reflect a window along the phone's y axis, with this probability, as if worn on the other hip.
 
@@ -60,7 +73,11 @@ def _named_axes(channels: str) -> list[tuple[str, str]]:
 
 def _turn_about(x: Tensor, axis: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
     """Rotate each window about its own axis, (batch, 3) unit vectors, by an angle uniform within ``max_deg`` either way."""
-    angle = torch.deg2rad(max_deg * (2 * torch.rand(len(x), 1, 1, generator=generator, dtype=torch.float64) - 1))
+    return _turned(x, axis, torch.deg2rad(max_deg * (2 * torch.rand(len(x), 1, 1, generator=generator, dtype=torch.float64) - 1)))
+
+
+def _turned(x: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
+    """Rotate each window about its own axis, (batch, 3), by its own angle, (batch, 1, 1) in rad."""
     a, b, c = axis.unbind(dim=1)
     zero = torch.zeros_like(a)
     cross = torch.stack((zero, -c, b, c, zero, -a, -b, a, zero), dim=1).view(-1, 3, 3)

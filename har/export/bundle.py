@@ -32,13 +32,13 @@ from har.export.model_card import model_card
 from har.export.onnx_file import export_onnx, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, NotQuantisable, judge
 from har.models.classifier import ActivityClassifier
-from har.runtime.bundle import CARD, MANIFEST, MODEL, VECTORS, replace_folder, sha256
+from har.runtime.bundle import CARD, MANIFEST, MODEL, VECTORS, golden_values, replace_folder, sha256
 from har.runtime.session import open_session, run_windows
 from har.runtime.verify import verify
 
 GOLDEN_PER_LABEL = 10
 GOLDEN_SEED = 2013
-GOLDEN_DECIMALS = 3  # 1 mg and 1 mrad/s, as fine as a phone's sensors; keeps the file small
+GOLDEN_UNIT = 0.001  # 1 mg and 1 mrad/s, as fine as a phone's sensors; whole numbers of it keep the file small
 PHONE_FULL_SCALE = (8.0, 35.0)  # g and rad/s, of the sensors in phones: +-8 g, +-2000 deg/s
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
 VARIANT_TOLERANCE = {INT8: 0.05, SMALL: PARITY_TOLERANCE}
@@ -301,11 +301,11 @@ def golden_windows(classifier: ActivityClassifier, temperature: float = 1.0) -> 
     recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in subjects]
     made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True).select_channels("raw6")
     chosen = np.concatenate([np.flatnonzero(made.y == label)[:GOLDEN_PER_LABEL] for label in range(len(LABELS))])
-    windows = np.concatenate((made.x[chosen], edge_windows(window_size))).astype(np.float32).round(GOLDEN_DECIMALS)
+    whole = np.rint(np.concatenate((made.x[chosen], edge_windows(window_size))) / GOLDEN_UNIT).astype(int)
+    windows = golden_values({"unit": GOLDEN_UNIT, "windows": whole})
     with torch.no_grad():
         probabilities = DeviceGraph(classifier, temperature)(torch.from_numpy(windows)).numpy()
-    listed = [[[float(f"{value:.{GOLDEN_DECIMALS}f}") for value in sample] for sample in window] for window in windows]
-    return {"origin": "synthetic", "windows": listed, "probabilities": [[float(f"{p:.9g}") for p in row] for row in probabilities]}
+    return {"origin": "synthetic", "unit": GOLDEN_UNIT, "windows": whole.tolist(), "probabilities": _rounded(probabilities)}
 
 
 def edge_windows(window_size: int) -> np.ndarray:
@@ -326,5 +326,8 @@ def edge_windows(window_size: int) -> np.ndarray:
 
 
 def _probabilities(path: Path, golden: dict[str, Any]) -> list[list[float]]:
-    found = run_windows(open_session(path), np.array(golden["windows"], dtype=np.float32), batch_size=1)
-    return [[float(f"{p:.9g}") for p in row] for row in found]
+    return _rounded(run_windows(open_session(path), golden_values(golden), batch_size=1))
+
+
+def _rounded(probabilities: np.ndarray) -> list[list[float]]:
+    return [[float(f"{p:.8f}") for p in row] for row in probabilities]

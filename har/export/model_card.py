@@ -78,7 +78,7 @@ def _sureness(manifest: dict[str, Any]) -> str:
     text = (
         f"## How sure it is\n\nThe temperature of its probabilities is {temperature['value']:.3f}, fitted on {temperature['fitted_on']}. "
     )
-    if unknown["below"] is None:
+    if unknown["below"] is None or unknown["right"] is None:
         return text + "No probability is too low to be an answer: nothing was held out to fit a threshold on."
     return text + (
         f'Below a probability of {unknown["below"]:.2f} a client says "unknown": of those windows {100 * unknown["answered"]:.1f} % get an '

@@ -26,7 +26,7 @@ MIN_AGREEMENT = 0.99  # share of windows that get the activity of the float file
 MAX_LOSS = 0.002  # of accuracy, on people whom the weights have not seen
 CALIBRATION_WINDOWS = 256  # from which the ranges of activations are measured
 MIN_WEIGHTS = 64  # a smaller tensor is left as it is: its scales would need as much room
-LEFT_AS_IT_IS = ("gravity",)  # the filter's matrix: what is subtracted from 1 g has to be right to 1e-3 g
+LEFT_AS_IT_IS = ("gravity",)  # the filter's matrices: what is subtracted from 1 g has to be right to 1e-3 g
 
 
 class NotQuantisable(Exception):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
 
 MANIFEST, MODEL, VECTORS, CARD = "manifest.json", "model.onnx", "test_vectors.json", "MODEL_CARD.md"
@@ -52,6 +54,11 @@ class Bundle:
             there = ", ".join(found for found, said in self.manifest["models"].items() if "left_out" not in said)
             raise HarError(f"{self.folder} has no {name}{reason}; it has {there}")
         return self.folder / name
+
+
+def golden_values(vectors: dict[str, Any]) -> np.ndarray:
+    """(window, time, channel) float32 of ``test_vectors.json``, where they stand as whole multiples of ``unit``."""
+    return (np.asarray(vectors["windows"], dtype=np.float64) * vectors["unit"]).astype(np.float32)
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
-from har.runtime.bundle import MODEL, VECTORS, Bundle, read_bundle
+from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle
 from har.runtime.inputs import check_windows
 from har.runtime.onnx_guard import check_self_contained
 from har.runtime.session import open_session, run_windows
@@ -101,7 +101,7 @@ class Recognizer:
         path, manifest = self.bundle.folder / VECTORS, self.bundle.manifest
         vectors = json.loads(path.read_text(encoding="utf-8"))
         listed = vectors["probabilities"] if model == MODEL else vectors["variants"][model]
-        windows, expected = np.array(vectors["windows"], dtype=np.float32), np.array(listed, dtype=np.float32)
+        windows, expected = golden_values(vectors), np.array(listed, dtype=np.float32)
         if not len(windows) or expected.shape != (len(windows), len(self.labels)):
             raise HarError(f"{path} holds {len(windows)} windows and probabilities of shape {expected.shape}; export again")
         tolerance = manifest["models"][model].get("tolerance", manifest["tolerance"])

@@ -88,7 +88,7 @@ class WindowStream:
         step = np.diff(known)
         if not np.isfinite(times).all() or (step <= 0).any():
             raise HarError("the times of the samples do not increase; sort them, and leave out what was delivered twice")
-        period = 1.0 / (self.source_hz or SAMPLE_RATE_HZ)
+        period = 1.0 / min(self.source_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)  # as files are read: what 50 Hz does not notice is no gap
         is_gap = step > GAP_PERIODS * period
         steps = np.concatenate((self._steps, step[~is_gap]))[-RATE_SAMPLES:]
         if self._resampler is None:

@@ -30,14 +30,19 @@ class FitResult(Fitted):
 
 
 def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
-    """An untrained classifier with the frontend fitted on the training windows; the seed decides its weights."""
+    """An untrained classifier for the windows and labels of `train`; the seed decides its weights."""
+    return empty_classifier(config, window_size=train.window_size, num_classes=len(train.labels))
+
+
+def empty_classifier(config: RunConfig, *, window_size: int, num_classes: int) -> ActivityClassifier:
+    """An untrained classifier, without data; the seed decides its weights."""
     pl.seed_everything(config.training.seed, verbose=False)
-    classifier = ActivityClassifier(
+    return ActivityClassifier(
         model=config.model.name,
         options=dict(config.model.options),
         channels=config.data.channels,
-        window_size=train.window_size,
-        num_classes=len(train.labels),
+        window_size=window_size,
+        num_classes=num_classes,
         compression=config.frontend.compression,
         differences=config.frontend.differences,
         members=config.model.members,
@@ -45,7 +50,6 @@ def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
         weight_decay=config.training.weight_decay,
         label_smoothing=config.training.label_smoothing,
     )
-    return classifier
 
 
 def window_batches(config: RunConfig, train: WindowSet, validation: WindowSet | None) -> WindowDataModule:

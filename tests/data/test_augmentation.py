@@ -24,6 +24,7 @@ ON: dict[str, float] = {
     "permutation_cuts": 2,
     "mirror": 0.5,
     "turn_deg": 20.0,
+    "tilt_deg": 10.0,
     "rotation_deg": 5.0,
     "scaling": 0.05,
     "magnitude_warp": 0.05,

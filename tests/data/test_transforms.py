@@ -44,6 +44,7 @@ def angle_deg(a: Tensor, b: Tensor) -> Tensor:
 TRANSFORMS: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "rotate": lambda x, c, g: t.rotate(x, 20.0, g),
     "turn": lambda x, c, g: t.turn(x, 20.0, g),
+    "tilt": lambda x, c, g: t.tilt(x, 20.0, g),
     "mirror": lambda x, c, g: t.mirror(x, 0.5, c, g),
     "jitter": lambda x, c, g: t.jitter(x, 0.05, 0.1, t.sensor_axes(c), g),
     "bias_gyro": lambda x, c, g: t.bias_gyro(x, 0.1, t.sensor_axes(c), g),
@@ -58,6 +59,7 @@ TRANSFORMS: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
 ZERO: dict[str, Callable[[Tensor, str, torch.Generator], Tensor]] = {
     "rotate": lambda x, c, g: t.rotate(x, 0.0, g),
     "turn": lambda x, c, g: t.turn(x, 0.0, g),
+    "tilt": lambda x, c, g: t.tilt(x, 0.0, g),
     "mirror": lambda x, c, g: t.mirror(x, 0.0, c, g),
     "jitter": lambda x, c, g: t.jitter(x, 0.0, 0.0, t.sensor_axes(c), g),
     "bias_gyro": lambda x, c, g: t.bias_gyro(x, 0.0, t.sensor_axes(c), g),
@@ -119,7 +121,7 @@ def test_both_channel_sets_get_the_same_change(name: str) -> None:
     torch.testing.assert_close(changed, TRANSFORMS[name](six, "raw6", generator(3)), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name not in ("rotate", "turn")])
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name not in ("rotate", "turn", "tilt")])
 def test_body_and_total_acceleration_change_alike(name: str) -> None:
     nine = noise("uci9")
     nine[:, :, :3] = nine[:, :, 6:]
@@ -348,3 +350,15 @@ def test_a_bias_is_constant_in_a_window_and_of_the_gyroscope_alone() -> None:
     assert (bias[..., 6:] == 0).all()
     assert bias[:, 0, 3:6].std(dim=0) == pytest.approx(0.1, rel=0.1)
     assert bias[:, 0, 3:6].mean(dim=0) == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_tilt_leans_the_long_axis_to_every_side_alike() -> None:
+    up = torch.zeros(4000, T, 6)
+    up[..., 0] = up[..., 3] = 1.0
+    leaned = t.tilt(up, 30.0, generator())
+    assert torch.equal(leaned[..., :3], leaned[..., 3:])
+    angle = torch.rad2deg(torch.arccos(leaned[:, 0, 0].clamp(-1, 1)))
+    assert angle.max() <= 30.0 + 1e-3
+    assert (angle < 15).float().mean() == pytest.approx(0.25, abs=0.03)  # a quarter of the area
+    side = torch.atan2(leaned[:, 0, 2], leaned[:, 0, 1])
+    assert torch.histc(side, 4, -math.pi, math.pi).min() > 900

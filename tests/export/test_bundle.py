@@ -16,6 +16,7 @@ from har.data.windowset import WindowSet
 from har.export import bundle as bundle_module
 from har.export.bundle import Answering, Evidence, Jury, golden_windows, write_bundle
 from har.export.quantise import Judgement
+from har.runtime.bundle import golden_values
 from har.runtime.recognizer import Recognizer
 from har.runtime.verify import verify
 from har.training.fit import build_classifier
@@ -52,7 +53,8 @@ def test_the_bundle_says_what_it_is(bundle: Path) -> None:
 
 def test_golden_windows_hold_every_activity_and_edge_values(parts: dict[str, WindowSet], config: RunConfig) -> None:
     vectors = golden_windows(classifier("cnn1d", parts, config))
-    windows = np.array(vectors["windows"])
+    windows = golden_values(vectors)
+    np.testing.assert_array_equal(windows, (np.array(vectors["windows"]) * 0.001).astype(np.float32))
     assert vectors["origin"] == "synthetic"
     assert windows.shape[1:] == (128, 6)
     assert len(windows) >= 64

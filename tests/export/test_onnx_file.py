@@ -14,7 +14,7 @@ from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
 from har.export import onnx_file
 from har.export.bundle import onnx_metadata, signal_contract
-from har.export.onnx_file import export_onnx, parity, refusal
+from har.export.onnx_file import GRAVITY_ERROR, export_onnx, parity, refusal, thin_factors
 from har.models import registry
 from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
@@ -222,3 +222,18 @@ def test_a_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         export_onnx(classifier("cnn1d", parts, config), tmp_path / "model.onnx", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_gravity_filter_is_written_as_two_thin_matrices(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    made = classifier("cnn1d", parts, config)
+    export_onnx(made, tmp_path / "model.onnx", {})
+    shapes = {t.name: tuple(t.dims) for t in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    left, right = (shape for name, shape in shapes.items() if "gravity" in name)
+    assert left == right[::-1]
+    assert left[0] == 128
+    assert left[1] <= 24
+    matrix = made.frontend.gravity.double().numpy()
+    factors = thin_factors(matrix)
+    assert factors is not None
+    np.testing.assert_allclose(factors[0] @ factors[1], matrix, atol=GRAVITY_ERROR)
+    assert thin_factors(np.eye(8)) is None

@@ -1,0 +1,222 @@
+"""What every registered network of windows costs on a device: size, operations, time of one window, distance to the limit.
+
+    python benchmarks/device.py [--runs 15] [--browser]
+
+Each network is built from its config and exported as a bundle's ``model.onnx``; what it costs does not depend on what its weights
+have learnt. Times are of one window in onnxruntime on one thread: median and 99th percentile over calls, the ratios taken within
+a run, so that other work on the machine touches both sides. The lower bound is what this machine needs for the multiplications
+alone, at the speed of a large matrix product measured in the same run, or for reading the file once from the second-level cache,
+whichever is longer. Loading and the first window are measured in fresh sessions. With ``--browser`` the same files run in
+headless Chromium (``export/web``). Writes ``results/device/cost.csv`` and ``cost.md``.
+"""
+
+import argparse
+import csv
+import json
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from har.config import load_config
+from har.contract import LABELS
+from har.export.onnx_file import export_onnx
+from har.export.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
+from har.models.registry import model_names
+from har.pipeline.provenance import git_commit
+from har.pipeline.train import config_path
+from har.runtime.session import open_session
+from har.training.fit import empty_classifier
+
+ROOT = Path(__file__).parents[1]
+RESULT = Path("results/device/cost.csv")
+WINDOW = 128
+CALLS = 200  # a run
+MATRIX = 768  # of the product that measures the machine; 3 x 2.4 MB
+COLUMNS = (
+    *(
+        "model",
+        "file",
+        "bytes",
+        "parameters",
+        "macs",
+        "load_ms",
+        "first_ms",
+        "median_us",
+        "p99_us",
+        "bound_us",
+        "times_bound",
+        "times_torch",
+    ),
+    *("browser_load_ms", "browser_first_ms", "browser_median_us", "browser_p99_us", "browser_times_native"),
+    *("runs", "command", "date_utc", "commit", "versions"),
+)
+
+
+def macs_of(model: onnx.ModelProto) -> int:
+    """Multiplications with a weight or between tensors for one window, counted from the shapes in the graph."""
+    model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
+    for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        shapes[info.name] = tuple(dim.dim_value or 1 for dim in info.type.tensor_type.shape.dim)  # a free batch is one window
+    return sum(_macs(node, shapes) for node in model.graph.node)
+
+
+def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    if node.op_type == "Conv":
+        weight, out = shapes[node.input[1]], shapes[node.output[0]]
+        return int(np.prod(out) * np.prod(weight[1:]))
+    if node.op_type == "Gemm":
+        return int(np.prod(shapes[node.output[0]]) * max(shapes[node.input[0]]))
+    if node.op_type == "MatMul":
+        return int(np.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1])
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        steps = shapes[node.input[0]][0]
+        return int(steps * (np.prod(shapes[node.input[1]]) + np.prod(shapes[node.input[2]])))
+    return 0
+
+
+def machine_speed() -> tuple[float, float]:
+    """Multiplications a second of a large float32 product on one thread, and bytes a second of reading 512 kB again and again."""
+    a, b = (np.random.default_rng(i).normal(size=(MATRIX, MATRIX)).astype(np.float32) for i in (0, 1))
+    left, right = torch.from_numpy(a), torch.from_numpy(b)
+    product = min(_timed(lambda: torch.mm(left, right)) for _ in range(5))
+    held = torch.zeros(2**17)  # 512 kB, which a second-level cache holds
+    read = min(_timed(lambda: [held.sum() for _ in range(64)]) for _ in range(5))
+    return MATRIX**3 / product, 64 * held.nbytes / read
+
+
+def _timed(call) -> float:  # type: ignore[no-untyped-def]
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def files(folder: Path) -> Iterator[tuple[str, Path, torch.nn.Module]]:
+    """Every network with its float file and those smaller ones that can be made."""
+    windows = np.random.default_rng(0).normal(size=(64, WINDOW, 6)).astype(np.float32)
+    for name in model_names():
+        torch.manual_seed(0)
+        classifier = empty_classifier(load_config(config_path(name)), window_size=WINDOW, num_classes=len(LABELS)).eval()
+        path = folder / name / "model.onnx"
+        export_onnx(classifier, path, {})
+        yield name, path, classifier
+        for recipe, smaller in ((lambda a, b: quantise_int8(a, b, windows), INT8), (quantise_weights, SMALL)):
+            try:
+                recipe(path, path.with_name(smaller))
+            except NotQuantisable:
+                continue
+            yield name, path.with_name(smaller), classifier
+
+
+def measure(path: Path, classifier: torch.nn.Module, runs: int) -> dict[str, float]:
+    """Times of one file in ms and us, and ratios within each run."""
+    window = np.random.default_rng(1).normal(size=(1, WINDOW, 6)).astype(np.float32)
+    tensor = torch.from_numpy(window)
+    loads, firsts, medians, tails, torch_ratio = [], [], [], [], []
+    for _ in range(runs):
+        started = time.perf_counter()
+        session = open_session(path)
+        loads.append(time.perf_counter() - started)
+        ask = partial(session.run, None, {"windows": window})
+        firsts.append(_timed(ask))
+        calls = sorted(_timed(ask) for _ in range(CALLS))
+        with torch.inference_mode():
+            eager = statistics.median(_timed(partial(classifier, tensor)) for _ in range(CALLS // 10))
+        medians.append(statistics.median(calls))
+        tails.append(calls[int(0.99 * CALLS)])
+        torch_ratio.append(medians[-1] / eager)
+    return {
+        "load_ms": 1e3 * statistics.median(loads),
+        "first_ms": 1e3 * statistics.median(firsts),
+        "median_us": 1e6 * statistics.median(medians),
+        "p99_us": 1e6 * statistics.median(tails),
+        "times_torch": statistics.median(torch_ratio),
+    }
+
+
+def browser_times(paths: list[Path], runs: int) -> dict[str, dict[str, float]]:
+    """Times of the same files in headless Chromium, by path."""
+    script = ROOT / "export/web/test/latency.mjs"
+    done = subprocess.run(
+        ["node", str(script), "--runs", str(runs), "--calls", str(CALLS), *map(str, paths)],
+        capture_output=True,
+        text=True,
+        cwd=script.parents[1],
+    )
+    if done.returncode:
+        sys.exit(f"device: {script} failed; run npm ci in export/web and install chromium:\n{done.stderr[-1500:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--browser", action="store_true", help="also in headless Chromium")
+    parser.add_argument("--result", type=Path, default=RESULT)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    made = f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}, {platform.machine()}"
+    stamp = {"runs": options.runs, "command": shlex.join(["python", *sys.argv]), "date_utc": f"{datetime.now(UTC):%Y-%m-%d}"}
+    stamp |= {"commit": git_commit(), "versions": made}
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        found = list(files(Path(name)))
+        for model, path, classifier in found:
+            flops, bandwidth = machine_speed()
+            macs = macs_of(onnx.load(path.with_name("model.onnx")))
+            bound = 1e6 * max(macs / flops, path.stat().st_size / bandwidth)
+            row = {"model": model, "file": path.name, "bytes": path.stat().st_size, "macs": macs, "bound_us": bound}
+            row |= {"parameters": sum(p.numel() for p in classifier.parameters())} | measure(path, classifier, options.runs)
+            rows.append(row | {"times_bound": row["median_us"] / bound})
+            print(f"{model} {path.name}: {row['bytes'] / 1000:.0f} kB, {macs / 1e6:.2f} M MACs, {row['median_us']:.0f} us", flush=True)
+        if options.browser:
+            seen = browser_times([path for _, path, _ in found], options.runs)
+            for row, (_, path, _) in zip(rows, found, strict=True):
+                row |= {f"browser_{key}": value for key, value in seen[str(path)].items()}
+                row["browser_times_native"] = row["browser_median_us"] / row["median_us"]
+    write(rows, stamp, options.result)
+
+
+def write(rows: list[dict], stamp: dict, result: Path) -> None:
+    """The table as CSV and Markdown."""
+    result.parent.mkdir(parents=True, exist_ok=True)
+    with open(result, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{value:.4g}" if isinstance(value, float) else value for key, value in (row | stamp).items()})
+    head = ["model", "file", "kB", "parameters", "M MACs", "load, ms", "first, ms", "median, us", "p99, us", "times bound", "times torch"]
+    head += ["Chromium median, us", "p99, us", "times native"]
+    lines = ["# What a window costs on a device", "", f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+    for row in rows:
+        cells = [f"{row['bytes'] / 1000:.0f}", f"{row['parameters']:,}", f"{row['macs'] / 1e6:.2f}"]
+        cells += [f"{row[key]:.3g}" for key in ("load_ms", "first_ms", "median_us", "p99_us", "times_bound", "times_torch")]
+        cells += [f"{row[key]:.3g}" if key in row else "-" for key in ("browser_median_us", "browser_p99_us", "browser_times_native")]
+        lines.append(f"| {row['model']} | {row['file']} | {' | '.join(cells)} |")
+    made = f"{stamp['runs']} runs of {CALLS} windows; {stamp['versions']}"
+    lines += [
+        "",
+        "One window of 128 samples, one thread, onnxruntime; medians over runs. Bound: the multiplications at the speed of a large matrix "
+        "product, or reading the file once from the second-level cache, in the same run. Torch: the same network, eager.",
+        "",
+        f"Written by `{stamp['command']}` on {stamp['date_utc']}, commit {stamp['commit']}; {made}.",
+    ]
+    result.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {result} and {result.with_suffix('.md')}")
+
+
+if __name__ == "__main__":
+    main()

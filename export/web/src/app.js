@@ -1,0 +1,258 @@
+/**
+ * The page: what the buttons do, and what is shown of the sensors or of a recording.
+ */
+
+import { HarError, sentence } from "./contract.js";
+import { LiveSession } from "./live_session.js";
+import { SCREEN, UP, axesText } from "./mounting.js";
+import { clock, drawSignals, drawTimeline } from "./plot.js";
+import { replay } from "./replay.js";
+import { SIGN, loadSettings, readingOf, saveSettings } from "./settings.js";
+import { UNKNOWN } from "./timeline.js";
+import { download, element, makeSelect, makeShares, setText, showAnswer, showProblem, showSpans } from "./view.js";
+import { WakeLock } from "./wakelock.js";
+import { readable } from "./words.js";
+
+const LIVE_SHOWN_S = 120; // of the timeline, while the sensors run
+const AT_REST = 50; // samples whose mean is shown as gravity
+const THUMB_PX = 16; // of the slider
+const DRAW_EVERY_MS = 80;
+const DRAW_EVERY_MS_CALM = 500; // where motion on the screen is unwelcome
+
+/** @typedef {import("./replay.js").Session} Session */
+
+export class App {
+  settings = loadSettings();
+  wakeLock = new WakeLock();
+  start = element("start", HTMLButtonElement);
+  moment = element("moment", HTMLInputElement);
+  saveRecording = element("save-recording", HTMLButtonElement);
+  saveActivities = element("save-activities", HTMLButtonElement);
+  /** @type {LiveSession | null} */
+  live = null;
+  /** @type {Session | null} what is shown */
+  session = null;
+  name = ""; // of what is shown, for saved files
+  drawnAt = 0;
+  drawing = false;
+
+  /** @param {import("./model.js").Model} model */
+  constructor(model) {
+    this.model = model;
+    const { manifest, unknownBelow } = model.bundle;
+    this.lanes = unknownBelow && !manifest.labels.includes(UNKNOWN) ? [...manifest.labels, UNKNOWN] : manifest.labels;
+    makeShares(manifest.labels);
+    this.#makeSettings();
+    this.#listen();
+    this.#draw();
+  }
+
+  #listen() {
+    this.start.addEventListener("click", () => (this.live?.running ? this.stopSensors() : this.startSensors()));
+    const file = element("file", HTMLInputElement);
+    file.addEventListener("change", async () => {
+      const chosen = file.files?.[0];
+      if (chosen) await this.openRecording(chosen);
+      file.value = ""; // so that the same file can be chosen again
+    });
+    this.moment.addEventListener("input", () => this.#showMoment());
+    this.saveRecording.addEventListener("click", () => {
+      if (this.live?.recorder.count) download("recording.csv", this.live.recorder.csv());
+    });
+    this.saveActivities.addEventListener("click", () => {
+      if (this.session) download(`${this.name}-activities.csv`, this.session.timeline.csv());
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "hidden") this.live?.interrupt("the page was hidden");
+      else void this.wakeLock.restore();
+    });
+    addEventListener("resize", () => this.#draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    element("settings", HTMLDetailsElement).addEventListener("toggle", () => this.#draw());
+  }
+
+  /** Read the sensors; called by a tap. */
+  async startSensors() {
+    showProblem(null);
+    const live = new LiveSession(this.model, () => readingOf(this.settings, navigator), {
+      onAnswer: () => this.#answered(live),
+      onSamples: () => this.#drawSoon(),
+      onStatus: (text) => setText("status", text),
+      onProblem: showProblem,
+    });
+    try {
+      await live.start(window);
+    } catch (error) {
+      showProblem(sentence(error));
+      return;
+    }
+    this.live = live;
+    this.#show(live, "live");
+    setText("start", "Stop");
+    this.saveRecording.disabled = true;
+    await this.wakeLock.hold();
+  }
+
+  async stopSensors() {
+    const { live } = this;
+    if (!live?.running) return;
+    setText("start", "Start");
+    await live.stop();
+    await this.wakeLock.release();
+    const full = live.recorder.full ? " The recording is full; what came last is not in it." : "";
+    setText("status", `Stopped; ${live.timeline.entries.length} answers.${full}`);
+    this.saveRecording.disabled = !live.recorder.count;
+    this.#browse(live, live.signals.endS);
+  }
+
+  /** @param {File} file a recorded CSV file */
+  async openRecording(file) {
+    await this.stopSensors();
+    this.live = null;
+    this.saveRecording.disabled = true;
+    showProblem(null);
+    this.#show(null, "");
+    setText("status", `Reading ${file.name} …`);
+    try {
+      const done = await replay(this.model, file.name, await textOf(file), (windows) => {
+        setText("status", `${file.name}: ${windows} windows …`);
+      });
+      setText("status", `${file.name}: ${done.report.text()}.`);
+      this.#show(done, file.name.replace(/\.[^.]*$/, ""));
+      this.#browse(done, done.timeline.entries[0].fromS);
+    } catch (error) {
+      setText("status", "");
+      showProblem(sentence(error));
+    }
+  }
+
+  /** What is shown, for tests and for scripts in the browser's console. */
+  result() {
+    const timeline = this.session?.timeline;
+    return {
+      name: this.name,
+      labels: this.model.bundle.manifest.labels,
+      rate: this.live?.rate ?? null,
+      gaps: this.live?.gaps ?? null,
+      windows: (timeline?.entries ?? []).map((entry) => ({
+        from_s: entry.fromS,
+        to_s: entry.toS,
+        said: timeline?.said(entry),
+        probabilities: Array.from(entry.probabilities),
+      })),
+    };
+  }
+
+  /**
+   * @param {Session | null} session
+   * @param {string} name
+   */
+  #show(session, name) {
+    this.session = session;
+    this.name = name;
+    this.saveActivities.disabled = !session?.timeline.entries.length;
+    element("moment-row", HTMLElement).hidden = true;
+    showAnswer(null);
+    showSpans(session?.timeline.spans() ?? []);
+    this.#draw();
+  }
+
+  /** @param {LiveSession} live */
+  #answered(live) {
+    if (this.session !== live) return;
+    const entry = live.timeline.entries[live.timeline.entries.length - 1];
+    this.saveActivities.disabled = false;
+    showAnswer(live.timeline.said(entry), entry.probabilities);
+    showSpans(live.timeline.spans());
+    this.#drawSoon();
+  }
+
+  /**
+   * Let the user choose a moment of what was recorded.
+   *
+   * @param {Session} session
+   * @param {number} atS
+   */
+  #browse({ timeline }, atS) {
+    if (!timeline.entries.length) return;
+    this.moment.min = String(timeline.entries[0].fromS);
+    this.moment.max = String(timeline.entries[timeline.entries.length - 1].toS);
+    this.moment.value = String(atS);
+    element("moment-row", HTMLElement).hidden = false;
+    this.#showMoment();
+  }
+
+  #showMoment() {
+    if (!this.session) return;
+    const { timeline } = this.session;
+    const entry = timeline.at(Number(this.moment.value));
+    const said = timeline.said(entry);
+    this.moment.setAttribute("aria-valuetext", `${clock(Number(this.moment.value))}, ${readable(said)}`);
+    showAnswer(said, entry.probabilities);
+    this.#draw();
+  }
+
+  #drawSoon() {
+    const pause = matchMedia("(prefers-reduced-motion: reduce)").matches ? DRAW_EVERY_MS_CALM : DRAW_EVERY_MS;
+    if (this.drawing || performance.now() - this.drawnAt < pause) return;
+    this.drawing = true;
+    requestAnimationFrame(() => {
+      this.drawing = false;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    this.drawnAt = performance.now();
+    const { session, live } = this;
+    const running = live !== null && live.running && session === live;
+    const entries = session?.timeline.entries ?? [];
+    const startS = entries.length ? entries[0].fromS : 0;
+    const endS = entries.length ? entries[entries.length - 1].toS : 0;
+    const atS = running ? live.signals.endS : Number(this.moment.value);
+    const left = drawTimeline(element("timeline", HTMLCanvasElement), {
+      spans: session?.timeline.spans() ?? [],
+      lanes: this.lanes,
+      fromS: running ? Math.max(startS, endS - LIVE_SHOWN_S) : startS,
+      toS: endS,
+      atS: Math.min(atS, endS),
+    });
+    this.moment.style.marginLeft = `${left - THUMB_PX / 2}px`; // so that its thumb stands below the line
+    this.moment.style.width = `calc(100% - ${left - THUMB_PX / 2}px)`;
+    drawSignals(element("signals", HTMLCanvasElement), session?.signals ?? null, atS);
+    if (running && live.signals.count >= AT_REST) this.#showGravity(live.signals.gravity(AT_REST));
+  }
+
+  /** @param {number[]} gravity */
+  #showGravity(gravity) {
+    const [x, y, z] = gravity.map((value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2));
+    const hint = gravity[0] < -0.7 ? " It is upside down, or the sign of acceleration must be changed." : "";
+    setText("gravity", `Gravity: x ${x} g, y ${y} g, z ${z} g. Standing still, x should be near +1.${hint}`);
+  }
+
+  #makeSettings() {
+    const showAxes = () => setText("axes", axesText(readingOf(this.settings, navigator).axes));
+    const change = (/** @type {Partial<import("./settings.js").Settings>} */ changed) => {
+      this.settings = { ...this.settings, ...changed };
+      saveSettings(this.settings);
+      this.live?.readAnew();
+      showAxes();
+    };
+    const names = (/** @type {Record<string, {name: string}>} */ options) =>
+      Object.fromEntries(Object.entries(options).map(([key, { name }]) => [key, name]));
+    makeSelect("up", names(UP), this.settings.up, (up) => change({ up }));
+    makeSelect("screen", names(SCREEN), this.settings.screen, (screen) => change({ screen }));
+    makeSelect("sign", SIGN, this.settings.sign, (sign) => change({ sign }));
+    showAxes();
+  }
+}
+
+/** @param {File} file */
+async function textOf(file) {
+  const content = await file.arrayBuffer();
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(content);
+  } catch {
+    throw new HarError(`${file.name} is not text in UTF-8; expected a CSV file.`);
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * A bundle: its manifest, and proof that its files are the ones the manifest names. The rules are those of
+ * `har/runtime/bundle.py`; the format is specified in `export/README.md`.
+ */
+
+import { CHANNELS, HarError, SAMPLE_RATE_HZ, UNITS, WINDOW_SIZE } from "./contract.js";
+import { readMetadata } from "./onnx_metadata.js";
+
+/** Versions of the manifest that this page understands. */
+export const SCHEMA_VERSIONS = Object.freeze([2]);
+
+export const MANIFEST = "manifest.json";
+export const MODEL = "model.onnx";
+export const VECTORS = "test_vectors.json";
+const AGAIN = "export again: har export.";
+const SAID_TWICE = ["labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream"]; // also in the model
+const REQUIRED = [...SAID_TWICE, "model", "output", "files", "tolerance"];
+
+/**
+ * @typedef {object} Manifest What this page uses of it.
+ * @property {number} schema_version
+ * @property {string} model
+ * @property {string} [run]
+ * @property {string} dataset
+ * @property {boolean} synthetic
+ * @property {string[]} labels
+ * @property {{name: string, window_size: number, stride: number, sample_rate_hz: number, channels: {name: string, unit: string}[]}} input
+ * @property {{name: string}} output
+ * @property {number} tolerance
+ * @property {{below: number | null}} unknown
+ * @property {{kind: string, hop: number}} stream
+ * @property {Record<string, string>} files
+ */
+
+/**
+ * @typedef {object} Bundle A bundle, checked.
+ * @property {Manifest} manifest
+ * @property {Map<string, Uint8Array<ArrayBuffer>>} files
+ * @property {number} unknownBelow least probability that is an answer; 0 where every one is
+ */
+
+/**
+ * Read and check a bundle.
+ *
+ * @param {(name: string) => Promise<Uint8Array<ArrayBuffer> | null>} read gives a file of the bundle, null where it is not there
+ * @returns {Promise<Bundle>}
+ * @throws {HarError} a file is missing or was changed, or the manifest is not of a kind this page knows
+ */
+export async function readBundle(read) {
+  if (!globalThis.crypto?.subtle) {
+    throw new HarError(
+      "This page cannot check the model, because browsers compute checksums only on secure pages; open it over https, " +
+        "or on this machine as http://localhost or http://127.0.0.1.",
+    );
+  }
+  const manifest = parseManifest(await read(MANIFEST));
+  /** @type {Bundle["files"]} */
+  const files = new Map();
+  for (const [name, expected] of Object.entries(manifest.files)) {
+    const content = name.includes("/") || name.includes("\\") || name === MANIFEST ? null : await read(name);
+    if (content === null) throw new HarError(`The manifest names '${name}', which is not there; copy the whole bundle or ${AGAIN}`);
+    if ((await sha256(content)) !== expected) {
+      throw new HarError(`${name} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, ${AGAIN}`);
+    }
+    files.set(name, content);
+  }
+  checkMetadata(manifest, /** @type {Uint8Array} */ (files.get(MODEL)));
+  return { manifest, files, unknownBelow: manifest.unknown.below ?? 0 };
+}
+
+/**
+ * SHA-256 in hexadecimal.
+ *
+ * @param {Uint8Array<ArrayBuffer>} content
+ */
+export async function sha256(content) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * @param {Uint8Array | null} content of manifest.json
+ * @returns {Manifest}
+ */
+function parseManifest(content) {
+  if (content === null) throw new HarError(`There is no bundle: ${MANIFEST} is missing; make one: har export, then build the page again.`);
+  let manifest;
+  try {
+    manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
+  } catch (error) {
+    throw new HarError(`${MANIFEST} is not valid JSON (${error instanceof Error ? error.message : error}); ${AGAIN}`);
+  }
+  const version = manifest?.schema_version;
+  if (!SCHEMA_VERSIONS.includes(version)) {
+    throw new HarError(
+      `${MANIFEST} has schema version ${JSON.stringify(version)}, expected ${SCHEMA_VERSIONS.join(" or ")}; ` +
+        "export again with a version of the package that this page knows, or use a newer page.",
+    );
+  }
+  const missing = REQUIRED.find((name) => !(name in manifest));
+  if (missing) throw new HarError(`${MANIFEST} has no entry '${missing}'; ${AGAIN}`);
+  for (const name of [MODEL, VECTORS]) {
+    if (!Object.hasOwn(manifest.files, name)) throw new HarError(`${MANIFEST} names no checksum for ${name}; ${AGAIN}`);
+  }
+  checkContract(manifest);
+  return manifest;
+}
+
+/**
+ * What this page feeds must be what the model was made for.
+ *
+ * @param {Manifest} manifest
+ */
+function checkContract({ input, labels, tolerance, unknown, stream }) {
+  const wanted = CHANNELS.map((name, i) => `${name} in ${UNITS[i]}`).join(", ");
+  const found = input.channels.map(({ name, unit }) => `${name} in ${unit}`).join(", ");
+  if (found !== wanted) throw new HarError(`The model takes ${found}; this page gives ${wanted}; export a model of raw6 channels.`);
+  if (input.sample_rate_hz !== SAMPLE_RATE_HZ) {
+    throw new HarError(`The model takes ${input.sample_rate_hz} Hz; this page gives ${SAMPLE_RATE_HZ} Hz; export a model of that rate.`);
+  }
+  if (input.window_size !== WINDOW_SIZE || !(Number.isInteger(input.stride) && input.stride > 0 && input.stride <= input.window_size)) {
+    throw new HarError(
+      `The model takes windows of ${input.window_size} samples, ${input.stride} apart; this page gives ${WINDOW_SIZE}, ` +
+        `1 to ${WINDOW_SIZE} apart; export a model with such windows.`,
+    );
+  }
+  if (!(labels.length > 1 && new Set(labels).size === labels.length)) {
+    throw new HarError(`${MANIFEST} names the labels ${labels.join(", ") || "not at all"}; expected two or more, each once; ${AGAIN}`);
+  }
+  if (!(tolerance > 0 && tolerance <= 1e-3)) throw new HarError(`${MANIFEST} has the tolerance ${tolerance}, expected at most 0.001; ${AGAIN}`);
+  const below = unknown.below ?? 0;
+  if (!(below >= 0 && below < 1)) throw new HarError(`${MANIFEST} has unknown.below ${below}, expected a probability below 1; ${AGAIN}`);
+  if (stream.kind !== "ring_buffer" || stream.hop !== input.stride) {
+    throw new HarError(
+      `The model streams as '${stream.kind}' with a hop of ${stream.hop}; this page knows a ring_buffer with a hop of ${input.stride}; ` +
+        "export a model that looks at windows.",
+    );
+  }
+}
+
+/**
+ * The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is.
+ *
+ * @param {Manifest} manifest
+ * @param {Uint8Array} model
+ */
+function checkMetadata(manifest, model) {
+  const inside = readMetadata(model);
+  for (const name of SAID_TWICE) {
+    const said = canonical(Reflect.get(manifest, name));
+    const found = inside.get(name);
+    if (found === undefined || canonical(JSON.parse(found)) !== said) {
+      throw new HarError(`${MODEL} says ${name} = ${found ?? "nothing"}, the manifest says ${said}; ${AGAIN}`);
+    }
+  }
+}
+
+/**
+ * JSON whose keys are sorted, so that equal values have equal texts.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ */
+function canonical(value) {
+  const sorted = (/** @type {object} */ inner) => Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const isObject = (/** @type {unknown} */ inner) => typeof inner === "object" && inner !== null && !Array.isArray(inner);
+  return JSON.stringify(value, (_, inner) => (isObject(inner) ? sorted(inner) : inner)) ?? "nothing";
+}

@@ -1,0 +1,184 @@
+/**
+ * Windows out of samples as they arrive from sensors: their rate is measured, gaps end a stretch, other rates than 50 Hz
+ * are resampled. The rules are those by which a recording is read (`reading.js`), as far as the future is not known.
+ */
+
+import { checkGravity, checkGyro } from "./checks.js";
+import { GAP_PERIODS, HarError, SAMPLE_RATE_HZ, WIDTH, WINDOW_SIZE, brief } from "./contract.js";
+import { MAX_DRIFT, MIN_RATE_HZ, RATE_TOLERANCE, measureRate } from "./rate.js";
+import { StreamResampler } from "./resampling.js";
+
+const MEASURE_S = 2; // of a stretch, for its rate; a window is longer, so nothing is lost by waiting
+const PATIENCE_S = 5; // without two such seconds; then the user is told
+const NAME = "The motion sensors";
+
+/** @typedef {import("./windows.js").CutWindow} CutWindow */
+
+/**
+ * @typedef {object} LiveListener
+ * @property {(time: Float64Array, samples: Float32Array) => void} onSamples (time,) s and (time, 6) at 50 Hz
+ * @property {(window: CutWindow) => void} onWindow
+ * @property {(rate: import("./rate.js").Rate) => void} onRate a stretch has begun whose rate is this
+ * @property {(reason: string) => void} onGap a stretch has ended, and why
+ * @property {(message: string) => void} onProblem samples came that cannot be used
+ */
+
+export class LiveStream {
+  /** @type {number[]} times of the stretch's first samples, until its rate is known */
+  time = [];
+  /** @type {number[]} their values, row by row */
+  values = [];
+  /** @type {import("./rate.js").Rate | null} of the stretch, once it is known */
+  rate = null;
+  /** @type {StreamResampler | null} null where the samples are kept as they are */
+  resampler = null;
+  lastS = -Infinity;
+  steps = 0; // since the rate was last looked at
+  blockS = 0; // their length
+  waitingS = NaN; // since when no rate is known
+  waited = 0; // samples since then
+
+  /**
+   * @param {import("./windows.js").WindowStream} windows
+   * @param {LiveListener} listener
+   */
+  constructor(windows, listener) {
+    this.windows = windows;
+    this.listener = listener;
+    this.#begin();
+  }
+
+  #begin() {
+    this.time = [];
+    this.values = [];
+    this.rate = null;
+    this.resampler = null;
+    this.lastS = -Infinity;
+    this.steps = this.blockS = 0;
+    this.windows.reset();
+  }
+
+  /**
+   * Take the next sample.
+   *
+   * @param {number} timeS when it was measured
+   * @param {ArrayLike<number>} sample six values
+   */
+  push(timeS, sample) {
+    const step = timeS - this.lastS;
+    if (step <= 0) {
+      if (step < 0) this.end("the sensor's clock went back");
+      else return; // delivered twice
+    }
+    const hz = this.rate ? Math.min(this.rate.hz, SAMPLE_RATE_HZ) : MIN_RATE_HZ;
+    if (Number.isFinite(step) && step > GAP_PERIODS / hz) this.end(`no sample for ${brief(step, 2)} s`);
+    this.lastS = timeS;
+    if (!this.rate) {
+      this.#grumble(timeS);
+      this.time.push(timeS);
+      for (let c = 0; c < WIDTH; c++) this.values.push(sample[c]);
+      if (timeS - this.time[0] >= MEASURE_S) this.#measure();
+    } else if (this.#keepsItsRate(step)) {
+      this.#feed([timeS], Float64Array.from(sample));
+    } else {
+      this.end(`the rate changed from ${brief(this.rate.hz, 3)} to ${brief(WINDOW_SIZE / this.blockS, 3)} Hz`);
+      this.push(timeS, sample);
+    }
+  }
+
+  /**
+   * End the stretch: what the resampler still holds comes out, and no window crosses.
+   *
+   * @param {string} reason
+   */
+  end(reason) {
+    const known = this.rate !== null;
+    if (this.resampler) this.#emit(this.resampler.push([], [], { last: true }));
+    this.#begin();
+    if (known) this.listener.onGap(reason);
+  }
+
+  /**
+   * Say it where no two seconds come without a gap.
+   *
+   * @param {number} timeS
+   */
+  #grumble(timeS) {
+    if (!(timeS >= this.waitingS)) {
+      this.waitingS = timeS;
+      this.waited = 0;
+    }
+    const passedS = timeS - this.waitingS;
+    if (passedS > PATIENCE_S) {
+      const hz = brief(this.waited / passedS, 2);
+      this.listener.onProblem(`${NAME} give ${hz} samples a second with gaps; expected at least ${MIN_RATE_HZ}, and ${MEASURE_S} s without a gap.`);
+      this.waitingS = timeS;
+      this.waited = 0;
+    }
+    this.waited++;
+  }
+
+  /** The first two seconds are here: what rate is it, and can these be a phone's sensors? */
+  #measure() {
+    const time = Float64Array.from(this.time);
+    const values = Float64Array.from(this.values);
+    try {
+      const rate = measureRate(NAME, time);
+      checkGravity(NAME, values);
+      checkGyro(NAME, values);
+      // A step that is a gap at this rate may have passed while the rate was not known.
+      const longest = GAP_PERIODS / Math.min(rate.hz, SAMPLE_RATE_HZ);
+      let first = 0;
+      for (let i = 1; i < time.length; i++) if (time[i] - time[i - 1] > longest) first = i;
+      if (first) {
+        this.time = this.time.slice(first);
+        this.values = this.values.slice(first * WIDTH);
+        return;
+      }
+      this.rate = rate;
+      this.waitingS = NaN;
+      this.resampler = rate.regular ? null : new StreamResampler(rate.hz, SAMPLE_RATE_HZ, WIDTH);
+      this.time = [];
+      this.values = [];
+      this.listener.onRate(rate);
+      this.#feed(time, values);
+    } catch (error) {
+      if (!(error instanceof HarError)) throw error;
+      this.#begin();
+      this.waitingS = NaN;
+      this.listener.onProblem(error.message);
+    }
+  }
+
+  /**
+   * Whether the mean step of each window's length of steps is still that of the measured rate.
+   *
+   * @param {number} step
+   */
+  #keepsItsRate(step) {
+    const rate = /** @type {import("./rate.js").Rate} */ (this.rate);
+    if (this.steps === WINDOW_SIZE) this.steps = this.blockS = 0;
+    this.steps++;
+    this.blockS += step;
+    if (this.steps < WINDOW_SIZE) return true;
+    const off = Math.abs((this.blockS / WINDOW_SIZE) * (rate.regular ? SAMPLE_RATE_HZ : rate.hz) - 1);
+    return off <= (rate.regular ? 2 * RATE_TOLERANCE : MAX_DRIFT);
+  }
+
+  /**
+   * @param {ArrayLike<number>} time
+   * @param {Float64Array} values
+   */
+  #feed(time, values) {
+    if (this.resampler) this.#emit(this.resampler.push(time, values));
+    else this.#emit({ time: Float64Array.from(time), values });
+  }
+
+  /** @param {import("./resampling.js").Samples} found at 50 Hz */
+  #emit({ time, values }) {
+    if (!time.length) return;
+    const samples = Float32Array.from(values);
+    this.listener.onSamples(time, samples);
+    for (const window of this.windows.push(time, samples)) this.listener.onWindow(window);
+  }
+}

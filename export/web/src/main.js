@@ -1,0 +1,47 @@
+/**
+ * The first module of the page: nothing is shown before the model is proved to be the exported one.
+ */
+
+import { App } from "./app.js";
+import { sentence } from "./contract.js";
+import { workOffline } from "./offline.js";
+import { openModel } from "./startup.js";
+import { element, setText, showProblem } from "./view.js";
+
+const base = new URL("../", import.meta.url);
+
+/** For tests and for scripts in the browser's console: what became of the page, and what it shows. */
+/** @type {{state: "checking" | "ready" | "refused", app: App | null}} */
+const hook = { state: "checking", app: null };
+Reflect.set(window, "har", hook);
+
+try {
+  const { model, golden } = await openModel(base);
+  const { manifest, unknownBelow } = model.bundle;
+  const name = manifest.run ?? manifest.model;
+  const { window_size: size, stride, sample_rate_hz: hz } = manifest.input;
+  setText("pace", `An answer is given every ${stride / hz} s, over the last ${size / hz} s.`);
+  setText("model", `${name} (${manifest.dataset}), checked`);
+  setText(
+    "about",
+    `Model ${name}, trained on ${manifest.dataset}; its files are those that were exported, and ${golden.windows} golden windows differ by ` +
+      `at most ${golden.largest.toExponential(1)}.` +
+      (unknownBelow ? ` Below ${Math.round(100 * unknownBelow)} % the page says Unknown.` : ""),
+  );
+  element("synthetic", HTMLElement).hidden = !manifest.synthetic;
+  element("main", HTMLElement).hidden = false;
+  hook.app = new App(model); // canvases have a size only now
+  hook.state = "ready";
+} catch (error) {
+  setText("model", "");
+  showProblem(sentence(error));
+  hook.state = "refused";
+}
+
+await workOffline({
+  onReady: () => element("model", HTMLElement).append(hook.state === "ready" ? "; works offline" : ""),
+  onUpdate: (apply) => {
+    element("update", HTMLElement).hidden = false;
+    element("apply-update", HTMLButtonElement).addEventListener("click", apply);
+  },
+});

@@ -1,0 +1,69 @@
+/**
+ * A recorded CSV file instead of the sensors: the same windows, answers and timeline as `har predict` gives.
+ */
+
+import { HarError } from "./contract.js";
+import { ReadReport, readPieces } from "./reading.js";
+import { Signals } from "./signals.js";
+import { Timeline } from "./timeline.js";
+import { WindowStream } from "./windows.js";
+
+/**
+ * @typedef {object} Session Answers and the signals they were given for, of a recording or of the sensors.
+ * @property {Timeline} timeline
+ * @property {Signals} signals
+ */
+
+/**
+ * @param {import("./model.js").Model} model
+ * @returns {{windows: WindowStream, timeline: Timeline, signals: Signals}}
+ */
+export function emptySession(model) {
+  const { manifest, unknownBelow } = model.bundle;
+  const { window_size: windowSize, stride, sample_rate_hz: sampleRateHz, channels } = manifest.input;
+  return {
+    windows: new WindowStream({ windowSize, stride, sampleRateHz, width: channels.length }),
+    timeline: new Timeline(manifest.labels, unknownBelow),
+    signals: new Signals(),
+  };
+}
+
+/**
+ * @param {import("./model.js").Model} model
+ * @param {string} name of the file, for messages
+ * @param {string} text of the CSV file
+ * @param {(windows: number) => void} [onProgress] told how many windows are answered
+ * @returns {Promise<Session & {report: ReadReport}>}
+ * @throws {HarError} what does not fit, with line and column; or no stretch is as long as a window
+ */
+export async function replay(model, name, text, onProgress = () => undefined) {
+  const report = new ReadReport();
+  const { windows, timeline, signals } = emptySession(model);
+  let stretch = -1;
+  for (const piece of readPieces(name, text, report)) {
+    if (piece.stretch !== stretch) windows.reset();
+    stretch = piece.stretch;
+    signals.push(piece.time, piece.samples);
+    for (const batch of batches(windows.push(piece.time, piece.samples))) {
+      const found = await model.predict(batch.map((window) => window.samples));
+      batch.forEach((window, i) => timeline.add(window, found[i]));
+      onProgress(timeline.entries.length);
+      await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
+    }
+  }
+  if (!timeline.entries.length) {
+    const { windowSize, periodS } = windows;
+    throw new HarError(
+      `${name} has no stretch of ${windowSize} samples (${(windowSize * periodS).toFixed(2)} s) without a gap; record longer.`,
+    );
+  }
+  return { timeline, signals, report };
+}
+
+/**
+ * @template T
+ * @param {T[]} items
+ */
+function* batches(items, size = 32) {
+  for (let first = 0; first < items.length; first += size) yield items.slice(first, first + size);
+}

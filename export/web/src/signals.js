@@ -1,0 +1,64 @@
+/**
+ * The samples of a recording or of a live stream at 50 Hz, for the plot; 4 MB an hour.
+ */
+
+import { WIDTH } from "./contract.js";
+
+export class Signals {
+  time = new Float64Array(1024);
+  samples = new Float32Array(1024 * WIDTH);
+  count = 0;
+
+  /**
+   * @param {ArrayLike<number>} time (time,) s
+   * @param {ArrayLike<number>} samples (time, 6), row by row
+   */
+  push(time, samples) {
+    const count = this.count + time.length;
+    if (count > this.time.length) {
+      const grown = { time: new Float64Array(2 * count), samples: new Float32Array(2 * count * WIDTH) };
+      grown.time.set(this.time.subarray(0, this.count));
+      grown.samples.set(this.samples.subarray(0, this.count * WIDTH));
+      Object.assign(this, grown);
+    }
+    this.time.set(time, this.count);
+    this.samples.set(samples, this.count * WIDTH);
+    this.count = count;
+  }
+
+  /** Time of the last sample; 0 before the first. */
+  get endS() {
+    return this.count ? this.time[this.count - 1] : 0;
+  }
+
+  /**
+   * First sample not before a time.
+   *
+   * @param {number} timeS
+   */
+  indexOf(timeS) {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.time[middle] < timeS) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /**
+   * Mean total acceleration of the last samples, which is gravity while the phone is at rest.
+   *
+   * @param {number} samples
+   * @returns {number[]} x, y, z in g
+   */
+  gravity(samples) {
+    const first = Math.max(0, this.count - samples);
+    return [0, 1, 2].map((c) => {
+      let sum = 0;
+      for (let i = first; i < this.count; i++) sum += this.samples[i * WIDTH + c];
+      return sum / (this.count - first);
+    });
+  }
+}

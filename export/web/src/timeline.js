@@ -1,0 +1,116 @@
+/**
+ * Activities over time: one entry a window, runs of one activity, and the CSV file that `har predict --output` writes.
+ */
+
+/**
+ * @typedef {object} Entry
+ * @property {number} fromS
+ * @property {number} toS
+ * @property {Float32Array} probabilities one a label
+ */
+
+/**
+ * @typedef {object} Span A run of one activity; a gap in time ends it.
+ * @property {number} fromS
+ * @property {number} toS
+ * @property {string} label
+ * @property {number} confidence mean over its windows
+ * @property {number} windows
+ */
+
+/** What is said where no label is probable enough. */
+export const UNKNOWN = "UNKNOWN";
+
+/**
+ * Index of the largest value, the first of equal ones.
+ *
+ * @param {ArrayLike<number>} values
+ */
+export function argmax(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+export class Timeline {
+  /**
+   * @param {string[]} labels in the order of the probabilities
+   * @param {number} unknownBelow least probability that is an answer; 0 where every answer counts
+   */
+  constructor(labels, unknownBelow) {
+    this.labels = labels;
+    this.unknownBelow = unknownBelow;
+    /** @type {Entry[]} */
+    this.entries = [];
+  }
+
+  /**
+   * @param {import("./windows.js").CutWindow} window
+   * @param {Float32Array} probabilities
+   */
+  add(window, probabilities) {
+    const previous = this.entries[this.entries.length - 1];
+    if (previous && !window.first) previous.toS = window.fromS; // the windows overlap, what they speak for does not
+    this.entries.push({ fromS: window.fromS, toS: window.toS, probabilities });
+  }
+
+  /**
+   * What is said about a window: its most probable label, or that nothing is known.
+   *
+   * @param {Entry} entry
+   */
+  said(entry) {
+    const best = argmax(entry.probabilities);
+    return entry.probabilities[best] < this.unknownBelow ? UNKNOWN : this.labels[best];
+  }
+
+  /**
+   * Runs of what is said.
+   *
+   * @returns {Span[]}
+   */
+  spans() {
+    /** @type {Span[]} */
+    const spans = [];
+    for (const entry of this.entries) {
+      const label = this.said(entry);
+      const confidence = entry.probabilities[argmax(entry.probabilities)];
+      const last = spans[spans.length - 1];
+      if (last && last.label === label && entry.fromS <= last.toS + 1e-9) {
+        last.confidence = (last.confidence * last.windows + confidence) / (last.windows + 1);
+        last.windows++;
+        last.toS = entry.toS;
+      } else {
+        spans.push({ fromS: entry.fromS, toS: entry.toS, label, confidence, windows: 1 });
+      }
+    }
+    return spans;
+  }
+
+  /**
+   * The entry that speaks for a time; the last one before it where none does.
+   *
+   * @param {number} timeS
+   */
+  at(timeS) {
+    let low = 0;
+    let high = this.entries.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.entries[middle].fromS <= timeS) low = middle + 1;
+      else high = middle;
+    }
+    return this.entries[Math.max(0, low - 1)];
+  }
+
+  /** One row a window, as `har predict --output` writes: the most probable label stands there however probable it is. */
+  csv() {
+    const rows = [["from_s", "to_s", "activity", "confidence", ...this.labels.map((label) => `p_${label}`)].join(",")];
+    for (const { fromS, toS, probabilities } of this.entries) {
+      const best = argmax(probabilities);
+      const shares = Array.from(probabilities, (p) => p.toFixed(6));
+      rows.push([fromS.toFixed(3), toS.toFixed(3), this.labels[best], shares[best], ...shares].join(","));
+    }
+    return `${rows.join("\n")}\n`;
+  }
+}

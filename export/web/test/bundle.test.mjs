@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { test } from "node:test";
+
+import * as ort from "onnxruntime-web/wasm";
+
+import { readBundle } from "../src/bundle.js";
+import { Model, configure } from "../src/model.js";
+import { readMetadata } from "../src/onnx_metadata.js";
+import { BUNDLE, NO_BUNDLE, reader, sha256 } from "./helpers.mjs";
+
+const options = { skip: NO_BUNDLE };
+const encoder = new TextEncoder();
+
+/** @typedef {import("../src/bundle.js").Manifest} Manifest */
+
+async function manifest() {
+  return /** @type {Manifest & Record<string, unknown>} */ (JSON.parse(await readFile(path.join(BUNDLE, "manifest.json"), "utf8")));
+}
+
+/** @param {string} name */
+async function file(name) {
+  return new Uint8Array(await readFile(path.join(BUNDLE, name)));
+}
+
+/**
+ * The bundle with another manifest, and other files that the manifest knows.
+ *
+ * @param {(manifest: Manifest & Record<string, any>) => void} change
+ * @param {Record<string, Uint8Array>} [files]
+ */
+async function changed(change, files = {}) {
+  const said = await manifest();
+  for (const [name, content] of Object.entries(files)) said.files[name] = sha256(content);
+  change(said);
+  return readBundle(reader(BUNDLE, { ...files, "manifest.json": encoder.encode(JSON.stringify(said)) }));
+}
+
+/**
+ * @param {(manifest: Manifest & Record<string, any>) => void} change
+ * @param {RegExp} message
+ */
+async function refused(change, message) {
+  await assert.rejects(changed(change), (error) => {
+    assert.ok(error instanceof Error);
+    assert.match(error.message, message);
+    assert.ok(!error.message.includes("\n"));
+    return true;
+  });
+}
+
+test("a whole bundle is read, and its model says what its manifest says", options, async () => {
+  const bundle = await readBundle(reader(BUNDLE));
+  assert.ok(bundle.files.has("model.onnx") && bundle.files.has("test_vectors.json"));
+  assert.equal(bundle.unknownBelow, bundle.manifest.unknown.below ?? 0);
+  const metadata = readMetadata(await file("model.onnx"));
+  assert.deepEqual(JSON.parse(metadata.get("labels") ?? ""), bundle.manifest.labels);
+});
+
+test("golden vectors: this runtime computes what was exported", options, async (t) => {
+  configure(ort);
+  const model = await Model.open(ort, await readBundle(reader(BUNDLE)));
+  const { windows, largest } = await model.checkGolden();
+  assert.ok(windows > 0 && largest <= model.bundle.manifest.tolerance);
+  t.diagnostic(`${windows} golden windows, largest difference ${largest.toExponential(2)}`);
+
+  const size = model.bundle.manifest.input.window_size * 6;
+  const [a, b] = [new Float32Array(size).fill(0.5), new Float32Array(size).fill(-0.5)];
+  const [together, alone] = [await model.predict([a, b, a]), await model.predict([b])];
+  assert.ok(together[1].every((p, i) => Math.abs(p - alone[0][i]) < 1e-6));
+  await assert.rejects(model.predict([new Float32Array(5)]), /has 5 values, expected 768/);
+  await assert.rejects(model.predict([a.map((value, i) => (i === 13 ? NaN : value))]), /not finite at sample 2, channel total_acc_y/);
+  assert.deepEqual(await model.predict([]), []);
+});
+
+test("a file that was changed or is missing is named", options, async () => {
+  for (const name of ["model.onnx", "test_vectors.json"]) {
+    const content = await file(name);
+    content[content.length >> 1] ^= 1;
+    await assert.rejects(readBundle(reader(BUNDLE, { [name]: content })), new RegExp(`Error: ${name} is not the file that was exported`));
+    await assert.rejects(readBundle(reader(BUNDLE, { [name]: null })), new RegExp(`names '${name}', which is not there`));
+  }
+  await assert.rejects(readBundle(reader(BUNDLE, { "manifest.json": null })), /no bundle: manifest\.json is missing/);
+  await assert.rejects(readBundle(reader(BUNDLE, { "manifest.json": encoder.encode("{") })), /is not valid JSON/);
+});
+
+test("a manifest of another kind is refused", options, async () => {
+  await refused((said) => (said.schema_version = 99), /schema version 99, expected 2/);
+  await refused((said) => Reflect.deleteProperty(said, "schema_version"), /schema version undefined/);
+  await refused((said) => Reflect.deleteProperty(said, "labels"), /no entry 'labels'/);
+  await refused((said) => Reflect.deleteProperty(said.files, "model.onnx"), /names no checksum for model\.onnx/);
+  await refused((said) => (said.files["../model.onnx"] = "0"), /names '\.\.\/model\.onnx', which is not there/);
+  await refused((said) => (said.input.sample_rate_hz = 100), /takes 100 Hz; this page gives 50 Hz/);
+  await refused((said) => (said.input.window_size = 256), /windows of 256 samples/);
+  await refused((said) => (said.input.stride = 0), /0 apart/);
+  await refused((said) => said.input.channels.reverse(), /takes gyro_z in rad\/s, .*this page gives total_acc_x in g/);
+  await refused((said) => (said.input.channels[0].unit = "m/s2"), /takes total_acc_x in m\/s2/);
+  await refused((said) => (said.tolerance = 1), /has the tolerance 1/);
+  await refused((said) => (said.unknown = { below: 2 }), /unknown\.below 2/);
+  await refused((said) => (said.stream = { kind: "state", hop: 1 }), /streams as 'state'/);
+});
+
+test("what decides an answer must also stand in the model", options, async () => {
+  await refused((said) => said.labels.reverse(), /model\.onnx says labels = \[.*the manifest says \[/);
+  await refused((said) => (said.synthetic = !said.synthetic), /model\.onnx says synthetic =/);
+  await refused((said) => (said.unknown.below = 0.987), /model\.onnx says unknown =/);
+  await refused((said) => (said.temperature.value += 1), /model\.onnx says temperature =/);
+});
+
+test("a model that is cut off, no model, or of another shape is refused even where its checksum fits", options, async () => {
+  configure(ort);
+  const model = await file("model.onnx");
+  const cut = model.slice(0, Math.floor(0.9 * model.length));
+  await assert.rejects(changed(() => undefined, { "model.onnx": cut }), /model\.onnx (is cut off|says labels = nothing)/);
+  await assert.rejects(changed(() => undefined, { "model.onnx": encoder.encode("garbage") }), /model\.onnx (is cut off|says labels = nothing)/);
+
+  const metadata = metadataOf(model);
+  const bundle = await changed(() => undefined, { "model.onnx": Uint8Array.from([...metadata, 0x3a, 2, 1, 2]) }); // a graph of two bytes
+  await assert.rejects(Model.open(ort, bundle), /model\.onnx is not a readable ONNX model/);
+
+  const whole = await readBundle(reader(BUNDLE));
+  const other = { ...whole, manifest: { ...whole.manifest, labels: [...whole.manifest.labels, "FLYING"] } };
+  await assert.rejects(Model.open(ort, other), /has an output of shape batch x \d+; the manifest says 'probabilities' of batch x \d+/);
+  const renamed = { ...whole, manifest: { ...whole.manifest, input: { ...whole.manifest.input, name: "x" } } };
+  await assert.rejects(Model.open(ort, renamed), /has an input named windows/);
+});
+
+test("a browser without WebAssembly or its SIMD is named, not the model", options, async () => {
+  const fails = { InferenceSession: { create: () => Promise.reject(new Error("no available backend found. ERR: [wasm] no SIMD")) } };
+  const old = /** @type {import("../src/model.js").Runtime} */ (/** @type {unknown} */ (fails));
+  await assert.rejects(Model.open(old, await readBundle(reader(BUNDLE))), /The model cannot run here .*use a newer browser/);
+});
+
+test("golden vectors that differ are refused", options, async () => {
+  configure(ort);
+  for (const [change, message] of /** @type {[(vectors: any) => void, RegExp][]} */ ([
+    [(vectors) => (vectors.probabilities[3][0] += 0.01), /A golden window differs by 1\.0e-2, allowed 0\.00001/],
+    [(vectors) => (vectors.probabilities[0][0] = null), /A golden window differs/],
+    [(vectors) => vectors.windows.pop(), /does not hold windows of 768 values/],
+    [(vectors) => (vectors.windows = vectors.probabilities = []), /does not hold windows of 768 values/],
+  ])) {
+    const vectors = JSON.parse(await readFile(path.join(BUNDLE, "test_vectors.json"), "utf8"));
+    change(vectors);
+    const bundle = await changed(() => undefined, { "test_vectors.json": encoder.encode(JSON.stringify(vectors)) });
+    const model = await Model.open(ort, bundle);
+    await assert.rejects(model.checkGolden(), message);
+  }
+});
+
+/**
+ * The bytes of a model's metadata alone: its fields 14.
+ *
+ * @param {Uint8Array} model
+ */
+function metadataOf(model) {
+  /** @type {number[]} */
+  const bytes = [];
+  const put = (/** @type {number} */ value) => {
+    for (; value > 127; value >>= 7) bytes.push((value & 127) | 128);
+    bytes.push(value);
+  };
+  for (const [key, value] of readMetadata(model)) {
+    const [k, v] = [encoder.encode(key), encoder.encode(value)];
+    const size = (/** @type {number} */ length) => (length < 128 ? 1 : length < 16384 ? 2 : 3);
+    put((14 << 3) | 2);
+    put(1 + size(k.length) + k.length + 1 + size(v.length) + v.length);
+    put((1 << 3) | 2);
+    put(k.length);
+    bytes.push(...k);
+    put((2 << 3) | 2);
+    put(v.length);
+    bytes.push(...v);
+  }
+  return bytes;
+}

@@ -1,0 +1,81 @@
+/** What several tests need. */
+
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { COLUMNS } from "../src/contract.js";
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+
+/** The bundle that tests run: `HAR_BUNDLE`, or the one that is committed. */
+export const BUNDLE = path.resolve(process.env.HAR_BUNDLE ?? path.join(HERE, "..", "..", "pretrained", "default"));
+
+/** Why tests that need a bundle are skipped, or false. */
+export const NO_BUNDLE = existsSync(path.join(BUNDLE, "manifest.json")) ? false : `no bundle at ${BUNDLE}; name one with HAR_BUNDLE`;
+
+/**
+ * Reads files of a folder; `changed` stand for files that were changed on the way, null for missing ones.
+ *
+ * @param {string} folder
+ * @param {Record<string, Uint8Array | null>} [changed]
+ */
+export function reader(folder, changed = {}) {
+  return async (/** @type {string} */ name) => {
+    if (name in changed) return changed[name] && new Uint8Array(changed[name]);
+    return new Uint8Array(await readFile(path.join(folder, name)));
+  };
+}
+
+/** @param {Uint8Array | string} content */
+export function sha256(content) {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+/**
+ * Numbers from 0 to 1 that are the same in every run: mulberry32.
+ *
+ * @param {number} seed
+ */
+export function randomNumbers(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/**
+ * A person who stands and sways: six values at a time in s.
+ *
+ * @param {number} timeS
+ */
+export function swaying(timeS) {
+  const slow = Math.sin(2 * Math.PI * 0.9 * timeS);
+  const fast = Math.cos(2 * Math.PI * 2.3 * timeS);
+  return [0.98 + 0.05 * slow, 0.1 * fast, 0.07 - 0.07 * slow, 0.3 * fast, 0.2 * slow, -0.1 * fast];
+}
+
+/**
+ * A recording as CSV text.
+ *
+ * @param {number[]} time
+ * @param {(timeS: number) => number[]} [sample]
+ */
+export function csv(time, sample = swaying) {
+  return [COLUMNS.join(","), ...time.map((timeS) => [timeS, ...sample(timeS)].join(","))].join("\n") + "\n";
+}
+
+/**
+ * Times of a uniform rate.
+ *
+ * @param {number} hz
+ * @param {number} seconds
+ */
+export function uniform(hz, seconds) {
+  return Array.from({ length: Math.round(hz * seconds) }, (_, i) => i / hz);
+}

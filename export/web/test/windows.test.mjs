@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Timeline } from "../src/timeline.js";
+import { WindowStream } from "../src/windows.js";
+import { randomNumbers } from "./helpers.mjs";
+
+const CONTRACT = { windowSize: 128, stride: 64, width: 6, sampleRateHz: 50 };
+
+/** @param {number} count */
+function samples(count) {
+  return { time: Array.from({ length: count }, (_, i) => 5 + i / 50), values: Float32Array.from({ length: count * 6 }, (_, i) => i) };
+}
+
+/**
+ * @param {number} count
+ * @param {number[]} cuts
+ */
+function cutInPieces(count, cuts) {
+  const stream = new WindowStream(CONTRACT);
+  const { time, values } = samples(count);
+  const edges = [0, ...cuts, count];
+  return edges.slice(1).flatMap((stop, i) => stream.push(time.slice(edges[i], stop), values.slice(edges[i] * 6, stop * 6)));
+}
+
+test("windows are those cut from the whole stretch, however it arrived", () => {
+  const whole = cutInPieces(700, []);
+  assert.equal(whole.length, Math.floor((700 - 128) / 64) + 1);
+  whole.forEach((window, k) => assert.deepEqual(window.samples, samples(700).values.slice(k * 64 * 6, (k * 64 + 128) * 6)));
+  const random = randomNumbers(2);
+  for (const density of [1, 0.5, 0.1, 0.01]) {
+    const cuts = Array.from({ length: 699 }, (_, i) => i + 1).filter(() => random() < density);
+    assert.deepEqual(cutInPieces(700, cuts), whole);
+  }
+});
+
+test("borders lie half-way between the centres of windows, and the first window speaks from the start", () => {
+  const found = cutInPieces(128 + 3 * 64, []);
+  assert.deepEqual(found.map((window) => window.fromS), [5, 5 + (64 + 32) / 50, 5 + (128 + 32) / 50, 5 + (192 + 32) / 50]);
+  assert.deepEqual(found.map((window) => window.first), [true, false, false, false]);
+  assert.ok(Math.abs(found[3].toS - (5 + 320 / 50)) < 1e-12);
+});
+
+test("after a reset no window holds samples from before", () => {
+  const stream = new WindowStream(CONTRACT);
+  stream.push(samples(100).time, samples(100).values);
+  stream.reset();
+  const later = samples(128);
+  const found = stream.push(later.time.map((time) => time + 60), later.values.map((value) => -value));
+  assert.equal(found.length, 1);
+  assert.ok(found[0].first && found[0].fromS === 65 && found[0].samples.every((value) => value <= 0));
+});
+
+test("another stride, odd or as long as the window", () => {
+  for (const stride of [1, 63, 128]) {
+    const stream = new WindowStream({ ...CONTRACT, stride });
+    const { time, values } = samples(400);
+    const found = stream.push(time, values);
+    assert.equal(found.length, Math.floor((400 - 128) / stride) + 1);
+    found.slice(1).forEach((window, k) => assert.equal(window.fromS, time[(k + 1) * stride + 64 - (stride - Math.floor(stride / 2))]));
+  }
+});
+
+/**
+ * @param {number} fromS
+ * @param {number} toS
+ * @param {boolean} first
+ * @param {number[]} probabilities
+ * @returns {[import("../src/windows.js").CutWindow, Float32Array]}
+ */
+function entry(fromS, toS, first, probabilities) {
+  return [{ fromS, toS, first, samples: new Float32Array() }, Float32Array.from(probabilities)];
+}
+
+test("the timeline: runs, gaps, unknown, and the file of har predict", () => {
+  const timeline = new Timeline(["WALKING", "SITTING"], 0.55);
+  timeline.add(...entry(0, 2.56, true, [0.9, 0.1]));
+  timeline.add(...entry(1.92, 3.84, false, [0.7, 0.3]));
+  timeline.add(...entry(3.2, 5.12, false, [0.5, 0.5]));
+  timeline.add(...entry(60, 62.56, true, [0.2, 0.8]));
+  const spans = timeline.spans().map((span) => ({ ...span, confidence: Number(span.confidence.toFixed(3)) }));
+  assert.deepEqual(spans, [
+    { fromS: 0, toS: 3.2, label: "WALKING", confidence: 0.8, windows: 2 },
+    { fromS: 3.2, toS: 5.12, label: "UNKNOWN", confidence: 0.5, windows: 1 },
+    { fromS: 60, toS: 62.56, label: "SITTING", confidence: 0.8, windows: 1 },
+  ]);
+  assert.equal(
+    timeline.csv(),
+    "from_s,to_s,activity,confidence,p_WALKING,p_SITTING\n0.000,1.920,WALKING,0.900000,0.900000,0.100000\n" +
+      "1.920,3.200,WALKING,0.700000,0.700000,0.300000\n3.200,5.120,WALKING,0.500000,0.500000,0.500000\n" +
+      "60.000,62.560,SITTING,0.800000,0.200000,0.800000\n",
+  );
+  assert.equal(timeline.at(0.1), timeline.entries[0]);
+  assert.equal(timeline.at(30), timeline.entries[2]);
+  assert.equal(timeline.at(1e9), timeline.entries[3]);
+});
+
+test("without a threshold every answer counts", () => {
+  const timeline = new Timeline(["A", "B"], 0);
+  timeline.add(...entry(0, 1, true, [0.5, 0.5]));
+  assert.equal(timeline.said(timeline.entries[0]), "A");
+});

@@ -1,0 +1,64 @@
+"""A bundle made in seconds, and the page built with it."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from har.config import parse_config
+from har.contract import SAMPLE_RATE_HZ
+from har.data.archives import HAPT, open_source
+from har.data.hapt import recording_name
+from har.data.windowset import WindowSet
+from har.export.bundle import Answering, Evidence, write_bundle
+from har.recording import Recording
+from har.runtime.recognizer import Recognizer
+from har.training.fit import fit
+from tests.export.test_bundle import FACTS
+from tests.web.driver import ROOT, built
+
+UNKNOWN_BELOW = 0.55
+PRETRAINED = ROOT / "export" / "pretrained" / "default"
+REAL = ((1, 1), (15, 8), (22, 11))  # experiment and user of HAPT; training subjects, worn nearer the hip and nearer the belly
+
+
+@pytest.fixture(scope="session")
+def bundle(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a small network, trained for seconds, so that its answers differ from window to window; with a threshold."""
+    config = parse_config(
+        {
+            "data": {"dataset": "synthetic", "validation_subjects": [5]},
+            "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2}},
+            "training": {"epochs": 6, "learning_rate": 0.01, "threads": 1},
+        },
+        "web",
+    )
+    folder = tmp_path_factory.mktemp("web")
+    made = fit(config, parts["train"], parts["validation"], folder / "run", progress=False).classifier
+    evidence = Evidence(answering=Answering(unknown_below=UNKNOWN_BELOW, answered=0.9, right=0.9))
+    return write_bundle(made, folder / "bundle", facts=FACTS, windows=parts["validation"].x, evidence=evidence).folder
+
+
+@pytest.fixture(scope="session")
+def recognizer(bundle: Path) -> Recognizer:
+    return Recognizer.load(bundle)
+
+
+@pytest.fixture(scope="session")
+def page(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(bundle, tmp_path_factory.mktemp("page") / "dist")
+
+
+@pytest.fixture(scope="session")
+def real(real_data: Path, bundle: Path) -> tuple[Path, list[Recording]]:
+    """The pretrained bundle where it is there, HAR_BUNDLE names another; and whole recordings, unlabelled."""
+    recordings = []
+    with open_source(real_data / "HAPT Data Set.zip", HAPT) as (read_file, _):
+        for experiment, user in REAL:
+            name = recording_name(experiment, user)
+            sensors = [np.loadtxt(io.BytesIO(read_file(f"RawData/{sensor}_{name}.txt"))) for sensor in ("acc", "gyro")]
+            samples = np.concatenate(sensors, axis=1).astype(np.float32)
+            recordings.append(Recording(name, user, np.arange(len(samples)) / SAMPLE_RATE_HZ, samples, np.full(len(samples), -1)))
+    return Path(os.environ.get("HAR_BUNDLE") or (PRETRAINED if (PRETRAINED / "manifest.json").is_file() else bundle)), recordings
