@@ -22,7 +22,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export verify dashboard check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export verify web web-test conformance dashboard check lint format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,19 @@ robustness: $(STAMP) ## What a model loses when a phone is worn or read otherwis
 
 verify: $(STAMP) ## Check a bundle (BUNDLE)
 	@$(HAR) verify $(if $(BUNDLE),"$(BUNDLE)")
+
+export/web/node_modules: export/web/package.json export/web/package-lock.json
+	@command -v npm > /dev/null || { echo "har: npm is missing, expected Node.js 20 or newer; install it" >&2; exit 2; }
+	@cd export/web && npm ci --silent && touch node_modules
+
+web: export/web/node_modules ## The web page with the pretrained bundle (or BUNDLE) on 127.0.0.1 (PORT)
+	@cd export/web && node build.mjs $(if $(BUNDLE),--bundle "$(abspath $(BUNDLE))") && node serve.mjs --port $(PORT)
+
+web-test: export/web/node_modules ## Types and tests of the web page in Node, golden windows among them
+	@cd export/web && npm test
+
+conformance: $(STAMP) ## The pretrained bundles in other versions of onnxruntime and on aarch64 (needs package indexes)
+	@$(VENV)/bin/python benchmarks/conformance.py $(if $(BUNDLE),--bundle "$(BUNDLE)")
 
 dashboard: $(STAMP) ## MLflow's user interface on 127.0.0.1 (PORT)
 	@$(HAR) dashboard --port $(PORT)

@@ -15,6 +15,7 @@ import csv
 import json
 import platform
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,7 @@ from har.training.fit import empty_classifier
 ROOT = Path(__file__).parents[1]
 RESULT = Path("results/device/cost.csv")
 WINDOW = 128
+BROWSERS = ("chromium-headless-shell", "chromium")
 CALLS = 200  # a run
 MATRIX = 768  # of the product that measures the machine; 3 x 2.4 MB
 COLUMNS = (
@@ -150,12 +152,11 @@ def measure(path: Path, classifier: torch.nn.Module, runs: int) -> dict[str, flo
 def browser_times(paths: list[Path], runs: int) -> dict[str, dict[str, float]]:
     """Times of the same files in headless Chromium, by path."""
     script = ROOT / "export/web/test/latency.mjs"
-    done = subprocess.run(
-        ["node", str(script), "--runs", str(runs), "--calls", str(CALLS), *map(str, paths)],
-        capture_output=True,
-        text=True,
-        cwd=script.parents[1],
-    )
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
+        sys.exit(f"device: found none of {', '.join(BROWSERS)}; install one, or leave --browser out")
+    command = ["node", str(script), "--chromium", chromium, "--runs", str(runs), "--calls", str(CALLS), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])
     if done.returncode:
         sys.exit(f"device: {script} failed; run npm ci in export/web and install chromium:\n{done.stderr[-1500:]}")
     return json.loads(done.stdout.splitlines()[-1])
