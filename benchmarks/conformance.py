@@ -30,6 +30,7 @@ COLUMNS = (
     *(
         "bundle",
         "model",
+        "sha256",
         "runtime",
         "version",
         "processor",
@@ -61,8 +62,9 @@ rows, manifest = [], read_bundle(sys.argv[1]).manifest
 for name, said in manifest["models"].items():
     if "left_out" in said:
         continue
-    row = {"model": name, "runtime": "onnxruntime", "version": onnxruntime.__version__, "processor": platform.machine(),
-           "python": platform.python_version(), "numpy": numpy.__version__, "tolerance": said.get("tolerance", manifest["tolerance"])}
+    tolerance, digest = said.get("tolerance", manifest["tolerance"]), manifest["files"][name]
+    row = {"model": name, "sha256": digest, "runtime": "onnxruntime", "version": onnxruntime.__version__, "tolerance": tolerance}
+    row |= {"processor": platform.machine(), "python": platform.python_version(), "numpy": numpy.__version__}
     try:
         recognizer = Recognizer.load(sys.argv[1], name, self_test=False)
         row["golden_windows"], row["largest_difference"] = recognizer.check_golden(name)

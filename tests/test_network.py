@@ -82,6 +82,10 @@ def test_a_plain_installation_is_the_device(clone: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "confidence" in done.stdout
     assert run(har, "verify", test_bundle, cwd=tmp_path).returncode == 0
+    done = run(har, "predict", "r.csv", cwd=tmp_path)  # with the bundle in the wheel
+    assert done.returncode == 0, done.stderr
+    assert "SYNTHETIC" not in done.stdout
+    assert run(har, "verify", cwd=tmp_path).returncode == 0
     done = run(har, "train", "--dataset", "synthetic", "--model", "gru", cwd=tmp_path)
     assert done.returncode == 2
     assert "which is not installed; pip install 'wearable-har[train]'" in done.stderr

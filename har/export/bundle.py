@@ -112,7 +112,7 @@ class Evidence:
         metrics: scores of the saved weights with intervals, by split.
         answering: temperature and threshold.
         jury: who judges the smaller files; without one there are none.
-        tested: runtimes that the bundle of this model was run on.
+        tested: runtimes that golden windows were run on: ``runtime``, ``version``, ``processor``, and ``sha256`` of the model they ran.
         robustness: what the model loses when it is worn or read otherwise than in training.
     """
 
@@ -209,7 +209,7 @@ def write_bundle(
             "tolerance": PARITY_TOLERANCE,
             "parity": {"windows": len(windows), "largest_difference": difference},
             "versions": {"wearable-har": har.__version__, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
-            "tested": list(evidence.tested),
+            "tested": _tested(evidence, sha256(temporary / MODEL)),
             "robustness": list(evidence.robustness),
         }
         (temporary / CARD).write_text(model_card(manifest), encoding="utf-8")
@@ -250,6 +250,12 @@ def _what_is_said(
         "metrics": evidence.metrics,
         "licence": {"code_and_weights": "Apache-2.0", "training_data": terms, "cite": cite},
     }
+
+
+def _tested(evidence: Evidence, digest: str) -> list[dict[str, str]]:
+    """Runtimes in which these very bytes held; an export is equal to the byte, so that it may have been tested before."""
+    rows = [row for row in evidence.tested if row["sha256"] == digest]
+    return [{name: row[name] for name in ("runtime", "version", "processor")} for row in rows]
 
 
 def _write_variants(classifier: ActivityClassifier, folder: Path, windows: np.ndarray, evidence: Evidence) -> dict[str, Any]:

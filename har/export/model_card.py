@@ -96,6 +96,8 @@ def _files(manifest: dict[str, Any]) -> str:
             lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | {agreement:.2f} % | {change:+.2f} points |")
         else:
             lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | | |")
+    ran = ", ".join(f"{row['runtime']} {row['version']} on {row['processor']}" for row in manifest["tested"])
+    lines += [f"\nThe golden windows held in {ran}."] if ran else []
     judged = {entry["judged_on"] for entry in manifest["models"].values() if "judged_on" in entry}
     return "\n".join([*lines, *(f"\nCompared with the float file on {who}." for who in sorted(judged))])
 

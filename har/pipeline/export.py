@@ -92,6 +92,7 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
             metrics=_metrics(held_out, run.predictions("test")),
             answering=fit_answering(*held_out) if held_out is not None else Answering(),
             jury=_jury(run, archive),
+            tested=_tested(results),
             robustness=card_rows(results, info.origin.run.removesuffix(REFIT), info.origin.seed),
         ),
     )
@@ -134,6 +135,15 @@ def fit_answering(held_out: Predictions, who: str) -> Answering:
     answered = scaled.max(axis=1) >= below
     right = float((scaled.argmax(axis=1) == y)[answered].mean()) if answered.any() else 0.0
     return Answering(temperature, below, f"{len(set(held_out.table.subject))} {who} ({len(y)} windows)", float(answered.mean()), right)
+
+
+def _tested(results: Path) -> list[dict[str, str]]:
+    """What `benchmarks/conformance.py` found to hold."""
+    path = results / "device" / "conformance.csv"
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path, dtype=str)
+    return table[table.holds == "True"][["runtime", "version", "processor", "sha256"]].to_dict("records")  # type: ignore[return-value]
 
 
 def _metrics(held_out: tuple[Predictions, str] | None, tested: Predictions | None) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""The bundles that come with the project are whole, small, as their schema says, and found without being named."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from har.cli import main
+from har.contract import LABELS, HarError
+from har.data import synthetic
+from har.data.prepare import prepare
+from har.evaluation.predictions import read_predictions
+from har.recording import write_csv
+from har.runtime.pretrained import PLACES, find_bundle, pretrained
+from har.runtime.recognizer import Recognizer
+from har.runtime.verify import verify
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.name for path in PLACES[0].iterdir())
+MOST_BYTES = 1_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_whole_and_small_and_says_what_it_is(name: str) -> None:
+    folder = pretrained(name)
+    count, _ = verify(folder)
+    assert count >= 64
+    assert sum(path.stat().st_size for path in folder.iterdir()) < MOST_BYTES
+    manifest = json.loads((folder / "manifest.json").read_text())
+    jsonschema.validate(manifest, json.loads((ROOT / "export" / "manifest.schema.json").read_text()))
+    assert manifest["synthetic"] is False
+    assert manifest["labels"] == list(LABELS)
+    assert "-dirty" not in manifest["commit"]
+    assert set(manifest["metrics"]) == {"validation", "test"}
+    assert {path.name for path in folder.iterdir()} == {*manifest["files"], "manifest.json"}
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="no pretrained bundle 'defualt'; did you mean 'default'"):
+        pretrained("defualt")
+    assert find_bundle(None, tmp_path / "none") == pretrained()
+    assert find_bundle(None, tmp_path) == tmp_path
+    assert find_bundle(Path("named"), tmp_path) == Path("named")
+
+
+def test_predict_and_verify_need_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_csv(synthetic.generate(2, 0, bout_seconds=4.0), tmp_path / "r.csv")
+    assert main(["predict", "r.csv"]) == 0
+    assert main(["verify"]) == 0
+    shown = capsys.readouterr().out
+    assert "confidence" in shown
+    assert "SYNTHETIC" not in shown
+    assert "golden windows hold" in shown
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", NAMES)
+def test_it_answers_real_windows_as_its_published_predictions(name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The committed predictions of its run on the test subjects, after its temperature; training subjects are not needed."""
+    monkeypatch.setenv("HAR_DATA_DIR", str(real_data))
+    recognizer = Recognizer.load(pretrained(name))
+    manifest = recognizer.bundle.manifest
+    path = ROOT / "results/uci_har/predictions" / f"predictions_test_{manifest['run']}_seed{manifest['seed']}.parquet"
+    published = read_predictions(path)
+    windows = prepare("uci-har").select_channels("raw6")
+    rows = published.table
+    at = {(recording, start): i for i, (recording, start) in enumerate(zip(windows.recording, windows.start, strict=True))}
+    index = [at[recording, start] for recording, start in zip(rows.recording, rows.start, strict=True)]
+    found = recognizer.predict(windows.x[index])
+    p = rows[[f"p_{label}" for label in LABELS]].to_numpy(dtype=np.float64) ** (1 / manifest["temperature"]["value"])
+    np.testing.assert_allclose(found, p / p.sum(axis=1, keepdims=True), atol=2e-5)
+    assert (np.array(LABELS)[found.argmax(axis=1)] == rows.y_pred).all()
