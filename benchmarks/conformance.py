@@ -84,9 +84,9 @@ def run(*command: str | Path, **options: object) -> str:
     return done.stdout
 
 
-def newest() -> str:
-    """The version of onnxruntime that the constraints file pins."""
-    found = re.search(r"^onnxruntime==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+def pinned_version(package: str) -> str:
+    """The version of a package that the constraints file pins."""
+    found = re.search(rf"^{package}==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert found
     return found[1]
 
@@ -117,7 +117,7 @@ def arm(version: str, work: Path) -> list[str]:
         for package in packages.glob("*.deb"):
             run("dpkg", "-x", package, folder / ("qemu" if package.name.startswith(QEMU) else "root"))
         platforms = [word for tag in ARM_TAGS for word in ("--platform", tag)]
-        pinned = [f"onnxruntime=={version}", "numpy", "--constraint", str(ROOT / "constraints.txt")]
+        pinned = [f"onnxruntime=={version}", f"numpy=={pinned_version('numpy')}"]
         index = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--no-deps"]
         run(*index, "--python-version", "3.11", *platforms, "--dest", wheels, *pinned)
         # What onnxruntime imports beside numpy to answer: nothing; protobuf and flatbuffers serve other parts of it.
@@ -163,7 +163,9 @@ def main() -> None:
         sys.exit("conformance: no bundle; name one with --bundle, or export one: har export")
     options.work.mkdir(parents=True, exist_ok=True)
     work = options.work.resolve()
-    places: list[tuple[list[str], Path | None]] = [(native(version, work), None) for version in (newest(), OLDER, OLDEST)]
+    places: list[tuple[list[str], Path | None]] = [
+        (native(version, work), None) for version in (pinned_version("onnxruntime"), OLDER, OLDEST)
+    ]
     if not options.skip_arm:
         places.append((arm(ARM, work), work / f"aarch64-{ARM}" / "site"))
     rows = []
