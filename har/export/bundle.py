@@ -41,7 +41,7 @@ GOLDEN_SEED = 2013
 GOLDEN_UNIT = 0.001  # 1 mg and 1 mrad/s, as fine as a phone's sensors; whole numbers of it keep the file small
 PHONE_FULL_SCALE = (8.0, 35.0)  # g and rad/s, of the sensors in phones: +-8 g, +-2000 deg/s
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
-VARIANT_TOLERANCE = {INT8: 0.05, SMALL: PARITY_TOLERANCE}
+VARIANT_TOLERANCE = {INT8: 0.01, SMALL: PARITY_TOLERANCE}
 UCI_TERMS = "CC BY 4.0 on the UCI page; the archive's own README asks for the citation and prohibits commercial use"
 TERMS = {  # of the training data, and what to cite
     "uci-har": (
