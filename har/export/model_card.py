@@ -9,6 +9,7 @@ PEOPLE = {
     "hapt": f"{VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
     "synthetic": "thirty virtual people from a small biomechanical model",
 }
+MEASURED = "Windows of validation subjects, with the network of this config and seed that did not train on them."
 SPLITS = {"validation": "held-out people of the training part", "test": "the official test subjects"}
 
 
@@ -103,6 +104,6 @@ def _files(manifest: dict[str, Any]) -> str:
 
 
 def _robustness(rows: list[dict[str, Any]]) -> str:
-    lines = ["## When it is worn or read otherwise\n", "| disturbance | accuracy, per cent |", "|---|---:|"]
+    lines = ["## When it is worn or read otherwise\n", f"{MEASURED}\n", "| disturbance | accuracy, per cent |", "|---|---:|"]
     lines += [f"| {row['disturbance']} | {100 * row['accuracy']:.1f} |" for row in rows]
     return "\n".join(lines)
