@@ -25,21 +25,14 @@ from har.contract import (
     HarError,
     channel_names,
 )
-from har.data import synthetic
-from har.data.windowset import windows_of
-from har.export.device_graph import DeviceGraph
+from har.export.golden import golden_answers, golden_windows
 from har.export.model_card import model_card
 from har.export.onnx_file import export_onnx, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, NotQuantisable, judge
 from har.models.classifier import ActivityClassifier
-from har.runtime.bundle import CARD, MANIFEST, MODEL, VECTORS, golden_values, replace_folder, sha256
-from har.runtime.session import open_session, run_windows
+from har.runtime.bundle import CARD, MANIFEST, MODEL, VECTORS, replace_folder, sha256
 from har.runtime.verify import verify
 
-GOLDEN_PER_LABEL = 10
-GOLDEN_SEED = 2013
-GOLDEN_UNIT = 0.001  # 1 mg and 1 mrad/s, as fine as a phone's sensors; whole numbers of it keep the file small
-PHONE_FULL_SCALE = (8.0, 35.0)  # g and rad/s, of the sensors in phones: +-8 g, +-2000 deg/s
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
 VARIANT_TOLERANCE = {INT8: 0.01, SMALL: PARITY_TOLERANCE}
 UCI_TERMS = "CC BY 4.0 on the UCI page; the archive's own README asks for the citation and prohibits commercial use"
@@ -200,7 +193,7 @@ def write_bundle(
         difference = parity(classifier, temporary / MODEL, windows, temperature)
         variants = _write_variants(classifier, temporary, windows, evidence)
         golden = golden_windows(classifier, temperature)
-        golden["variants"] = {name: _probabilities(temporary / name, golden) for name in variants if (temporary / name).is_file()}
+        golden["variants"] = {name: golden_answers(temporary / name, golden) for name in variants if (temporary / name).is_file()}
         (temporary / VECTORS).write_text(json.dumps(golden, separators=(",", ":")), encoding="utf-8")
         manifest = {
             "schema_version": MANIFEST_SCHEMA_VERSION,
@@ -293,47 +286,3 @@ def _write_variants(classifier: ActivityClassifier, folder: Path, windows: np.nd
             entry["left_out"] = refusal
             (folder / name).unlink()
     return said
-
-
-def golden_windows(classifier: ActivityClassifier, temperature: float = 1.0) -> dict[str, Any]:
-    """Windows with the probabilities torch gives them: synthetic ones of each activity, and edge values.
-
-    They are synthetic whatever the model was trained on, because data sets are not redistributed, and of the six activities
-    whatever classes it has: the generator makes no postural transitions of its own.
-    """
-    window_size = classifier.frontend.window_size
-    seconds = max(6.0, 2 * window_size / SAMPLE_RATE_HZ)  # long enough for a window of each activity
-    subjects = (1, 2, 3, 4, 5, 6)
-    recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in subjects]
-    made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True).select_channels("raw6")
-    chosen = np.concatenate([np.flatnonzero(made.y == label)[:GOLDEN_PER_LABEL] for label in range(len(LABELS))])
-    whole = np.rint(np.concatenate((made.x[chosen], edge_windows(window_size))) / GOLDEN_UNIT).astype(int)
-    windows = golden_values({"unit": GOLDEN_UNIT, "windows": whole})
-    with torch.no_grad():
-        probabilities = DeviceGraph(classifier, temperature)(torch.from_numpy(windows)).numpy()
-    return {"origin": "synthetic", "unit": GOLDEN_UNIT, "windows": whole.tolist(), "probabilities": _rounded(probabilities)}
-
-
-def edge_windows(window_size: int) -> np.ndarray:
-    """(8, window_size, 6): nothing at all, gravity alone on an axis and against it, full scale, one step, one sample, clipped motion."""
-    still = np.zeros((window_size, 6))
-    upright = still.copy()
-    upright[:, 0] = 1.0
-    flat = still.copy()
-    flat[:, 2] = 1.0
-    turn = np.sign(np.sin(np.arange(window_size)))[:, None]
-    full = turn * np.repeat(PHONE_FULL_SCALE, 3)
-    step = upright.copy()
-    step[window_size // 2 :, :3] = (0.0, 0.0, 1.0)  # turned over at once
-    knock = upright.copy()
-    knock[window_size // 2] = np.repeat(PHONE_FULL_SCALE, 3)
-    clipped = upright + turn * 2.0
-    return np.stack((still, upright, -upright, flat, full, step, knock, np.clip(clipped, -2.0, 2.0)))
-
-
-def _probabilities(path: Path, golden: dict[str, Any]) -> list[list[float]]:
-    return _rounded(run_windows(open_session(path), golden_values(golden), batch_size=1))
-
-
-def _rounded(probabilities: np.ndarray) -> list[list[float]]:
-    return [[float(f"{p:.8f}") for p in row] for row in probabilities]

@@ -14,7 +14,8 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.export import bundle as bundle_module
-from har.export.bundle import Answering, Evidence, Jury, golden_windows, write_bundle
+from har.export.bundle import Answering, Evidence, Jury, write_bundle
+from har.export.golden import golden_windows
 from har.export.quantise import Judgement
 from har.runtime.bundle import golden_values
 from har.runtime.recognizer import Recognizer
