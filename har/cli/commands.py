@@ -188,19 +188,22 @@ def compare(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     runs = _runs(options)
     from har.pipeline.export import best_run, export_run
+    from har.runtime.bundle import STREAMING
 
     run = best_run(runs)
     folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
     result = export_run(run, folder, options.archive, options.results)
     info = run.info()
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
+    streams = STREAMING in result.models
+    compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"
     why = f"chosen among {len(runs)}" if len(runs) > 1 else "the only one named"
     score = "nobody validated" if info.score is None else f"validation macro-F1 {100 * info.score:.2f} %"
     print(
         f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}\n"
-        f"largest difference to torch over {result.parity_windows} windows at batch 1, 2 and 7: {result.parity:.1e}\n"
+        f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}\n"
         f"wrote {result.folder}: {', '.join(_file(name, said) for name, said in result.models.items())}, manifest.json, "
-        f"MODEL_CARD.md, {result.golden} golden windows; {result.bytes / 1000:.0f} kB in all\n"
+        f"MODEL_CARD.md, {result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all\n"
         f"next: har verify {result.folder}; har predict --bundle {result.folder} RECORDING.csv"
     )
 
@@ -219,19 +222,21 @@ def robustness(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
+    from har.runtime.bundle import MODEL, read_bundle
     from har.runtime.pretrained import find_bundle
     from har.runtime.verify import verify as verify_bundle
 
     folder = find_bundle(options.bundle, BUNDLE)
     count, largest = verify_bundle(folder)
-    print(f"{folder}: checksums, metadata and {count} golden windows hold; largest difference {largest:.1e}")
+    what = "windows" if read_bundle(folder).main == MODEL else "samples"
+    print(f"{folder}: checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}")
 
 
 def predict(options: argparse.Namespace) -> None:
     from har.recording import ReadOptions, ReadReport, read_pieces
     from har.runtime.pretrained import find_bundle
-    from har.runtime.recognizer import Recognizer
     from har.runtime.report import timeline_text, write_timeline
+    from har.runtime.state import load_recognizer
 
     reading = ReadOptions(
         columns=_pairs(options.columns),
@@ -241,7 +246,7 @@ def predict(options: argparse.Namespace) -> None:
         axes=tuple(options.axes.split(",")),
         interpolate_s=options.interpolate,
     )
-    recognizer, found = Recognizer.load(find_bundle(options.bundle, BUNDLE)), ReadReport()
+    recognizer, found = load_recognizer(find_bundle(options.bundle, BUNDLE)), ReadReport()
     timeline = recognizer.predict_pieces(options.recording.stem, read_pieces(options.recording, found, options=reading))
     print(f"{timeline_text(options.recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
     if options.output:

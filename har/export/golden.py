@@ -36,7 +36,7 @@ def golden_windows(classifier: ActivityClassifier, temperature: float = 1.0) -> 
     windows = golden_values({"unit": GOLDEN_UNIT, "windows": whole})
     with torch.no_grad():
         probabilities = DeviceGraph(classifier, temperature)(torch.from_numpy(windows)).numpy()
-    return {"origin": "synthetic", "unit": GOLDEN_UNIT, "windows": whole.tolist(), "probabilities": _rounded(probabilities)}
+    return {"origin": "synthetic", "unit": GOLDEN_UNIT, "windows": whole.tolist(), "probabilities": rounded(probabilities)}
 
 
 def edge_windows(window_size: int) -> np.ndarray:
@@ -58,8 +58,9 @@ def edge_windows(window_size: int) -> np.ndarray:
 
 def golden_answers(path: Path, golden: dict[str, Any]) -> list[list[float]]:
     """Probabilities that an ONNX file gives golden windows here, one by one."""
-    return _rounded(run_windows(open_session(path), golden_values(golden), batch_size=1))
+    return rounded(run_windows(open_session(path), golden_values(golden), batch_size=1))
 
 
-def _rounded(probabilities: np.ndarray) -> list[list[float]]:
+def rounded(probabilities: np.ndarray) -> list[list[float]]:
+    """For JSON, with digits enough for the tolerance of any bundle."""
     return [[float(f"{p:.8f}") for p in row] for row in probabilities]

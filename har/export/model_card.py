@@ -21,12 +21,15 @@ def model_card(manifest: dict[str, Any]) -> str:
     """
     given = manifest["input"]
     people = PEOPLE.get(manifest["dataset"], "see the data set")
-    seconds = given["window_size"] / given["sample_rate_hz"]
+    if manifest["stream"]["kind"] == "state":
+        reads = "every sample of a phone's accelerometer and gyroscope, and what it kept of the samples before,"
+    else:
+        reads = f"{given['window_size'] / given['sample_rate_hz']:.2f} s of a phone's accelerometer and gyroscope"
     sections = [
         f"# {manifest['run']}, seed {manifest['seed']}\n\n"
         + (SYNTHETIC if manifest["synthetic"] else "")
         + f"A network of kind `{manifest['model']}` with {manifest['parameters']:,} parameters. It names what a person does from "
-        f"{seconds:.2f} s of a phone's accelerometer and gyroscope at {given['sample_rate_hz']:g} Hz: {', '.join(manifest['labels'])}.",
+        f"{reads} at {given['sample_rate_hz']:g} Hz: {', '.join(manifest['labels'])}.",
         "## Intended use\n\nActivity diaries, posture statistics, apps that adapt to what a person does, teaching and research. "
         f"The phone is worn as in the training data; axes: {given['axes']}. Not for medical decisions, the detection of falls, or "
         "watching people who have not agreed.",
@@ -40,7 +43,7 @@ def model_card(manifest: dict[str, Any]) -> str:
     sections.append(
         "## Limits\n\n"
         "- People, phones and pockets that are not like those of the data get worse answers, and the model does not know it.\n"
-        "- Each window gets one of the labels above, also when a person does something else: cycling, driving, a change of posture.\n"
+        "- It always names one of the labels above, also when a person does something else: cycling, driving, a change of posture.\n"
         "- Sitting and standing differ little at the waist; nearly all errors are between them.\n"
         "- Whether one person's movements are recognised cannot be told from averages: see the worst person above."
     )
@@ -53,6 +56,8 @@ def model_card(manifest: dict[str, Any]) -> str:
 
 
 def _scores(split: str, found: dict[str, Any]) -> str:
+    if "samples" in found:
+        return _stream_scores(split, found)
     lines = [
         f"## Scores on {SPLITS.get(split, split)}\n",
         f"{found['who']}: {found['subjects']} people, {found['windows']} windows. The interval (95 %) comes from resampling people.\n",
@@ -68,6 +73,14 @@ def _scores(split: str, found: dict[str, Any]) -> str:
     lines += ["", "| person | windows | accuracy, per cent |", "|---|---:|---:|"]
     lines += [f"| {row['subject']} | {row['windows']} | {100 * row['accuracy']:.1f} |" for row in found["per_subject"]]
     return "\n".join([*lines, "", f"The worst person, number {worst['subject']}, has {100 * worst['accuracy']:.1f} %."])
+
+
+def _stream_scores(split: str, found: dict[str, Any]) -> str:
+    lines = [f"## Scores on {SPLITS.get(split, split)}\n", f"{found['who']}: {found['subjects']} people, {found['samples']} samples.\n"]
+    lines += [f"Per sample: accuracy {100 * found['accuracy']:.2f} %, macro-F1 {100 * found['macro_f1']:.2f} %.\n"]
+    lines += ["| person | samples | accuracy, per cent |", "|---|---:|---:|"]
+    lines += [f"| {row['subject']} | {row['samples']} | {100 * row['accuracy']:.1f} |" for row in found["per_subject"]]
+    return "\n".join(lines)
 
 
 def _percent(value: float | None) -> str:

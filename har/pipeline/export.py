@@ -1,5 +1,6 @@
 """Choose a run by its validation score and make its bundle."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import HarError
+from har.contract import HarError, artefact
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, with_temperature
 from har.evaluation.metrics import per_class, per_subject
@@ -16,18 +17,21 @@ from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
 from har.export.bundle import Answering, BundleResult, Evidence, Jury, write_bundle
 from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
+from har.export.stream_bundle import write_stream_bundle
 from har.models.registry import find_model
 from har.pipeline.compare import HELD_OUT
 from har.pipeline.evaluate import results_folder
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.tasks import task_of
+from har.pipeline.tasks.sequence import Sequence, labels_of
 from har.pipeline.train import load_windows
 from har.pipeline.train_common import device_facts
 from har.runtime.bundle import sha256
-from har.training.checkpoint import load_checkpoint
+from har.training.checkpoint import load_checkpoint, load_module
 
 REFIT = "-refit"
+PARITY_SAMPLES, PARITY_STREAMS = 30_000, 4  # ten minutes at 50 Hz
 RIGHT = 0.99  # share of the answers that shall be right where a client says "unknown" below a threshold
 
 
@@ -40,9 +44,12 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     Raises:
         HarError: no run can be exported, or they tell different activities apart.
     """
+    named = runs
     runs = [run for run in runs if task_of(run.info().origin.model) is None]
+    if not runs and len(named) == 1 and isinstance(task_of(named[0].info().origin.model), Sequence):
+        return named[0]  # a stream model, which is compared with no other
     if not runs:
-        raise HarError("none of these runs names activities of windows; a bundle is made of such a model")
+        raise HarError("none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model")
     device = [run for run in runs if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
@@ -76,6 +83,8 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
     """
     info = run.info()
     _check_weights(run)
+    if task_of(info.origin.model) is not None:
+        return _export_stream_run(run, folder, archive)
     windows, split = load_windows(run.config(), archive)
     people = "validation" if split.subjects("validation") else "train"
     real: WindowSet = split.select(windows, people)
@@ -96,6 +105,30 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
             robustness=card_rows(results, info.origin.run.removesuffix(REFIT), info.origin.seed),
         ),
     )
+
+
+def _export_stream_run(run: RunFolder, folder: Path, archive: Path | str | None) -> BundleResult:
+    """Of a network that labels every sample and carries a state; parity is checked over ten minutes of its first training people."""
+    config, origin = run.config(), run.info().origin
+    task = Sequence()
+    data = task.load(config, archive)
+    module = load_module(run.checkpoint, task.module)
+    metrics = {}
+    for part in ("validation", "test"):
+        score = run.path / artefact(f"scores_{part}", ".json", synthetic=origin.synthetic)
+        people = run.path / artefact(f"subjects_{part}", ".csv", synthetic=origin.synthetic)
+        if score.is_file() and people.is_file():
+            metrics[part] = _stream_scores(json.loads(score.read_text())["values"], pd.read_csv(people), f"{part} subjects")
+    samples = np.concatenate([stream.samples for stream in data.parts["train"][:PARITY_STREAMS]])[:PARITY_SAMPLES]
+    return write_stream_bundle(
+        module, folder, facts=device_facts(origin), samples=samples.astype(np.float32), metrics=metrics, labels=labels_of(config)
+    )
+
+
+def _stream_scores(values: dict[str, float], people: pd.DataFrame, who: str) -> dict[str, Any]:
+    rows = people[["subject", "windows", "accuracy"]].rename(columns={"windows": "samples"})
+    about = {"who": who, "subjects": len(rows), "samples": int(rows.samples.sum())}
+    return about | {name: round(values[name], 6) for name in ("accuracy", "macro_f1")} | {"per_subject": _records(rows)}
 
 
 def _check_weights(run: RunFolder) -> None:

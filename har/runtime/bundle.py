@@ -13,7 +13,8 @@ import numpy as np
 
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
 
-MANIFEST, MODEL, VECTORS, CARD = "manifest.json", "model.onnx", "test_vectors.json", "MODEL_CARD.md"
+MANIFEST, MODEL, STREAMING = "manifest.json", "model.onnx", "streaming.onnx"
+VECTORS, CARD = "test_vectors.json", "MODEL_CARD.md"
 REQUIRED = (
     *("schema_version", "model", "labels", "input", "output", "opset", "dataset", "synthetic", "files", "tolerance"),
     *("temperature", "unknown", "stream", "models"),
@@ -38,9 +39,14 @@ class Bundle:
         return self.manifest["synthetic"]
 
     @property
+    def main(self) -> str:
+        """Name of the ONNX file: one that reads windows, or one that carries a state from sample to sample."""
+        return STREAMING if self.manifest["stream"]["kind"] == "state" else MODEL
+
+    @property
     def model_path(self) -> Path:
         """The ONNX file."""
-        return self.folder / MODEL
+        return self.folder / self.main
 
     def variant_path(self, name: str) -> Path:
         """One of the bundle's ONNX files.
@@ -57,8 +63,9 @@ class Bundle:
 
 
 def golden_values(vectors: dict[str, Any]) -> np.ndarray:
-    """(window, time, channel) float32 of ``test_vectors.json``, where they stand as whole multiples of ``unit``."""
-    return (np.asarray(vectors["windows"], dtype=np.float64) * vectors["unit"]).astype(np.float32)
+    """(window, time, channel) float32 of ``test_vectors.json``, or (time, channel) of a stream; there whole multiples of ``unit``."""
+    whole = vectors["windows"] if "windows" in vectors else vectors["samples"]
+    return (np.asarray(whole, dtype=np.float64) * vectors["unit"]).astype(np.float32)
 
 
 def sha256(path: Path) -> str:
@@ -88,7 +95,8 @@ def read_bundle(folder: Path | str) -> Bundle:
     missing = [name for name in REQUIRED if name not in manifest]
     if missing:
         raise HarError(f"{folder / MANIFEST} has no entry {missing[0]!r}; export again: har export")
-    for name in (MODEL, VECTORS):
+    bundle = Bundle(folder, manifest)
+    for name in (bundle.main, VECTORS):
         if name not in manifest["files"]:
             raise HarError(f"{folder / MANIFEST} names no checksum for {name}; export again: har export")
     for name, expected in manifest["files"].items():
@@ -97,7 +105,7 @@ def read_bundle(folder: Path | str) -> Bundle:
             raise HarError(f"{folder}: the manifest names {name!r}, which is not there; copy the whole folder or export again")
         if sha256(path) != expected:
             raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
-    return Bundle(folder, manifest)
+    return bundle
 
 
 def replace_folder(new: Path, folder: Path) -> None:

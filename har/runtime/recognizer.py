@@ -79,10 +79,10 @@ class Recognizer:
             HarError: the bundle is not whole, the model does not fit its manifest, or it computes something else here.
         """
         bundle = read_bundle(folder)
+        if bundle.main != MODEL:
+            raise HarError(f"{folder} holds a model of streams, which answers no single windows; open it with load_recognizer")
         path = bundle.variant_path(model)
-        check_self_contained(path)
-        session = open_session(path)
-        _check_manifest(bundle, path, session)
+        session = open_checked(bundle, path)
         recognizer = cls(bundle, session)
         declared = session.get_inputs()[0].shape[1:]
         expected = [recognizer.window_size, len(recognizer.channels)]
@@ -202,9 +202,18 @@ class Recognizer:
         return np.concatenate(parts), begin_s, np.append(begin_s[1:], end_s)
 
 
-def _check_manifest(bundle: Bundle, path: Path, session: ort.InferenceSession) -> None:
-    """The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is."""
+def open_checked(bundle: Bundle, path: Path) -> ort.InferenceSession:
+    """One of a bundle's models, proved to be whole and to be the one of its manifest.
+
+    The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is.
+
+    Raises:
+        HarError: it names other files, cannot be read, or says something else than the manifest.
+    """
+    check_self_contained(path)
+    session = open_session(path)
     inside = session.get_modelmeta().custom_metadata_map
     for name in ("labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream"):
         if name not in inside or json.loads(inside[name]) != bundle.manifest[name]:
             raise HarError(f"{path} says {name} = {inside.get(name)}, the manifest says {json.dumps(bundle.manifest[name])}; export again")
+    return session

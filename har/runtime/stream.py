@@ -1,5 +1,6 @@
 """Activities from samples as they arrive, in chunks of any length."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person did in one window.
+    """What a person did in one stretch of a stream: a window, or the samples of a hop.
 
     Attributes:
-        from_s: start of the window, in the stream's own time.
+        from_s: its start, in the stream's own time.
         to_s: end of its last sample.
         label: name of the activity, or ``UNKNOWN`` where the model is not sure enough.
         confidence: probability of the likeliest activity.
@@ -33,29 +34,30 @@ class Answer:
     probabilities: np.ndarray
 
 
-class WindowStream:
-    """The last window of a stream in a ring buffer, and an answer after each hop.
+def answer_of(row: np.ndarray, labels: list[str], unknown_below: float, from_s: float, to_s: float) -> Answer:
+    """The answer that (num_classes,) probabilities give."""
+    best = int(row.argmax())
+    return Answer(from_s, to_s, labels[best] if row[best] >= unknown_below else UNKNOWN, float(row[best]), row)
 
-    The answers are those of `Recognizer.predict` on windows cut from the whole stream, however it was cut into chunks. A gap in the times
-    empties the buffer: no window crosses it.
+
+class SampleStream(ABC):
+    """Samples of one phone: checked, resampled where they are not at 50 Hz, and cut where a gap is.
 
     Args:
-        recognizer: that answers.
+        channels: names, in their order.
         source_hz: rate of the samples; where it is not 50, they are resampled and need times.
     """
 
-    def __init__(self, recognizer: "Recognizer", source_hz: float | None = None) -> None:
-        self.recognizer = recognizer
+    def __init__(self, channels: list[str], source_hz: float | None = None) -> None:
+        self.channels = channels
         self.source_hz = None if source_hz is not None and source_hz == SAMPLE_RATE_HZ else source_hz
         self.reset()
 
     def reset(self) -> None:
         """Forget all samples, as at the start of a recording."""
-        self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
-        self._samples = np.empty((0, len(self.recognizer.channels)), dtype=np.float32)
-        self._time_s = np.empty(0)
         self._steps = np.empty(0)
         self._last_s: float | None = None
+        self._begin()
 
     def push(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
         """Take the next samples.
@@ -65,14 +67,14 @@ class WindowStream:
             time_s: (time,) increasing times of measurement in s; left out, each is 20 ms behind the one before.
 
         Returns:
-            An answer for each window that the chunk has completed.
+            An answer for each stretch that the chunk has completed.
 
         Raises:
             HarError: the shape, order, units, rate or times are wrong, or a value is not finite; the chunk is not taken then.
         """
         chunk = np.asarray(chunk, dtype=np.float64)
         chunk = chunk[np.newaxis] if chunk.ndim == 1 else chunk
-        channels = self.recognizer.channels
+        channels = self.channels
         if chunk.ndim != 2 or chunk.shape[1] != len(channels):
             raise HarError(f"a chunk has shape {chunk.shape}, expected (time, {len(channels)}): time, then {', '.join(channels)}")
         check_finite(chunk, channels)
@@ -98,28 +100,58 @@ class WindowStream:
         answers: list[Answer] = []
         for part in np.split(np.arange(len(chunk)), cuts):
             if len(part) and part[0] in cuts:
-                self._samples, self._time_s = self._samples[:0], self._time_s[:0]
-                self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
-            answers += self._take(chunk[part], times[part])
+                self._begin()
+            answers += self._resampled(chunk[part], times[part])
         self._steps = steps
         self._last_s = float(times[-1]) if len(times) else self._last_s
         return answers
 
-    def _take(self, chunk: np.ndarray, time_s: np.ndarray) -> list[Answer]:
+    def _begin(self) -> None:
+        """Nothing before this moment counts: the start of a recording, or the end of a gap."""
+        self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
+        self._restart()
+
+    def _resampled(self, chunk: np.ndarray, time_s: np.ndarray) -> list[Answer]:
         if self._resampler is not None:
             time_s, chunk = self._resampler.push(time_s, chunk)
-        samples = np.concatenate((self._samples, chunk.astype(np.float32)))
-        times = np.concatenate((self._time_s, time_s))
+        return self._take(chunk.astype(np.float32), time_s)
+
+    @abstractmethod
+    def _restart(self) -> None:
+        """Forget what was kept of the samples before."""
+
+    @abstractmethod
+    def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
+        """Answers that the next samples at 50 Hz, (time, channel) float32, complete."""
+
+
+class WindowStream(SampleStream):
+    """The last window of a stream in a ring buffer, and an answer after each hop.
+
+    The answers are those of `Recognizer.predict` on windows cut from the whole stream, however it was cut into chunks. A gap in the times
+    empties the buffer: no window crosses it.
+
+    Args:
+        recognizer: that answers.
+        source_hz: see `SampleStream`.
+    """
+
+    def __init__(self, recognizer: "Recognizer", source_hz: float | None = None) -> None:
+        self.recognizer = recognizer
+        super().__init__(recognizer.channels, source_hz)
+
+    def _restart(self) -> None:
+        self._samples = np.empty((0, len(self.channels)), dtype=np.float32)
+        self._time_s = np.empty(0)
+
+    def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
+        samples, times = np.concatenate((self._samples, samples)), np.concatenate((self._time_s, time_s))
         size, hop = self.recognizer.window_size, self.recognizer.stride
         answers = []
         while len(samples) >= size:
             row = self.recognizer.predict(samples[:size])[0]
-            answers.append(self._answer(row, float(times[0]), float(times[size - 1]) + 1 / SAMPLE_RATE_HZ))
+            end_s = float(times[size - 1]) + 1 / SAMPLE_RATE_HZ
+            answers.append(answer_of(row, self.recognizer.labels, self.recognizer.unknown_below, float(times[0]), end_s))
             samples, times = samples[hop:], times[hop:]
         self._samples, self._time_s = samples, times
         return answers
-
-    def _answer(self, row: np.ndarray, from_s: float, to_s: float) -> Answer:
-        best = int(row.argmax())
-        label = self.recognizer.labels[best] if row[best] >= self.recognizer.unknown_below else UNKNOWN
-        return Answer(from_s, to_s, label, float(row[best]), row)

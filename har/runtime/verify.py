@@ -4,17 +4,21 @@ from pathlib import Path
 
 from har.runtime.bundle import MODEL, read_bundle
 from har.runtime.recognizer import Recognizer
+from har.runtime.state import StreamRecognizer
 
 
 def verify(folder: Path | str) -> tuple[int, float]:
-    """Check a bundle's files, their metadata against the manifest, and its golden windows in every one of its models.
+    """Check a bundle's files, their metadata against the manifest, and its golden windows, or its golden stream, in each of its models.
 
     Returns:
-        Number of golden windows and the largest difference of a probability in the float model.
+        Number of golden windows, or samples, and the largest difference of a probability in the float model.
 
     Raises:
         HarError: anything differs by more than the manifest's tolerance.
     """
-    models = [name for name, said in read_bundle(folder).manifest["models"].items() if "left_out" not in said]
+    bundle = read_bundle(folder)
+    if bundle.main != MODEL:
+        return StreamRecognizer.load(folder, self_test=False).check_golden()
+    models = [name for name, said in bundle.manifest["models"].items() if "left_out" not in said]
     found = {name: Recognizer.load(folder, name, self_test=False).check_golden(name) for name in models}
     return found[MODEL]

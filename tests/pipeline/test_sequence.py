@@ -18,6 +18,7 @@ from har.pipeline.task_run import evaluate_task_run, train_task_run
 from har.pipeline.tasks.sequence import Sequence, label_streams
 from har.pipeline.train import load_windows
 from har.recording import UNLABELLED
+from har.runtime.state import StreamRecognizer, load_recognizer
 from har.training.checkpoint import load_module
 from tests.helpers import accept_small_hapt, write_hapt
 
@@ -162,3 +163,16 @@ def test_the_experiment_compares_all_on_the_same_stream_and_goes_on(workplace: P
     capsys.readouterr()
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in kept.rglob("best.ckpt")} == before  # nothing was trained again
+
+
+def test_a_stream_run_becomes_a_bundle(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--dataset", "synthetic", "--model", "small", "--output", "bundle"]) == 0
+    shown = capsys.readouterr().out
+    assert "samples in chunks of 1 to 128" in shown
+    assert "streaming.onnx" in shown
+    manifest = json.loads(Path("bundle/manifest.json").read_text())
+    assert manifest["metrics"]["validation"]["accuracy"] == pytest.approx(
+        json.loads((run.path / "scores_validation_synthetic.json").read_text())["values"]["accuracy"], abs=1e-6
+    )
+    assert manifest["metrics"]["validation"]["subjects"] == 2
+    assert isinstance(load_recognizer("bundle"), StreamRecognizer)
