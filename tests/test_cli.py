@@ -111,8 +111,8 @@ ERRORS = {
     "no test of train": ("evaluate --split train", "invalid choice: 'train'"),
     "nothing to compare": ("compare", "no prediction files"),
     "nothing to export": ("export", "no finished run"),
-    "no bundle": ("verify", "no bundle at export/bundle"),
-    "predict without bundle": ("predict {tmp}/r.csv", "no bundle at export/bundle"),
+    "no bundle": ("verify {tmp}/none", "none: manifest.json is missing"),
+    "predict without bundle": ("predict --bundle {tmp}/none {tmp}/r.csv", "none: manifest.json is missing"),
     "no store": ("dashboard", "no MLflow store"),
 }
 
@@ -138,9 +138,9 @@ def test_debug_shows_the_traceback(workplace: Path) -> None:
     from har.contract import HarError
 
     with pytest.raises(HarError, match="no bundle"):
-        main(["verify", "--debug"])
+        main(["verify", "none", "--debug"])
     with pytest.raises(HarError, match="no bundle"):
-        main(["--debug", "verify"])
+        main(["--debug", "verify", "none"])
 
 
 def test_a_missing_package_is_named(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

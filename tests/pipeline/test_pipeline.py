@@ -221,7 +221,10 @@ def test_a_failure_keeps_the_earlier_run(run: RunFolder, config: RunConfig, monk
 def test_a_signal_ends_a_training_cleanly(number: int, code: int, workplace: Path) -> None:
     command = [sys.executable, "-m", "har", "train", "--dataset", "synthetic", "--model", "cnn1d", "--epochs", "500"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    # A shell's background jobs ignore Ctrl-C, and so would what they start: the suite may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not _has_curve():
         time.sleep(0.5)

@@ -37,7 +37,7 @@ def test_table_figure_and_summary_are_written_and_named_synthetic(run: RunFolder
     assert names == {f"robustness_synthetic.{suffix}" for suffix in ("csv", "md", "png", "svg")}
     text = Path("results/device/robustness_synthetic.md").read_text()
     assert "SYNTHETIC data" in text
-    assert "Written by `har " in text
+    assert "Written by `har" in text
     assert "wrote results/device/robustness_synthetic.csv" in capsys.readouterr().out
     Path("results/device/robustness_synthetic.csv").rename("results/device/robustness.csv")
     rows = card_rows(Path("results"), "cnn1d", 0)
