@@ -90,11 +90,13 @@ def subject_scores(predictions: list[Predictions]) -> pd.Series:
     return right.groupby(level="subject").mean()
 
 
-def paired_tests(scores: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Every pair of models, compared on the same people: Wilcoxon's signed-rank test with Holm's correction.
+def paired_tests(scores: Mapping[str, pd.Series], control: str | None = None) -> pd.DataFrame:
+    """Pairs of models, compared on the same people: Wilcoxon's signed-rank test with Holm's correction over these pairs.
 
     Args:
         scores: of each model, a score a subject.
+        control: one of them, to compare each other one with it alone (Demsar 2006, 3.2.2); else every pair is compared. It must have been
+            chosen without these scores.
 
     Returns:
         Columns ``a``, ``b``, ``difference`` (mean over subjects of a - b), ``better`` and ``worse`` (subjects), ``p``,
@@ -104,9 +106,11 @@ def paired_tests(scores: Mapping[str, pd.Series]) -> pd.DataFrame:
         ValueError: two models were scored on different people.
     """
     rows = []
-    names = list(scores)
+    names = list(scores) if control is None else [control, *(name for name in scores if name != control)]
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
+            if control is not None and control != a:
+                continue
             if not scores[a].index.equals(scores[b].index):
                 raise ValueError(f"{a} and {b} were scored on different subjects")
             difference = (scores[a] - scores[b]).round(12)

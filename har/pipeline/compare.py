@@ -10,6 +10,7 @@ import pandas as pd
 from har.contract import artefact
 from har.evaluation.calibration import calibration_table
 from har.evaluation.compare import collect, interval_table, intervals_markdown, markdown, per_run, summary, tables_by
+from har.evaluation.metrics import scores
 from har.evaluation.people import pairs_markdown, people_markdown, people_table, subject_table
 from har.evaluation.pooling import read_pooled
 from har.evaluation.predictions import Predictions, write_predictions
@@ -72,7 +73,7 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
         sections += ["## Calibration on the test subjects\n", _calibration_markdown(calibration), CALIBRATION]
         for stem, figure in (("reliability", reliability_figure(tested)), ("risk_coverage", risk_coverage_figure(tested))):
             written += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
-    people, paths = _write_people(report, synthetic=synthetic)
+    people, paths = _write_people(report, chosen(predictions), synthetic=synthetic)
     sections += people
     sections.append(_provenance(predictions, command))
     path = report / artefact("comparison", ".md", synthetic=synthetic)
@@ -96,6 +97,12 @@ ACROSS = (
 )
 
 
+AGAINST = (
+    "`{champion}`, the model that cross-validation inside the training subjects chose, against each other one (corrected over these pairs; "
+    "Demsar 2006, 3.2.2):"
+)
+
+
 def by_run(predictions: list[Predictions]) -> dict[str, list[Predictions]]:
     """Predictions by the name of their run."""
     found: dict[str, list[Predictions]] = {}
@@ -111,7 +118,13 @@ def cross_validated(predictions: list[Predictions], report: Path) -> list[Predic
     return [replace(item, origin=replace(item.origin, run=run, split="validation")) for run, item in pooled if run in refitted]
 
 
-def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Path]]:
+def chosen(predictions: list[Predictions]) -> str | None:
+    """Config with the best macro-F1 on held-out training subjects; nobody else's score has a say."""
+    scored = [(scores(item)["macro_f1"], item.origin.run) for item in predictions if item.origin.split == "validation"]
+    return max(scored)[1].removesuffix("-refit") if scored else None
+
+
+def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tuple[list[str], list[Path]]:
     own, peers = (read_pooled(report / place) for place in PEOPLE)
     systems = own | peers
     if not own or len(systems) < 2:  # nothing of ours to compare yet
@@ -126,7 +139,12 @@ def _write_people(report: Path, *, synthetic: bool) -> tuple[list[str], list[Pat
     ]
     for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
         paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
-    return ["## Across people\n", people_markdown(table), ACROSS, pairs_markdown(pairs)], paths
+    sections = ["## Across people\n", people_markdown(table), ACROSS]
+    if champion in subjects.columns:
+        against = paired_tests({run: subjects[run] for run in subjects.columns}, champion)
+        paths.append(_write_table(against, report / artefact("people_champion", ".csv", synthetic=synthetic)))
+        sections += [AGAINST.format(champion=champion), pairs_markdown(against), "Every pair, corrected over all of them:"]
+    return [*sections, pairs_markdown(pairs)], paths
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> Path:

@@ -75,6 +75,20 @@ def test_pairs_are_those_of_scipy_with_the_correction_of_holm() -> None:
     np.testing.assert_allclose(ordered.p_holm, expected)
 
 
+def test_one_against_the_others_is_corrected_over_those_pairs() -> None:
+    rng = np.random.default_rng(2)
+    index = pd.RangeIndex(1, 31, name="subject")
+    base = rng.uniform(0.9, 1.0, 30)
+    scored = {name: pd.Series(base - rng.uniform(-0.01, size, 30), index) for name, size in (("a", 0.02), ("b", 0.01), ("c", 0.03))}
+    against, every = paired_tests(scored, "b"), paired_tests(scored)
+    assert against[["a", "b"]].to_numpy().tolist() == [["b", "a"], ["b", "c"]]
+    pair = every.set_index(["a", "b"]).loc[("a", "b")]
+    assert against.p[0] == pytest.approx(pair.p)
+    assert against.difference[0] == pytest.approx(-pair.difference)
+    ordered = against.sort_values("p")
+    np.testing.assert_allclose(ordered.p_holm, np.minimum(np.maximum.accumulate(ordered.p * [2, 1]), 1))
+
+
 def test_models_that_score_the_same_are_not_different() -> None:
     same = pd.Series([0.9, 0.8], index=[1, 2])
     assert paired_tests({"a": same, "b": same}).p_holm.tolist() == [1.0]
