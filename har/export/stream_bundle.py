@@ -10,8 +10,9 @@ import torch
 
 from har.contract import AXES_CONVENTION, LABELS, MANIFEST_SCHEMA_VERSION, OPSET, RAW6, SAMPLE_RATE_HZ, UNITS
 from har.data import synthetic
-from har.export.bundle import BundleResult, finish, licence, made_with, staged
+from har.export.bundle import BundleResult
 from har.export.golden import GOLDEN_SEED, GOLDEN_UNIT, rounded
+from har.export.staging import finish, licence, made_with, staged
 from har.export.stream_file import INPUTS, OUTPUTS, TOLERANCE, export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.runtime.bundle import STREAMING, VECTORS, golden_values
