@@ -46,6 +46,16 @@ def _runs(options: argparse.Namespace) -> list:
     return find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
 
 
+def _validated(runs: list, options: argparse.Namespace) -> list:
+    """The runs; of all of them, those with validation subjects: nobody validates a refit."""
+    if "all" not in options.model:
+        return runs
+    found = [run for run in runs if run.info().score is not None]
+    if not found:
+        raise HarError(f"no run below {options.runs} has validation subjects; score the test subjects with har evaluate --split test")
+    return found
+
+
 def _typed() -> str:
     return shlex.join(["har", *sys.argv[1:]])
 
@@ -165,10 +175,8 @@ def evaluate(options: argparse.Namespace) -> None:
     runs = _runs(options)
     from har.pipeline.evaluate import evaluate_any
 
-    if options.split == "validation" and "all" in options.model:
-        runs = [run for run in runs if run.info().score is not None]  # nobody validates a refit
-        if not runs:
-            raise HarError(f"no run below {options.runs} has validation subjects; score the test subjects with --split test")
+    if options.split == "validation":
+        runs = _validated(runs, options)
     for run in runs:
         text = evaluate_any(run, options.split, options.results, options.archive)
         print(text.split("\n")[0] if options.brief else text + "\n")
@@ -217,6 +225,7 @@ def robustness(options: argparse.Namespace) -> None:
     runs = _runs(options)
     from har.pipeline.robustness import write_robustness
 
+    runs = _validated(runs, options)
     for path in write_robustness(runs, options.results, _typed(), options.archive):
         print(f"wrote {path}")
 

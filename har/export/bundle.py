@@ -70,14 +70,14 @@ class Jury:
     """Who decides whether a smaller file is good enough: people whose windows the weights have not seen.
 
     Attributes:
-        classifier: of the same config as the exported one, or that itself.
+        classifier: of the same config as the exported one; None where that itself has not seen these people.
         windows: (window, time, channel) of its validation subjects.
         y: (window,) index of their activity.
         calibration: (window, time, channel) of its training subjects.
         who: said in the manifest.
     """
 
-    classifier: ActivityClassifier
+    classifier: ActivityClassifier | None
     windows: np.ndarray
     y: np.ndarray
     calibration: np.ndarray
@@ -173,7 +173,7 @@ def write_bundle(
     with staged(folder) as temporary:
         export_onnx(classifier, temporary / MODEL, {name: json.dumps(value) for name, value in said.items()}, temperature)
         difference = parity(classifier, temporary / MODEL, windows, temperature)
-        variants = _write_variants(classifier, temporary, windows, evidence)
+        variants = _write_variants(temporary, windows, evidence)
         golden = golden_windows(classifier, temperature)
         golden["variants"] = {name: golden_answers(temporary / name, golden) for name in variants if (temporary / name).is_file()}
         (temporary / VECTORS).write_text(json.dumps(golden, separators=(",", ":")), encoding="utf-8")
@@ -223,38 +223,40 @@ def _tested(evidence: Evidence, digest: str) -> list[dict[str, str]]:
     return [{name: row[name] for name in ("runtime", "version", "processor")} for row in rows]
 
 
-def _write_variants(classifier: ActivityClassifier, folder: Path, windows: np.ndarray, evidence: Evidence) -> dict[str, Any]:
+def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence) -> dict[str, Any]:
     """Smaller files that are good enough, and what is said of them in the manifest; of the others, why they are left out."""
-    jury, temperature, said = evidence.jury, evidence.answering.temperature, {}
-    for name, (kind, recipe) in RECIPES.items():
-        entry: dict[str, Any] = {"kind": kind}
-        said[name] = entry
-        if jury is None:
-            entry["left_out"] = NO_JURY
-            continue
-        try:
-            recipe(folder / MODEL, folder / name, jury.calibration)
-        except NotQuantisable as reason:
-            entry["left_out"] = str(reason)
-            continue
-        agreement = judge(folder / MODEL, folder / name, windows, np.zeros(len(windows), dtype=int)).agreement
-        with tempfile.TemporaryDirectory() as apart:
-            model, smaller = Path(apart) / MODEL, Path(apart) / name
-            export_onnx(jury.classifier, model, {}, temperature)
-            recipe(model, smaller, jury.calibration)
-            judgement = judge(model, smaller, jury.windows, jury.y)
-        refusal = judgement.refusal()
-        if refusal is None and agreement < MIN_AGREEMENT:
-            refusal = f"{100 * agreement:.2f} % of the {len(windows)} windows of the parity check get the same activity"
-        entry |= {
-            "label_agreement": judgement.agreement,
-            "accuracy_change": judgement.accuracy_change,
-            "windows": judgement.windows,
-            "judged_on": jury.who,
-        }
-        if refusal is None:
-            entry |= {"bytes": (folder / name).stat().st_size, "tolerance": VARIANT_TOLERANCE[name]}
-        else:
-            entry["left_out"] = refusal
-            (folder / name).unlink()
+    jury = evidence.jury
+    if jury is None:
+        return {name: {"kind": kind, "left_out": NO_JURY} for name, (kind, _) in RECIPES.items()}
+    said: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as apart:
+        bench = folder
+        if jury.classifier is not None:
+            bench = Path(apart)
+            export_onnx(jury.classifier, bench / MODEL, {}, evidence.answering.temperature)
+        for name, (kind, recipe) in RECIPES.items():
+            said[name] = {"kind": kind}
+            try:
+                for place in {folder, bench}:
+                    recipe(place / MODEL, place / name, jury.calibration)
+            except NotQuantisable as reason:
+                said[name]["left_out"] = str(reason)
+                continue
+            judgement = judge(bench / MODEL, bench / name, jury.windows, jury.y)
+            # Of the exported weights themselves only the answers are compared: they may have seen these windows.
+            own = judge(folder / MODEL, folder / name, windows, np.zeros(len(windows), dtype=int))
+            refusal = judgement.refusal()
+            if refusal is None and own.agreement < MIN_AGREEMENT:
+                refusal = f"{100 * own.agreement:.2f} % of the {len(windows)} windows of the parity check get the same activity"
+            said[name] |= {
+                "label_agreement": judgement.agreement,
+                "accuracy_change": judgement.accuracy_change,
+                "windows": judgement.windows,
+                "judged_on": jury.who,
+            }
+            if refusal is None:
+                said[name] |= {"bytes": (folder / name).stat().st_size, "tolerance": VARIANT_TOLERANCE[name]}
+            else:
+                said[name]["left_out"] = refusal
+                (folder / name).unlink()
     return said

@@ -54,30 +54,29 @@ def export_stream(labeller: StreamLabeller, path: Path, metadata: dict[str, str]
         metadata: written into the file.
 
     Raises:
-        HarError: the network looks ahead, or the exporter gave another opset, a fixed axis, a second file, or another GRU.
+        HarError: the network looks ahead, or the exporter gave another opset, a second file, or another GRU.
     """
     if not labeller.streams:
         name = labeller.hparams["model"]
         raise HarError(f"model {name!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru")
-    batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
+    batch = torch.export.Dim("batch")
     example = (torch.zeros(2, 5, labeller.frontend.in_channels), torch.zeros(2, labeller.state_size))
-    model = trace(StreamGraph(labeller), example, list(INPUTS), list(OUTPUTS), {"samples": {0: batch, 1: time}, "state": {0: batch}})
+    model = trace(StreamGraph(labeller), example, list(INPUTS), list(OUTPUTS), {"samples": {0: batch}, "state": {0: batch}})
     _free_time(model)
     check_graph(model)
     write_model(model, path, metadata)
 
 
 def _free_time(model: onnx.ModelProto) -> None:
-    """Declare the time of the output as free as that of the input.
+    """Declare the time of samples and probabilities free.
 
-    The exporter knows the length of a recurrent layer's output from the example alone and declares that, though no operator depends on
-    it; `stream_parity` runs other lengths. What it declares in between is left out, and inferred anew by every reader.
+    No operator depends on it, which `stream_parity` proves with other lengths. The exporter cannot know that: it unrolls a recurrent layer
+    over the example, or, in a process that has exported another before, takes its length for fixed. What it declares in between is
+    left out, and inferred anew by every reader.
     """
-    samples = [dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim]
-    if not (samples[0] and samples[1]):
-        raise HarError(f"the exporter fixed an axis of the samples: {samples}, expected (batch, time, 6) with both free")
     del model.graph.value_info[:]
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = samples[1]
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[1].dim_param = "time"
 
 
 def run_stream(session: object, samples: np.ndarray, chunk: int, state_size: int) -> np.ndarray:

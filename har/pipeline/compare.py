@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
 
@@ -119,9 +120,10 @@ def cross_validated(predictions: list[Predictions], report: Path) -> list[Predic
 
 
 def chosen(predictions: list[Predictions]) -> str | None:
-    """Config with the best macro-F1 on held-out training subjects; nobody else's score has a say."""
-    scored = [(scores(item)["macro_f1"], item.origin.run) for item in predictions if item.origin.split == "validation"]
-    return max(scored)[1].removesuffix("-refit") if scored else None
+    """Config with the best macro-F1 on held-out training subjects, mean over seeds; nobody else's score has a say."""
+    runs = by_run([item for item in predictions if item.origin.split == "validation"])
+    scored = {run: fmean(scores(item)["macro_f1"] for item in seeds) for run, seeds in runs.items()}
+    return max(scored, key=lambda run: (scored[run], run)).removesuffix("-refit") if scored else None
 
 
 def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tuple[list[str], list[Path]]:

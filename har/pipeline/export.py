@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from har.contract import HarError, artefact
+from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, with_temperature
 from har.evaluation.metrics import per_class, per_subject
@@ -89,7 +90,7 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
     people = "validation" if split.subjects("validation") else "train"
     real: WindowSet = split.select(windows, people)
     step = max(1, len(real) // (2 * MIN_PARITY_WINDOWS))
-    held_out = _held_out(run, results)
+    held_out, judge = _held_out(run, results), _judge_run(run)
     return write_bundle(
         load_checkpoint(run.checkpoint),
         folder,
@@ -100,9 +101,9 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
         evidence=Evidence(
             metrics=_metrics(held_out, run.predictions("test")),
             answering=fit_answering(*held_out) if held_out is not None else Answering(),
-            jury=_jury(run, archive),
+            jury=_jury(judge, run, windows, split, archive) if judge else None,
             tested=_tested(results),
-            robustness=card_rows(results, info.origin.run.removesuffix(REFIT), info.origin.seed),
+            robustness=card_rows(results, judge.info().origin) if judge else [],
         ),
     )
 
@@ -205,17 +206,30 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in table.round(6).to_dict("records")]
 
 
-def _jury(run: RunFolder, archive: Path | str | None) -> Jury | None:
-    """The run itself where people were held out, else the one of the same config and seed that held some out."""
+def _judge_run(run: RunFolder) -> RunFolder | None:
+    """The run itself where people were held out, else the one of the same config and seed that held some out; None where there is none."""
     name = run.info().origin.run
-    if name.endswith(REFIT):
-        run = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
-        if not (run.path / INFO).is_file():
-            return None
-        _check_weights(run)
-    windows, split = load_windows(run.config(), archive)
-    if not split.subjects("validation"):
+    if not name.endswith(REFIT):
+        return run if run.info().score is not None else None
+    sibling = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
+    if not (sibling.path / INFO).is_file() or sibling.info().score is None or _recipe(sibling) != _recipe(run):
         return None
+    _check_weights(sibling)
+    return sibling
+
+
+def _recipe(run: RunFolder) -> dict[str, Any]:
+    """The config without who validates and which epoch is kept, in which a refit differs from the run that judges for it."""
+    content = run.config().model_dump(mode="json")
+    content["data"].pop("validation_subjects")
+    content["training"].pop("keep")
+    return content
+
+
+def _jury(judge: RunFolder, exported: RunFolder, windows: WindowSet, split: SubjectSplit, archive: Path | str | None) -> Jury:
+    if judge.path != exported.path:
+        windows, split = load_windows(judge.config(), archive)
     judges, taught = split.select(windows, "validation"), split.select(windows, "train")
-    who = f"the {len(split.subjects('validation'))} validation subjects of run {run.info().origin.run}"
-    return Jury(load_checkpoint(run.checkpoint), np.array(judges.x), np.array(judges.y), np.array(taught.x), who)
+    who = f"the {len(split.subjects('validation'))} validation subjects of run {judge.info().origin.run}"
+    other = load_checkpoint(judge.checkpoint) if judge.path != exported.path else None
+    return Jury(other, np.array(judges.x), np.array(judges.y), np.array(taught.x), who)

@@ -15,10 +15,12 @@ import pandas as pd
 from har.contract import HarError, artefact
 from har.data.segments import segments_of
 from har.data.windowset import Stretch, WindowSet
+from har.evaluation.predictions import Origin
 from har.evaluation.report_figures import save_figure
 from har.evaluation.robustness_figure import robustness_figure
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import ONNX, RunFolder
+from har.pipeline.tasks import task_of
 from har.pipeline.train import load_windows
 from har.runtime.session import open_session, run_windows
 from har.signals.disturbances import Disturbance, disturbances
@@ -54,8 +56,9 @@ def write_robustness(runs: Sequence[RunFolder], results: Path, command: str, arc
         The files written.
     """
     table = pd.concat([measure(run, archive) for run in runs], ignore_index=True)
-    synthetic = any(run.info().origin.synthetic for run in runs)
-    folder, stem = results / FOLDER, artefact(STEM, "", synthetic=synthetic)
+    origin = runs[0].info().origin
+    synthetic = origin.synthetic
+    folder, stem = results / FOLDER, artefact(stem_of(origin.dataset), "", synthetic=synthetic)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / f"{stem}.csv", index=False, float_format="%.6f", lineterminator="\n")
     figures = save_figure(robustness_figure(table, synthetic=synthetic), folder, stem)
@@ -64,13 +67,21 @@ def write_robustness(runs: Sequence[RunFolder], results: Path, command: str, arc
     return [folder / f"{stem}.csv", *figures, folder / f"{stem}.md"]
 
 
+def stem_of(dataset: str) -> str:
+    """Name of a data set's files: ``robustness`` of UCI HAR and of synthetic data, which are marked, ``robustness_hapt`` of HAPT."""
+    return f"{STEM}_hapt" if dataset == "hapt" else STEM
+
+
 def measure(run: RunFolder, archive: Path | str | None = None) -> pd.DataFrame:
-    """A row a disturbance: ``run``, ``seed``, ``disturbance``, ``level``, ``unit``, ``windows``, ``accuracy`` and ``moving_or_still``.
+    """A row a disturbance: ``run``, ``seed``, ``checkpoint_sha256``, ``disturbance``, ``level``, ``unit``, ``windows``, ``accuracy`` and
+    ``moving_or_still``.
 
     Raises:
-        HarError: the run has no ONNX file, no validation subjects, or was not trained on what a phone delivers.
+        HarError: the run is of another task, has no ONNX file or no validation subjects, or was not trained on what a phone delivers.
     """
     origin, path = run.info().origin, run.path / ONNX
+    if task_of(origin.model) is not None:
+        raise HarError(f"{run.path} does not name activities of windows, which is what is measured; name another run with --model")
     if origin.channels != "raw6" or not path.is_file():
         raise HarError(f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects")
     windows, split = load_windows(run.config(), archive)
@@ -86,6 +97,7 @@ def measure(run: RunFolder, archive: Path | str | None = None) -> pd.DataFrame:
             {
                 "run": origin.run,
                 "seed": origin.seed,
+                "checkpoint_sha256": origin.checkpoint_sha256,
                 "disturbance": disturbance.name,
                 "level": disturbance.level,
                 "unit": disturbance.unit,
@@ -111,13 +123,13 @@ def disturbed_windows(
     return np.concatenate(x), np.concatenate(y)
 
 
-def card_rows(results: Path, run: str, seed: int) -> list[dict[str, Any]]:
-    """What the model card tells of a run's robustness; nothing where it was not measured."""
-    path = results / FOLDER / f"{STEM}.csv"
+def card_rows(results: Path, origin: Origin) -> list[dict[str, Any]]:
+    """What the model card tells of the robustness of a run's very weights; nothing where they were not measured."""
+    path = results / FOLDER / artefact(stem_of(origin.dataset), ".csv", synthetic=origin.synthetic)
     if not path.is_file():
         return []
     table = pd.read_csv(path)
-    table = table[(table.run == run) & (table.seed == seed)]
+    table = table[table.checkpoint_sha256 == origin.checkpoint_sha256]
     rows = [("none", 0, "none"), *CARD]
     found = [(said, table[(table.disturbance == name) & (table.level == level)]) for name, level, said in rows]
     return [{"disturbance": said, "accuracy": float(row.accuracy.iloc[0])} for said, row in found if len(row)]

@@ -1,6 +1,7 @@
 """Activities from windows and from recordings, with the exported model alone."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -15,7 +16,7 @@ from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundl
 from har.runtime.inputs import check_windows
 from har.runtime.onnx_guard import check_self_contained
 from har.runtime.session import open_session, run_windows
-from har.runtime.stream import Answer, WindowStream
+from har.runtime.stream import Answer, SampleStream, WindowStream
 from har.signals.windows import cut_windows, window_starts
 
 
@@ -46,25 +47,62 @@ class Timeline:
         ]
 
 
-class Recognizer:
-    """A bundle, ready to predict.
+class AnyRecognizer(ABC):
+    """What models of windows and models that carry a state have in common.
 
     Attributes:
         labels: names of the activities, in the order of the probabilities.
-        window_size, stride: samples of a window, and from one to the next.
         channels: names of the channels, in their order.
         unknown_below: least probability that is an answer; 0 where every one is.
     """
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
-        self.bundle = bundle
-        self.session = session
-        self.labels = bundle.labels
-        self.window_size = int(bundle.manifest["input"]["window_size"])
-        self.stride = int(bundle.manifest["input"]["stride"])
+        self.bundle, self.session, self.labels = bundle, session, bundle.labels
         self.channels = [channel["name"] for channel in bundle.manifest["input"]["channels"]]
         self.unknown_below = float(bundle.manifest["unknown"]["below"] or 0.0)
-        self._stream: WindowStream | None = None
+        self._stream: SampleStream | None = None
+
+    @abstractmethod
+    def open_stream(self, source_hz: float | None = None) -> SampleStream:
+        """A stream of its own, as many as wanted; see `SampleStream`."""
+
+    @abstractmethod
+    def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
+        """Activities over a recording that arrives in pieces, as `read_pieces` yields them.
+
+        Only what the next answer still needs is kept. The result does not depend on where the pieces were cut.
+
+        Args:
+            name: of the recording, for the error message.
+            pieces: number of the stretch without a gap, and the next piece of it.
+
+        Raises:
+            HarError: no stretch is long enough for an answer.
+        """
+
+    def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
+        """Answers that the next samples at 50 Hz complete; see `SampleStream.push`, and `open_stream` for other rates."""
+        if self._stream is None:
+            self._stream = self.open_stream()
+        return self._stream.push(chunk, time_s)
+
+    def predict_recording(self, recording: Recording) -> Timeline:
+        """Activities over a recording in memory; no answer crosses a gap. See `predict_pieces`."""
+        runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
+        return self.predict_pieces(recording.name, enumerate(runs))
+
+
+class Recognizer(AnyRecognizer):
+    """A bundle, ready to predict.
+
+    Attributes:
+        window_size, stride: samples of a window, and from one to the next.
+    """
+
+    def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
+        super().__init__(bundle, session)
+        self.window_size = int(bundle.manifest["input"]["window_size"])
+        self.stride = int(bundle.manifest["input"]["stride"])
 
     @classmethod
     def load(cls, folder: Path | str, model: str = MODEL, *, self_test: bool = True) -> "Recognizer":
@@ -113,14 +151,7 @@ class Recognizer:
             )
         return len(windows), largest
 
-    def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
-        """Answers for the windows that the next samples at 50 Hz complete; see `WindowStream.push`, and `open_stream` for other rates."""
-        if self._stream is None:
-            self._stream = WindowStream(self)
-        return self._stream.push(chunk, time_s)
-
     def open_stream(self, source_hz: float | None = None) -> WindowStream:
-        """A stream of its own, as many as wanted; see `WindowStream`."""
         return WindowStream(self, source_hz)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
@@ -142,27 +173,7 @@ class Recognizer:
         check_windows(windows, self.window_size, self.channels)
         return run_windows(self.session, windows)
 
-    def predict_recording(self, recording: Recording) -> Timeline:
-        """Activities over a recording in memory. No window crosses a gap.
-
-        Raises:
-            HarError: no stretch is as long as a window.
-        """
-        runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
-        return self.predict_pieces(recording.name, enumerate(runs))
-
     def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
-        """Activities over a recording that arrives in pieces, as `read_pieces` yields them.
-
-        Only what the next window still needs is kept. The result does not depend on where the pieces were cut.
-
-        Args:
-            name: of the recording, for the error message.
-            pieces: number of the stretch without a gap, and the next piece of it.
-
-        Raises:
-            HarError: no stretch is as long as a window.
-        """
         parts: list[np.ndarray] = []
         from_s: list[np.ndarray] = []
         to_s: list[np.ndarray] = []

@@ -11,36 +11,29 @@ import onnxruntime as ort
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle
-from har.runtime.inputs import check_units
-from har.runtime.recognizer import Recognizer, Timeline, open_checked
+from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline, open_checked
 from har.runtime.stream import Answer, SampleStream, answer_of
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
 
 
-def load_recognizer(folder: Path | str) -> "Recognizer | StreamRecognizer":
+def load_recognizer(folder: Path | str) -> AnyRecognizer:
     """Open a bundle of either kind; see `Recognizer.load` and `StreamRecognizer.load`."""
     return Recognizer.load(folder) if read_bundle(folder).main == MODEL else StreamRecognizer.load(folder)
 
 
-class StreamRecognizer:
+class StreamRecognizer(AnyRecognizer):
     """A bundle with ``streaming.onnx``, ready to read a stream.
 
     Attributes:
-        labels: names of the activities, in the order of the probabilities.
-        channels: names of the channels, in their order.
         hop: samples of an answer.
         state_size: numbers that are kept between two samples.
-        unknown_below: least probability that is an answer; 0 where every one is.
     """
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
-        self.bundle, self.session, self.labels = bundle, session, bundle.labels
-        self.channels = [channel["name"] for channel in bundle.manifest["input"]["channels"]]
+        super().__init__(bundle, session)
         stream = bundle.manifest["stream"]
         self.hop, self.state_size = int(stream["hop"]), int(stream["state_size"])
-        self.unknown_below = float(bundle.manifest["unknown"]["below"] or 0.0)
-        self._stream: StateStream | None = None
 
     @classmethod
     def load(cls, folder: Path | str, *, self_test: bool = True) -> "StreamRecognizer":
@@ -103,27 +96,10 @@ class StreamRecognizer:
             )
         return len(samples), largest
 
-    def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
-        """Answers for the hops that the next samples at 50 Hz complete; see `SampleStream.push`, and `open_stream` for other rates."""
-        if self._stream is None:
-            self._stream = StateStream(self)
-        return self._stream.push(chunk, time_s)
-
     def open_stream(self, source_hz: float | None = None) -> "StateStream":
-        """A stream of its own, as many as wanted."""
         return StateStream(self, source_hz)
 
-    def predict_recording(self, recording: Recording) -> Timeline:
-        """Activities over a recording in memory; a gap starts from an empty state.
-
-        Raises:
-            HarError: no stretch is as long as a hop.
-        """
-        runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
-        return self.predict_pieces(recording.name, enumerate(runs))
-
     def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
-        """Activities over a recording that arrives in pieces, as `read_pieces` yields them; see `Recognizer.predict_pieces`."""
         answers: list[Answer] = []
         for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
             stream = self.open_stream()
@@ -153,8 +129,6 @@ class StateStream(SampleStream):
     def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
         if not len(samples):
             return []
-        if len(samples) >= self.recognizer.hop:  # too few samples say nothing about their unit
-            check_units(samples)
         rows, self._state = self.recognizer.label_samples(samples, self._state)
         rows, times = np.concatenate((self._rows, rows)), np.concatenate((self._time_s, time_s))
         hop, answers = self.recognizer.hop, []

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
+from har.contract import SAMPLE_RATE_HZ, UNKNOWN, WINDOW_SIZE, HarError
 from har.recording.types import GAP_PERIODS
-from har.runtime.inputs import RATE_SAMPLES, check_finite, check_rate
+from har.runtime.inputs import RATE_SAMPLES, check_finite, check_rate, check_units
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class SampleStream(ABC):
     def reset(self) -> None:
         """Forget all samples, as at the start of a recording."""
         self._steps = np.empty(0)
+        self._recent = np.empty((0, len(self.channels)))
         self._last_s: float | None = None
         self._begin()
 
@@ -78,6 +79,9 @@ class SampleStream(ABC):
         if chunk.ndim != 2 or chunk.shape[1] != len(channels):
             raise HarError(f"a chunk has shape {chunk.shape}, expected (time, {len(channels)}): time, then {', '.join(channels)}")
         check_finite(chunk, channels)
+        recent = np.concatenate((self._recent, chunk))  # chunks may be too short to tell their unit
+        if len(recent) >= WINDOW_SIZE:
+            check_units(recent)
         if time_s is None:
             if self._resampler is not None:
                 raise HarError(f"samples at {self.source_hz:g} Hz have no times; expected time_s, in seconds, to resample them")
@@ -102,7 +106,7 @@ class SampleStream(ABC):
             if len(part) and part[0] in cuts:
                 self._begin()
             answers += self._resampled(chunk[part], times[part])
-        self._steps = steps
+        self._steps, self._recent = steps, recent[-WINDOW_SIZE:]
         self._last_s = float(times[-1]) if len(times) else self._last_s
         return answers
 

@@ -95,6 +95,10 @@ def test_the_report_has_people_peers_and_calibration(folder: Path, tmp_path: Pat
     assert (people.seeds == 2).all()
     assert len(pd.read_csv(report / "people_subjects_synthetic.csv")) == 30
     assert "minirocket" in pd.read_csv(report / "intervals_synthetic.csv").run.tolist()
+    # Of the two that people held out of the training judged, cnn1d is right more often over its seeds; one seed of gru is as good.
+    assert "`cnn1d`, the model that cross-validation inside the training subjects chose" in text
+    against = pd.read_csv(report / "people_champion_synthetic.csv")
+    assert [{*pair} for pair in zip(against.a, against.b, strict=True)] == [{"cnn1d", "minirocket"}]
     before = (report / "people_ranks_synthetic.svg").read_bytes()
     write_report(found, report, "har compare --report report")
     assert (report / "people_ranks_synthetic.svg").read_bytes() == before

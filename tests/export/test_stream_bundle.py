@@ -87,6 +87,13 @@ def test_a_gap_starts_from_an_empty_state(written: Path) -> None:
         recognizer.predict_recording(Recording("r", 2, time_s[:20], samples[:20], RECORDING.labels[:20]))
 
 
+def test_a_wrong_unit_is_said_before_it_is_a_window_long(written: Path) -> None:
+    stream = StreamRecognizer.load(written).open_stream()
+    with pytest.raises(HarError, match=r"m/s\^2"):
+        for sample in RECORDING.samples[:128] * (9.81, 9.81, 9.81, 1, 1, 1):
+            stream.push(sample)
+
+
 def test_the_command_line_takes_it(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_csv(RECORDING, tmp_path / "r.csv")
     assert main(["predict", "--bundle", str(written), str(tmp_path / "r.csv"), "--output", str(tmp_path / "a.csv")]) == 0

@@ -60,6 +60,13 @@ def test_a_stream_exports_with_its_state(name: str, tmp_path: Path) -> None:
         stream_parity(made, path, samples[:500])
 
 
+@pytest.mark.slow
+def test_what_was_exported_before_in_the_same_process_changes_nothing(tmp_path: Path) -> None:
+    for path in (tmp_path / "a.onnx", tmp_path / "b.onnx"):
+        export_stream(labeller("stream_gru"), path, {})
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
 @pytest.mark.parametrize("name", LOOKING_AHEAD)
 def test_what_looks_ahead_is_not_exported(name: str, tmp_path: Path) -> None:
     with pytest.raises(HarError, match=f"model '{name}' looks ahead, which no device can: it is not exported"):

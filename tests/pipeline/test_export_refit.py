@@ -57,3 +57,10 @@ def test_the_cross_validation_fits_and_the_sibling_judges(refit: RunFolder, conf
     other = replace(origin, parameters=origin.parameters + 1)  # another network of the same name
     write_pooled(replace(held_out, origin=other), folder)
     assert manifest_of(refit)["metrics"] == {}
+
+
+def test_a_run_of_another_config_judges_nothing(refit: RunFolder, config: RunConfig) -> None:
+    train(config.with_overrides(training__weight_decay=0.5), "cnn1d")
+    manifest = manifest_of(refit)
+    assert all("nobody was held out" in manifest["models"][name]["left_out"] for name in ("model.int8.onnx", "model.small.onnx"))
+    assert manifest["robustness"] == []

@@ -176,3 +176,5 @@ def test_a_stream_run_becomes_a_bundle(run: RunFolder, capsys: pytest.CaptureFix
     )
     assert manifest["metrics"]["validation"]["subjects"] == 2
     assert isinstance(load_recognizer("bundle"), StreamRecognizer)
+    assert main(["robustness", "--dataset", "synthetic", "--model", "small"]) == 2
+    assert "does not name activities of windows" in capsys.readouterr().err

@@ -85,6 +85,13 @@ def test_what_is_wrong_is_said_and_the_chunk_is_not_taken(recognizer: Recognizer
     np.testing.assert_allclose(answer.probabilities, recognizer.predict(samples)[0], atol=1e-6)
 
 
+def test_a_wrong_unit_is_said_of_chunks_too_short_to_tell_it(recognizer: Recognizer) -> None:  # noqa: F811
+    stream = recognizer.open_stream()
+    with pytest.raises(HarError, match=r"m/s\^2"):
+        for sample in RECORDING.samples[:128] * (9.81, 9.81, 9.81, 1, 1, 1):
+            assert stream.push(sample) == []
+
+
 def test_an_answer_below_the_threshold_is_unknown(bundle: Path) -> None:  # noqa: F811
     made = Recognizer.load(bundle)
     made.unknown_below = 0.0
