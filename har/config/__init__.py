@@ -58,6 +58,12 @@ class RunConfig(Section):
             raise PydanticCustomError(SENSELESS, "data.validation_subjects: nobody chooses the epoch; set training.keep: last")
         return self
 
+    @model_validator(mode="after")
+    def _only_raw_sensors_are_turned(self) -> Self:
+        if self.frontend.axes == "gravity" and self.data.channels != "raw6":
+            raise PydanticCustomError(SENSELESS, "frontend.axes: gravity turns raw sensors; set data.channels: raw6")
+        return self
+
     def with_overrides(self, **overrides: Any) -> "RunConfig":
         """A copy with values replaced, named ``section__key``; None leaves a value as it is.
 

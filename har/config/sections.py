@@ -145,6 +145,9 @@ class WindowingConfig(Section):
 class FrontendConfig(Section):
     """The layer from sensor values to network inputs; part of the model, fitted on training subjects, exported."""
 
+    axes: Literal["sensor", "gravity"] = "sensor"
+    """As the phone delivers them, or turned so that the window's mean acceleration points along x, for any mounting; of raw6 and of
+    models that name the activity of a window."""
     compression: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     """Scales of the added asinh(x / scale) copies of body acceleration and angular velocity, which show what happens near rest,
     in units of 0.01 g and 0.03 rad/s; ``[]`` adds none."""

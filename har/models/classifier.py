@@ -23,7 +23,7 @@ class ActivityClassifier(TaskModule):
         channels: ``raw6`` or ``uci9``.
         window_size: samples in a window.
         num_classes: activities.
-        compression, differences: see `SensorFrontend`.
+        axes, compression, differences: see `SensorFrontend`.
         members: networks whose probabilities are averaged, see `Ensemble`.
         learning_rate: peak of a one-cycle schedule over the whole budget (Smith and Topin 2018).
         weight_decay: of AdamW, on matrices only; biases and normalisation are free of it.
@@ -40,6 +40,7 @@ class ActivityClassifier(TaskModule):
         channels: str,
         window_size: int,
         num_classes: int,
+        axes: str = "sensor",
         compression: Sequence[float] = (1.0,),
         differences: Sequence[float] = (),
         members: int = 1,
@@ -49,7 +50,7 @@ class ActivityClassifier(TaskModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.frontend = SensorFrontend(channels, window_size, compression=compression, differences=differences)
+        self.frontend = SensorFrontend(channels, window_size, axes=axes, compression=compression, differences=differences)
         networks = [build_network(model, self.frontend.out_channels, window_size, num_classes, options) for _ in range(members)]
         self.network = Ensemble(networks) if members > 1 else networks[0]
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)

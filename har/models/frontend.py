@@ -18,6 +18,32 @@ def network_inputs(compression: Sequence[float], differences: Sequence[float] = 
     return len(UCI9) + len(COMPRESSED) * (len(compression) + len(differences))
 
 
+def upright(gravity: Tensor) -> Tensor:
+    """Rotations that take the direction of gravity's reaction to the first axis, x, whatever side of the phone is up.
+
+    The least rotation where x points up at all; where it points down, the phone is first turned upside down about its z axis, so that no
+    two close directions need opposite rotations but those at right angles to x. Which way the turned phone faces is left as it comes.
+
+    Args:
+        gravity: (batch, 3) mean acceleration, any length but zero; of zero, nothing is turned.
+
+    Returns:
+        (batch, 3, 3) matrices M; M @ v is the vector v, turned.
+    """
+    length = gravity.square().sum(dim=1, keepdim=True).sqrt()
+    x, y, z = (gravity / length.clamp_min(1e-6)).unbind(dim=1)
+    x = torch.where(length[:, 0] > 1e-6, x, torch.ones_like(x))
+    sign = torch.where(x < 0, -torch.ones_like(x), torch.ones_like(x))
+    x, y = sign * x, sign * y
+    share = 1 / (1 + x)  # Rodrigues' formula; x is not negative any more
+    rows = (
+        torch.stack((sign * x, sign * y, z), dim=1),
+        torch.stack((-sign * y, sign * (1 - share * y * y), -share * y * z), dim=1),
+        torch.stack((-sign * z, -sign * share * y * z, 1 - share * z * z), dim=1),
+    )
+    return torch.stack(rows, dim=1)
+
+
 class SensorFrontend(nn.Module):
     """Body acceleration, standardisation and compressed copies of the channels.
 
@@ -27,9 +53,13 @@ class SensorFrontend(nn.Module):
     is added: linear near rest, logarithmic in motion, so that sitting and standing are not flat beside walking. For each number in
     `differences` the same is done to the difference to the sample before (0 for the first), which stresses fast, faint movement.
 
+    With ``axes="gravity"`` the window is first turned so that its mean acceleration points along x (`upright`): how the phone leans
+    is gone then, and with it what lying differs from standing in, but any mounting looks the same up to a turn about x.
+
     Args:
         channels: ``raw6`` or ``uci9``.
         window_size: samples in a window.
+        axes: ``sensor``, as delivered, or ``gravity``; only of ``raw6``.
         compression: scales of the compressed copies, in units of `COMPRESSION_UNIT`.
         differences: scales of the compressed differences, in the same units a sample.
     """
@@ -41,12 +71,21 @@ class SensorFrontend(nn.Module):
     step_scale: Tensor
 
     def __init__(
-        self, channels: str, window_size: int, *, compression: Sequence[float] = (1.0,), differences: Sequence[float] = ()
+        self,
+        channels: str,
+        window_size: int,
+        *,
+        axes: str = "sensor",
+        compression: Sequence[float] = (1.0,),
+        differences: Sequence[float] = (),
     ) -> None:
         super().__init__()
         names = channel_names(channels)
         self.in_channels = len(names)
         self.derive_body_acc = channels == "raw6"
+        self.turned_upright = axes == "gravity"
+        if self.turned_upright and not self.derive_body_acc:
+            raise ValueError("the body acceleration of uci9 is published as it is; axes gravity are those of raw6")
         self.window_size = window_size
         self.out_channels = network_inputs(compression, differences)
         if self.derive_body_acc:
@@ -62,7 +101,14 @@ class SensorFrontend(nn.Module):
         if self.derive_body_acc:
             total_acc, gyro = x[..., : len(TOTAL_ACC)], x[..., len(TOTAL_ACC) :]
             # The filter keeps a constant as it is; without it float32 loses less of what is small beside 1 g.
-            motion = total_acc - total_acc.mean(dim=1, keepdim=True)
+            mean = total_acc.mean(dim=1, keepdim=True)
+            motion = total_acc - mean
+            if self.turned_upright:
+                turn = upright(mean[:, 0])[:, None]  # (B, 1, 3, 3)
+                # Motion is turned apart from its mean, and term by term: both keep what is small beside 1 g.
+                motion, gyro = ((turn * part[:, :, None]).sum(dim=-1) for part in (motion, gyro))
+                # 1 g whatever the phone reads: the error of its own accelerometer's axes would tell how it lies, on no other phone.
+                total_acc = motion + torch.cat((torch.ones_like(mean[..., :1]), torch.zeros_like(mean[..., 1:])), dim=-1)
             body_acc = motion - torch.matmul(self.gravity, motion)  # (T, T) @ (B, T, 3)
             x = torch.cat((body_acc, gyro, total_acc), dim=-1)  # (B, T, 9), the order of UCI9
         motion = x[..., : len(COMPRESSED)]

@@ -42,6 +42,7 @@ class ModelEntry:
             ``forecast``: built with ``(in_channels, window_size, out_channels)``,
             ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
             ``reconstruct``: an `Autoencoder`, built as for ``forecast``, ``forward((B, T, C) features) -> (B, T, out_channels)``.
+            ``mounting``: built with 2 for ``num_classes``; a vector across gravity, see `har.models.mounting.MountingEstimator`.
             ``generate``: built with ``(channels, window_size, num_classes)``; an ``encode``, a ``decode`` and a ``draw``, see
             `har.models.generator.WindowGenerator`.
         title: as used in tables and figures.
@@ -77,6 +78,7 @@ MODELS = {
         ModelEntry("seq2seq_attention", Seq2SeqAttention, "encoder and decoder with attention", task="forecast"),
         ModelEntry("lstm_autoencoder", LSTMAutoencoder, "LSTM autoencoder", task="reconstruct"),
         ModelEntry("conv_autoencoder", ConvAutoencoder, "convolutional autoencoder", task="reconstruct"),
+        ModelEntry("mounting_cnn", DilatedCNN, "dilated CNN that tells the mounting", task="mounting"),
         ModelEntry("window_generator", WindowGenerator, "window generator", task="generate"),
     )
 }

@@ -43,6 +43,7 @@ def empty_classifier(config: RunConfig, *, window_size: int, num_classes: int) -
         channels=config.data.channels,
         window_size=window_size,
         num_classes=num_classes,
+        axes=config.frontend.axes,
         compression=config.frontend.compression,
         differences=config.frontend.differences,
         members=config.model.members,

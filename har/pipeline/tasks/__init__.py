@@ -5,13 +5,14 @@ from har.models.registry import find_model
 from har.pipeline.tasks.base import Task, TaskData, TaskScore
 from har.pipeline.tasks.forecast import Forecast
 from har.pipeline.tasks.generate import Generate
+from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.reconstruct import Reconstruct
 from har.pipeline.tasks.sequence import Sequence
 
 __all__ = ["TASKS", "Task", "TaskData", "TaskScore", "task_of"]
 
 WINDOW = "window"
-TASKS: dict[str, Task] = {task.name: task for task in (Forecast(), Generate(), Reconstruct(), Sequence())}
+TASKS: dict[str, Task] = {task.name: task for task in (EstimateMounting(), Forecast(), Generate(), Reconstruct(), Sequence())}
 
 
 def task_of(model: str) -> Task | None:

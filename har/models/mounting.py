@@ -1,0 +1,115 @@
+"""The LightningModule around any network that tells from a window of walking how the phone is mounted."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from har.models.frontend import SensorFrontend, upright
+from har.models.module import TaskModule
+from har.models.registry import build_network
+
+WALKING = 3  # the first three activities, on level ground, up and down stairs, go forwards with the body upright
+TURNS = 4  # of a quarter, in which each validation window is seen
+
+
+class MountingEstimator(TaskModule):
+    """Which directions of the phone are x and y of the training data, as far as a window tells: up along the body, and to its front.
+
+    While a person walks, gravity says where up is. What is left is a turn about it, which a network reads from the window in gravity's
+    axes (`SensorFrontend`): two numbers, a vector in the horizontal plane that points along y. Its target is of length 1 while walking and
+    0 at rest, where nothing tells the two sides of a body apart, so that by the squared error its length is how much the window
+    is worth. Added up over the windows of a stream, the vectors of unsure windows hardly count; see `har.signals.mounting`.
+
+    Args:
+        model: name of a registered network of the task ``mounting``.
+        options: options of its constructor.
+        window_size: samples in a window of ``raw6``.
+        compression, differences: see `SensorFrontend`.
+        learning_rate, weight_decay: see `TaskModule`.
+    """
+
+    monitor = "val/error_deg"
+    mode = "min"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        options: dict[str, Any],
+        window_size: int,
+        compression: Sequence[float] = (1.0,),
+        differences: Sequence[float] = (),
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.frontend = SensorFrontend("raw6", window_size, axes="gravity", compression=compression, differences=differences)
+        self.network: nn.Module = build_network(model, self.frontend.out_channels, window_size, 2, options)
+        self.validation_error = MeanMetric()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, time, 6) in g and rad/s -> (batch, 2, 3): the directions of x and y in the phone's axes, as long as they are worth."""
+        expected = (self.frontend.window_size, self.frontend.in_channels)
+        if not torch.compiler.is_exporting() and (x.ndim != 3 or tuple(x.shape[1:]) != expected):
+            raise ValueError(f"windows have shape {tuple(x.shape)}, expected (batch, {expected[0]}, {expected[1]}): batch, time, channel")
+        heading = self.network(self.frontend(x))  # (B, 2), in the plane across gravity
+        turn = upright(x[..., :3].mean(dim=1))  # (B, 3, 3), from the phone's axes to gravity's
+        worth = heading.square().sum(dim=1, keepdim=True).sqrt()
+        return torch.stack((worth * turn[:, 0], heading[:, :1] * turn[:, 1] + heading[:, 1:] * turn[:, 2]), dim=1)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        x, y = batch
+        angle = 2 * math.pi * torch.rand(len(x), device=x.device)
+        loss = self._squared_error(*turned_about_x(x, angle), y).mean()
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(y))
+        return loss
+
+    def _squared_error(self, x: Tensor, front: Tensor, y: Tensor) -> Tensor:
+        turn = upright(x[..., :3].mean(dim=1))
+        target = (turn @ front.unsqueeze(2))[:, 1:, 0]
+        target = nn.functional.normalize(target, dim=1) * (y < WALKING).to(x).unsqueeze(1)
+        return (self.network(self.frontend(x)) - target).square().sum(dim=1)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        errors = self.errors_deg(*batch)
+        if errors.numel():
+            self.validation_error.update(errors)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/error_deg", self.validation_error.compute(), prog_bar=True)
+        self.validation_error.reset()
+
+    @torch.no_grad()
+    def errors_deg(self, x: Tensor, y: Tensor) -> Tensor:
+        """(window, time, 6), (window,) -> (walking window, TURNS): degrees about the vertical by which y is missed, in four turns."""
+        x = x[y < WALKING]
+        found = []
+        for number in range(TURNS):
+            turned, front = turned_about_x(x, torch.full((len(x),), number * 2 * math.pi / TURNS, device=x.device))
+            up, side = self(turned).unbind(dim=1)
+            up = nn.functional.normalize(up, dim=1)
+            across = front - (front * up).sum(dim=1, keepdim=True) * up
+            found.append(torch.rad2deg(torch.acos(nn.functional.cosine_similarity(side, across, dim=1).clamp(-1, 1))))
+        return torch.stack(found, dim=1)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, batch_size: int = 512) -> Tensor:
+        """(window, time, 6) -> (window, 2, 3) on the CPU, in evaluation mode; the mode is restored afterwards."""
+        training = self.training
+        self.eval()
+        parts = [self(part.to(self.device)).cpu() for part in x.split(batch_size)]
+        self.train(training)
+        return torch.cat(parts)
+
+
+def turned_about_x(x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows (batch, time, 6) as of phones turned about x by (batch,) radians, and where y points in their axes, (batch, 3)."""
+    cosine, sine, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = (torch.stack((one, zero, zero), dim=1), torch.stack((zero, cosine, -sine), dim=1), torch.stack((zero, sine, cosine), dim=1))
+    turn = torch.stack(rows, dim=1)  # (B, 3, 3)
+    return torch.cat((x[..., :3] @ turn.mT, x[..., 3:] @ turn.mT), dim=-1), turn[:, :, 1]
