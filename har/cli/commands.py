@@ -56,6 +56,18 @@ def _validated(runs: list, options: argparse.Namespace) -> list:
     return found
 
 
+def _mounting(options: argparse.Namespace, seed: int) -> tuple | None:
+    """The runs of --mounting and --mounted, of the seed of the run they stand beside."""
+    if (options.mounting is None) != (options.mounted is None):
+        raise HarError("--mounting and --mounted belong together: who tells the mounting, and who answers where it is known")
+    if options.mounting is None:
+        return None
+    from har.pipeline.run_folder import find_runs
+
+    names = (options.mounting, options.mounted)
+    return tuple(find_runs(options.runs, options.dataset, [name], [seed])[0] for name in names)
+
+
 def _typed() -> str:
     return shlex.join(["har", *sys.argv[1:]])
 
@@ -200,8 +212,8 @@ def export(options: argparse.Namespace) -> None:
 
     run = best_run(runs)
     folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
-    result = export_run(run, folder, options.archive, options.results)
     info = run.info()
+    result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
     streams = STREAMING in result.models
     compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"
@@ -226,7 +238,8 @@ def robustness(options: argparse.Namespace) -> None:
     from har.pipeline.robustness import write_robustness
 
     runs = _validated(runs, options)
-    for path in write_robustness(runs, options.results, _typed(), options.archive):
+    mounting = _mounting(options, runs[-1].info().origin.seed)
+    for path in write_robustness(runs, options.results, _typed(), options.archive, mounting):
         print(f"wrote {path}")
 
 

@@ -108,15 +108,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_selection(command)
     command.add_argument("--output", type=Path, default=None, metavar="DIR", help=f"the bundle (default: {BUNDLE}, {BUNDLE}-synthetic)")
+    _add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
 
     command = add(
         "robustness",
         do.robustness,
         "What models lose when a phone is worn or read otherwise",
-        "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects.",
+        "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. With --mounting and --mounted "
+        "the last run is measured in streams too.",
     )
     _add_selection(command)
+    _add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
 
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
@@ -199,6 +202,11 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
     _add_runs(command)
     command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help="names of runs (default: all)")
     command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="seeds (default: all that were trained)")
+
+
+def _add_mounting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--mounting", default=None, metavar="NAME", help="run that tells the mounting of a stream, for --mounted")
+    command.add_argument("--mounted", default=None, metavar="NAME", help="run that answers once the mounting is known")
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ from har.contract import (
     channel_names,
 )
 from har.export.golden import golden_answers, golden_windows
+from har.export.mounting_part import MountingPart
 from har.export.onnx_file import export_onnx, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, NotQuantisable, judge
 from har.export.staging import finish, licence, made_with, staged
@@ -63,6 +64,11 @@ class Answering:
     fitted_on: str = "nobody: no people were held out"
     answered: float = 1.0
     right: float | None = None
+
+    def said(self) -> dict[str, dict[str, Any]]:
+        """The entries ``temperature`` and ``unknown`` of the manifest."""
+        unknown = {"below": self.unknown_below, "answered": self.answered, "right": self.right, "fitted_on": self.fitted_on}
+        return {"temperature": {"value": self.temperature, "fitted_on": self.fitted_on}, "unknown": unknown}
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,7 @@ def write_bundle(
     evidence: Evidence | None = None,
     labels: Sequence[str] = LABELS,
     stride: int = STRIDE,
+    mounting: MountingPart | None = None,
 ) -> BundleResult:
     """Export, check and write a bundle; `folder` is replaced only after everything held.
 
@@ -158,6 +165,7 @@ def write_bundle(
         evidence: scores, calibration and who judges smaller files.
         labels: names of the classes, in the order of the probabilities.
         stride: samples between two windows on the device.
+        mounting: for streams of a phone whose mounting is not known beforehand.
 
     Raises:
         HarError: the model needs channels that no phone delivers, or a check failed; nothing is written then.
@@ -169,6 +177,9 @@ def write_bundle(
         )
     evidence = evidence or Evidence()
     said = _what_is_said(classifier, facts, evidence, signal_contract(classifier, labels, stride), stride)
+    if mounting is not None:
+        mounting.check(classifier)
+        said["mounting"] = mounting.said()
     temperature = evidence.answering.temperature
     with staged(folder) as temporary:
         export_onnx(classifier, temporary / MODEL, {name: json.dumps(value) for name, value in said.items()}, temperature)
@@ -176,6 +187,7 @@ def write_bundle(
         variants = _write_variants(temporary, windows, evidence)
         golden = golden_windows(classifier, temperature)
         golden["variants"] = {name: golden_answers(temporary / name, golden) for name in variants if (temporary / name).is_file()}
+        beside = mounting.write(temporary, said, windows, golden) if mounting is not None else ()
         (temporary / VECTORS).write_text(json.dumps(golden, separators=(",", ":")), encoding="utf-8")
         manifest = {
             "schema_version": MANIFEST_SCHEMA_VERSION,
@@ -187,7 +199,7 @@ def write_bundle(
             "tested": _tested(evidence, sha256(temporary / MODEL)),
             "robustness": list(evidence.robustness),
         }
-        names = [MODEL, *(name for name in variants if (temporary / name).is_file()), VECTORS]
+        names = [MODEL, *(name for name in variants if (temporary / name).is_file()), *beside, VECTORS]
         finish(temporary, manifest, names)
     held = len(golden["windows"])
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -198,19 +210,11 @@ def _what_is_said(
     classifier: ActivityClassifier, facts: dict[str, Any], evidence: Evidence, contract: dict[str, Any], stride: int
 ) -> dict[str, Any]:
     """All that is known before the files are written; it stands in the manifest and in each ONNX file."""
-    answering = evidence.answering
-    unknown = {
-        "below": answering.unknown_below,
-        "answered": answering.answered,
-        "right": answering.right,
-        "fitted_on": answering.fitted_on,
-    }
     return {
         **facts,
         **contract,
         "parameters": classifier.num_parameters,
-        "temperature": {"value": answering.temperature, "fitted_on": answering.fitted_on},
-        "unknown": unknown,
+        **evidence.answering.said(),
         "stream": {"kind": "ring_buffer", "samples": classifier.frontend.window_size, "hop": stride, "reason": WINDOW_STREAM},
         "metrics": evidence.metrics,
         "licence": licence(facts["dataset"]),

@@ -10,6 +10,7 @@ PEOPLE = {
     "synthetic": "thirty virtual people from a small biomechanical model",
 }
 MEASURED = "Windows of validation subjects, with the network of this config and seed that did not train on them."
+WORN = {False: "The phone is worn as in the training data", True: "The phone is worn at the waist, mounted in any way"}
 SPLITS = {"validation": "held-out people of the training part", "test": "the official test subjects"}
 
 
@@ -31,13 +32,15 @@ def model_card(manifest: dict[str, Any]) -> str:
         + f"A network of kind `{manifest['model']}` with {manifest['parameters']:,} parameters. It names what a person does from "
         f"{reads} at {given['sample_rate_hz']:g} Hz: {', '.join(manifest['labels'])}.",
         "## Intended use\n\nActivity diaries, posture statistics, apps that adapt to what a person does, teaching and research. "
-        f"The phone is worn as in the training data; axes: {given['axes']}. Not for medical decisions, the detection of falls, or "
+        f"{WORN['mounting' in manifest]}; axes: {given['axes']}. Not for medical decisions, the detection of falls, or "
         "watching people who have not agreed.",
         f"## Data\n\n`{manifest['dataset']}`, digest `{manifest['data_digest'][:16]}`: {people}. "
         f"People, never windows, were split into training, validation and test. Terms: {manifest['licence']['training_data']}.",
     ]
     sections += [_scores(name, found) for name, found in manifest["metrics"].items()]
     sections += [_sureness(manifest), _files(manifest)]
+    if "mounting" in manifest:
+        sections.append(_mounting(manifest["mounting"]))
     if manifest["robustness"]:
         sections.append(_robustness(manifest["robustness"]))
     sections.append(
@@ -117,6 +120,19 @@ def _files(manifest: dict[str, Any]) -> str:
 
 
 def _robustness(rows: list[dict[str, Any]]) -> str:
-    lines = ["## When it is worn or read otherwise\n", f"{MEASURED}\n", "| disturbance | accuracy, per cent |", "|---|---:|"]
-    lines += [f"| {row['disturbance']} | {100 * row['accuracy']:.1f} |" for row in rows]
-    return "\n".join(lines)
+    title = ["## When it is worn or read otherwise\n", f"{MEASURED}\n"]
+    if "in_stream" not in rows[0]:
+        lines = ["| disturbance | accuracy, per cent |", "|---|---:|"]
+        return "\n".join([*title, *lines, *(f"| {row['disturbance']} | {100 * row['accuracy']:.1f} |" for row in rows)])
+    lines = ["| disturbance | window by window, per cent | in a stream, per cent |", "|---|---:|---:|"]
+    lines += [f"| {row['disturbance']} | {100 * row['accuracy']:.1f} | {100 * row['in_stream']:.1f} |" for row in rows]
+    return "\n".join([*title, *lines])
+
+
+def _mounting(said: dict[str, Any]) -> str:
+    return (
+        "## Mounting\n\n"
+        f"`model.onnx` takes any mounting. Along a stream, `{said['estimator']}` ({said['estimator_run']}) tells from walking how the phone is "
+        f"mounted ({said['directions']}); from then on windows are turned into place and `{said['model']}` ({said['model_run']}) answers, "
+        "which knows how the phone leans: sitting, standing and lying are told apart by that."
+    )

@@ -17,14 +17,17 @@ from har.evaluation.pooling import read_pooled
 from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
 from har.export.bundle import Answering, BundleResult, Evidence, Jury, write_bundle
+from har.export.mounting_part import MountingPart
 from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
 from har.export.stream_bundle import write_stream_bundle
+from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
 from har.pipeline.compare import HELD_OUT
 from har.pipeline.evaluate import results_folder
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.tasks import task_of
+from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.sequence import Sequence, labels_of
 from har.pipeline.train import load_windows
 from har.pipeline.train_common import device_facts
@@ -72,12 +75,25 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     return max(scored, key=lambda pair: pair[0])[1]
 
 
-def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, results: Path = Path("results")) -> BundleResult:
+def export_run(
+    run: RunFolder,
+    folder: Path,
+    archive: Path | str | None = None,
+    results: Path = Path("results"),
+    mounting: tuple[RunFolder, RunFolder] | None = None,
+) -> BundleResult:
     """Write the bundle of a run, after parity with torch on windows of its validation subjects.
 
     A run of ``har train --refit`` has no validation subjects. Its parity is checked on training subjects, its temperature comes from
     the crossvalidation study below `results`, and smaller files are judged by the run of the same config and seed that has validation
     subjects; what is not there is left out, and the manifest says so.
+
+    Args:
+        run: of windows, or of streams.
+        folder: of the bundle.
+        archive: a copy of the data set.
+        results: folder of all results.
+        mounting: run that tells the mounting, and run for phones in their place: for streams of a bundle of any mounting.
 
     Raises:
         HarError: a check failed.
@@ -85,6 +101,8 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
     info = run.info()
     _check_weights(run)
     if task_of(info.origin.model) is not None:
+        if mounting is not None:
+            raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
         return _export_stream_run(run, folder, archive)
     windows, split = load_windows(run.config(), archive)
     people = "validation" if split.subjects("validation") else "train"
@@ -98,6 +116,7 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
         windows=real.x[::step],
         labels=windows.labels,
         stride=run.config().windowing.step,
+        mounting=_mounting_part(*mounting, results) if mounting is not None else None,
         evidence=Evidence(
             metrics=_metrics(held_out, run.predictions("test")),
             answering=fit_answering(*held_out) if held_out is not None else Answering(),
@@ -106,6 +125,29 @@ def export_run(run: RunFolder, folder: Path, archive: Path | str | None = None, 
             robustness=card_rows(results, judge.info().origin) if judge else [],
         ),
     )
+
+
+def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -> MountingPart:
+    if not isinstance(task_of(estimator.info().origin.model), EstimateMounting):
+        raise HarError(f"{estimator.path} does not tell the mounting; name a run of mounting_cnn with --mounting")
+    if task_of(classifier.info().origin.model) is not None:
+        raise HarError(f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
+    for run in (estimator, classifier):
+        _check_weights(run)
+    held_out = _held_out(classifier, results)
+    answering = fit_answering(*held_out) if held_out is not None else Answering()
+    return MountingPart(
+        estimator=load_module(estimator.checkpoint, MountingEstimator),
+        estimator_run=_named(estimator),
+        classifier=load_checkpoint(classifier.checkpoint),
+        classifier_run=_named(classifier),
+        **answering.said(),
+    )
+
+
+def _named(run: RunFolder) -> str:
+    origin = run.info().origin
+    return f"{origin.run}, seed {origin.seed}"
 
 
 def _export_stream_run(run: RunFolder, folder: Path, archive: Path | str | None) -> BundleResult:

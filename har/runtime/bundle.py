@@ -96,7 +96,8 @@ def read_bundle(folder: Path | str) -> Bundle:
     if missing:
         raise HarError(f"{folder / MANIFEST} has no entry {missing[0]!r}; export again: har export")
     bundle = Bundle(folder, manifest)
-    for name in (bundle.main, VECTORS):
+    mounting = manifest.get("mounting") or {}
+    for name in (bundle.main, VECTORS, *(mounting[key] for key in ("estimator", "model") if key in mounting)):
         if name not in manifest["files"]:
             raise HarError(f"{folder / MANIFEST} names no checksum for {name}; export again: har export")
     for name, expected in manifest["files"].items():

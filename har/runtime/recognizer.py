@@ -14,9 +14,10 @@ from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle
 from har.runtime.inputs import check_windows
-from har.runtime.onnx_guard import check_self_contained
-from har.runtime.session import open_session, run_windows
+from har.runtime.mounted import MountedModels, remount
+from har.runtime.session import open_checked, run_windows
 from har.runtime.stream import Answer, SampleStream, WindowStream
+from har.signals.mounting import Mounting
 from har.signals.windows import cut_windows, window_starts
 
 
@@ -97,10 +98,12 @@ class Recognizer(AnyRecognizer):
 
     Attributes:
         window_size, stride: samples of a window, and from one to the next.
+        mounted: the files for streams of a phone whose mounting is not known beforehand; None in most bundles.
     """
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
         super().__init__(bundle, session)
+        self.mounted = MountedModels(bundle) if bundle.manifest.get("mounting") else None
         self.window_size = int(bundle.manifest["input"]["window_size"])
         self.stride = int(bundle.manifest["input"]["stride"])
 
@@ -149,6 +152,8 @@ class Recognizer(AnyRecognizer):
                 f"{self.bundle.folder / model}: a golden window differs by {largest:.2e}, allowed {tolerance:.0e}; "
                 "this runtime computes something else"
             )
+        if self.mounted is not None:
+            largest = max(largest, self.mounted.check_golden())
         return len(windows), largest
 
     def open_stream(self, source_hz: float | None = None) -> WindowStream:
@@ -167,18 +172,52 @@ class Recognizer(AnyRecognizer):
         Raises:
             HarError: the shape, the order or the units are wrong, or a value is not finite.
         """
+        return run_windows(self.session, self._checked(windows))
+
+    def _checked(self, windows: np.ndarray) -> np.ndarray:
         windows = np.asarray(windows, dtype=np.float32)
         if windows.ndim == 2:
             windows = windows[np.newaxis]
         check_windows(windows, self.window_size, self.channels)
-        return run_windows(self.session, windows)
+        return windows
+
+    def start_mounting(self) -> Mounting | None:
+        """What `predict_in_order` learns along one stream; None where the bundle has no use for it."""
+        return None if self.mounted is None else self.mounted.start()
+
+    def predict_in_order(self, windows: np.ndarray, mounting: Mounting | None) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of the next windows of a stream.
+
+        With `start_mounting`, a window is turned and answered by the model of phones in their place, as soon as the windows up to it have
+        told how the phone is mounted; before that, by the model of any mounting, as in `predict`.
+
+        Args:
+            windows: as in `predict`.
+            mounting: what the stream has told so far; it learns. None answers every window by itself.
+
+        Returns:
+            (window, num_classes) probabilities, and (window,) the least one that is an answer.
+
+        Raises:
+            HarError: as `predict`.
+        """
+        if self.mounted is None or mounting is None:
+            probabilities = self.predict(windows)
+            return probabilities, np.full(len(probabilities), self.unknown_below)
+        windows = self._checked(windows)
+        known, in_place = remount(self.mounted.estimator, windows, mounting)
+        probabilities = np.empty((len(windows), len(self.labels)), dtype=np.float32)
+        probabilities[known] = run_windows(self.mounted.model, in_place)
+        probabilities[~known] = run_windows(self.session, windows[~known])
+        return probabilities, np.where(known, self.mounted.unknown_below, self.unknown_below)
 
     def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
         parts: list[np.ndarray] = []
         from_s: list[np.ndarray] = []
         to_s: list[np.ndarray] = []
+        mounting = self.start_mounting()  # a gap is no reason to wear the phone otherwise
         for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
-            found = self._predict_stretch(piece for _, piece in stretch)
+            found = self._predict_stretch((piece for _, piece in stretch), mounting)
             if found is not None:
                 probabilities, begin_s, end_s = found
                 parts.append(probabilities)
@@ -189,7 +228,7 @@ class Recognizer(AnyRecognizer):
             raise HarError(f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
         return Timeline(self.labels, np.concatenate(from_s), np.concatenate(to_s), np.concatenate(parts))
 
-    def _predict_stretch(self, pieces: Iterable[Recording]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Probabilities, start and end of what each window speaks for; the borders lie half-way between window centres."""
         samples, time_s = np.empty((0, len(self.channels)), dtype=np.float32), np.empty(0)
         parts: list[np.ndarray] = []
@@ -201,7 +240,7 @@ class Recognizer(AnyRecognizer):
             starts = window_starts(len(samples), self.window_size, self.stride)
             if not len(starts):
                 continue
-            parts.append(self.predict(cut_windows(samples, starts, self.window_size)))
+            parts.append(self.predict_in_order(cut_windows(samples, starts, self.window_size), mounting)[0])
             # The first window speaks from the very start of the stretch.
             border_s.append(time_s[starts + half - before] if border_s else np.append(time_s[:1], time_s[starts[1:] + half - before]))
             end_s = time_s[starts[-1] + self.window_size - 1] + 1 / SAMPLE_RATE_HZ
@@ -211,20 +250,3 @@ class Recognizer(AnyRecognizer):
             return None
         begin_s = np.concatenate(border_s)
         return np.concatenate(parts), begin_s, np.append(begin_s[1:], end_s)
-
-
-def open_checked(bundle: Bundle, path: Path) -> ort.InferenceSession:
-    """One of a bundle's models, proved to be whole and to be the one of its manifest.
-
-    The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is.
-
-    Raises:
-        HarError: it names other files, cannot be read, or says something else than the manifest.
-    """
-    check_self_contained(path)
-    session = open_session(path)
-    inside = session.get_modelmeta().custom_metadata_map
-    for name in ("labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream"):
-        if name not in inside or json.loads(inside[name]) != bundle.manifest[name]:
-            raise HarError(f"{path} says {name} = {inside.get(name)}, the manifest says {json.dumps(bundle.manifest[name])}; export again")
-    return session

@@ -1,7 +1,9 @@
 """Open an ONNX file and run windows through it."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from har.contract import HarError
+from har.runtime.bundle import Bundle
+from har.runtime.onnx_guard import check_self_contained
+
+DECIDING = ("labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream", "mounting")
 
 
 def open_session(path: Path) -> ort.InferenceSession:
@@ -32,6 +38,29 @@ def open_session(path: Path) -> ort.InferenceSession:
     except Exception as error:  # onnxruntime's own exception classes share no public base
         reason = str(error).split("\n")[0][:160]
         raise HarError(f"{path} is not a readable ONNX model ({reason}); export again: har export") from None
+
+
+def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) -> ort.InferenceSession:
+    """One of a bundle's models, proved to be whole and to be the one of its manifest.
+
+    The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is.
+
+    Args:
+        bundle: read and checked.
+        path: of its file.
+        own: entries of which this file says something else than the manifest's first level.
+
+    Raises:
+        HarError: it names other files, cannot be read, or says something else than the manifest.
+    """
+    check_self_contained(path)
+    session = open_session(path)
+    inside = session.get_modelmeta().custom_metadata_map
+    expected = bundle.manifest | (own or {})
+    for name in DECIDING:
+        if json.loads(inside.get(name, "null")) != expected.get(name):
+            raise HarError(f"{path} says {name} = {inside.get(name)}, the manifest says {json.dumps(expected.get(name))}; export again")
+    return session
 
 
 def run_windows(session: ort.InferenceSession, windows: np.ndarray, *, batch_size: int = 64) -> np.ndarray:

@@ -11,7 +11,8 @@ import onnxruntime as ort
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle
-from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline, open_checked
+from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline
+from har.runtime.session import open_checked
 from har.runtime.stream import Answer, SampleStream, answer_of
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once

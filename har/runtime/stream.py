@@ -132,8 +132,8 @@ class SampleStream(ABC):
 class WindowStream(SampleStream):
     """The last window of a stream in a ring buffer, and an answer after each hop.
 
-    The answers are those of `Recognizer.predict` on windows cut from the whole stream, however it was cut into chunks. A gap in the times
-    empties the buffer: no window crosses it.
+    The answers are those of `Recognizer.predict_in_order` on windows cut from the whole stream, however it was cut into chunks. A gap in
+    the times empties the buffer: no window crosses it.
 
     Args:
         recognizer: that answers.
@@ -144,6 +144,10 @@ class WindowStream(SampleStream):
         self.recognizer = recognizer
         super().__init__(recognizer.channels, source_hz)
 
+    def reset(self) -> None:
+        self._mounting = self.recognizer.start_mounting()  # a gap is no reason to wear the phone otherwise
+        super().reset()
+
     def _restart(self) -> None:
         self._samples = np.empty((0, len(self.channels)), dtype=np.float32)
         self._time_s = np.empty(0)
@@ -153,9 +157,9 @@ class WindowStream(SampleStream):
         size, hop = self.recognizer.window_size, self.recognizer.stride
         answers = []
         while len(samples) >= size:
-            row = self.recognizer.predict(samples[:size])[0]
+            rows, below = self.recognizer.predict_in_order(samples[:size], self._mounting)
             end_s = float(times[size - 1]) + 1 / SAMPLE_RATE_HZ
-            answers.append(answer_of(row, self.recognizer.labels, self.recognizer.unknown_below, float(times[0]), end_s))
+            answers.append(answer_of(rows[0], self.recognizer.labels, float(below[0]), float(times[0]), end_s))
             samples, times = samples[hop:], times[hop:]
         self._samples, self._time_s = samples, times
         return answers

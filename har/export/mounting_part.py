@@ -1,0 +1,98 @@
+"""What a bundle of any mounting holds beside its model: the file that tells the mounting, and the model that answers where it is known."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from har.contract import HarError
+from har.export.device_graph import DeviceGraph
+from har.export.golden import rounded
+from har.export.mounting_file import export_mounting, mounting_parity
+from har.export.onnx_file import export_onnx, parity
+from har.models.classifier import ActivityClassifier
+from har.models.mounting import MountingEstimator
+from har.runtime.bundle import golden_values
+from har.signals.mounting import AGREEMENT, ENOUGH, KEEP
+
+ESTIMATOR, MOUNTED = "mounting.onnx", "mounted.onnx"
+DIRECTIONS = "x up along the body, y to its front: the axes of the training data"
+
+
+@dataclass(frozen=True)
+class MountingPart:
+    """Two trained models and what is known of them.
+
+    Attributes:
+        estimator: tells the mounting.
+        estimator_run: its run.
+        classifier: for phones in their place, of the same classes as the bundle's model.
+        classifier_run: its run.
+        temperature: of the classifier.
+        unknown: of the classifier, as in a manifest.
+    """
+
+    estimator: MountingEstimator
+    estimator_run: str
+    classifier: ActivityClassifier
+    classifier_run: str
+    temperature: dict[str, Any]
+    unknown: dict[str, Any]
+
+    def said(self) -> dict[str, Any]:
+        """The entry ``mounting`` of the manifest."""
+        return {
+            "estimator": ESTIMATOR,
+            "estimator_run": self.estimator_run,
+            "model": MOUNTED,
+            "model_run": self.classifier_run,
+            "directions": DIRECTIONS,
+            "keep": KEEP,
+            "enough": ENOUGH,
+            "agreement": AGREEMENT,
+            "temperature": self.temperature,
+            "unknown": self.unknown,
+        }
+
+    def check(self, classifier: ActivityClassifier) -> None:
+        """Refuse to stand beside a model that reads or names something else.
+
+        Raises:
+            HarError: windows, channels or classes differ.
+        """
+        for name in ("window_size", "channels", "num_classes"):
+            other = {"channels": "raw6"}.get(name, classifier.hparams[name])
+            if self.classifier.hparams[name] != other:
+                raise HarError(f"{self.classifier_run} has {name} {self.classifier.hparams[name]}, the bundle's model {other}")
+        if self.estimator.hparams["window_size"] != classifier.hparams["window_size"]:
+            raise HarError(
+                f"{self.estimator_run} reads windows of {self.estimator.hparams['window_size']} samples, the bundle's model others"
+            )
+
+    def write(self, folder: Path, said: dict[str, Any], windows: np.ndarray, golden: dict[str, Any]) -> tuple[str, ...]:
+        """Write both files, after parity with torch, and their golden answers into `golden`.
+
+        Args:
+            folder: of the bundle.
+            said: what the manifest says, for the files' metadata.
+            windows: (window, time, 6) real windows for parity.
+            golden: content of the golden windows' file; gets an entry ``mounting``.
+
+        Returns:
+            Names of the files.
+        """
+        temperature = float(self.temperature["value"])
+        export_mounting(self.estimator, folder / ESTIMATOR, {name: json.dumps(value) for name, value in said.items()})
+        own = said | {"temperature": self.temperature, "unknown": self.unknown}
+        export_onnx(self.classifier, folder / MOUNTED, {name: json.dumps(value) for name, value in own.items()}, temperature)
+        mounting_parity(self.estimator, folder / ESTIMATOR, windows)
+        parity(self.classifier, folder / MOUNTED, windows, temperature)
+        made = torch.from_numpy(golden_values(golden))
+        with torch.no_grad():
+            probabilities = DeviceGraph(self.classifier, temperature)(made).numpy()
+        told = self.estimator.predict(made).numpy()
+        golden["mounting"] = {"told": [rounded(pair) for pair in told], "probabilities": rounded(probabilities)}
+        return ESTIMATOR, MOUNTED
