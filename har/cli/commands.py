@@ -17,7 +17,7 @@ MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")
 CATALOGUE = (
     *("mlp", "rnn", "peephole_lstm", "deep_conv_lstm", "transformer"),
     *("stream_gru", "stream_lstm", "dense_gru", "dense_cnn", "seq2seq", "seq2seq_attention"),
-    *("lstm_autoencoder", "conv_autoencoder", "window_generator"),
+    *("lstm_autoencoder", "conv_autoencoder", "window_generator", "mounting_cnn"),
 )
 # Of har.pipeline.experiments; a test compares.
 EXPERIMENTS = ("attention", "growth", "gradients", "labels", "labels-official", "memory", "stream", "windowing")

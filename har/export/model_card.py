@@ -132,7 +132,8 @@ def _robustness(rows: list[dict[str, Any]]) -> str:
 def _mounting(said: dict[str, Any]) -> str:
     return (
         "## Mounting\n\n"
-        f"`model.onnx` takes any mounting. Along a stream, `{said['estimator']}` ({said['estimator_run']}) tells from walking how the phone is "
-        f"mounted ({said['directions']}); from then on windows are turned into place and `{said['model']}` ({said['model_run']}) answers, "
+        f"`model.onnx` takes any mounting. Along a stream, `{said['estimator']}` ({said['estimator_run']}) tells from walking how the "
+        f"phone is mounted ({said['directions']}); from then on windows are turned into place and `{said['model']}` "
+        f"({said['model_run']}) answers, "
         "which knows how the phone leans: sitting, standing and lying are told apart by that."
     )
