@@ -238,6 +238,8 @@ def robustness(options: argparse.Namespace) -> None:
     from har.pipeline.robustness import write_robustness
 
     runs = _validated(runs, options)
+    if "all" not in options.model:
+        runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
     for path in write_robustness(runs, options.results, _typed(), options.archive, mounting):
         print(f"wrote {path}")

@@ -11,6 +11,7 @@ from har.cli.commands import BUNDLE, CATALOGUE, EXPERIMENTS, MODELS, RESULTS, RU
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 
 DATASETS = ("uci-har", "hapt", "synthetic")
+NAMED = "folder of a bundle, or default or robust, which come with the project"
 WHICH = f"{BUNDLE}, else the pretrained one"
 SPLIT_KINDS = ("official", "fold5", "kfold", "loso", "file")  # a test holds them against the config
 
@@ -123,11 +124,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
 
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
-    command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"folder of the bundle (default: {WHICH})")
+    command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"{NAMED} (default: {WHICH})")
 
     command = add("predict", do.predict, "Activities over time in a recording, from a bundle alone")
     command.add_argument("recording", type=Path, help="CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s")
-    command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=f"the exported model (default: {WHICH})")
+    command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=f"{NAMED} (default: {WHICH})")
     command.add_argument("--output", type=Path, default=None, metavar="CSV", help="also write one row a window, with all probabilities")
     _add_reading(command)
 

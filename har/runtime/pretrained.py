@@ -23,7 +23,9 @@ def pretrained(name: str = "default") -> Path:
 
 
 def find_bundle(folder: Path | None, exported: Path) -> Path:
-    """The bundle that was named, else the exported one where there is one, else the pretrained default."""
+    """The bundle that was named, by its folder or as a pretrained one; else the exported one where there is one, else the pretrained
+    default."""
     if folder is not None:
-        return folder
+        is_name = len(folder.parts) == 1 and not folder.exists()
+        return next((place / folder for place in PLACES if is_name and (place / folder / "manifest.json").is_file()), folder)
     return exported if exported.exists() else pretrained()

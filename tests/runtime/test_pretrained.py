@@ -43,6 +43,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     assert find_bundle(None, tmp_path / "none") == pretrained()
     assert find_bundle(None, tmp_path) == tmp_path
     assert find_bundle(Path("named"), tmp_path) == Path("named")
+    assert find_bundle(Path("default"), tmp_path) == pretrained("default")
+    assert find_bundle(tmp_path / "default", tmp_path) == tmp_path / "default"
 
 
 def test_predict_and_verify_need_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

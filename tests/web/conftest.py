@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from har.config import parse_config
-from har.contract import SAMPLE_RATE_HZ
+from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.data.archives import HAPT, open_source
 from har.data.hapt import recording_name
 from har.data.windowset import WindowSet
 from har.export.bundle import Answering, Evidence, write_bundle
+from har.export.mounting_part import MountingPart
+from har.models.classifier import ActivityClassifier
+from har.models.mounting import MountingEstimator
 from har.recording import Recording
 from har.runtime.recognizer import Recognizer
 from har.training.fit import fit
@@ -39,6 +43,23 @@ def bundle(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathFactory
     made = fit(config, parts["train"], parts["validation"], folder / "run", progress=False).classifier
     evidence = Evidence(answering=Answering(unknown_below=UNKNOWN_BELOW, answered=0.9, right=0.9))
     return write_bundle(made, folder / "bundle", facts=FACTS, windows=parts["validation"].x, evidence=evidence).folder
+
+
+@pytest.fixture(scope="session")
+def any_mounting(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tells the mounting, of untrained networks: what they say is nonsense, and the same everywhere."""
+    train, folder = torch.from_numpy(np.array(parts["train"].x)), tmp_path_factory.mktemp("any")
+    torch.manual_seed(3)
+    network = {"model": "cnn1d", "options": {"width": 8, "depth": 2}, "window_size": 128}
+    robust, in_place = (
+        ActivityClassifier(**network, channels="raw6", num_classes=len(LABELS), axes=axes).eval() for axes in ("gravity", "sensor")
+    )
+    estimator = MountingEstimator(model="mounting_cnn", options={"width": 8}, window_size=128).eval()
+    for module in (robust, in_place, estimator):
+        module.frontend.fit(train)
+    answering = Answering(unknown_below=UNKNOWN_BELOW, answered=0.9, right=0.9).said()
+    part = MountingPart(estimator, "estimator", in_place, "in place", **answering)
+    return write_bundle(robust, folder / "bundle", facts=FACTS, windows=parts["validation"].x, mounting=part).folder
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import ReadReport, Recording, read_pieces
 from har.runtime.recognizer import Recognizer
 from har.runtime.report import write_timeline
+from har.signals.disturbances import turned
 from har.signals.resampling import StreamResampler
 from tests.web.driver import (
     CLOSE,
@@ -87,6 +88,27 @@ def test_recordings_of_any_rate_get_the_same_answers(bundle: Path, recognizer: R
         assert lines[0] == expected[0]
         assert [line.split(",")[2] for line in lines] == [line.split(",")[2] for line in expected]
         np.testing.assert_allclose(numbers(lines), numbers(expected), atol=2e-3)
+
+
+def test_a_phone_mounted_in_any_way_gets_the_same_answers(any_mounting: Path, tmp_path: Path) -> None:
+    assert compute(bundle=str(any_mounting), golden=True)["largest"] <= CLOSE
+    recognizer, paths = Recognizer.load(any_mounting), []
+    for number, degrees in enumerate((0.0, 100.0, 180.0)):
+        made = recording(2 + number, 12.0)
+        time_s = made.time_s + np.where(made.time_s > 30.0, 5.0, 0.0)  # with a gap
+        samples = turned(turned(made.samples.astype(np.float64), 2, degrees), 0, 40.0)
+        paths.append(write_exactly(tmp_path / f"m{number}.csv", time_s, samples))
+    mounted = recognizer.mounted
+    assert mounted is not None
+    for key in ("recordings", "live"):
+        for path, found in zip(paths, compute(bundle=str(any_mounting), **{key: [str(path) for path in paths]}), strict=True):
+            timeline = predicted(recognizer, path)
+            windows = found["windows"] if key == "recordings" else found
+            np.testing.assert_allclose([row["probabilities"] for row in windows], timeline.probabilities, atol=CLOSE)
+            recognizer.mounted = None
+            same = np.isclose(predicted(recognizer, path).probabilities, timeline.probabilities, atol=1e-6).all(axis=1)
+            recognizer.mounted = mounted
+            assert 0 < same.sum() < len(same)  # before the mounting is known, and after
 
 
 def test_what_python_refuses_the_page_refuses(bundle: Path, recognizer: Recognizer, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ export const VECTORS = "test_vectors.json";
 const AGAIN = "export again: har export.";
 const SAID_TWICE = ["labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream"]; // also in the model
 const REQUIRED = [...SAID_TWICE, "model", "output", "files", "tolerance"];
+const RULES = Object.freeze({ keep: 1, enough: Infinity, agreement: 1 }); // of a mounting, and the most each can be
 
 /**
  * @typedef {object} Manifest What this page uses of it.
@@ -30,6 +31,18 @@ const REQUIRED = [...SAID_TWICE, "model", "output", "files", "tolerance"];
  * @property {{below: number | null}} unknown
  * @property {{kind: string, hop: number}} stream
  * @property {Record<string, string>} files
+ * @property {Mounting} [mounting] of bundles of any mounting alone
+ */
+
+/**
+ * @typedef {object} Mounting What tells how the phone is mounted, and what answers from then on.
+ * @property {string} estimator file that tells it
+ * @property {string} model file that answers
+ * @property {number} keep
+ * @property {number} enough
+ * @property {number} agreement
+ * @property {{value: number}} temperature of the model
+ * @property {{below: number | null}} unknown of the model
  */
 
 /**
@@ -64,7 +77,14 @@ export async function readBundle(read) {
     }
     files.set(name, content);
   }
-  checkMetadata(manifest, /** @type {Uint8Array} */ (files.get(MODEL)));
+  const said = (/** @type {string} */ name, /** @type {object} */ own = {}) =>
+    checkMetadata(name, { ...manifest, ...own }, /** @type {Uint8Array} */ (files.get(name)));
+  said(MODEL);
+  if (manifest.mounting) {
+    const { estimator, model, temperature, unknown } = manifest.mounting;
+    said(estimator);
+    said(model, { temperature, unknown });
+  }
   return { manifest, files, unknownBelow: manifest.unknown.below ?? 0 };
 }
 
@@ -99,7 +119,8 @@ function parseManifest(content) {
   }
   const missing = REQUIRED.find((name) => !(name in manifest));
   if (missing) throw new HarError(`${MANIFEST} has no entry '${missing}'; ${AGAIN}`);
-  for (const name of [MODEL, VECTORS]) {
+  const { mounting } = manifest;
+  for (const name of [MODEL, VECTORS, ...(mounting ? [mounting.estimator, mounting.model] : [])]) {
     if (!Object.hasOwn(manifest.files, name)) throw new HarError(`${MANIFEST} names no checksum for ${name}; ${AGAIN}`);
   }
   checkContract(manifest);
@@ -111,7 +132,7 @@ function parseManifest(content) {
  *
  * @param {Manifest} manifest
  */
-function checkContract({ input, labels, tolerance, unknown, stream }) {
+function checkContract({ input, labels, tolerance, unknown, stream, mounting }) {
   const wanted = CHANNELS.map((name, i) => `${name} in ${UNITS[i]}`).join(", ");
   const found = input.channels.map(({ name, unit }) => `${name} in ${unit}`).join(", ");
   if (found !== wanted) throw new HarError(`The model takes ${found}; this page gives ${wanted}; export a model of raw6 channels.`);
@@ -128,8 +149,13 @@ function checkContract({ input, labels, tolerance, unknown, stream }) {
     throw new HarError(`${MANIFEST} names the labels ${labels.join(", ") || "not at all"}; expected two or more, each once; ${AGAIN}`);
   }
   if (!(tolerance > 0 && tolerance <= 1e-3)) throw new HarError(`${MANIFEST} has the tolerance ${tolerance}, expected at most 0.001; ${AGAIN}`);
-  const below = unknown.below ?? 0;
-  if (!(below >= 0 && below < 1)) throw new HarError(`${MANIFEST} has unknown.below ${below}, expected a probability below 1; ${AGAIN}`);
+  for (const below of [unknown.below ?? 0, mounting?.unknown.below ?? 0]) {
+    if (!(below >= 0 && below < 1)) throw new HarError(`${MANIFEST} has unknown.below ${below}, expected a probability below 1; ${AGAIN}`);
+  }
+  for (const [name, most] of Object.entries(mounting ? RULES : {})) {
+    const value = Reflect.get(/** @type {Mounting} */ (mounting), name);
+    if (!(value >= 0 && value <= most)) throw new HarError(`${MANIFEST} has mounting.${name} ${value}, expected 0 to ${most}; ${AGAIN}`);
+  }
   if (stream.kind !== "ring_buffer" || stream.hop !== input.stride) {
     throw new HarError(
       `The model streams as '${stream.kind}' with a hop of ${stream.hop}; this page knows a ring_buffer with a hop of ${input.stride}; ` +
@@ -141,16 +167,17 @@ function checkContract({ input, labels, tolerance, unknown, stream }) {
 /**
  * The manifest is not covered by a checksum, so what decides an answer must also stand in the model, which is.
  *
- * @param {Manifest} manifest
+ * @param {string} file its name
+ * @param {object} manifest
  * @param {Uint8Array} model
  */
-function checkMetadata(manifest, model) {
+function checkMetadata(file, manifest, model) {
   const inside = readMetadata(model);
-  for (const name of SAID_TWICE) {
+  for (const name of [...SAID_TWICE, "mounting"]) {
     const said = canonical(Reflect.get(manifest, name));
     const found = inside.get(name);
-    if (found === undefined || canonical(JSON.parse(found)) !== said) {
-      throw new HarError(`${MODEL} says ${name} = ${found ?? "nothing"}, the manifest says ${said}; ${AGAIN}`);
+    if (canonical(found === undefined ? undefined : JSON.parse(found)) !== said) {
+      throw new HarError(`${file} says ${name} = ${found ?? "nothing"}, the manifest says ${said}; ${AGAIN}`);
     }
   }
 }

@@ -27,6 +27,7 @@ export class LiveSession {
     this.reading = reading;
     this.listener = listener;
     const { windows, timeline, signals } = emptySession(model);
+    this.answers = model.openStream();
     this.timeline = timeline;
     this.signals = signals;
     this.recorder = new Recorder();
@@ -94,6 +95,7 @@ export class LiveSession {
   readAnew() {
     this.interrupt("a setting was changed");
     this.recorder = new Recorder();
+    this.answers = this.model.openStream();
   }
 
   /** Stop listening; answers that were asked for still come. */
@@ -107,9 +109,11 @@ export class LiveSession {
   /** @param {import("./windows.js").CutWindow} window */
   #ask(window) {
     // In the order of the windows: the model answers one call after the other.
-    this.answered = Promise.all([this.answered, this.model.predict([window.samples])])
-      .then(([, [probabilities]]) => {
-        this.timeline.add(window, probabilities);
+    const { answers } = this;
+    this.answered = this.answered
+      .then(() => answers.answer([window.samples]))
+      .then(([{ probabilities, below }]) => {
+        this.timeline.add(window, probabilities, below);
         this.listener.onAnswer();
       })
       .catch((error) => this.listener.onProblem(sentence(error)));

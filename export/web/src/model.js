@@ -5,9 +5,23 @@
 
 import { MODEL, VECTORS } from "./bundle.js";
 import { HarError } from "./contract.js";
+import { Told, remounted } from "./told.js";
 
 /** @typedef {typeof import("onnxruntime-web/wasm")} Runtime */
 /** @typedef {import("./bundle.js").Bundle} Bundle */
+/** @typedef {import("onnxruntime-web/wasm").InferenceSession} Session */
+
+/**
+ * @typedef {object} Answer
+ * @property {Float32Array} probabilities one a label
+ * @property {number} below least probability that is an answer
+ */
+
+/** @typedef {{estimator: Session, model: Session}} Beside files that tell the mounting, and answer where it is known */
+
+const TOLD = "told"; // output of the file that tells the mounting
+const TOLD_WIDTH = 6;
+const TOLD_TOLERANCE = 1e-4;
 
 const BATCH_SIZE = 64; // windows at a time; bounds the memory
 
@@ -26,13 +40,15 @@ export function configure(ort, folder) {
 export class Model {
   /**
    * @param {Runtime} ort
-   * @param {import("onnxruntime-web/wasm").InferenceSession} session
+   * @param {Session} session
    * @param {Bundle} bundle
+   * @param {Beside | null} beside
    */
-  constructor(ort, session, bundle) {
+  constructor(ort, session, bundle, beside = null) {
     this.ort = ort;
     this.session = session;
     this.bundle = bundle;
+    this.beside = beside;
     /** @type {Promise<unknown>} one run at a time, in the order of the calls */
     this.queue = Promise.resolve();
   }
@@ -46,44 +62,83 @@ export class Model {
    * @throws {HarError} the file is no model, or it does not fit its manifest
    */
   static async open(ort, bundle) {
-    let session;
-    try {
-      const content = /** @type {Uint8Array} */ (bundle.files.get(MODEL));
-      session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"], logSeverityLevel: 3 });
-    } catch (error) {
-      const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0].slice(0, 160);
-      if (/backend/i.test(reason)) {
-        throw new HarError(`The model cannot run here (${reason}); it needs WebAssembly with SIMD: use a newer browser, or build the page again.`);
-      }
-      throw new HarError(`${MODEL} is not a readable ONNX model (${reason}); export again: har export.`);
-    }
-    const { input, output, labels } = bundle.manifest;
-    checkShape("input", session.inputMetadata, input.name, [input.window_size, input.channels.length]);
-    checkShape("output", session.outputMetadata, output.name, [labels.length]);
-    return new Model(ort, session, bundle);
+    const { input, output, labels, mounting } = bundle.manifest;
+    const opened = async (/** @type {string} */ file, /** @type {string} */ gives, /** @type {number[]} */ shape) => {
+      const session = await openFile(ort, bundle, file);
+      checkShape(file, "input", session.inputMetadata, input.name, [input.window_size, input.channels.length]);
+      checkShape(file, "output", session.outputMetadata, gives, shape);
+      return session;
+    };
+    const session = await opened(MODEL, output.name, [labels.length]);
+    if (!mounting) return new Model(ort, session, bundle);
+    const beside = {
+      estimator: await opened(mounting.estimator, TOLD, [2, 3]),
+      model: await opened(mounting.model, output.name, [labels.length]),
+    };
+    return new Model(ort, session, bundle, beside);
   }
 
   /**
-   * Probabilities of windows.
+   * Probabilities of windows, each by itself.
    *
    * @param {Float32Array[]} windows each (window, channel), oldest sample first, row by row
    * @returns {Promise<Float32Array[]>} one probability a label, for each window
    * @throws {HarError} a value is not finite, or the model gives no probabilities
    */
   async predict(windows) {
+    return this.#inBatches(this.session, this.bundle.manifest.output.name, this.bundle.manifest.labels.length, windows);
+  }
+
+  /** For windows in the order of time; each recording, or session with the sensors, needs its own. */
+  openStream() {
+    const { mounting } = this.bundle.manifest;
+    return new ModelStream(this, mounting && this.beside ? new Told(mounting) : null);
+  }
+
+  /**
+   * What windows tell of the mounting, six numbers each.
+   *
+   * @param {Float32Array[]} windows
+   */
+  async tell(windows) {
+    return this.#inBatches(/** @type {Beside} */ (this.beside).estimator, TOLD, TOLD_WIDTH, windows);
+  }
+
+  /**
+   * Probabilities of windows that were turned into place.
+   *
+   * @param {Float32Array[]} windows
+   */
+  async predictInPlace(windows) {
+    const { output, labels } = this.bundle.manifest;
+    return this.#inBatches(/** @type {Beside} */ (this.beside).model, output.name, labels.length, windows);
+  }
+
+  /**
+   * @param {Session} session
+   * @param {string} output
+   * @param {number} width values a window
+   * @param {Float32Array[]} windows
+   */
+  async #inBatches(session, output, width, windows) {
     const found = [];
     for (let first = 0; first < windows.length; first += BATCH_SIZE) {
       const batch = windows.slice(first, first + BATCH_SIZE);
-      const run = this.queue.then(() => this.#run(batch));
+      const run = this.queue.then(() => this.#run(session, output, width, batch));
       this.queue = run.catch(() => undefined);
       found.push(...(await run));
     }
     return found;
   }
 
-  /** @param {Float32Array[]} windows */
-  async #run(windows) {
-    const { input, output, labels } = this.bundle.manifest;
+  /**
+   * @param {Session} session
+   * @param {string} output
+   * @param {number} width
+   * @param {Float32Array[]} windows
+   */
+  async #run(session, output, width, windows) {
+    const { input } = this.bundle.manifest;
     const size = input.window_size * input.channels.length;
     const data = new Float32Array(windows.length * size);
     windows.forEach((window, i) => {
@@ -96,12 +151,12 @@ export class Model {
       data.set(window, i * size);
     });
     const tensor = new this.ort.Tensor("float32", data, [windows.length, input.window_size, input.channels.length]);
-    const result = (await this.session.run({ [input.name]: tensor }))[output.name];
+    const result = (await session.run({ [input.name]: tensor }))[output];
     const values = /** @type {Float32Array} */ (result.data);
-    if (result.dims[0] !== windows.length || result.dims[1] !== labels.length || !values.every(Number.isFinite)) {
-      throw new HarError(`The model gave no probabilities (shape ${result.dims.join(" x ")}); export again: har export.`);
+    if (result.dims[0] !== windows.length || values.length !== windows.length * width || !values.every(Number.isFinite)) {
+      throw new HarError(`The model gave no ${output} (shape ${result.dims.join(" x ")}); export again: har export.`);
     }
-    return windows.map((_, i) => values.slice(i * labels.length, (i + 1) * labels.length));
+    return windows.map((_, i) => values.slice(i * width, (i + 1) * width));
   }
 
   /**
@@ -112,44 +167,115 @@ export class Model {
    */
   async checkGolden() {
     const { manifest, files } = this.bundle;
-    const { windows, probabilities } = readVectors(/** @type {Uint8Array} */ (files.get(VECTORS)), manifest);
-    let largest = 0;
-    const compare = (/** @type {Float32Array[]} */ found, /** @type {number} */ first) =>
-      found.forEach((row, i) =>
-        row.forEach((p, k) => (largest = Math.max(largest, Math.abs(p - Math.fround(probabilities[first + i][k]))))),
-      );
-    for (let i = 0; i < windows.length; i++) compare(await this.predict([windows[i]]), i);
-    compare(await this.predict(windows), 0);
-    if (!(largest <= manifest.tolerance)) {
+    const { windows, probabilities, mounting } = readVectors(/** @type {Uint8Array} */ (files.get(VECTORS)), manifest);
+    const allowed = (/** @type {number} */ difference, /** @type {number} */ tolerance) => {
+      if (difference <= tolerance) return difference;
       throw new HarError(
-        `A golden window differs by ${largest.toExponential(1)}, allowed ${manifest.tolerance}; this browser computes something else ` +
+        `A golden window differs by ${difference.toExponential(1)}, allowed ${tolerance}; this browser computes something else ` +
           "than was exported; use another browser, and report this.",
       );
+    };
+    const alone = [];
+    for (const window of windows) alone.push(...(await this.predict([window])));
+    let largest = Math.max(difference(alone, probabilities), difference(await this.predict(windows), probabilities));
+    largest = allowed(largest, manifest.tolerance);
+    if (mounting) {
+      allowed(difference(await this.tell(windows), mounting.told), TOLD_TOLERANCE);
+      largest = Math.max(largest, allowed(difference(await this.predictInPlace(windows), mounting.probabilities), manifest.tolerance));
     }
     return { windows: windows.length, largest };
   }
 }
 
+/** Answers along one stream: as soon as it has told the mounting, those of the model of phones in their place. */
+export class ModelStream {
+  /**
+   * @param {Model} model
+   * @param {Told | null} told null where the bundle has no use for it
+   */
+  constructor(model, told) {
+    this.model = model;
+    this.told = told;
+  }
+
+  /**
+   * @param {Float32Array[]} windows the next ones; wait for their answers before you ask again
+   * @returns {Promise<Answer[]>}
+   * @throws {HarError} as `Model.predict`
+   */
+  async answer(windows) {
+    const { model, told } = this;
+    const { manifest, unknownBelow } = model.bundle;
+    if (!told) return (await model.predict(windows)).map((probabilities) => ({ probabilities, below: unknownBelow }));
+    const turns = (await model.tell(windows)).map((row) => {
+      told.add(row);
+      return told.turn();
+    });
+    const unknown = windows.filter((_, i) => !turns[i]);
+    const inPlace = windows.flatMap((window, i) => {
+      const turn = turns[i];
+      return turn ? [remounted(window, turn)] : [];
+    });
+    const [ofAny, ofKnown] = [await model.predict(unknown), await model.predictInPlace(inPlace)];
+    const knownBelow = manifest.mounting?.unknown.below ?? 0;
+    const next = (/** @type {Float32Array[]} */ rows) => /** @type {Float32Array} */ (rows.shift());
+    return turns.map((turn) =>
+      turn ? { probabilities: next(ofKnown), below: knownBelow } : { probabilities: next(ofAny), below: unknownBelow },
+    );
+  }
+}
+
 /**
+ * @param {Runtime} ort
+ * @param {Bundle} bundle
+ * @param {string} file
+ */
+async function openFile(ort, bundle, file) {
+  try {
+    const content = /** @type {Uint8Array} */ (bundle.files.get(file));
+    return await ort.InferenceSession.create(content, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0].slice(0, 160);
+    if (/backend/i.test(reason)) {
+      throw new HarError(`The model cannot run here (${reason}); it needs WebAssembly with SIMD: use a newer browser, or build the page again.`);
+    }
+    throw new HarError(`${file} is not a readable ONNX model (${reason}); export again: har export.`);
+  }
+}
+
+/**
+ * The largest one between two tables.
+ *
+ * @param {Float32Array[]} found
+ * @param {number[][]} expected
+ */
+function difference(found, expected) {
+  let largest = 0;
+  found.forEach((row, i) => row.forEach((value, k) => (largest = Math.max(largest, Math.abs(value - Math.fround(expected[i][k]))))));
+  return largest;
+}
+
+/**
+ * @param {string} file
  * @param {"input" | "output"} what
  * @param {readonly import("onnxruntime-web/wasm").InferenceSession.ValueMetadata[]} metadata
  * @param {string} name
  * @param {number[]} expected shape behind the batch
  */
-function checkShape(what, metadata, name, expected) {
+function checkShape(file, what, metadata, name, expected) {
   const found = metadata.find((value) => value.name === name);
   const shape = found?.isTensor ? found.shape.slice(1) : [];
   if (found?.isTensor && found.type === "float32" && shape.length === expected.length && shape.every((size, i) => size === expected[i])) return;
   const there = found ? `of shape batch x ${shape.join(" x ")}` : `named ${metadata.map((value) => value.name).join(", ")}`;
-  throw new HarError(`${MODEL} has an ${what} ${there}; the manifest says '${name}' of batch x ${expected.join(" x ")}; export again: har export.`);
+  throw new HarError(`${file} has an ${what} ${there}; the manifest says '${name}' of batch x ${expected.join(" x ")}; export again: har export.`);
 }
 
 /**
  * @param {Uint8Array} content
  * @param {import("./bundle.js").Manifest} manifest
- * @returns {{windows: Float32Array[], probabilities: number[][]}}
+ * @returns {{windows: Float32Array[], probabilities: number[][], mounting: {told: number[][], probabilities: number[][]} | null}}
  */
-function readVectors(content, { input, labels }) {
+function readVectors(content, { input, labels, mounting: said }) {
   const vectors = JSON.parse(new TextDecoder().decode(content));
   const size = input.window_size * input.channels.length;
   /** @type {Float32Array[]} */
@@ -163,5 +289,10 @@ function readVectors(content, { input, labels }) {
   if (!whole || windows.some((window) => window.length !== size) || probabilities.some((row) => row.length !== labels.length)) {
     throw new HarError(`${VECTORS} does not hold windows of ${size} values with ${labels.length} probabilities each; export again: har export.`);
   }
-  return { windows, probabilities };
+  if (!said) return { windows, probabilities, mounting: null };
+  const mounting = { told: vectors.mounting?.told?.map((/** @type {number[][]} */ pair) => pair.flat()), probabilities: vectors.mounting?.probabilities };
+  if (mounting.told?.length !== windows.length || mounting.probabilities?.length !== windows.length) {
+    throw new HarError(`${VECTORS} does not hold what each window tells of the mounting; export again: har export.`);
+  }
+  return { windows, probabilities, mounting };
 }

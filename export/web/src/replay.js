@@ -39,14 +39,15 @@ export function emptySession(model) {
 export async function replay(model, name, text, onProgress = () => undefined) {
   const report = new ReadReport();
   const { windows, timeline, signals } = emptySession(model);
+  const stream = model.openStream(); // a gap is no reason to wear the phone otherwise
   let stretch = -1;
   for (const piece of readPieces(name, text, report)) {
     if (piece.stretch !== stretch) windows.reset();
     stretch = piece.stretch;
     signals.push(piece.time, piece.samples);
     for (const batch of batches(windows.push(piece.time, piece.samples))) {
-      const found = await model.predict(batch.map((window) => window.samples));
-      batch.forEach((window, i) => timeline.add(window, found[i]));
+      const found = await stream.answer(batch.map((window) => window.samples));
+      batch.forEach((window, i) => timeline.add(window, found[i].probabilities, found[i].below));
       onProgress(timeline.entries.length);
       await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
     }

@@ -7,6 +7,7 @@
  * @property {number} fromS
  * @property {number} toS
  * @property {Float32Array} probabilities one a label
+ * @property {number} below least of them that is an answer
  */
 
 /**
@@ -47,11 +48,12 @@ export class Timeline {
   /**
    * @param {import("./windows.js").CutWindow} window
    * @param {Float32Array} probabilities
+   * @param {number} below least of them that is an answer
    */
-  add(window, probabilities) {
+  add(window, probabilities, below = this.unknownBelow) {
     const previous = this.entries[this.entries.length - 1];
     if (previous && !window.first) previous.toS = window.fromS; // the windows overlap, what they speak for does not
-    this.entries.push({ fromS: window.fromS, toS: window.toS, probabilities });
+    this.entries.push({ fromS: window.fromS, toS: window.toS, probabilities, below });
   }
 
   /**
@@ -61,7 +63,7 @@ export class Timeline {
    */
   said(entry) {
     const best = argmax(entry.probabilities);
-    return entry.probabilities[best] < this.unknownBelow ? UNKNOWN : this.labels[best];
+    return entry.probabilities[best] < entry.below ? UNKNOWN : this.labels[best];
   }
 
   /**

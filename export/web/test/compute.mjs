@@ -74,8 +74,8 @@ async function recognizeLive(bundle, recordings) {
       rows.time.forEach((timeS, i) => stream.push(timeS, rows.values.subarray(i * WIDTH, (i + 1) * WIDTH)));
     }
     stream.end("end of the file");
-    const probabilities = await model.predict(cut.map((window) => window.samples));
-    cut.forEach((window, i) => timeline.add(window, probabilities[i]));
+    const answers = await model.openStream().answer(cut.map((window) => window.samples));
+    cut.forEach((window, i) => timeline.add(window, answers[i].probabilities, answers[i].below));
     found.push(timeline.entries.map((entry) => ({ from_s: entry.fromS, probabilities: [...entry.probabilities] })));
   }
   return found;
