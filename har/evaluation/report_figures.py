@@ -18,7 +18,7 @@ from har.signals.windows import label_runs
 
 
 def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
-    """Mean rank of each system over subjects (1 is best); a bar joins those that are not different at 5 % (Demsar 2006).
+    """Mean rank of each system over subjects (1 is best); the dots of a bar are those that are not different at 5 % (Demsar 2006).
 
     Args:
         subjects: (subject, run) accuracy.
@@ -33,8 +33,11 @@ def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> F
     figure = Figure(figsize=(8.5, 1.2 + 0.3 * len(runs)), layout="constrained")
     axes = figure.add_subplot()
     ranks = subjects.rank(axis=1, ascending=False).mean()
-    critical_difference_diagram(ranks, p, ax=axes, label_fmt_left="{label} ({rank:.1f})", label_fmt_right="({rank:.1f}) {label}")
-    axes.set_title(f"Mean rank over {len(subjects)} subjects; joined: not different (Wilcoxon, Holm, 5 %)", fontsize=10)
+    names = {"label_fmt_left": "{label} ({rank:.1f})", "label_fmt_right": "({rank:.1f}) {label}"}
+    drawn = critical_difference_diagram(ranks, p, ax=axes, crossbar_props={"marker": "o", "markersize": 6}, **names)
+    for (bar,) in drawn["crossbars"]:
+        bar.set_xdata(sorted(bar.get_xdata()))  # its order comes from a set, which differs from one process to the next
+    axes.set_title(f"Mean rank over {len(subjects)} subjects; dots of one bar: not different (Wilcoxon, Holm, 5 %)", fontsize=10)
     return figure
 
 
