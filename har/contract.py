@@ -15,6 +15,7 @@ LABELS = (
     "STANDING",
     "LAYING",
 )  # names and order of activity_labels.txt in the UCI HAR archive
+MOVING = LABELS[:3]  # walking on the level and on stairs; the other three rest
 TRANSITIONS = (
     "STAND_TO_SIT",
     "SIT_TO_STAND",

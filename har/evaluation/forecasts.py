@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from har.contract import LABELS, SAMPLE_RATE_HZ
+from har.contract import SAMPLE_RATE_HZ
 from har.evaluation.figures import words
 
-MOVING = LABELS[:3]  # walking on the level and on stairs; the other three rest
 SENSORS = {"total_acc": "acceleration (g)", "gyro": "angular velocity (rad/s)"}
 AXIS_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # x, y, z; Okabe and Ito 2008
 
@@ -40,7 +39,7 @@ def forecast_scores(own: Errors, persistence: Errors, channels: tuple[str, ...],
         own: its errors.
         persistence: those of repeating the last sample.
         channels: names of the channels.
-        moving: (window,) whether the activity is one of `MOVING`.
+        moving: (window,) whether the activity is one of `contract.MOVING`.
 
     Returns:
         ``rmse`` in standard deviations, ``skill`` (share of the squared error of persistence that is gone), the same over windows of

@@ -64,9 +64,9 @@ class MountingPart:
             HarError: windows, channels or classes differ.
         """
         for name in ("window_size", "channels", "num_classes"):
-            other = {"channels": "raw6"}.get(name, classifier.hparams[name])
-            if self.classifier.hparams[name] != other:
-                raise HarError(f"{self.classifier_run} has {name} {self.classifier.hparams[name]}, the bundle's model {other}")
+            own, other = self.classifier.hparams[name], classifier.hparams[name]
+            if own != other:
+                raise HarError(f"{self.classifier_run} has {name} {own}, the bundle's model {other}; name a run like it with --mounted")
         if self.estimator.hparams["window_size"] != classifier.hparams["window_size"]:
             raise HarError(
                 f"{self.estimator_run} reads windows of {self.estimator.hparams['window_size']} samples, the bundle's model others"

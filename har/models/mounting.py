@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from har.contract import MOVING
 from har.models.frontend import SensorFrontend, upright
 from har.models.module import TaskModule
 from har.models.registry import build_network
 
-WALKING = 3  # the first three activities, on level ground, up and down stairs, go forwards with the body upright
+WALKING = len(MOVING)  # activities, the first ones, that go forwards with the body upright
 TURNS = 4  # of a quarter, in which each validation window is seen
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import HarError, artefact
+from har.contract import MOVING, HarError, artefact
 from har.data.segments import segments_of
 from har.data.windowset import Stretch, WindowSet
 from har.evaluation.predictions import Origin
@@ -29,7 +29,6 @@ from har.signals.mounting import Mounting
 from har.signals.windows import cut_windows, window_starts
 
 FOLDER, STEM = "device", "robustness"
-MOVING = 3  # the first three activities are walking
 TOLD = ", mounting told"  # behind the name of a run that is measured with what tells the mounting of a stream
 SEED = 50  # of noise, bias and loss; the same for every model
 CARD = (  # what the model card tells of it: curve, level, and how it is said there
@@ -124,7 +123,7 @@ def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[R
                 "unit": disturbance.unit,
                 "windows": len(y),
                 "accuracy": float((found == y).mean()),
-                "moving_or_still": float(((found < MOVING) == (y < MOVING)).mean()),
+                "moving_or_still": float(((found < len(MOVING)) == (y < len(MOVING))).mean()),
                 "mounting_known": float(known.mean()),
             }
         )

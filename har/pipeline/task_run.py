@@ -185,6 +185,8 @@ def _task(config: RunConfig) -> Task:
     task = task_of(config.model.name)
     if task is None:
         raise ValueError(f"{config.model.name} names activities of windows; that is trained by har.pipeline.train")
+    if config.frontend.axes != "sensor":
+        raise HarError(f"frontend.axes: {config.frontend.axes} is for models that name activities of windows, not for {config.model.name}")
     return task
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pandas as pd
 import pytest
 
 from har.cli import main
@@ -13,6 +14,9 @@ from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import synthetic
 from har.export import mounting_part
+from har.export.mounting_part import MountingPart
+from har.models.classifier import ActivityClassifier
+from har.models.mounting import MountingEstimator
 from har.pipeline.export import export_run
 from har.pipeline.robustness import TOLD, card_rows, measure, write_robustness
 from har.pipeline.run_folder import RunFolder
@@ -134,9 +138,32 @@ def test_what_was_changed_or_does_not_fit_is_refused(runs: dict[str, RunFolder],
         assert not Path("other").exists()
 
 
+def test_a_model_beside_must_read_and_name_the_same() -> None:
+    def classifier(**changes: object) -> ActivityClassifier:
+        like = {"model": "cnn1d", "options": {"width": 8, "depth": 2}, "channels": "raw6", "window_size": 128, "num_classes": 6}
+        return ActivityClassifier(**(like | changes))
+
+    estimator = MountingEstimator(model="mounting_cnn", options={"width": 8}, window_size=128)
+    for changes, said in (
+        ({"window_size": 64}, "b has window_size 64, the bundle's model 128; name a run like it with --mounted"),
+        ({"num_classes": 12}, "b has num_classes 12, the bundle's model 6"),
+        ({"channels": "uci9"}, "b has channels uci9, the bundle's model raw6"),
+    ):
+        with pytest.raises(HarError, match=said):
+            MountingPart(estimator, "a", classifier(**changes), "b", {}, {}).check(classifier())
+    part = MountingPart(estimator, "a", classifier(window_size=64), "b", {}, {})
+    with pytest.raises(HarError, match="a reads windows of 128 samples"):
+        part.check(classifier(window_size=64))
+    MountingPart(estimator, "a", classifier(), "b", {}, {}).check(classifier())
+
+
 @pytest.mark.slow
 def test_robustness_is_measured_in_streams_too(runs: dict[str, RunFolder]) -> None:
     results, beside = Path("results"), (runs["mounting_cnn"], runs["cnn1d"])
+    command = ["--dataset", "synthetic", "--model", "robust", "cnn1d", *(word for pair in OPTIONS.items() for word in pair)]
+    assert main(["robustness", *command]) == 0  # the run that is named last is measured in streams
+    told = pd.read_csv(results / "device/robustness_synthetic.csv").run.unique()
+    assert told.tolist() == ["robust", "cnn1d", f"cnn1d{TOLD}"]
     write_robustness([runs["robust"]], results, "test", mounting=beside)
     text = (results / "device/robustness_synthetic.md").read_text()
     assert "`mounting told`: the windows of a person are one stream" in text

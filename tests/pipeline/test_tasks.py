@@ -155,6 +155,12 @@ def test_the_spread_is_over_seeds_and_not_over_folds() -> None:
     assert reference["parameters"] == 0
 
 
+def test_gravitys_axes_are_for_activities_of_windows(workplace: Path) -> None:
+    with pytest.raises(HarError, match="axes: gravity is for models that name activities of windows, not for seq2seq"):
+        train_task_run(forecast(frontend__axes="gravity"), "small", workplace / "runs", progress=False, say=lambda text: None)
+    assert not (workplace / "runs").exists()
+
+
 def test_the_key_of_a_job_knows_the_code_of_its_task() -> None:
     assert {"har.models.forecaster", "har.pipeline.tasks.forecast", "har.models.seq2seq"} <= set(sources("seq2seq"))
     assert "har.pipeline.tasks.forecast" not in sources("cnn1d")

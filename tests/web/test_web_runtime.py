@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
 from har.recording import ReadReport, Recording, read_pieces
 from har.runtime.recognizer import Recognizer
 from har.runtime.report import write_timeline
@@ -109,6 +109,11 @@ def test_a_phone_mounted_in_any_way_gets_the_same_answers(any_mounting: Path, tm
             same = np.isclose(predicted(recognizer, path).probabilities, timeline.probabilities, atol=1e-6).all(axis=1)
             recognizer.mounted = mounted
             assert 0 < same.sum() < len(same)  # before the mounting is known, and after
+            if key == "live":  # each of the two models has a threshold of its own
+                stream = recognizer.open_stream()
+                answers = [answer for _, piece in read_pieces(path, ReadReport()) for answer in stream.push(piece.samples, piece.time_s)]
+                assert [row["said"] for row in found] == [answer.label for answer in answers]
+                assert ([answer.label == UNKNOWN for answer in answers] == same).all()
 
 
 def test_what_python_refuses_the_page_refuses(bundle: Path, recognizer: Recognizer, tmp_path: Path) -> None:

@@ -104,3 +104,15 @@ class Task(ABC, Generic[M]):
     def figures(self, module: M, config: RunConfig, data: TaskData, part: str) -> dict[str, Any]:
         """Figures of a part by file stem, kept beside the scores."""
         return {}
+
+
+def module_settings(config: RunConfig) -> dict[str, Any]:
+    """What every module behind a `SensorFrontend` or `StreamFrontend` is built with."""
+    return {
+        "model": config.model.name,
+        "options": dict(config.model.options),
+        "compression": config.frontend.compression,
+        "differences": config.frontend.differences,
+        "learning_rate": config.training.learning_rate,
+        "weight_decay": config.training.weight_decay,
+    }

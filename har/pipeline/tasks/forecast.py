@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 
 from har.config import RunConfig
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import MOVING, SAMPLE_RATE_HZ, HarError
 from har.data.windowset import WindowSet
-from har.evaluation.forecasts import MOVING, errors, forecast_figure, forecast_scores
+from har.evaluation.forecasts import errors, forecast_figure, forecast_scores
 from har.export.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster
-from har.pipeline.tasks.base import TaskData, TaskScore
+from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
 from har.pipeline.tasks.windows import WindowTask, tensor
 from har.training.autoregression import fit_autoregression
 
@@ -41,15 +41,10 @@ class Forecast(WindowTask[Forecaster]):
                 "raise windowing.window_size, or lower task.horizon"
             )
         module = Forecaster(
-            model=config.model.name,
-            options=dict(config.model.options),
+            **module_settings(config),
             channels=config.data.channels,
             window_size=train.window_size,
             horizon=horizon,
-            compression=config.frontend.compression,
-            differences=config.frontend.differences,
-            learning_rate=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
         )
         module.fit_scaling(tensor(train))
         return module

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from har.config import RunConfig
-from har.contract import LABELS, HarError
+from har.contract import MOVING, HarError
 from har.data.windowset import WindowSet
 from har.export.mounting_file import export_mounting, mounting_parity
 from har.models.mounting import WALKING, MountingEstimator
-from har.pipeline.tasks.base import TaskData, TaskScore
+from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
 from har.pipeline.tasks.windows import WindowTask, tensor
 from har.signals.mounting import Mounting
 
@@ -30,20 +31,15 @@ class EstimateMounting(WindowTask[MountingEstimator]):
             raise HarError(f"the mounting is told from raw sensors, not from {config.data.channels}; set data.channels: raw6")
         data = super().load(config, archive)
         for part, windows in data.parts.items():
-            if windows.labels[:WALKING] != LABELS[:WALKING] or not (windows.y < WALKING).any():
+            if windows.labels[:WALKING] != MOVING or not (windows.y < WALKING).any():
                 raise HarError(f"{data.dataset}: no {part} subject walks, and only walking tells the mounting")
         return data
 
     def build(self, config: RunConfig, data: TaskData) -> MountingEstimator:
         train: WindowSet = data.parts["train"]
         module = MountingEstimator(
-            model=config.model.name,
-            options=dict(config.model.options),
+            **module_settings(config),
             window_size=train.window_size,
-            compression=config.frontend.compression,
-            differences=config.frontend.differences,
-            learning_rate=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
         )
         module.frontend.fit(tensor(train))
         return module
@@ -51,9 +47,9 @@ class EstimateMounting(WindowTask[MountingEstimator]):
     def score(self, module: MountingEstimator, config: RunConfig, data: TaskData, part: str) -> TaskScore:
         windows: WindowSet = data.parts[part]
         walking = windows.y < WALKING
-        x = tensor(windows)
+        x, y = tensor(windows), torch.from_numpy(np.array(windows.y))
         told = module.predict(x).double().numpy()
-        errors = module.errors_deg(x[walking], tensor(windows).new_tensor(windows.y[walking])).double().numpy()  # (walking, turn)
+        errors = module.errors_deg(x, y).double().numpy()  # (walking, turn)
         people = windows.subject[walking]
         rows = []
         for subject in sorted(set(windows.subject.tolist())):

@@ -12,7 +12,7 @@ from har.data.windowset import WindowSet
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION, novelty_by_subject, novelty_figure, novelty_scores, reference_scores
 from har.export.novelty_file import export_novelty, novelty_parity
 from har.models.reconstructor import PROTOTYPES, Reconstructor
-from har.pipeline.tasks.base import TaskData, TaskScore
+from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
 from har.pipeline.tasks.windows import WindowTask, tensor
 
 PARITY_WINDOWS = 256
@@ -53,14 +53,9 @@ class Reconstruct(WindowTask[Reconstructor]):
     def build(self, config: RunConfig, data: TaskData) -> Reconstructor:
         train: WindowSet = data.parts["train"]
         module = Reconstructor(
-            model=config.model.name,
-            options=dict(config.model.options),
+            **module_settings(config),
             channels=config.data.channels,
             window_size=train.window_size,
-            compression=config.frontend.compression,
-            differences=config.frontend.differences,
-            learning_rate=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
         )
         module.frontend.fit(tensor(train))
         return module

@@ -18,7 +18,7 @@ from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.export.stream_file import export_stream, stream_metadata, stream_parity
 from har.models.labeller import StreamLabeller
 from har.pipeline.splits import prepared
-from har.pipeline.tasks.base import Task, TaskData, TaskScore
+from har.pipeline.tasks.base import Task, TaskData, TaskScore, module_settings
 
 PARITY_SAMPLES = 3000  # one minute; the state goes through every sample of it
 
@@ -51,15 +51,10 @@ class Sequence(Task[StreamLabeller]):
 
     def build(self, config: RunConfig, data: TaskData) -> StreamLabeller:
         module = StreamLabeller(
-            model=config.model.name,
-            options=dict(config.model.options),
+            **module_settings(config),
             num_classes=len(labels_of(config)),
             chunk=config.task.chunk,
             carry_state=config.task.carry_state,
-            compression=config.frontend.compression,
-            differences=config.frontend.differences,
-            learning_rate=config.training.learning_rate,
-            weight_decay=config.training.weight_decay,
             label_smoothing=config.training.label_smoothing,
         )
         module.frontend.fit(tensor(stream) for stream in data.parts["train"])
