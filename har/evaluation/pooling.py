@@ -45,18 +45,18 @@ def write_pooled(predictions: Predictions, folder: Path) -> Path:
     return path
 
 
-def read_pooled(folder: Path) -> dict[str, list[Predictions]]:
-    """The pooled tables in a folder, by run; none where the folder is absent.
+def read_pooled(*folders: Path) -> dict[str, list[Predictions]]:
+    """The pooled tables in folders, by run; none where a folder is absent.
 
     Raises:
         HarError: a file is damaged, or the tables are of different people or data.
     """
     found: dict[str, list[Predictions]] = {}
     people: dict[str, tuple] = {}
-    for path in sorted(folder.glob("predictions_*_seed*.parquet")):
+    for path in (path for folder in folders for path in sorted(folder.glob("predictions_*_seed*.parquet"))):
         predictions = read_predictions(path)
         found.setdefault(predictions.origin.run, []).append(predictions)
         people[str(path)] = (predictions.origin.data_digest, len(predictions.table), *sorted(set(predictions.table.subject)))
     if len(set(people.values())) > 1:
-        raise HarError(f"{folder} mixes people or data ({', '.join(people)}); keep the tables of one study")
+        raise HarError(f"{folders[0].parent} mixes people or data ({', '.join(people)}); keep the tables of one split")
     return found

@@ -27,7 +27,7 @@ from har.pipeline.provenance import git_commit, versions
 
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
 PEOPLE = ("studies/people_predictions", "studies/peers_predictions")  # of all 30 subjects, held out fold by fold
-HELD_OUT = "studies/crossvalidation_predictions"  # of the training subjects, held out fold by fold
+HELD_OUT = "studies/crossvalidation*_predictions"  # of the training subjects, held out fold by fold
 
 
 def comparison(folder: Path, transitions: str | None = None) -> tuple[list[Predictions], str]:
@@ -112,16 +112,25 @@ def by_run(predictions: list[Predictions]) -> dict[str, list[Predictions]]:
     return found
 
 
+def held_out_by_folds(report: Path) -> dict[str, list[Predictions]]:
+    """Predictions for the training subjects, each by a fold that never saw him, by config; of ``har sweep`` with studies of that name."""
+    return read_pooled(*sorted(report.glob(HELD_OUT)))
+
+
 def cross_validated(predictions: list[Predictions], report: Path) -> list[Predictions]:
     """What stands for the validation of refitted runs: each training subject, predicted by a fold that never saw him."""
     refitted = {item.origin.run for item in predictions}
-    pooled = [(f"{run}-refit", item) for run, seeds in read_pooled(report / HELD_OUT).items() for item in seeds]
+    pooled = [(f"{run}-refit", item) for run, seeds in held_out_by_folds(report).items() for item in seeds]
     return [replace(item, origin=replace(item.origin, run=run, split="validation")) for run, item in pooled if run in refitted]
 
 
 def chosen(predictions: list[Predictions]) -> str | None:
-    """Config with the best macro-F1 on held-out training subjects, mean over seeds; nobody else's score has a say."""
-    runs = by_run([item for item in predictions if item.origin.split == "validation"])
+    """Model with the best macro-F1 on held-out training subjects, mean over seeds; nobody else's score has a say.
+
+    A config of another name than its model's is a variant for some purpose (``device``) and no candidate.
+    """
+    own = [item for item in predictions if item.origin.run.removesuffix("-refit") == item.origin.model]
+    runs = by_run([item for item in own if item.origin.split == "validation"])
     scored = {run: fmean(scores(item)["macro_f1"] for item in seeds) for run, seeds in runs.items()}
     return max(scored, key=lambda run: (scored[run], run)).removesuffix("-refit") if scored else None
 

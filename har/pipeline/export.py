@@ -13,7 +13,6 @@ from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, with_temperature
 from har.evaluation.metrics import per_class, per_subject
-from har.evaluation.pooling import read_pooled
 from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
 from har.export.bundle import Answering, BundleResult, Evidence, Jury, write_bundle
@@ -22,7 +21,7 @@ from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
 from har.export.stream_bundle import write_stream_bundle
 from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
-from har.pipeline.compare import HELD_OUT
+from har.pipeline.compare import held_out_by_folds
 from har.pipeline.evaluate import results_folder
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, RunFolder
@@ -188,7 +187,7 @@ def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
     origin = run.info().origin
     if not origin.run.endswith(REFIT):
         return None
-    pooled = read_pooled(results_folder(results, origin.dataset) / HELD_OUT).get(origin.run.removesuffix(REFIT), [])
+    pooled = held_out_by_folds(results_folder(results, origin.dataset)).get(origin.run.removesuffix(REFIT), [])
     pooled = [item for item in pooled if item.origin.data_digest == origin.data_digest and item.origin.parameters == origin.parameters]
     same = [item for item in pooled if item.origin.seed == origin.seed] or pooled
     return (same[0], "training subjects, each predicted by a fold of the cross-validation that did not train on them") if same else None

@@ -8,7 +8,7 @@ from har.contract import HarError
 from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
 from har.evaluation.pooling import write_pooled
 from har.evaluation.predictions import write_predictions
-from har.pipeline.compare import comparison, write_report
+from har.pipeline.compare import chosen, comparison, cross_validated, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 
 GOOD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, STAND), (2, WALK, WALK)]
@@ -108,7 +108,12 @@ def test_cross_validation_stands_for_the_validation_of_a_refit_alone(folder: Pat
     report = tmp_path / "report"
     for run in ("cnn1d", "gru"):
         write_pooled(predictions(BAD, run=run, model=run, split="test"), report / "studies/crossvalidation_predictions")
+    # A variant of a model, cross-validated in a study of its own, is no candidate however good it is.
+    write_pooled(predictions(GOOD, run="leaning", model="gru", split="test"), report / "studies/crossvalidation_leaning_predictions")
     refit = predictions(GOOD, run="gru-refit", model="gru", split="test")
+    leaning = predictions(GOOD, run="leaning-refit", model="gru", split="test")
+    assert cross_validated([leaning], report)[0].origin.run == "leaning-refit"
+    assert chosen([refit, leaning, *cross_validated([refit, leaning], report)]) == "gru"
     write_report([refit], report, "har compare")
     table = pd.read_csv(report / "comparison_synthetic.csv").set_index("run")
     assert list(table.index) == ["gru-refit"]
