@@ -1,16 +1,16 @@
 """In-memory batches for Lightning: no worker processes, no per-item work."""
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
 from har.data.augmentation import Augmentation
+from har.data.seeded import SeededDataModule
 from har.data.windowset import WindowSet
 
 
-class WindowDataModule(pl.LightningDataModule):
+class WindowDataModule(SeededDataModule):
     """Training and validation windows as tensors.
 
     Batches are ``(x: (batch, time, channel) float32, y: (batch,) int64)``. The order of the training windows follows
@@ -27,6 +27,9 @@ class WindowDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         self.augmentation = augmentation
+
+    def generators(self) -> dict[str, torch.Generator]:
+        return {"order": self.generator} | ({} if self.augmentation is None else {"augmentation": self.augmentation.generator})
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled batches; a last batch of a single window is left out, because batch statistics need two."""

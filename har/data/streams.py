@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from har.config import AugmentationConfig
 from har.contract import RAW6, HarError
 from har.data.augmentation import Augmentation
+from har.data.seeded import SeededDataModule
 from har.data.windowset import Stretch, WindowSet, cut_stretches
 from har.recording import UNLABELLED, Recording
 
@@ -159,7 +159,7 @@ class LaneSampler(Sampler[LaneStep]):
         yield from plan
 
 
-class StreamDataModule(pl.LightningDataModule):
+class StreamDataModule(SeededDataModule):
     """Training chunks and whole validation recordings.
 
     Training batches are ``(x (lane, chunk, 6) float32, y (lane, chunk) int64, fresh (lane,) bool)``; order and augmentation follow `seed`
@@ -195,6 +195,10 @@ class StreamDataModule(pl.LightningDataModule):
         self.chunks = ChunkSet(train, chunk, stream_augmentation(augmentation, seed))
         self.sampler = LaneSampler(self.chunks, lanes, torch.Generator().manual_seed(seed), carry_state=carry_state)
         self.validation_batches = _whole(validation or (), together=together)
+
+    def generators(self) -> dict[str, torch.Generator]:
+        augmentation = self.chunks.augmentation
+        return {"order": self.sampler.generator} | ({} if augmentation is None else {"augmentation": augmentation.generator})
 
     def train_dataloader(self) -> DataLoader:
         """The chunks of an epoch."""

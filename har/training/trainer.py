@@ -1,7 +1,7 @@
 """Train any task's module under a fixed budget and keep the best epoch on the validation subjects, or the last."""
 
 import logging
-import time
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger
 from har.config import TrainingConfig
 from har.contract import HarError
 from har.models.module import TaskModule
+from har.training.resumption import Resumption
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Fitted:
         best_epoch: whose weights they are, from 0.
         best_score: the module's `monitor` that Lightning logged in that epoch; None where nobody validates.
         epochs: epochs that ran.
-        seconds: time of the fit.
+        seconds: time of the fit, without the pauses of one that was interrupted.
     """
 
     checkpoint: Path
@@ -50,11 +51,13 @@ def run_trainer(
 ) -> Fitted:
     """Train one module; on CPU the same module, data and seed give the same weights.
 
+    Where `folder` holds the ``resume.ckpt`` of an interrupted training of the same, it goes on from there and ends with these weights too.
+
     Args:
         module: with its scaling fitted.
-        data: its batches.
+        data: its batches; one that draws at random keeps where it stands (`har.data.seeded`).
         training: the budget.
-        folder: where ``best.ckpt`` is written.
+        folder: where ``best.ckpt`` is written, and ``resume.ckpt`` while the training runs.
         name: of the network, for messages.
         validates: whether there is a validation part.
         logger: of Lightning; gets per-epoch curves.
@@ -76,7 +79,9 @@ def run_trainer(
         enable_version_counter=False,
         save_on_train_epoch_end=None if keep_best else True,
     )
-    own: list[Callback] = [kept]
+    resumption = Resumption(folder, kept, module.monitor)
+    resumed = resumption.read()
+    own: list[Callback] = [kept, resumption]
     if keep_best:
         own.append(EarlyStopping(monitor=module.monitor, mode=module.mode, patience=training.patience, check_finite=True))
     trainer = pl.Trainer(
@@ -93,7 +98,6 @@ def run_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,  # epochs are logged, steps are not: they cost time and nobody reads them
     )
-    started = time.perf_counter()
     with warnings.catch_warnings():
         # In-memory tensors need no worker processes.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -102,21 +106,21 @@ def run_trainer(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
         try:
-            trainer.fit(module, datamodule=data)
+            if resumption.progress is None or not resumption.progress.finished:
+                trainer.fit(module, datamodule=data, ckpt_path=resumption.path if resumed else None, weights_only=True)
         except SystemExit:
             if trainer.interrupted and not trainer.received_sigterm:  # Lightning turns Ctrl-C into an exit
                 raise KeyboardInterrupt from None
             raise
-    seconds = time.perf_counter() - started
-    if not kept.best_model_path or not torch.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(torch.nan))):
+    done = resumption.progress
+    if done is None or not done.kept or not math.isfinite(done.train_loss):
         raise HarError(
-            f"training of {name} diverged: the loss is not finite after {trainer.current_epoch} epochs; "
+            f"training of {name} diverged: the loss is not finite after {done.epochs if done else 0} epochs; "
             "lower training.learning_rate or training.gradient_clip_norm"
         )
-    checkpoint = Path(kept.best_model_path)
+    checkpoint = folder / done.kept
     epoch = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
-    score = kept.best_model_score if keep_best else trainer.callback_metrics.get(module.monitor)
-    return Fitted(checkpoint, epoch, None if score is None else float(score), trainer.current_epoch, seconds)
+    return Fitted(checkpoint, epoch, done.best_score if keep_best else done.last_score, done.epochs, done.seconds)
 
 
 def quiet_lightning() -> None:
