@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"har: this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("har: interrupted; nothing half-written was kept", file=sys.stderr)
+        print("har: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as in `har compare | head`

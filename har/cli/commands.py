@@ -151,6 +151,7 @@ def train(options: argparse.Namespace) -> None:
         archive=options.archive,
         progress=progress,
         split=_split(options, options.fold),
+        resume=options.resume,
     )
     dataset = runs[-1].info().origin.dataset
     print(f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves")

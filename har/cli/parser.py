@@ -225,6 +225,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--refit", action="store_true", default=False, help="train on all training subjects and keep the last epoch: run NAME-refit"
     )
+    command.add_argument(
+        "--resume", action="store_true", default=False, help="go on with what was interrupted, and leave what is finished as it is"
+    )
     command.add_argument("--epochs", type=int, default=None, help="most epochs (default: the config's)")
     command.add_argument("--channels", choices=("raw6", "uci9"), default=None, help="input (default: the config's)")
     _add_transitions(command, "no window, six classes, or one class (default: the config's)")

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ STALE_S = 24 * 3600.0  # where no lock tells the living from the dead, nobody wr
 
 
 @contextmanager
-def staging(folder: Path, name: str) -> Iterator[Path]:
+def staging(folder: Path, name: str, *, worth_keeping: Callable[[Path], bool] | None = None, resume: bool = False) -> Iterator[Path]:
     """A temporary folder inside `folder` to write into, and to rename what is finished out of; removed at the end.
 
     Its owner holds a lock on it, which ends with the process, however that ends. So `remove_stale` takes away what killed writers
@@ -27,18 +27,61 @@ def staging(folder: Path, name: str) -> Iterator[Path]:
     Args:
         folder: made where it is not there.
         name: of what is written, to be recognised by a person.
+        worth_keeping: whether a folder holds something to go on from: then an interruption (Ctrl-C, SIGTERM) leaves it.
+        resume: hand out a folder that somebody left behind and that is worth keeping, where there is one.
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, lock = _locked_folder(folder, name)
+    found = _left_behind(folder, name, worth_keeping) if resume and worth_keeping is not None else None
+    path, lock = found or _locked_folder(folder, name)
+    kept = False
     try:
         yield path
+    except (KeyboardInterrupt, SystemExit):
+        kept = worth_keeping is not None and worth_keeping(path)
+        raise
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        if not kept:
+            shutil.rmtree(path, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _left_behind(folder: Path, name: str, worth_keeping: Callable[[Path], bool]) -> tuple[Path, int] | None:
+    """A folder whose writer is gone, locked."""
+    for path in sorted(folder.glob(f"{PREFIX}{name}-*"), key=_age):
+        lock = _lock_of_the_dead(path)
+        if lock is not None and worth_keeping(path):
+            return path, lock
+        if lock is not None:
+            os.close(lock)
+    return None
+
+
+def _age(path: Path) -> float:
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime
+    return float("inf")
+
+
+def _lock_of_the_dead(path: Path) -> int | None:
+    """The lock of a folder, or None where its writer lives, where it is gone, or where nobody can tell."""
+    if fcntl is None:
+        return None
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None  # another process was faster
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return lock
+    except OSError:
+        pass  # its writer lives
+    os.close(lock)
+    return None
 
 
 def _locked_folder(folder: Path, name: str) -> tuple[Path, int | None]:
@@ -58,24 +101,16 @@ def _locked_folder(folder: Path, name: str) -> tuple[Path, int | None]:
             os.close(lock)
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove the temporary folders in `folder` whose writers are gone."""
-    for path in folder.glob(f"{PREFIX}*"):
+def remove_stale(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary folders in `folder`, all or those of one name, whose writers are gone."""
+    for path in folder.glob(f"{PREFIX}*" if name is None else f"{PREFIX}{name}-*"):
         if fcntl is None:
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > STALE_S:
-                    shutil.rmtree(path, ignore_errors=True)
+            if STALE_S < _age(path) < float("inf"):
+                shutil.rmtree(path, ignore_errors=True)
             continue
-        try:
-            lock = os.open(path, os.O_RDONLY)
-        except OSError:
-            continue  # another process was faster
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = _lock_of_the_dead(path)
+        if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            pass  # its writer lives
-        finally:
             os.close(lock)
 
 

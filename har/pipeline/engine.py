@@ -2,8 +2,9 @@
 
 import multiprocessing
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from har.contract import HarError
 
 T = TypeVar("T")
 R = TypeVar("R")
+LAST_WORDS_S = 5.0  # for a process that is told to end
 ATTEMPTS = 3  # of a job whose process died; a mistake that is told in words is not tried again
 
 
@@ -31,7 +33,7 @@ def default_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempts: int = ATTEMPTS) -> Iterator[Outcome[T, R]]:
+def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempts: int = ATTEMPTS) -> Generator[Outcome[T, R], None, None]:
     """Run `work` on every job, `workers` at a time, and yield outcomes as they come.
 
     A process that is killed breaks the pool it belongs to: the jobs that were running are started again in a new pool,
@@ -46,7 +48,8 @@ def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempt
     tries = dict.fromkeys(range(len(jobs)), 0)
     waiting = list(range(len(jobs)))
     while waiting:
-        pool = ProcessPoolExecutor(min(workers, len(waiting)), mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(workers, len(waiting)), mp_context=context, initializer=_die_with_the_driver)
         running: dict[Future, int] = {}
         broken = False
         try:
@@ -88,11 +91,25 @@ def _guarded(work: Callable[[T], R], job: T) -> tuple[R | None, str | None]:
         return None, f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
+def _die_with_the_driver() -> None:
+    """Nobody would read the result of a job whose driver was killed, and whoever types the command again starts that job again."""
+
+    def watch() -> None:
+        driver = multiprocessing.parent_process()
+        if driver is not None:
+            driver.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _end(pool: ProcessPoolExecutor) -> None:
     processes = list((pool._processes or {}).values())  # the executor has no public way to stop a running job
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
+    for process in processes:
+        process.join(LAST_WORDS_S)
 
 
 class Progress:

@@ -21,6 +21,7 @@ class RunInfo:
         mlflow_run_id: where it is tracked.
         versions: of the packages that trained it.
         split: subjects of train, validation and test; None in runs of an older version.
+        key: of code, config and data (`har.pipeline.study.run_key`); None in runs of an older version.
     """
 
     origin: Origin
@@ -28,6 +29,7 @@ class RunInfo:
     mlflow_run_id: str
     versions: dict[str, str]
     split: dict[str, list[int]] | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
 from har.pipeline.train import load_windows
-from har.tracking import tracked_run
+from har.tracking import closing_orphans, tracked_run
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 
@@ -108,14 +109,15 @@ def search(
     say(f"search {name}: {total} trials, {done} done before, {len(slots)} to do in {workers} processes")
     progress, problems = Progress(total, done, workers, say), []
     written: list[Path] = []
-    for outcome in run_jobs(slots, run_trial, workers=workers):
-        what = outcome.job.run
-        if outcome.result is None:
-            problems.append(f"{what}: {outcome.problem}")
-            progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
-            continue
-        progress.add(f"{what}, {outcome.result}")
-        written = write_search(name, study, storage, names, report, command)
+    with closing_orphans(runs), closing(run_jobs(slots, run_trial, workers=workers)) as outcomes:
+        for outcome in outcomes:
+            what = outcome.job.run
+            if outcome.result is None:
+                problems.append(f"{what}: {outcome.problem}")
+                progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
+                continue
+            progress.add(f"{what}, {outcome.result}")
+            written = write_search(name, study, storage, names, report, command)
     written = written or write_search(name, study, storage, names, report, command)
     if problems:
         raise HarError(f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others")

@@ -113,9 +113,14 @@ class Job:
         return self.config.data.split.fold
 
     def key(self, data_digest: str) -> str:
-        """Changes with anything the result depends on: code, config (seed and fold are in it) and data."""
-        content = json.dumps([code_digest(self.config.model.name), self.config.model_dump(mode="json"), data_digest], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]
+        """See `run_key`."""
+        return run_key(self.config, data_digest)
+
+
+def run_key(config: RunConfig, data_digest: str) -> str:
+    """Changes with anything the weights depend on: code, config (seed and fold are in it) and data."""
+    content = json.dumps([code_digest(config.model.name), config.model_dump(mode="json"), data_digest], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]
 
 
 def load_study(path: Path | str) -> StudyConfig:

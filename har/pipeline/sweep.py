@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from har.pipeline.task_run import evaluate_task_run, score_text
 from har.pipeline.tasks import task_of
 from har.pipeline.train import CONFIG_FOLDER, train_any
 from har.pipeline.train_common import Say
-from har.tracking import parent_run
+from har.tracking import close_orphans, closing_orphans, parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
@@ -82,6 +83,9 @@ def sweep(
     other = _task_name(name, configs)
     write = write_study if other is None else write_task_study
     report = results_folder(results, dataset) / (STUDIES if other is None else TASK_TABLES)
+    closed = close_orphans(runs)
+    if closed:
+        say(f"{closed} tracked runs of processes that died are closed as KILLED")
     parent = parent_run(runs, dataset, name, study.question)
     if study.search is not None:
         return search(
@@ -110,16 +114,17 @@ def sweep(
     workers = min(workers or default_workers(), max(1, len(left)))
     say(f"study {name}: {len(tasks)} jobs, {len(done)} done before, {len(left)} to do in {workers} processes")
     progress, problems, written = Progress(len(tasks), len(done), workers, say), [], []
-    for outcome in run_jobs(left, run_task, workers=workers):
-        task = outcome.job
-        what = f"{task.job.run}, fold {task.job.fold}, seed {task.job.config.training.seed}"
-        if outcome.result is None:
-            problems.append(f"{what}: {outcome.problem}")
-            progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
-            continue
-        done.append(task)
-        progress.add(f"{what}: {_told(outcome.result)}, {outcome.result['train_seconds']:.0f} s")
-        write(name, study, [read_result(task.folder) for task in done], report, command)
+    with closing_orphans(runs), closing(run_jobs(left, run_task, workers=workers)) as outcomes:
+        for outcome in outcomes:
+            task = outcome.job
+            what = f"{task.job.run}, fold {task.job.fold}, seed {task.job.config.training.seed}"
+            if outcome.result is None:
+                problems.append(f"{what}: {outcome.problem}")
+                progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
+                continue
+            done.append(task)
+            progress.add(f"{what}: {_told(outcome.result)}, {outcome.result['train_seconds']:.0f} s")
+            write(name, study, [read_result(task.folder) for task in done], report, command)
     if done:
         ordered = [task for task in tasks if task in done]
         written = write(name, study, [read_result(task.folder) for task in ordered], report, command)
@@ -178,7 +183,16 @@ def run_task(task: Task) -> dict[str, Any]:
     quiet: Say = lambda text: None  # noqa: E731 - the driver speaks
     if not (task.folder / INFO).is_file():
         train_any(config)(
-            config, task.job.run, task.runs, archive=task.archive, progress=False, say=quiet, target=task.folder, export=False, tags=tags
+            config,
+            task.job.run,
+            task.runs,
+            archive=task.archive,
+            progress=False,
+            say=quiet,
+            target=task.folder,
+            export=False,
+            tags=tags,
+            resume=True,  # its folder is of this key alone
         )
     run = RunFolder(task.folder)
     origin = run.info().origin

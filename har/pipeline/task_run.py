@@ -1,8 +1,6 @@
 """One run of a task other than naming the activity of a window: audit, train, score the saved weights, export, track."""
 
 import json
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,10 @@ from har.models.module import TaskModule
 from har.pipeline.ledger import record_opening
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
+from har.pipeline.study import run_key
 from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
+from har.pipeline.work import finished_run, work_folder
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import tracked_run
 from har.training.checkpoint import load_module, save_weights
@@ -39,6 +39,7 @@ def train_task_run(
     target: Path | None = None,
     export: bool = True,
     tags: dict[str, str] | None = None,
+    resume: bool = False,
 ) -> RunFolder:
     """Train one model of a task and leave a run folder that describes itself, as `har.pipeline.train.train_run` does.
 
@@ -48,20 +49,22 @@ def train_task_run(
     quiet_lightning()
     task = _task(config)
     data = task.load(config, archive)
-    seed = config.training.seed
+    seed, who = config.training.seed, f"{run}, seed {config.training.seed}"
     what = "SYNTHETIC data" if data.synthetic else data.dataset
     counts = ", ".join(f"{count:,} {task.unit} of {len(data.split.subjects(part))} {part} subjects" for part, count in data.counts.items())
-    say(f"{run}, seed {seed}: {what}, task {task.name}, {counts}; no leak found")
+    say(f"{who}: {what}, task {task.name}, {counts}; no leak found")
     target = target or run_path(runs, data.dataset, run, seed)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    work.chmod(0o755)
-    (work / CONFIG).write_text(config.to_yaml())
-    commit = git_commit()
+    key, commit = run_key(config, data.digest), git_commit()
+    done = finished_run(target, key) if resume else None
+    if done is not None:
+        say(f"{who}: finished before")
+        return done
     facts = run_facts(config, run, data.dataset, data.digest, commit, synthetic=data.synthetic) | {"task": task.name} | (tags or {})
     title = f"{run}-seed{seed}" + ("-synthetic" if data.synthetic else "")
-    try:
-        with tracked_run(runs, data.dataset, title, facts) as tracked:
+    with work_folder(target, key, resume=resume, who=who, say=say) as work:
+        (work.path / CONFIG).write_text(config.to_yaml())
+        with tracked_run(runs, data.dataset, title, facts, work.run_id) as tracked:
+            work.remember(tracked.run_id)
             log_start(tracked, config, data.split, data.counts)
             torch.set_num_threads(config.training.threads)
             pl.seed_everything(seed, verbose=False)
@@ -69,7 +72,7 @@ def train_task_run(
                 task.build(config, data),
                 task.batches(config, data),
                 config.training,
-                work,
+                work.path,
                 name=config.model.name,
                 validates="validation" in data.parts,
                 logger=tracked.logger,
@@ -98,26 +101,25 @@ def train_task_run(
             score = _score_watched(task, module, config, data, fitted)
             primary = None if score is None else score.values[task.primary]
             split = {part: list(data.split.subjects(part)) for part in SPLITS}
-            write_info(work, RunInfo(origin, primary, tracked.run_id, versions(), split))
+            write_info(work.path, RunInfo(origin, primary, tracked.run_id, versions(), split, key))
             metrics = {"best/epoch": float(fitted.best_epoch), "parameters": float(module.num_parameters), "train_seconds": fitted.seconds}
             if score is not None:
-                write_score(score, work, "validation", synthetic=data.synthetic)
+                write_score(score, work.path, "validation", synthetic=data.synthetic)
                 metrics |= {f"best/val_{name}": value for name, value in score.values.items()}
                 for stem, figure in task.figures(module, config, data, "validation").items():
                     tracked.log_figure(figure, artefact(f"{stem}_validation", ".png", synthetic=data.synthetic))
             if export:
-                difference = task.export(module, work / ONNX, {"task": json.dumps(task.name)} | _json(device_facts(origin)), data)
+                difference = task.export(module, work.path / ONNX, {"task": json.dumps(task.name)} | _json(device_facts(origin)), data)
                 metrics |= {} if difference is None else {"onnx_largest_difference": difference}
             tracked.log_metrics(metrics)
             tracked.log_file(fitted.checkpoint, "checkpoint")
-            if (work / ONNX).is_file():
-                tracked.log_file(work / ONNX, "model")
-            replace_folder(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            if (work.path / ONNX).is_file():
+                tracked.log_file(work.path / ONNX, "model")
+            work.finish()
+            replace_folder(work.path, target)
     about = f"epoch {fitted.best_epoch + 1} of {fitted.epochs}, {module.num_parameters:,} parameters, {fitted.seconds:.0f} s"
     found = "trained on all training subjects" if score is None else f"validation {score_text(score.values)}"
-    say(f"{run}, seed {seed}: {found} ({about})" + (", SYNTHETIC data" if data.synthetic else ""))
+    say(f"{who}: {found} ({about})" + (", SYNTHETIC data" if data.synthetic else ""))
     return RunFolder(target)
 
 

@@ -1,7 +1,5 @@
 """One run: audit, train, score the saved weights, export, track."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +25,13 @@ from har.models.registry import check_network, check_options, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.pipeline.splits import SplitChoice, fold_configs, prepared
+from har.pipeline.study import run_key
 from har.pipeline.task_run import train_task_run
 from har.pipeline.tasks import task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
+from har.pipeline.work import finished_run, work_folder
 from har.runtime.bundle import replace_folder, sha256
-from har.tracking import TrackedRun, tracked_run
+from har.tracking import TrackedRun, close_orphans, tracked_run
 from har.training.fit import FitResult, fit
 from har.training.trainer import quiet_lightning
 
@@ -76,10 +76,12 @@ def train_run(
     target: Path | None = None,
     export: bool = True,
     tags: dict[str, str] | None = None,
+    resume: bool = False,
 ) -> RunFolder:
     """Train one model and leave a run folder that describes itself.
 
-    The folder appears under its final name only when everything is in it; an earlier run of the same name is replaced.
+    The folder appears under its final name only when everything is in it; an earlier run of the same name is replaced. A training that
+    is interrupted after its first epoch can be gone on with.
 
     Args:
         config: the run.
@@ -91,6 +93,7 @@ def train_run(
         target: where the run is left; by default in its place below `runs`.
         export: also make the ONNX file, where the network can be one; a study has no use for it.
         tags: more tags of the MLflow run.
+        resume: go on with an interrupted training of the same code, config and data, and leave a finished one as it is.
 
     Raises:
         HarError: the data are absent, a split leaks or has too few validation windows, or the training diverged.
@@ -105,26 +108,27 @@ def train_run(
             f"{len(watched)} validation windows are too few to check the export, expected at least {MIN_PARITY_WINDOWS}; "
             "name more validation subjects: data.validation_subjects, or data.split.validation"
         )
-    synthetic = windows.synthetic
+    synthetic, who = windows.synthetic, f"{run}, seed {config.training.seed}"
     what = "SYNTHETIC data" if synthetic else windows.dataset
     say(
-        f"{run}, seed {config.training.seed}: {what}, {counts['train']} training windows of {len(split.train)} subjects, "
+        f"{who}: {what}, {counts['train']} training windows of {len(split.train)} subjects, "
         + (f"{len(watched)} validation windows of subjects {', '.join(map(str, split.validation))}" if watched else "nobody validates")
         + "; no leak found"
     )
     target = target or run_path(runs, windows.dataset, run, config.training.seed)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own, so that the same run started twice at once does not write into one.
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    work.chmod(0o755)
-    (work / CONFIG).write_text(config.to_yaml())
-    commit = git_commit()
+    key, commit = run_key(config, windows.digest), git_commit()
+    done = finished_run(target, key) if resume else None
+    if done is not None:
+        say(f"{who}: finished before")
+        return done
     facts = run_facts(config, run, windows.dataset, windows.digest, commit, synthetic=synthetic) | (tags or {})
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
-    try:
-        with tracked_run(runs, windows.dataset, title, facts) as tracked:
+    with work_folder(target, key, resume=resume, who=who, say=say) as work:
+        (work.path / CONFIG).write_text(config.to_yaml())
+        with tracked_run(runs, windows.dataset, title, facts, work.run_id) as tracked:
+            work.remember(tracked.run_id)
             log_start(tracked, config, split, counts)
-            result = fit(config, parts["train"], watched, work, logger=tracked.logger, progress=progress)
+            result = fit(config, parts["train"], watched, work.path, logger=tracked.logger, progress=progress)
             origin = Origin(
                 run=run,
                 model=config.model.name,
@@ -143,21 +147,21 @@ def train_run(
             )
             predictions = None if watched is None else _score_watched(result, watched, origin)
             score = None if predictions is None else scores(predictions)["macro_f1"]
-            write_info(work, RunInfo(origin, score, tracked.run_id, versions(), {part: list(split.subjects(part)) for part in SPLITS}))
+            subjects = {part: list(split.subjects(part)) for part in SPLITS}
+            write_info(work.path, RunInfo(origin, score, tracked.run_id, versions(), subjects, key))
             if predictions is not None:
-                write_predictions(predictions, RunFolder(work).predictions_path("validation"))
+                write_predictions(predictions, RunFolder(work.path).predictions_path("validation"))
             metrics = {"best/epoch": float(result.best_epoch), "parameters": float(origin.parameters), "train_seconds": result.seconds}
             reason = refusal(result.classifier.network)
             if export and reason is not None:
-                say(f"{run}, seed {config.training.seed}: no ONNX file: {reason}")
+                say(f"{who}: no ONNX file: {reason}")
             elif export:
                 checked = watched or parts["train"]  # any real windows will do
-                metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work, config.windowing.step)
-            _log_end(tracked, predictions, result, metrics, work)
-            replace_folder(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    say(f"{run}, seed {config.training.seed}: {_outcome(result, predictions)}" + (", SYNTHETIC data" if synthetic else ""))
+                metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work.path, config.windowing.step)
+            _log_end(tracked, predictions, result, metrics, work.path)
+            work.finish()
+            replace_folder(work.path, target)
+    say(f"{who}: {_outcome(result, predictions)}" + (", SYNTHETIC data" if synthetic else ""))
     return RunFolder(target)
 
 
@@ -214,10 +218,12 @@ def train_configs(
     progress: bool,
     say: Say = print,
     split: SplitChoice | None = None,
+    resume: bool = False,
 ) -> list[RunFolder]:
     """Train configs one after the other: each of `names` is a model (``configs/NAME.yaml``) or a path to a YAML file.
 
-    All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for.
+    All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for; with `resume`,
+    what is finished stays, and what was interrupted goes on.
     """
     jobs: list[tuple[RunConfig, str]] = []
     for name in names:
@@ -228,7 +234,10 @@ def train_configs(
         for fold in fold_configs(config, split or SplitChoice(), archive):
             run = run_name(path.stem, fold.data)
             jobs += [(fold.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
-    return [train_any(config)(config, run, runs, archive=archive, progress=progress, say=say) for config, run in jobs]
+    closed = close_orphans(runs)
+    if closed:
+        say(f"{closed} tracked runs of processes that died are closed as KILLED")
+    return [train_any(config)(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
 
 
 def train_any(config: RunConfig) -> Callable[..., RunFolder]:

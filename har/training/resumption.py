@@ -74,9 +74,13 @@ class Resumption(Checkpoint):
         return True
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._streams is not None:
-            self._restore(self._streams)
-            self._streams = None
+        if self._streams is None or self.progress is None:
+            return
+        self._restore(self._streams)
+        self._streams = None
+        # Lightning logs the loss of an epoch after this file is written; where the process died in between, it is nowhere else.
+        for logger in trainer.loggers:
+            logger.log_metrics({"train/loss": self.progress.train_loss, "epoch": self.progress.epochs - 1}, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -31,6 +31,7 @@ from har.pipeline.train import config_path, load_windows, train_configs, train_r
 from har.runtime.session import open_session, run_windows
 from har.tracking import tracking_uri
 from har.training.checkpoint import load_checkpoint
+from har.training.resumption import RESUME
 from tests.helpers import write_uci_har
 
 RUNS, RESULTS = Path("runs"), Path("results")
@@ -234,7 +235,9 @@ def test_a_signal_ends_a_training_cleanly(number: int, code: int, workplace: Pat
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert [r.info.status for r in mlflow_runs()] == ["KILLED"]
-    assert list((RUNS / "synthetic" / "cnn1d").iterdir()) == []
+    (left,) = (RUNS / "synthetic" / "cnn1d").iterdir()  # for --resume
+    assert left.name.startswith(".partial-seed-0-")
+    assert (left / RESUME).is_file()
 
 
 def _has_curve() -> bool:

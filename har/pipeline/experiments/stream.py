@@ -103,7 +103,8 @@ def trained(bench: Bench, name: str, seed: int) -> RunFolder:
         train = train_any(config)
         tags = {"experiment": "stream", "run_key": key}
         title = f"stream-{name}"
-        train(config, title, bench.runs, archive=bench.archive, progress=False, say=bench.say, target=target, export=False, tags=tags)
+        more = {"target": target, "export": False, "tags": tags, "resume": True}
+        train(config, title, bench.runs, archive=bench.archive, progress=False, say=bench.say, **more)
     return RunFolder(target)
 
 

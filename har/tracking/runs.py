@@ -1,36 +1,25 @@
-"""Everything that knows MLflow: one run per training, with the right status at its end."""
+"""One MLflow run per training, with the right status at its end."""
 
-import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes where a server is down
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
 import mlflow
 import numpy as np
-from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from pytorch_lightning.loggers import MLFlowLogger
 
-from har.contract import HarError
+from har.tracking.owners import owned
+from har.tracking.store import quiet, store_lock, tracking_uri, unreachable
 
-STORE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
-
-
-def tracking_uri(runs: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else an sqlite file in the folder `runs`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / STORE).resolve()}"
 
 
 class EpochLogger(MLFlowLogger):
@@ -111,32 +100,35 @@ class TrackedRun:
 
 
 @contextmanager
-def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
     """Start a run and end it as it deserves: FINISHED, FAILED, or KILLED after Ctrl-C or SIGTERM.
+
+    A process that is killed ends nothing; `close_orphans` does, when somebody looks.
 
     Args:
         runs: folder of the default store.
         experiment: name of the MLflow experiment.
         name: of the run.
         tags: of the run.
+        run_id: of an earlier run to go on with; where the store does not know it, a new one is started.
 
     Raises:
         HarError: the store cannot be reached.
     """
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
+    quiet()
     uri = tracking_uri(runs)
-    client, run_id = _start(runs, uri, experiment, name, tags)
-    status = RunStatus.FAILED
-    try:
-        run = TrackedRun(client, run_id, experiment, uri)
-        yield run
-        status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
-    except (KeyboardInterrupt, SystemExit):
-        status = RunStatus.KILLED
-        raise
-    finally:
-        client.set_terminated(run_id, RunStatus.to_string(status))
+    with owned(runs) as own_tags:
+        client, run_id = _start(runs, uri, experiment, name, {**tags, **own_tags}, run_id)
+        status = RunStatus.FAILED
+        try:
+            run = TrackedRun(client, run_id, experiment, uri)
+            yield run
+            status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
+        except (KeyboardInterrupt, SystemExit):
+            status = RunStatus.KILLED
+            raise
+        finally:
+            client.set_terminated(run_id, RunStatus.to_string(status))
 
 
 def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
@@ -151,84 +143,46 @@ def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
     Raises:
         HarError: the store cannot be reached.
     """
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
+    quiet()
     uri = tracking_uri(runs)
     try:
-        with _store_lock(runs):
+        with store_lock(runs):
             found = mlflow.MlflowClient(tracking_uri=uri).get_experiment_by_name(experiment)
             known = f"tags.study_parent = '{study}'"
             there = mlflow.MlflowClient(tracking_uri=uri).search_runs([found.experiment_id], known, max_results=1) if found else []
         if there:
             return there[0].info.run_id
     except Exception as error:
-        raise _unreachable(uri, error) from None
+        raise unreachable(uri, error) from None
     client, run_id = _start(runs, uri, experiment, study, {"study_parent": study, "mlflow.note.content": note})
     client.set_terminated(run_id)
     return run_id
 
 
-def _start(runs: Path, uri: str, experiment: str, name: str, tags: Mapping[str, str]) -> tuple[mlflow.MlflowClient, str]:
+def _start(
+    runs: Path, uri: str, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None
+) -> tuple[mlflow.MlflowClient, str]:
     try:
         mlflow.set_tracking_uri(uri)
-        with _store_lock(runs):
+        with store_lock(runs):
             client = mlflow.MlflowClient(tracking_uri=uri)
             found = client.get_experiment_by_name(experiment)
             local = uri.startswith("sqlite:")
             location = (runs / ARTIFACTS).resolve().as_uri() if local else None
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
+        if run_id is not None and _reopened(client, run_id, tags):
+            return client, run_id
         run = client.create_run(experiment_id, tags={**tags, MLFLOW_RUN_NAME: name})
     except Exception as error:  # MLflow's, SQLAlchemy's, of the network: each store has its own
-        raise _unreachable(uri, error) from None
+        raise unreachable(uri, error) from None
     return client, run.info.run_id
 
 
-def _unreachable(uri: str, error: Exception) -> HarError:
-    reason = str(error).split("\n")[0][:200]
-    return HarError(f"cannot open the MLflow store {uri} ({reason}); start the server, or unset MLFLOW_TRACKING_URI to use sqlite")
-
-
-def _store_lock(runs: Path) -> FileLock:
-    """Several processes on a fresh sqlite file crash in its schema migration; the first one makes it alone."""
-    runs.mkdir(parents=True, exist_ok=True)
-    return FileLock(runs / f".{STORE}.lock")
-
-
-def serve(runs: Path, port: int) -> None:
-    """Replace this process by MLflow's user interface on 127.0.0.1.
-
-    Raises:
-        HarError: there is no store yet, or the port is taken.
-    """
-    import socket
-    import sys
-
-    uri = tracking_uri(runs)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        raise HarError(f"no MLflow store at {uri}; train first: har train, or make demo")
-    with _store_lock(runs):  # a training may be making the store at this moment
-        pass
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {uri}", flush=True)
-    # The default is 15 processes and 3 GB; one worker without job execution is 2 and 0.5 GB.
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    os.execv(sys.executable, command)
+def _reopened(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> bool:
+    try:
+        client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+    except MlflowException:  # deleted, or of another store
+        return False
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+    return True

@@ -1,0 +1,92 @@
+"""The folder a training works in until it is done, and who may go on with one that an interrupted training left."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from har.contract import HarError
+from har.data.staging import remove_stale, staging
+from har.pipeline.run_folder import INFO, RunFolder
+from har.pipeline.train_common import Say
+from har.training.resumption import RESUME
+
+WORK = "work.json"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder that is renamed to its final name when everything is in it.
+
+    Attributes:
+        path: of the folder.
+        key: of the run, see `har.pipeline.study.run_key`.
+        run_id: of the MLflow run that the interrupted training had; None where there was none.
+    """
+
+    path: Path
+    key: str
+    run_id: str | None
+
+    def remember(self, run_id: str) -> None:
+        """Note where the training is tracked, for whoever goes on with it."""
+        (self.path / WORK).write_text(json.dumps({"key": self.key, "run_id": run_id}) + "\n")
+
+    def finish(self) -> None:
+        """Take away what only an unfinished training needs."""
+        for name in (WORK, RESUME):
+            (self.path / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> Iterator[Work]:
+    """A folder beside `target` to train in, so that the same run started twice at once does not write into one.
+
+    An error removes it. Ctrl-C, SIGTERM and a killed process leave it where an epoch was over, for the next call with `resume` and the
+    same key; without it, or with another key, what was left is removed.
+
+    Args:
+        target: where the run will lie.
+        key: of the run.
+        resume: go on with an interrupted training of this key, where there is one.
+        who: the run, for messages.
+        say: gets one line on what is gone on with, or was left.
+    """
+
+    def worth_keeping(path: Path) -> bool:
+        return (path / RESUME).is_file() and _noted(path).get("key") == key
+
+    if not resume:
+        remove_stale(target.parent, target.name)
+    with staging(target.parent, target.name, worth_keeping=worth_keeping, resume=resume) as path:
+        path.chmod(0o755)
+        if resume:
+            remove_stale(target.parent, target.name)  # of other settings, code or data
+        run_id = _noted(path).get("run_id")
+        if run_id is not None:
+            say(f"{who}: goes on where it was interrupted")
+        try:
+            yield Work(path, key, run_id)
+        except (KeyboardInterrupt, SystemExit):
+            if worth_keeping(path):
+                say(f"{who}: interrupted; the same command with --resume goes on after its last whole epoch")
+            raise
+
+
+def finished_run(target: Path, key: str) -> RunFolder | None:
+    """The run that lies at `target`, where it has this key and is whole."""
+    run = RunFolder(target)
+    if not (target / INFO).is_file() or not run.checkpoint.is_file():
+        return None
+    try:
+        return run if run.info().key == key else None
+    except HarError:
+        return None
+
+
+def _noted(path: Path) -> dict[str, str]:
+    try:
+        return json.loads((path / WORK).read_text())
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,82 @@
+"""Which process a tracked run belongs to, and what to do about runs whose process is gone."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import mlflow
+from filelock import FileLock, Timeout
+from mlflow.entities import RunStatus, ViewType
+
+from har.tracking.store import store_lock, tracking_uri, unreachable
+
+OWNERS = ".owners"  # below the folder of all runs: a locked file for each tracked run, as long as its process lives
+HOST, LOCK = "har.host", "har.lock"  # tags: on which machine, and where that file is
+
+
+@contextmanager
+def owned(runs: Path) -> Iterator[dict[str, str]]:
+    """Hold a lock that ends with this process, however that ends; yields the tags that tell others where it is."""
+    folder = (runs / OWNERS).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{os.getpid()}-{uuid4().hex}"
+    with FileLock(path):
+        try:
+            yield {HOST: socket.gethostname(), LOCK: str(path)}
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def close_orphans(runs: Path) -> int:
+    """End the runs as KILLED that stand as RUNNING though their process on this machine is gone.
+
+    Args:
+        runs: folder of the default store.
+
+    Returns:
+        How many.
+
+    Raises:
+        HarError: the store cannot be reached.
+    """
+    uri = tracking_uri(runs)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return 0
+    closed = 0
+    try:
+        with store_lock(runs):
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            experiments = [one.experiment_id for one in client.search_experiments(ViewType.ALL)]
+            known = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
+            for run in client.search_runs(experiments, known) if experiments else []:
+                path = Path(run.data.tags.get(LOCK, ""))
+                if _is_dead(path):
+                    client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+                    path.unlink(missing_ok=True)
+                    closed += 1
+    except Exception as error:
+        raise unreachable(uri, error) from None
+    return closed
+
+
+@contextmanager
+def closing_orphans(runs: Path) -> Iterator[None]:
+    """Where what is done inside is interrupted, end the runs of the processes that went down with it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        close_orphans(runs)
+        raise
+
+
+def _is_dead(lock: Path) -> bool:
+    if not lock.is_file():
+        return True  # the process took it away, or its folder was deleted
+    try:
+        FileLock(lock).acquire(timeout=0).lock.release()
+    except (Timeout, OSError):
+        return False
+    return True

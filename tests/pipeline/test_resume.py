@@ -1,0 +1,203 @@
+"""A training that is killed at any moment goes on where it was, is tracked as one run, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+import har.training.trainer as trainer_module
+from har.config import RunConfig, parse_config
+from har.data.staging import PREFIX, remove_stale, staging
+from har.pipeline.run_folder import RunFolder
+from har.pipeline.train import train_any
+from har.pipeline.work import WORK
+from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
+from har.training.resumption import RESUME, Resumption
+from tests.helpers import VALIDATION
+from tests.pipeline.test_tasks import forecast
+
+RUNS = Path("runs")
+STREAM = {
+    "data": {"dataset": "synthetic", "validation_subjects": VALIDATION},
+    "model": {"name": "stream_gru", "options": {"hidden_size": 8, "num_layers": 1}},
+    "task": {"chunk": 64},
+    "augmentation": {"rotation_deg": 10},
+    "training": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "threads": 1},
+}
+
+
+def train(config: RunConfig, runs: Path, *, resume: bool, lines: list[str] | None = None, name: str = "tiny") -> RunFolder:
+    say = (lines if lines is not None else []).append
+    return train_any(config)(config, name, runs, progress=False, say=say, export=False, resume=resume)
+
+
+def interrupt_after(epochs: int, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, with Ctrl-C as soon as so many epochs are kept."""
+    save = Resumption._save
+
+    def saved(self: Resumption, trainer: object) -> None:
+        save(self, trainer)  # type: ignore[arg-type]
+        if self.progress is not None and self.progress.epochs == epochs:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Resumption, "_save", saved)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, RUNS, resume=True)
+
+
+def mlflow_runs(runs: Path = RUNS) -> list:
+    client = mlflow.MlflowClient(tracking_uri(runs))
+    return [run for experiment in client.search_experiments() for run in client.search_runs([experiment.experiment_id])]
+
+
+def weights(run: RunFolder) -> dict[str, torch.Tensor]:
+    return torch.load(run.checkpoint, weights_only=True)["state_dict"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["window", "sequence", "forecast"])
+def test_it_goes_on_and_is_one_run(kind: str, workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"window": config, "sequence": parse_config(STREAM, "test"), "forecast": forecast()}[kind].with_overrides(training__epochs=3)
+    undisturbed = train(config, Path("elsewhere"), resume=False)
+    interrupt_after(2, config, monkeypatch)
+    lines: list[str] = []
+    resumed = train(config, RUNS, resume=True, lines=lines)
+    assert lines[1] == "tiny, seed 0: goes on where it was interrupted"
+    for name, value in weights(undisturbed).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+    first, second = undisturbed.info(), resumed.info()
+    assert (first.score, first.key, first.origin.epochs) == (second.score, second.key, second.origin.epochs)
+    assert [path.name for path in resumed.path.parent.iterdir()] == ["seed-0"]
+    assert not (resumed.path / RESUME).exists()
+    assert not (resumed.path / WORK).exists()
+    (tracked,) = [run for run in mlflow_runs() if run.info.run_id != first.mlflow_run_id]
+    assert (tracked.info.status, tracked.info.run_id) == ("FINISHED", second.mlflow_run_id)
+    client = mlflow.MlflowClient(tracking_uri(RUNS))
+    steps = [point.step for point in client.get_metric_history(tracked.info.run_id, "train/loss")]
+    assert sorted(set(steps)) == [0, 1, 2]
+
+    before, lines = (resumed.path / "run.json").stat().st_mtime_ns, []
+    train(config, RUNS, resume=True, lines=lines)
+    assert lines[-1] == "tiny, seed 0: finished before"
+    assert (resumed.path / "run.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_only_the_same_training_is_gone_on_with(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config.with_overrides(training__epochs=2)
+
+    def left_behind() -> list[Path]:
+        return sorted((RUNS / "synthetic/tiny").glob(f"{PREFIX}*"))
+
+    interrupt_after(1, config, monkeypatch)
+    (first,) = left_behind()
+    lines: list[str] = []
+    other = train(config.with_overrides(training__learning_rate=0.02), RUNS, resume=True, lines=lines)
+    assert not any("goes on" in line for line in lines)
+    assert left_behind() == []  # it was of a run that has another content now
+    interrupt_after(1, config, monkeypatch)
+    assert other.info().key == RunFolder(RUNS / "synthetic/tiny/seed-0").info().key  # the earlier run is still whole
+    train(config, RUNS, resume=False, lines=lines)
+    assert not any("goes on" in line for line in lines)
+    assert left_behind() == []
+    assert not first.exists()
+
+    def diverge(*_: object, **__: object) -> None:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(trainer_module.pl.Trainer, "fit", diverge)
+    with pytest.raises(ValueError, match="a mistake"):
+        train(config, RUNS, resume=False)
+    assert left_behind() == []
+
+
+def test_a_folder_in_use_is_nobody_elses(tmp_path: Path) -> None:
+    def always(path: Path) -> bool:
+        return True
+
+    with staging(tmp_path, "seed-1", worth_keeping=always) as first:
+        with staging(tmp_path, "seed-1", worth_keeping=always, resume=True) as second:
+            assert second != first
+        remove_stale(tmp_path, "seed-1")
+        assert first.is_dir()
+    assert not first.exists()
+    with pytest.raises(KeyboardInterrupt), staging(tmp_path, "seed-1", worth_keeping=always) as left:
+        raise KeyboardInterrupt
+    with staging(tmp_path, "seed-10", worth_keeping=always, resume=True) as other:
+        assert other != left
+    remove_stale(tmp_path, "seed-10")
+    with staging(tmp_path, "seed-1", worth_keeping=lambda path: False, resume=True) as other:
+        assert other != left
+    with staging(tmp_path, "seed-1", worth_keeping=always, resume=True) as again:
+        assert again == left
+    assert not left.exists()
+
+
+def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
+    assert close_orphans(tmp_path / "none") == 0
+    assert not (tmp_path / "none").exists()
+    code = (
+        "import os, signal; from pathlib import Path; from har.tracking import tracked_run\n"
+        f"with tracked_run(Path({str(tmp_path)!r}), 'e', 'dead', {{}}): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == -signal.SIGKILL
+    with tracked_run(tmp_path, "e", "alive", {}):
+        assert close_orphans(tmp_path) == 1
+        assert {run.info.run_name: run.info.status for run in mlflow_runs(tmp_path)} == {"dead": "KILLED", "alive": "RUNNING"}
+        assert close_orphans(tmp_path) == 0
+    assert {run.info.run_name: run.info.status for run in mlflow_runs(tmp_path)} == {"dead": "KILLED", "alive": "FINISHED"}
+    assert list((tmp_path / ".owners").iterdir()) == []
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == -signal.SIGKILL
+    with pytest.raises(SystemExit), closing_orphans(tmp_path):
+        raise SystemExit(143)
+    assert "RUNNING" not in {run.info.status for run in mlflow_runs(tmp_path)}
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_workers_along_and_the_rerun_finishes(workplace: Path) -> None:
+    Path("configs").mkdir(exist_ok=True)
+    small = {
+        "data": {"dataset": "synthetic"},
+        "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2}},
+        "training": {"epochs": 12, "threads": 1},
+    }
+    Path("configs/small.yaml").write_text(json.dumps(small))
+    study = {"question": "Does it survive?", "configs": ["small"], "seeds": [0, 1], "change": {"training.keep": "last"}}
+    study["split"] = {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0}
+    study["folds"] = [0]
+    Path("study.yaml").write_text(json.dumps(study))
+    command = [sys.executable, "-m", "har", "sweep", "study.yaml", "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline, base = time.monotonic() + 120, Path("runs/synthetic/studies/study")
+    while time.monotonic() < deadline and len(list(base.glob(f"small/{PREFIX}*/{RESUME}"))) < 2:
+        time.sleep(0.1)
+        assert process.poll() is None
+    workers = [int(pid) for pid in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()]
+    process.kill()
+    process.wait()
+    while time.monotonic() < deadline and any(_alive(pid) for pid in workers):
+        time.sleep(0.1)
+    assert not any(_alive(pid) for pid in workers)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 tracked runs of processes that died are closed as KILLED" in done.stdout
+    assert "2 jobs, 0 done before, 2 to do" in done.stdout
+    children = [run for run in mlflow_runs() if "run_key" in run.data.tags]
+    assert [run.info.status for run in children] == ["FINISHED", "FINISHED"]  # gone on with, not begun again
+    assert not list(base.glob(f"small/{PREFIX}*"))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
