@@ -165,7 +165,7 @@ def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
 def test_a_killed_driver_takes_its_workers_along_and_the_rerun_finishes(workplace: Path) -> None:
     Path("configs").mkdir(exist_ok=True)
     small = {
-        "data": {"dataset": "synthetic"},
+        "data": {"dataset": "synthetic", "validation_subjects": VALIDATION},
         "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2}},
         "training": {"epochs": 12, "threads": 1},
     }
