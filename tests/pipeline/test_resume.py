@@ -163,14 +163,13 @@ def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_driver_takes_its_workers_along_and_the_rerun_finishes(workplace: Path) -> None:
-    Path("configs").mkdir(exist_ok=True)
     small = {
         "data": {"dataset": "synthetic", "validation_subjects": VALIDATION},
         "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2}},
         "training": {"epochs": 12, "threads": 1},
     }
-    Path("configs/small.yaml").write_text(json.dumps(small))
-    study = {"question": "Does it survive?", "configs": ["small"], "seeds": [0, 1], "change": {"training.keep": "last"}}
+    Path("small.yaml").write_text(json.dumps(small))
+    study = {"question": "Does it survive?", "configs": ["small.yaml"], "seeds": [0, 1], "change": {"training.keep": "last"}}
     study["split"] = {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0}
     study["folds"] = [0]
     Path("study.yaml").write_text(json.dumps(study))
