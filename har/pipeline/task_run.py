@@ -21,7 +21,7 @@ from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.pipeline.work import finished_run, work_folder
 from har.runtime.bundle import replace_folder, sha256
-from har.tracking import tracked_run
+from har.tracking import confirm_finished, tracked_run
 from har.training.checkpoint import load_module, save_weights
 from har.training.trainer import Fitted, quiet_lightning, run_trainer
 
@@ -57,6 +57,7 @@ def train_task_run(
     key, commit = run_key(config, data.digest), git_commit()
     done = finished_run(target, key) if resume else None
     if done is not None:
+        confirm_finished(runs, done.info().mlflow_run_id)
         say(f"{who}: finished before")
         return done
     facts = run_facts(config, run, data.dataset, data.digest, commit, synthetic=data.synthetic) | {"task": task.name} | (tags or {})

@@ -31,7 +31,7 @@ from har.pipeline.tasks import task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.pipeline.work import finished_run, work_folder
 from har.runtime.bundle import replace_folder, sha256
-from har.tracking import TrackedRun, close_orphans, tracked_run
+from har.tracking import TrackedRun, close_orphans, confirm_finished, tracked_run
 from har.training.fit import FitResult, fit
 from har.training.trainer import quiet_lightning
 
@@ -119,6 +119,7 @@ def train_run(
     key, commit = run_key(config, windows.digest), git_commit()
     done = finished_run(target, key) if resume else None
     if done is not None:
+        confirm_finished(runs, done.info().mlflow_run_id)
         say(f"{who}: finished before")
         return done
     facts = run_facts(config, run, windows.dataset, windows.digest, commit, synthetic=synthetic) | (tags or {})

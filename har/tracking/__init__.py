@@ -7,9 +7,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes where a server is down
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-from har.tracking.owners import close_orphans, closing_orphans
+from har.tracking.owners import close_orphans, closing_orphans, confirm_finished
 from har.tracking.runs import TrackedRun, parent_run, tracked_run
 from har.tracking.server import serve
 from har.tracking.store import tracking_uri
 
-__all__ = ["TrackedRun", "close_orphans", "closing_orphans", "parent_run", "serve", "tracked_run", "tracking_uri"]
+__all__ = ["TrackedRun", "close_orphans", "closing_orphans", "confirm_finished", "parent_run", "serve", "tracked_run", "tracking_uri"]

@@ -10,6 +10,7 @@ from uuid import uuid4
 import mlflow
 from filelock import FileLock, Timeout
 from mlflow.entities import RunStatus, ViewType
+from mlflow.exceptions import MlflowException
 
 from har.tracking.store import store_lock, tracking_uri, unreachable
 
@@ -60,6 +61,23 @@ def close_orphans(runs: Path) -> int:
     except Exception as error:
         raise unreachable(uri, error) from None
     return closed
+
+
+def confirm_finished(runs: Path, run_id: str) -> None:
+    """Say FINISHED of a run that is whole on disk, where its process died before it could.
+
+    Raises:
+        HarError: the store cannot be reached.
+    """
+    uri = tracking_uri(runs)
+    try:
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        if client.get_run(run_id).info.status != RunStatus.to_string(RunStatus.FINISHED):
+            client.set_terminated(run_id)
+    except MlflowException:
+        return  # of another store
+    except Exception as error:
+        raise unreachable(uri, error) from None
 
 
 @contextmanager

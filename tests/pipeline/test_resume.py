@@ -85,8 +85,10 @@ def test_it_goes_on_and_is_one_run(kind: str, workplace: Path, config: RunConfig
     assert sorted(set(steps)) == [0, 1, 2]
 
     before, lines = (resumed.path / "run.json").stat().st_mtime_ns, []
+    client.set_terminated(second.mlflow_run_id, "KILLED")  # as after a death between the last rename and the last word to MLflow
     train(config, RUNS, resume=True, lines=lines)
     assert lines[-1] == "tiny, seed 0: finished before"
+    assert client.get_run(second.mlflow_run_id).info.status == "FINISHED"
     assert (resumed.path / "run.json").stat().st_mtime_ns == before
 
 
