@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from har.contract import SAMPLE_RATE_HZ
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import Recognizer, Timeline
+from har.signals.disturbances import turned
 from har.signals.resampling import StreamResampler
-from tests.web.conftest import UNKNOWN_BELOW
+from tests.web.conftest import PRETRAINED, UNKNOWN_BELOW
 from tests.web.driver import (
     GRAVITY,
     START,
@@ -220,9 +222,14 @@ def test_nothing_is_cut_off_on_a_small_phone(page: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.data
-def test_real_recordings_get_the_same_answers(real: tuple[Path, list[Recording]], tmp_path: Path) -> None:
-    """As recorded at 50 Hz, and as a phone of 60 Hz would have measured them."""
+@pytest.mark.parametrize("name", ["default", "robust"])
+def test_real_recordings_get_the_same_answers(name: str, real: tuple[Path, list[Recording]], tmp_path: Path) -> None:
+    """As recorded at 50 Hz, and as a phone of 60 Hz would have measured them; for `robust`, from a phone put on otherwise."""
     chosen, recordings = real
+    if name == "robust":
+        chosen = PRETRAINED.with_name(name)
+        worn = [turned(turned(made.samples.astype(np.float64), 2, 100.0), 0, 40.0).astype(np.float32) for made in recordings]
+        recordings = [replace(made, samples=samples) for made, samples in zip(recordings, worn, strict=True)]
     recognizer = Recognizer.load(chosen)
     paths = []
     for made in recordings:
@@ -235,5 +242,5 @@ def test_real_recordings_get_the_same_answers(real: tuple[Path, list[Recording]]
         assert found["problem"] is None
         largest = max(largest, assert_same(found["result"]["windows"], predicted(recognizer, path)))
         windows += len(found["result"]["windows"])
-    print(f"\n{windows} windows of {len(paths)} real recordings in Chromium: same labels, probabilities within {largest:.1e}")
+    print(f"\n{name}: {windows} windows of {len(paths)} real recordings in Chromium: same labels, probabilities within {largest:.1e}")
     assert windows > 1000
