@@ -62,10 +62,11 @@ def test_the_configs_differ_in_the_model_and_what_was_searched_alone() -> None:
 def test_all_models_are_in_every_study_that_compares_them() -> None:
     for study in ("search", "crossvalidation", "people"):
         assert set(load_study(ROOT / f"configs/study/{study}.yaml").configs) == set(COMPARED)
-    assert set(load_study(ROOT / "configs/study/catalogue.yaml").configs) >= set(model_names(role="catalogue"))
+    catalogue = [load_study(ROOT / f"configs/study/{name}.yaml").configs for name in ("catalogue", "deep_conv_lstm")]
+    assert {name for configs in catalogue for name in configs} >= set(model_names(role="catalogue"))
 
 
-@pytest.mark.parametrize("study", ["catalogue", "recurrent", "vanilla"])
+@pytest.mark.parametrize("study", ["catalogue", "deep_conv_lstm", "recurrent", "vanilla"])
 def test_the_studies_of_the_catalogue_can_be_built_and_see_no_test_subject(study: str) -> None:
     loaded = load_study(ROOT / f"configs/study/{study}.yaml")
     assert loaded.split.subjects == "training"
