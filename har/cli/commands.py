@@ -292,6 +292,13 @@ def demo(options: argparse.Namespace) -> None:
     run_demo(list(MODELS), options.runs, epochs=options.epochs, progress=sys.stderr.isatty())
 
 
+def track_push(options: argparse.Namespace) -> None:
+    from har.tracking import push, tracking_uri
+
+    sent, left = push(options.runs)
+    print(f"{sent} runs sent to {tracking_uri(options.runs)}" + (f"; {left} still run" if left else ""))
+
+
 def dashboard(options: argparse.Namespace) -> None:
     from har.tracking import serve
 

@@ -141,6 +141,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_runs(command)
     command.add_argument("--epochs", type=int, default=4, help="of each model (default: %(default)s)")
 
+    track = commands.add_parser("track", help="What MLflow keeps of the runs", description="What MLflow keeps of the runs.")
+    under = track.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    more = "Where a store could not be reached, trainings went on and kept on disk what it should have; this sends it, once."
+    command = add("push", do.track_push, "Send to the MLflow store what could not be sent", more, under=under)
+    _add_runs(command)
+
     command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1")
     _add_runs(command)
     command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
-from har.tracking.store import store_lock, tracking_uri, unreachable
+from har.tracking.store import fails, is_down, remote, store_lock, tracking_uri, unreachable, warn
 
 OWNERS = ".owners"  # below the folder of all runs: a locked file for each tracked run, as long as its process lives
 HOST, LOCK = "har.host", "har.lock"  # tags: on which machine, and where that file is
@@ -46,6 +46,8 @@ def close_orphans(runs: Path) -> int:
     uri = tracking_uri(runs)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return 0
+    if is_down(uri):
+        return 0
     closed = 0
     try:
         with store_lock(runs):
@@ -54,30 +56,29 @@ def close_orphans(runs: Path) -> int:
             known = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
             for run in client.search_runs(experiments, known) if experiments else []:
                 path = Path(run.data.tags.get(LOCK, ""))
-                if _is_dead(path):
+                if is_dead(path):
                     client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
                     path.unlink(missing_ok=True)
                     closed += 1
     except Exception as error:
-        raise unreachable(uri, error) from None
+        if not remote(uri):
+            raise unreachable(uri, error) from None
+        fails(uri)
+        warn(f"{unreachable(uri, error)}; what waits is sent later: har track push")
     return closed
 
 
 def confirm_finished(runs: Path, run_id: str) -> None:
-    """Say FINISHED of a run that is whole on disk, where its process died before it could.
-
-    Raises:
-        HarError: the store cannot be reached.
-    """
+    """Say FINISHED of a run that is whole on disk, where its process died before it could."""
     uri = tracking_uri(runs)
+    if is_down(uri):
+        return
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
         if client.get_run(run_id).info.status != RunStatus.to_string(RunStatus.FINISHED):
             client.set_terminated(run_id)
     except MlflowException:
-        return  # of another store
-    except Exception as error:
-        raise unreachable(uri, error) from None
+        return  # of another store, or one that is not there
 
 
 @contextmanager
@@ -90,7 +91,8 @@ def closing_orphans(runs: Path) -> Iterator[None]:
         raise
 
 
-def _is_dead(lock: Path) -> bool:
+def is_dead(lock: Path) -> bool:
+    """Whether the process that held a lock of `owned` is gone."""
     if not lock.is_file():
         return True  # the process took it away, or its folder was deleted
     try:

@@ -1,75 +1,106 @@
-"""One MLflow run per training, with the right status at its end."""
+"""One MLflow run per training, with the right status at its end, and nothing lost where the store cannot be reached."""
 
-import warnings
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 from matplotlib.figure import Figure
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
-from pytorch_lightning.loggers import MLFlowLogger
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from pytorch_lightning.loggers.logger import Logger
 
+from har.tracking import calls
+from har.tracking.journal import UNSENT, Journal, journals
 from har.tracking.owners import owned
-from har.tracking.store import quiet, store_lock, tracking_uri, unreachable
+from har.tracking.store import fails, is_down, quiet, remote, store_lock, tracking_uri, unreachable, warn
 
 ARTIFACTS = "mlartifacts"
+WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
+FAST_S, PATIENCE_S = 0.2, 5.0  # a call that takes no longer costs nobody anything; what slower ones may cost a training in all
 
 
-class EpochLogger(MLFlowLogger):
-    """Lightning's MLflow logger, with epochs as steps, and without ending the run or repeating its parameters."""
+class EpochLogger(Logger):
+    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's."""
+
+    def __init__(self, run: "TrackedRun") -> None:
+        super().__init__()
+        self._run = run
+
+    @property
+    def name(self) -> str:
+        return "mlflow"
+
+    @property
+    def version(self) -> str:
+        return self._run.run_id
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        values = dict(metrics)
+        values = {name: float(value) for name, value in metrics.items()}
         epoch = values.pop("epoch", step)
-        super().log_metrics(values, int(epoch or 0))
+        self._run.log_metrics(values, int(epoch or 0))
 
-    def log_hyperparams(self, params: Any) -> None:
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """The run's parameters are logged once, by `TrackedRun`."""
-
-    def finalize(self, status: str = "success") -> None:
-        """The run goes on after the fit; `tracked_run` ends it."""
 
 
 class TrackedRun:
-    """One MLflow run."""
+    """One MLflow run. Where a call fails, or calls are too slow, it and all that follow wait in a journal, and the training goes on.
 
-    def __init__(self, client: mlflow.MlflowClient, run_id: str, experiment: str, uri: str) -> None:
-        self.client, self.run_id = client, run_id
+    Args:
+        uri: of the store.
+        runs: folder of all runs.
+        about: what starts the run, see `Journal.begin`; with its ``run_id`` where it was started.
+        client: of the store; None where it could not be reached.
+        journal: that holds calls of this run already.
+    """
+
+    def __init__(
+        self, uri: str, runs: Path, about: dict[str, Any], client: mlflow.MlflowClient | None, journal: Journal | None = None
+    ) -> None:
+        self._uri, self._runs, self._about, self._client, self._journal = uri, runs, about, client, journal
+        self._lost_s = 0.0
         self.killed = False  # set where the run is ended on purpose before its end
-        self.logger = EpochLogger(experiment_name=experiment, tracking_uri=uri, run_id=run_id)
+        self.logger = EpochLogger(self)
+        if client is None and journal is None:
+            self._journal = Journal.begin(runs, about)
+
+    @property
+    def run_id(self) -> str:
+        """The id in the store, or the place of the journal that waits to be sent."""
+        known = self._about.get("run_id")
+        return known or f"{WAITS}{self._journal.folder.name if self._journal else ''}"
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters, one a key; the whole config goes to `log_dict`."""
-        for key, value in params.items():
-            self.client.log_param(self.run_id, key, str(value)[:250])
+        self._call(calls.PARAMS, {key: str(value) for key, value in params.items()})
 
     def log_dict(self, content: dict[str, Any], name: str) -> None:
         """A JSON or YAML artifact."""
-        self.client.log_dict(self.run_id, content, name)
+        self._call(calls.DICT, {"content": content, "artifact": name})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Final metrics."""
-        for key, value in metrics.items():
-            self.client.log_metric(self.run_id, key, value, step=step)
+        """Metrics of an epoch, or final ones."""
+        self._call(calls.METRICS, {"metrics": dict(metrics), "step": step, "timestamp_ms": calls.now_ms()})
 
     def log_figure(self, figure: Figure, name: str) -> None:
         """A figure as a PNG artifact."""
-        self.client.log_figure(self.run_id, figure, name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            figure.savefig(path)
+            self._call(calls.FILE, {"folder": None}, path)
 
     def log_text(self, text: str, name: str) -> None:
         """A text artifact."""
-        self.client.log_text(self.run_id, text, name)
+        self._call(calls.TEXT, {"text": text, "artifact": name})
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """A file artifact."""
-        self.client.log_artifact(self.run_id, str(path), folder)
+        self._call(calls.FILE, {"folder": folder}, path)
 
     def log_onnx(self, path: Path, input_shape: tuple[int, ...], num_classes: int) -> None:
         """An ONNX file as an MLflow model with its signature.
@@ -79,102 +110,102 @@ class TrackedRun:
             input_shape: (time, channel) of a window.
             num_classes: length of the output.
         """
-        import mlflow.onnx
-        import onnx
+        self._call(calls.MODEL, {"input_shape": list(input_shape), "num_classes": num_classes}, path)
 
-        float32 = np.dtype(np.float32)
-        signature = ModelSignature(
-            inputs=Schema([TensorSpec(float32, (-1, *input_shape), "windows")]),
-            outputs=Schema([TensorSpec(float32, (-1, num_classes), "probabilities")]),
-        )
-        with mlflow.start_run(run_id=self.run_id), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Named requirements: without them MLflow starts a process to guess them.
-            mlflow.onnx.log_model(
-                onnx.load(path),
-                name="model",
-                signature=signature,
-                pip_requirements=["numpy", "onnxruntime", "onnx"],
-                save_as_external_data=False,
-            )
+    def end(self, status: int) -> None:
+        """End the run, and say where what could not be sent waits."""
+        self._call(calls.END, {"status": RunStatus.to_string(status), "end_ms": calls.now_ms()})
+        if self._journal is not None:
+            warn(f"{self._about['name']} is not tracked to its end; what is missing waits in {self._journal.folder}: har track push")
+
+    def _call(self, name: str, values: dict[str, Any], file: Path | None = None) -> None:
+        if self._journal is None and self._client is not None:
+            started = time.monotonic()
+            try:
+                calls.perform(self._client, self._about["run_id"], name, values, file)
+            except Exception as error:  # MLflow's, of the network, of the database: each store has its own
+                fails(self._uri)
+                self._wait(str(error).split("\n")[0][:200])
+            else:
+                self._lost_s += max(0.0, time.monotonic() - started - FAST_S)
+                if remote(self._uri) and self._lost_s > PATIENCE_S:
+                    fails(self._uri)
+                    self._wait(f"its answers cost {self._lost_s:.0f} s so far")
+                return
+        assert self._journal is not None
+        self._journal.add(name, values, file)
+
+    def _wait(self, why: str) -> None:
+        warn(f"the MLflow store {self._uri} cannot be used ({why}); the training goes on, its tracking waits on disk")
+        self._journal = Journal.begin(self._runs, self._about)
 
 
 @contextmanager
 def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
     """Start a run and end it as it deserves: FINISHED, FAILED, or KILLED after Ctrl-C or SIGTERM.
 
-    A process that is killed ends nothing; `close_orphans` does, when somebody looks.
+    A process that is killed ends nothing; `close_orphans` does, when somebody looks. A store that cannot be reached costs at most ten
+    seconds and a warning; `push` sends later what was kept.
 
     Args:
         runs: folder of the default store.
         experiment: name of the MLflow experiment.
         name: of the run.
         tags: of the run.
-        run_id: of an earlier run to go on with; where the store does not know it, a new one is started.
+        run_id: of an earlier run to go on with; where nobody knows it, a new one is started.
 
     Raises:
-        HarError: the store cannot be reached.
+        HarError: there can be no such store.
     """
     quiet()
     uri = tracking_uri(runs)
     with owned(runs) as own_tags:
-        client, run_id = _start(runs, uri, experiment, name, {**tags, **own_tags}, run_id)
+        about = {"experiment": experiment, "name": name, "tags": {**tags, **own_tags}, "start_ms": calls.now_ms(), "run_id": run_id}
+        run = _open(uri, runs, about)
         status = RunStatus.FAILED
         try:
-            run = TrackedRun(client, run_id, experiment, uri)
             yield run
             status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
         except (KeyboardInterrupt, SystemExit):
             status = RunStatus.KILLED
             raise
         finally:
-            client.set_terminated(run_id, RunStatus.to_string(status))
+            run.end(status)
 
 
-def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
-    """The MLflow run of a study, under which its jobs stand; made where it is not there yet.
-
-    Args:
-        runs: folder of the default store.
-        experiment: name of the MLflow experiment.
-        study: its name.
-        note: Markdown shown on the run's page.
-
-    Raises:
-        HarError: the store cannot be reached.
-    """
-    quiet()
-    uri = tracking_uri(runs)
-    try:
-        with store_lock(runs):
-            found = mlflow.MlflowClient(tracking_uri=uri).get_experiment_by_name(experiment)
-            known = f"tags.study_parent = '{study}'"
-            there = mlflow.MlflowClient(tracking_uri=uri).search_runs([found.experiment_id], known, max_results=1) if found else []
-        if there:
-            return there[0].info.run_id
-    except Exception as error:
-        raise unreachable(uri, error) from None
-    client, run_id = _start(runs, uri, experiment, study, {"study_parent": study, "mlflow.note.content": note})
-    client.set_terminated(run_id)
-    return run_id
+def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
+    known = about["run_id"]
+    for journal in journals(runs) if known else []:
+        said = journal.about()
+        if known in (said.get("run_id"), f"{WAITS}{journal.folder.name}"):  # the rest has to come behind what waits already
+            journal.belongs_to(about["tags"])
+            return TrackedRun(uri, runs, said, None, journal)
+    if known and known.startswith(WAITS):
+        about["run_id"] = None  # it was sent and is another run's now
+    if not is_down(uri):
+        try:
+            client, about["run_id"] = start(uri, runs, about)
+            return TrackedRun(uri, runs, about, client)
+        except Exception as error:
+            reason = unreachable(uri, error)
+            if not remote(uri):
+                raise reason from None
+            fails(uri)
+            warn(f"{reason}; the training goes on, its tracking waits on disk")
+    return TrackedRun(uri, runs, about, None)
 
 
-def _start(
-    runs: Path, uri: str, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None
-) -> tuple[mlflow.MlflowClient, str]:
-    try:
-        mlflow.set_tracking_uri(uri)
-        with store_lock(runs):
-            client = mlflow.MlflowClient(tracking_uri=uri)
-            found = client.get_experiment_by_name(experiment)
-            local = uri.startswith("sqlite:")
-            location = (runs / ARTIFACTS).resolve().as_uri() if local else None
-            experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
-        if run_id is not None and _reopened(client, run_id, tags):
-            return client, run_id
-        run = client.create_run(experiment_id, tags={**tags, MLFLOW_RUN_NAME: name})
-    except Exception as error:  # MLflow's, SQLAlchemy's, of the network: each store has its own
-        raise unreachable(uri, error) from None
+def start(uri: str, runs: Path, about: dict[str, Any]) -> tuple[mlflow.MlflowClient, str]:
+    """Start the run that is described, or go on with it where it has an id that the store knows; raises what MLflow raises."""
+    mlflow.set_tracking_uri(uri)
+    with store_lock(runs):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(about["experiment"])
+        location = (runs / ARTIFACTS).resolve().as_uri() if uri.startswith("sqlite:") else None
+        experiment_id = found.experiment_id if found else client.create_experiment(about["experiment"], artifact_location=location)
+    if about.get("run_id") and _reopened(client, about["run_id"], about["tags"]):
+        return client, about["run_id"]
+    run = client.create_run(experiment_id, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
     return client, run.info.run_id
 
 
@@ -186,3 +217,76 @@ def _reopened(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str])
     for key, value in tags.items():
         client.set_tag(run_id, key, value)
     return True
+
+
+def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
+    """The MLflow run of a study, under which its jobs stand; made where it is not there yet, empty where the store cannot be reached.
+
+    Args:
+        runs: folder of the default store.
+        experiment: name of the MLflow experiment.
+        study: its name.
+        note: Markdown shown on the run's page.
+
+    Raises:
+        HarError: there can be no such store.
+    """
+    quiet()
+    uri = tracking_uri(runs)
+    if is_down(uri):
+        return ""
+    try:
+        with store_lock(runs):
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            found = client.get_experiment_by_name(experiment)
+            there = client.search_runs([found.experiment_id], f"tags.study_parent = '{study}'", max_results=1) if found else []
+        if there:
+            return there[0].info.run_id
+        tags = {"study_parent": study, "mlflow.note.content": note}
+        client, run_id = start(uri, runs, {"experiment": experiment, "name": study, "tags": tags, "start_ms": calls.now_ms()})
+        client.set_terminated(run_id)
+        return run_id
+    except Exception as error:
+        if not remote(uri):
+            raise unreachable(uri, error) from None
+        fails(uri)
+        warn(f"{unreachable(uri, error)}; the study goes on")
+        return ""
+
+
+def push(runs: Path) -> tuple[int, int]:
+    """Send what waits below a folder of runs, but for trainings that still run.
+
+    Returns:
+        Runs that were sent, and those that are left because they still run.
+
+    Raises:
+        HarError: the store cannot be reached, or a call failed; what was sent before is not sent again.
+    """
+    quiet()
+    uri, sent, left = tracking_uri(runs), 0, 0
+
+    def begin(about: dict[str, Any]) -> str:
+        tags = dict(about["tags"])
+        if "study" in tags and MLFLOW_PARENT_RUN_ID not in tags:
+            parent = parent_run(runs, about["experiment"], tags["study"], "")
+            tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        return start(uri, runs, about | {"tags": tags})[1]
+
+    for journal in journals(runs):
+        if journal.in_use():
+            left += 1
+            continue
+        try:
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            mlflow.set_tracking_uri(uri)
+            run_id = journal.send(begin, lambda run_id, *call: calls.perform(client, run_id, *call))  # noqa: B023 - called at once
+            if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):  # its process was killed
+                client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))
+        except Exception as error:
+            raise unreachable(uri, error) from None
+        sent += 1
+    return sent, left
+
+
+__all__ = ["UNSENT", "TrackedRun", "parent_run", "push", "tracked_run"]

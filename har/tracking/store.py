@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import time
 from pathlib import Path
 
 from filelock import FileLock
@@ -9,11 +11,33 @@ from filelock import FileLock
 from har.contract import HarError
 
 STORE = "mlflow.db"
+DOWN_S = 300.0  # how long a store that did not answer is left alone
+_failed_at: dict[str, float] = {}
 
 
 def tracking_uri(runs: Path) -> str:
     """MLFLOW_TRACKING_URI where it is set, else an sqlite file in the folder `runs`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / STORE).resolve()}"
+
+
+def remote(uri: str) -> bool:
+    """Whether a store is reached over a network, so that it may be away while the training need not care."""
+    return uri.split("://")[0].split("+")[0] in ("http", "https", "postgresql", "mysql", "mssql")
+
+
+def fails(uri: str) -> None:
+    """Note that a store did not answer: for a while nobody of this process waits for it again."""
+    _failed_at[uri] = time.monotonic()
+
+
+def is_down(uri: str) -> bool:
+    """Whether a store did not answer a while ago."""
+    return time.monotonic() - _failed_at.get(uri, float("-inf")) < DOWN_S
+
+
+def warn(text: str) -> None:
+    """One line to the user, who need not do anything now."""
+    print(f"har: warning: {text}", file=sys.stderr, flush=True)
 
 
 def store_lock(runs: Path) -> FileLock:

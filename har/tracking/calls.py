@@ -1,0 +1,71 @@
+"""The calls to MLflow that a run consists of, in a form that can also wait on disk."""
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.entities import Metric, Param
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+PARAMS, METRICS, DICT, TEXT, FILE, MODEL, END = "params", "metrics", "dict", "text", "file", "onnx_model", "end"
+LONGEST_PARAM = 250
+
+
+def now_ms() -> int:
+    """Milliseconds, as MLflow counts them."""
+    return int(time.time() * 1000)
+
+
+def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[str, Any], file: Path | None) -> None:
+    """Make one call.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        name: one of the constants of this module.
+        values: plain values, see the methods of `har.tracking.runs.TrackedRun`.
+        file: that the call sends.
+    """
+    if name == PARAMS:
+        client.log_batch(run_id, params=[Param(key, str(value)[:LONGEST_PARAM]) for key, value in values.items()])
+    elif name == METRICS:
+        at, step = values["timestamp_ms"], values["step"]
+        client.log_batch(run_id, metrics=[Metric(key, value, at, step) for key, value in values["metrics"].items()])
+    elif name == DICT:
+        client.log_dict(run_id, values["content"], values["artifact"])
+    elif name == TEXT:
+        client.log_text(run_id, values["text"], values["artifact"])
+    elif name == FILE:
+        client.log_artifact(run_id, str(file), values["folder"])
+    elif name == MODEL:
+        assert file is not None
+        _log_onnx(run_id, file, values)
+    elif name == END:
+        client.set_terminated(run_id, values["status"], values["end_ms"])
+    else:
+        raise ValueError(f"unknown call {name!r}")
+
+
+def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:
+    import mlflow.onnx
+    import onnx
+
+    float32 = np.dtype(np.float32)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(float32, (-1, *values["input_shape"]), "windows")]),
+        outputs=Schema([TensorSpec(float32, (-1, values["num_classes"]), "probabilities")]),
+    )
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Named requirements: without them MLflow starts a process to guess them.
+        mlflow.onnx.log_model(
+            onnx.load(path),
+            name="model",
+            signature=signature,
+            pip_requirements=["numpy", "onnxruntime", "onnx"],
+            save_as_external_data=False,
+        )

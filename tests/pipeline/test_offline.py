@@ -1,0 +1,191 @@
+"""A store that is absent, dies or is slow costs a training a warning; what it should have got is sent later, once."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import mlflow
+import pytest
+from matplotlib.figure import Figure
+
+from har.cli import main
+from har.contract import HarError
+from har.tracking import calls, close_orphans, parent_run, push, store, tracked_run, tracking_uri
+from har.tracking import runs as runs_module
+from har.tracking.journal import UNSENT
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Takes every request and answers none."""
+
+    def do_GET(self) -> None:
+        time.sleep(60)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known_to_be_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_failed_at", {})
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def absent() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def track(folder: Path, run_id: str | None = None, *, last: int = 3) -> str:
+    """What a training says to MLflow."""
+    (folder / "weights").write_text("weights")
+    with tracked_run(folder, "e", "a run", {"seed": "1", "study": "s"}, run_id) as run:
+        run.log_params({"rate": 0.1})
+        run.log_dict({"a": 1}, "config.json")
+        for epoch in range(last):
+            run.logger.log_metrics({"loss": 1.0 / (1 + epoch), "epoch": epoch}, step=999)
+        run.log_figure(Figure(), "figure.png")
+        run.log_text("text", "text.txt")
+        run.log_file(folder / "weights", "checkpoint")
+        return run.run_id
+
+
+def check(folder: Path, *, count: int = 1) -> None:
+    """All of it is in the store, once."""
+    client = mlflow.MlflowClient(tracking_uri(folder))
+    found = [run for ex in client.search_experiments() for run in client.search_runs([ex.experiment_id])]
+    runs = [run for run in found if "study_parent" not in run.data.tags]
+    assert len(runs) == count
+    for run in runs:
+        assert (run.info.run_name, run.info.status) == ("a run", "FINISHED")
+        assert run.data.params == {"rate": "0.1"}
+        points = client.get_metric_history(run.info.run_id, "loss")
+        assert [(p.step, p.value) for p in points] == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
+        assert sorted(a.path for a in client.list_artifacts(run.info.run_id)) == ["checkpoint", "config.json", "figure.png", "text.txt"]
+        assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.run_name == "s"
+
+
+def pushed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert push(folder) == (1, 0)
+    assert push(folder) == (0, 0)
+    check(folder)
+    assert not list((folder / UNSENT).iterdir())
+
+
+def test_an_absent_server_costs_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", absent())
+    assert track(tmp_path).startswith("unsent:a run-")
+    said = capsys.readouterr().err
+    assert said.count("har: warning: cannot open the MLflow store http://127.0.0.1") == 1
+    assert "har track push" in said
+    assert close_orphans(tmp_path) == 0
+    assert parent_run(tmp_path, "e", "s", "?") == ""
+    with pytest.raises(HarError, match="cannot open the MLflow store"):
+        push(tmp_path)
+    pushed(tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_silent_server_is_left_alone_soon(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(runs_module, "fails", lambda uri: (tried.append(uri), store.fails(uri)))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
+    for _ in range(2):
+        track(tmp_path)
+    assert tried == [silent]  # once, for both runs
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert push(tmp_path) == (2, 0)
+    check(tmp_path, count=2)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 6])
+def test_a_store_that_dies_in_the_middle_loses_nothing(after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    perform, made = calls.perform, []
+
+    def dies(*call: object) -> None:
+        made.append(call[2])
+        if len(made) > after:
+            raise ConnectionError("gone")
+        perform(*call)  # type: ignore[arg-type]
+
+    parent = parent_run(tmp_path, "e", "s", "?")
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "perform", dies)
+        run_id = track(tmp_path)
+    assert len(made) == after + 1  # the first failure was the last try
+    monkeypatch.setattr(store, "_failed_at", {})
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    assert client.get_run(run_id).info.status == "RUNNING"
+    client.set_tag(run_id, "mlflow.parentRunId", parent)
+    assert push(tmp_path) == (1, 0)
+    check(tmp_path)
+
+
+def test_a_slow_store_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(runs_module, "remote", lambda uri: True)
+    monkeypatch.setattr(runs_module, "PATIENCE_S", -1.0)
+    parent = parent_run(tmp_path, "e", "s", "?")
+    run_id = track(tmp_path)
+    assert "its answers cost" in capsys.readouterr().err
+    mlflow.MlflowClient(tracking_uri(tmp_path)).set_tag(run_id, "mlflow.parentRunId", parent)
+    assert push(tmp_path) == (1, 0)
+    check(tmp_path)
+
+
+def test_a_push_that_breaks_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", absent())
+    track(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    perform, made = calls.perform, []
+
+    def breaks(*call: object) -> None:
+        made.append(call[2])
+        if len(made) % 3 == 0:
+            raise ConnectionError("gone")
+        perform(*call)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "perform", breaks)
+        for _ in range(3):
+            with pytest.raises(HarError, match="gone"):
+                push(tmp_path)
+    pushed_in = json.loads(next((tmp_path / UNSENT).glob("*/run.json")).read_text())["run_id"]
+    assert push(tmp_path) == (1, 0)
+    check(tmp_path)
+    assert pushed_in
+
+
+def test_what_still_runs_and_what_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", absent())
+    with tracked_run(tmp_path, "e", "alive", {}) as run:
+        waits = run.run_id
+        run.log_metrics({"a": 1.0})
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        assert main(["track", "push", "--runs", str(tmp_path)]) == 0
+        assert "0 runs sent" in capsys.readouterr().out
+        calls_file = next((tmp_path / UNSENT).glob("*/calls.jsonl"))
+        before = calls_file.read_text()
+    calls_file.write_text(before + '{"name": "met')  # killed while it wrote
+    with tracked_run(tmp_path, "e", "alive", {}, waits) as again:  # gone on with: behind what waits
+        assert again.run_id == waits
+    calls_file.write_text(before + '{"name": "met')
+    assert main(["track", "push", "--runs", str(tmp_path)]) == 0
+    assert "1 runs sent" in capsys.readouterr().out
+    (run_,) = mlflow.MlflowClient(tracking_uri(tmp_path)).search_runs(["1"])
+    assert (run_.info.status, run_.data.metrics) == ("KILLED", {"a": 1.0})
