@@ -64,11 +64,10 @@ def test_the_environment_names_another_store(tmp_path: Path, monkeypatch: pytest
 
 def test_a_store_that_cannot_be_reached_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that may come back is only warned of: tests/pipeline/test_offline.py."""
-    for uri in ("sqlite:////nowhere/at/all.db", "nonsense://x"):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        with pytest.raises(HarError, match=f"cannot open the MLflow store {uri}") as caught, tracked_run(tmp_path, "e", "name", {}):
-            pass
-        assert "\n" not in str(caught.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
+    with pytest.raises(HarError, match="cannot open the MLflow store nonsense://x") as caught, tracked_run(tmp_path, "e", "name", {}):
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_the_dashboard_needs_a_store_and_a_port(tmp_path: Path) -> None:
