@@ -1,13 +1,15 @@
-"""What every registered network of windows costs on a device: size, operations, time of one window, distance to the limit.
+"""What every registered network costs on a device: size, operations, time of one call, distance to the limit.
 
     python benchmarks/device.py [--runs 15] [--browser]
 
-Each network is built from its config and exported as a bundle's ``model.onnx``; what it costs does not depend on what its
-weights have learnt. Times are of one window in onnxruntime on one thread: median and 99th percentile over calls, the ratios
+Each network is built from its config and exported as its runs export it, those of windows as a bundle's ``model.onnx``; what it
+costs does not depend on what its weights have learnt. A call is one window, for a network that carries a state half a second
+of samples, for one that foretells the two seconds before. Times are of one call in onnxruntime on one thread: median and 99th
+percentile over calls, the ratios
 taken within a run, so that other work on the machine touches both sides. The lower bound is what this machine needs for the
 multiplications alone, at the speed of the fastest matrix product seen between the measurements, or for reading the file once
 from the second-level cache, whichever is longer. Loading and the first window are measured in fresh sessions. With
-``--browser`` the same files run in headless Chromium (``export/web``). Writes ``results/device/cost.csv`` and ``cost.md``.
+``--browser`` the same files of windows run in headless Chromium (``export/web``). Writes ``results/device/cost.csv`` and ``cost.md``.
 """
 
 import argparse
@@ -21,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -35,22 +38,25 @@ from har.config import load_config
 from har.contract import LABELS, OPSET
 from har.export.onnx_file import export_onnx
 from har.export.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
-from har.models.registry import model_names
+from har.models.registry import MODELS, model_names
 from har.pipeline.provenance import git_commit
+from har.pipeline.tasks import task_of
 from har.pipeline.train import config_path
 from har.runtime.session import open_session
 from har.training.fit import empty_classifier
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path("results/device/cost.csv")
-WINDOW = 128
+WINDOW, HOP = 128, 25
 BROWSERS = ("chromium-headless-shell", "chromium")
 CALLS = 200  # a run
 MATRICES = (512, 768, 1024)  # of the products that measure the machine
 COLUMNS = (
     *(
         "model",
+        "task",
         "file",
+        "input",
         "bytes",
         "parameters",
         "macs",
@@ -67,12 +73,37 @@ COLUMNS = (
 )
 
 
-def macs_of(model: onnx.ModelProto) -> int:
-    """Multiplications with a weight or between tensors for one window, counted from the shapes in the graph."""
+@dataclass(frozen=True)
+class Built:
+    """A file to be measured.
+
+    Attributes:
+        model: its registered name.
+        path: of the ONNX file.
+        feeds: the inputs of one call.
+        parameters: trained ones.
+        eager: the same call in torch, where it is one.
+        counted: the float file, whose multiplications count.
+    """
+
+    model: str
+    path: Path
+    feeds: dict[str, np.ndarray]
+    parameters: int
+    eager: Callable[[], object] | None
+    counted: Path
+
+
+def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
+    """Multiplications with a weight or between tensors for one call, counted from the shapes in the graph."""
+    for info in model.graph.input:
+        for dim, size in zip(info.type.tensor_type.shape.dim, feeds[info.name].shape, strict=True):
+            dim.dim_value = size  # a free batch or time, as in the call
+    del model.graph.value_info[:]
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        shapes[info.name] = tuple(dim.dim_value or 1 for dim in info.type.tensor_type.shape.dim)  # a free batch is one window
+        shapes[info.name] = tuple(dim.dim_value or 1 for dim in info.type.tensor_type.shape.dim)
     return sum(_macs(node, shapes) for node in model.graph.node)
 
 
@@ -122,46 +153,77 @@ def _timed(call) -> float:  # type: ignore[no-untyped-def]
     return time.perf_counter() - started
 
 
-def files(folder: Path) -> Iterator[tuple[str, Path, torch.nn.Module]]:
-    """Every network with its float file and those smaller ones that can be made."""
+def files(folder: Path) -> Iterator[Built]:
+    """Every network of windows with its float file and those smaller ones that can be made, then those of other tasks."""
     windows = np.random.default_rng(0).normal(size=(64, WINDOW, 6)).astype(np.float32)
     for name in model_names():
         torch.manual_seed(0)
         classifier = empty_classifier(load_config(config_path(name)), window_size=WINDOW, num_classes=len(LABELS)).eval()
         path = folder / name / "model.onnx"
         export_onnx(classifier, path, {})
-        yield name, path, classifier
+        eager = partial(classifier, torch.from_numpy(windows[:1].copy()))
+        parameters = sum(p.numel() for p in classifier.parameters())
+        yield Built(name, path, {"windows": windows[:1]}, parameters, eager, path)
         for recipe, smaller in ((lambda a, b: quantise_int8(a, b, windows), INT8), (quantise_weights, SMALL)):
             try:
                 recipe(path, path.with_name(smaller))
             except NotQuantisable:
                 continue
-            yield name, path.with_name(smaller), classifier
+            yield Built(name, path.with_name(smaller), {"windows": windows[:1]}, parameters, eager, path)
+    yield from other_files(folder)
 
 
-def measure(path: Path, classifier: torch.nn.Module, runs: int) -> dict[str, float]:
+def other_files(folder: Path) -> Iterator[Built]:
+    """Networks of other tasks, untrained, scaled by SYNTHETIC data; those that are of no use on a device have no file."""
+    for name in MODELS:
+        task = task_of(name)
+        if task is None:
+            continue
+        torch.manual_seed(0)
+        config = load_config(config_path(name)).with_overrides(data__dataset="synthetic", data__transitions="drop")
+        if task.name == "reconstruct":  # SYNTHETIC recordings have no transitions that could be novel
+            config = config.with_overrides(task__held_out=LABELS[-1:])
+        data = task.load(config, None)
+        module = task.build(config, data)
+        task.finish(module, config, data)
+        path = folder / name / "model.onnx"
+        path.parent.mkdir()
+        task.export(module.eval(), path, {}, data)
+        if path.is_file():
+            yield Built(name, path, feeds_of(path), module.num_parameters, None, path)
+
+
+def feeds_of(path: Path) -> dict[str, np.ndarray]:
+    """Random inputs of one call: a batch of one, and where time is free, `HOP` samples."""
+    rng, feeds = np.random.default_rng(1), {}
+    for given in open_session(path).get_inputs():
+        free = iter((1, HOP))
+        shape = [size if isinstance(size, int) else next(free) for size in given.shape]
+        feeds[given.name] = rng.normal(size=shape).astype(np.float32)
+    return feeds
+
+
+def measure(built: Built, runs: int) -> dict[str, float]:
     """Times of one file in ms and us, and ratios within each run."""
-    window = np.random.default_rng(1).normal(size=(1, WINDOW, 6)).astype(np.float32)
-    tensor = torch.from_numpy(window)
     loads, firsts, medians, tails, torch_ratio = [], [], [], [], []
     for _ in range(runs):
         started = time.perf_counter()
-        session = open_session(path)
+        session = open_session(built.path)
         loads.append(time.perf_counter() - started)
-        ask = partial(session.run, None, {"windows": window})
+        ask = partial(session.run, None, built.feeds)
         firsts.append(_timed(ask))
         calls = sorted(_timed(ask) for _ in range(CALLS))
-        with torch.inference_mode():
-            eager = statistics.median(_timed(partial(classifier, tensor)) for _ in range(CALLS // 10))
         medians.append(statistics.median(calls))
         tails.append(calls[int(0.99 * CALLS)])
-        torch_ratio.append(medians[-1] / eager)
-    return {
+        if built.eager is not None:
+            with torch.inference_mode():
+                torch_ratio.append(medians[-1] / statistics.median(_timed(built.eager) for _ in range(CALLS // 10)))
+    compared = {"times_torch": statistics.median(torch_ratio)} if torch_ratio else {}
+    return compared | {
         "load_ms": 1e3 * statistics.median(loads),
         "first_ms": 1e3 * statistics.median(firsts),
         "median_us": 1e6 * statistics.median(medians),
         "p99_us": 1e6 * statistics.median(tails),
-        "times_torch": statistics.median(torch_ratio),
     }
 
 
@@ -192,24 +254,31 @@ def main() -> None:
     speeds = []
     with tempfile.TemporaryDirectory() as name:
         found = list(files(Path(name)))
-        for model, path, classifier in found:
+        for built in found:
             speeds.append(machine_speed())
-            macs = macs_of(onnx.load(path.with_name("model.onnx")))
-            row = {"model": model, "file": path.name, "bytes": path.stat().st_size, "macs": macs}
-            row |= {"parameters": sum(p.numel() for p in classifier.parameters())} | measure(path, classifier, options.runs)
+            macs, file = macs_of(onnx.load(built.counted), built.feeds), built.path.name
+            row = {"model": built.model, "task": MODELS[built.model].task, "file": file, "bytes": built.path.stat().st_size, "macs": macs}
+            row["input"] = " + ".join(" x ".join(map(str, feed.shape)) for feed in built.feeds.values())
+            row |= {"parameters": built.parameters} | measure(built, options.runs)
             rows.append(row)
-            print(f"{model} {path.name}: {row['bytes'] / 1000:.0f} kB, {macs / 1e6:.2f} M MACs, {row['median_us']:.0f} us", flush=True)
+            print(f"{built.model} {file}: {row['bytes'] / 1000:.0f} kB, {macs / 1e6:.2f} M MACs, {row['median_us']:.0f} us", flush=True)
         # Other work slows the machine now and then: its limit is the best that was seen of it.
         product, bandwidth = (max(values) for values in zip(*speeds, strict=True))
         for row in rows:
             row["bound_us"] = 1e6 * max(row["macs"] / product, row["bytes"] / bandwidth)
             row["times_bound"] = row["median_us"] / row["bound_us"]
         if options.browser:
-            seen = browser_times([path for _, path, _ in found], options.runs)
-            for row, (_, path, _) in zip(rows, found, strict=True):
-                row |= {f"browser_{key}": value for key, value in seen[str(path)].items()}
-                row["browser_times_native"] = row["browser_median_us"] / row["median_us"]
+            seen = browser_times([built.path for built in found if row_of_windows(built)], options.runs)
+            for row, built in zip(rows, found, strict=True):
+                if row_of_windows(built):
+                    row |= {f"browser_{key}": value for key, value in seen[str(built.path)].items()}
+                    row["browser_times_native"] = row["browser_median_us"] / row["median_us"]
     write(rows, stamp, options.result)
+
+
+def row_of_windows(built: Built) -> bool:
+    """Whether a file is of the kind that the page runs for every window."""
+    return MODELS[built.model].task == "window"
 
 
 def write(rows: list[dict], stamp: dict, result: Path) -> None:
@@ -220,18 +289,34 @@ def write(rows: list[dict], stamp: dict, result: Path) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({key: f"{value:.4g}" if isinstance(value, float) else value for key, value in (row | stamp).items()})
-    head = ["model", "file", "kB", "parameters", "M MACs", "load, ms", "first, ms", "median, us", "p99, us", "times bound", "times torch"]
+    head = [
+        "model",
+        "file",
+        "input",
+        "kB",
+        "parameters",
+        "M MACs",
+        "load, ms",
+        "first, ms",
+        "median, us",
+        "p99, us",
+        "times bound",
+        "times torch",
+    ]
     head += ["Chromium median, us", "p99, us", "times native"]
-    lines = ["# What a window costs on a device", "", f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+    lines = ["# What a network costs on a device", "", f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+    numbers = ("load_ms", "first_ms", "median_us", "p99_us", "times_bound", "times_torch")
+    numbers += ("browser_median_us", "browser_p99_us", "browser_times_native")
     for row in rows:
-        cells = [f"{row['bytes'] / 1000:.0f}", f"{row['parameters']:,}", f"{row['macs'] / 1e6:.2f}"]
-        cells += [f"{row[key]:.3g}" for key in ("load_ms", "first_ms", "median_us", "p99_us", "times_bound", "times_torch")]
-        cells += [f"{row[key]:.3g}" if key in row else "-" for key in ("browser_median_us", "browser_p99_us", "browser_times_native")]
+        cells = [row["input"], f"{row['bytes'] / 1000:.0f}", f"{row['parameters']:,}", f"{row['macs'] / 1e6:.2f}"]
+        cells += [f"{row[key]:.3g}" if key in row else "-" for key in numbers]
         lines.append(f"| {row['model']} | {row['file']} | {' | '.join(cells)} |")
-    made = f"{stamp['runs']} runs of {CALLS} windows; {stamp['versions']}"
+    made = f"{stamp['runs']} runs of {CALLS} calls; {stamp['versions']}"
+    absent = ", ".join(name for name in MODELS if name not in {row["model"] for row in rows})
     lines += [
         "",
-        "One window of 128 samples, one thread, onnxruntime; medians over runs. Bound: the multiplications at the speed of the fastest "
+        f"One call on one thread in onnxruntime: a window, or for a network that carries a state {HOP} samples; medians over runs. "
+        f"Of no use on a device and without a file: {absent}. Bound: the multiplications at the speed of the fastest "
         "float32 matrix product seen on this machine, or reading the file once from the second-level cache; int8 can be below it. "
         "Torch: the same network, eager.",
         "",
