@@ -13,6 +13,7 @@ from mlflow.types import Schema, TensorSpec
 
 PARAMS, METRICS, DICT, TEXT, FILE, MODEL, END = "params", "metrics", "dict", "text", "file", "onnx_model", "end"
 LONGEST_PARAM = 250
+MOST_PARAMS = 100  # of one call
 
 
 def now_ms() -> int:
@@ -31,7 +32,9 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
         file: that the call sends.
     """
     if name == PARAMS:
-        client.log_batch(run_id, params=[Param(key, str(value)[:LONGEST_PARAM]) for key, value in values.items()])
+        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in values.items()]
+        for first in range(0, len(params), MOST_PARAMS):
+            client.log_batch(run_id, params=params[first : first + MOST_PARAMS])
     elif name == METRICS:
         at, step = values["timestamp_ms"], values["step"]
         client.log_batch(run_id, metrics=[Metric(key, value, at, step) for key, value in values["metrics"].items()])
