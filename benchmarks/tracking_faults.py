@@ -89,7 +89,11 @@ def mlflow_server(folder: Path) -> Iterator[int]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder / "artifacts")]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}}
+    quiet = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "env": os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    }
     process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
     try:
         for _ in range(600):
@@ -217,7 +221,10 @@ def main() -> int:
                 if mode == "healthy" and not found["failed"]:
                     whole, requests = found, seen
                 trials.append(found)
-                print(f"{mode} since {since}, trial {number + 1}: " + str({k: v for k, v in found.items() if not isinstance(v, set)}), flush=True)
+                print(
+                    f"{mode} since {since}, trial {number + 1}: " + str({k: v for k, v in found.items() if not isinstance(v, set)}),
+                    flush=True,
+                )
             rows.append(row(fault, trials, whole))
     write_table(RESULT, rows, {"seed": options.seed} | made("mlflow"))
     bad = ("trainings_failed", "missing_points", "missing_params", "missing_artifacts", "doubled_points", "runs_otherwise", "still_waiting")

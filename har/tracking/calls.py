@@ -46,11 +46,18 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
         client.log_artifact(run_id, str(file), values["folder"])
     elif name == MODEL:
         assert file is not None
+        for model in _models_of(client, run_id):  # of an attempt that broke off
+            client.delete_logged_model(model)
         _log_onnx(run_id, file, values)
     elif name == END:
         client.set_terminated(run_id, values["status"], values["end_ms"])
     else:
         raise ValueError(f"unknown call {name!r}")
+
+
+def _models_of(client: mlflow.MlflowClient, run_id: str) -> list[str]:
+    experiment = client.get_run(run_id).info.experiment_id
+    return [found.model_id for found in client.search_logged_models([experiment], f"source_run_id = '{run_id}'")]
 
 
 def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:

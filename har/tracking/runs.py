@@ -162,7 +162,6 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
     """
     quiet()
     uri = tracking_uri(runs)
-    renew_patience(uri)
     with owned(runs) as own_tags:
         about = {"experiment": experiment, "name": name, "tags": {**tags, **own_tags}, "start_ms": calls.now_ms(), "run_id": run_id}
         run = _open(uri, runs, about)
@@ -175,6 +174,7 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
             raise
         finally:
             run.end(status)
+            renew_patience(uri)
 
 
 def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:

@@ -53,15 +53,15 @@ def is_down(uri: str) -> bool:
 
 
 def renew_patience(uri: str) -> None:
-    """Another training begins; what earlier ones lost is not held against its store."""
+    """A training is over; what it lost is not held against its store in the next one."""
     _lost_s.pop(uri, None)
 
 
 def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | None = None) -> T:
     """Call a store. One that is reached over a network is given up where its calls together have cost `PATIENCE_S` since `renew_patience`.
 
-    What is given up goes on in a thread that nobody waits for, and may still take effect: `har track push` makes such a call again. That
-    changes nothing but for a model, which then stands in its run twice.
+    What is given up goes on in a thread that nobody waits for, and may still take effect: `har track push` makes such a call again, which
+    changes nothing.
 
     Args:
         uri: of the store.

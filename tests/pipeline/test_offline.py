@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from har.cli import main
@@ -186,6 +187,24 @@ def test_a_run_that_is_started_too_late_is_taken_back(impatient: str, tmp_path: 
     assert ended.wait(60)
     assert push(tmp_path) == (1, 0)
     check(tmp_path)
+
+
+def test_a_model_that_is_sent_again_stands_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx_file = tmp_path / "model.onnx"
+    torch.onnx.export(torch.nn.Flatten(), (torch.zeros(1, 2, 3),), onnx_file, dynamo=True, external_data=False, verbose=False)
+    perform = calls.perform
+
+    def half(*call: object) -> None:
+        perform(*call)  # type: ignore[arg-type]
+        raise ConnectionError("its answer was lost")
+
+    with tracked_run(tmp_path, "e", "a run", {}) as run, monkeypatch.context() as patch:
+        patch.setattr(calls, "perform", half)
+        run.log_onnx(onnx_file, (2, 3), 6)
+    assert push(tmp_path) == (1, 0)
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    (model,) = client.search_logged_models(["1"])
+    assert (model.source_run_id, model.status) == (run.run_id, "READY")
 
 
 def test_two_pushes_at_once_send_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
