@@ -16,15 +16,16 @@ import { WindowStream } from "./windows.js";
 
 /**
  * @param {import("./model.js").Model} model
+ * @param {number} [most] samples that are kept for the plot; all, where it is left out
  * @returns {{windows: WindowStream, timeline: Timeline, signals: Signals}}
  */
-export function emptySession(model) {
+export function emptySession(model, most) {
   const { manifest, unknownBelow } = model.bundle;
   const { window_size: windowSize, stride, sample_rate_hz: sampleRateHz, channels } = manifest.input;
   return {
     windows: new WindowStream({ windowSize, stride, sampleRateHz, width: channels.length }),
     timeline: new Timeline(manifest.labels, unknownBelow),
-    signals: new Signals(),
+    signals: new Signals(most),
   };
 }
 

@@ -11,7 +11,7 @@
  */
 
 /**
- * @typedef {object} Span A run of one activity; a gap in time ends it.
+ * @typedef {object} Span A run of one activity; the end of a stretch ends it.
  * @property {number} fromS
  * @property {number} toS
  * @property {string} label
@@ -43,6 +43,8 @@ export class Timeline {
     this.unknownBelow = unknownBelow;
     /** @type {Entry[]} */
     this.entries = [];
+    /** @type {Span[]} kept up to date, because a day has some 70,000 entries and the page draws ten times a second */
+    this.runs = [];
   }
 
   /**
@@ -52,8 +54,19 @@ export class Timeline {
    */
   add(window, probabilities, below = this.unknownBelow) {
     const previous = this.entries[this.entries.length - 1];
-    if (previous && !window.first) previous.toS = window.fromS; // the windows overlap, what they speak for does not
-    this.entries.push({ fromS: window.fromS, toS: window.toS, probabilities, below });
+    const run = this.runs[this.runs.length - 1];
+    if (previous && !window.first) previous.toS = run.toS = window.fromS; // the windows overlap, what they speak for does not
+    const entry = { fromS: window.fromS, toS: window.toS, probabilities, below };
+    this.entries.push(entry);
+    const label = this.said(entry);
+    const confidence = probabilities[argmax(probabilities)];
+    if (run && !window.first && run.label === label) {
+      run.confidence = (run.confidence * run.windows + confidence) / (run.windows + 1);
+      run.windows++;
+      run.toS = entry.toS;
+    } else {
+      this.runs.push({ fromS: entry.fromS, toS: entry.toS, label, confidence, windows: 1 });
+    }
   }
 
   /**
@@ -67,26 +80,12 @@ export class Timeline {
   }
 
   /**
-   * Runs of what is said.
+   * Runs of what is said; to be looked at, not to be changed.
    *
-   * @returns {Span[]}
+   * @returns {readonly Span[]}
    */
   spans() {
-    /** @type {Span[]} */
-    const spans = [];
-    for (const entry of this.entries) {
-      const label = this.said(entry);
-      const confidence = entry.probabilities[argmax(entry.probabilities)];
-      const last = spans[spans.length - 1];
-      if (last && last.label === label && entry.fromS <= last.toS + 1e-9) {
-        last.confidence = (last.confidence * last.windows + confidence) / (last.windows + 1);
-        last.windows++;
-        last.toS = entry.toS;
-      } else {
-        spans.push({ fromS: entry.fromS, toS: entry.toS, label, confidence, windows: 1 });
-      }
-    }
-    return spans;
+    return this.runs;
   }
 
   /**
