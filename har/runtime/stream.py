@@ -59,6 +59,11 @@ class SampleStream(ABC):
         self._last_s: float | None = None
         self._next_s = 0.0  # time of the next sample, where none is given
 
+    def _forget(self) -> None:
+        self._steps = np.empty(0)  # s, between the last samples
+        self._recent = np.empty((0, len(self.channels)))  # the last samples, for their units
+        self._begin()
+
     def interrupt(self) -> list[Answer]:
         """What comes next is another stretch, as behind a gap: the clock was set back, or the app was away.
 
@@ -140,11 +145,6 @@ class SampleStream(ABC):
                 self._begin()
             answers += self._resampled(chunk[part], times[part])
         return answers
-
-    def _forget(self) -> None:
-        self._steps = np.empty(0)  # s, between the last samples
-        self._recent = np.empty((0, len(self.channels)))  # the last samples, for their units
-        self._begin()
 
     def _begin(self) -> None:
         """Nothing before this moment counts: the start of a recording, or the end of a gap."""
