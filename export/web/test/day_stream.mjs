@@ -14,14 +14,10 @@ import { parseArgs } from "node:util";
 import * as ort from "onnxruntime-web/wasm";
 
 import { readBundle } from "../src/bundle.js";
-import { STANDARD_GRAVITY, WIDTH } from "../src/contract.js";
+import { WIDTH } from "../src/contract.js";
 import { LiveSession } from "../src/live_session.js";
 import { Model, configure } from "../src/model.js";
-import { turn } from "../src/mounting.js";
-import { reader } from "./helpers.mjs";
-
-const DEGREE = Math.PI / 180; // in rad
-const READING = /** @type {const} */ ({ sign: 1, axes: turn("right", "left") }); // the phone's axes are those of the model
+import { Sensors, reader } from "./helpers.mjs";
 
 const { values: options } = parseArgs({ options: { day: { type: "string" }, bundle: { type: "string" }, every: { type: "string" } } });
 const day = /** @type {string} */ (options.day);
@@ -31,20 +27,6 @@ if (!collect) throw new Error("run node with --expose-gc");
 configure(ort);
 const model = await Model.open(ort, await readBundle(reader(/** @type {string} */ (options.bundle))));
 const { labels } = model.bundle.manifest;
-
-/** The page's window, as far as a session needs it: it hands events to whoever listens. */
-class Sensors {
-  isSecureContext = true;
-  DeviceMotionEvent = class {};
-  /** @type {(event: unknown) => void} */
-  listen = () => undefined;
-  addEventListener(/** @type {string} */ _, /** @type {(event: unknown) => void} */ listen) {
-    this.listen = listen;
-  }
-  removeEventListener() {
-    this.listen = () => undefined;
-  }
-}
 
 /** A file of numbers that is read piece by piece, so that the day is not held in memory. */
 class Numbers {
@@ -78,7 +60,7 @@ let [delivery, run] = [0, 0];
 
 async function start() {
   const sensors = new Sensors();
-  const session = new LiveSession(model, () => READING, {
+  const session = new LiveSession(model, Sensors.reading, {
     onAnswer() {
       const { timeline } = session;
       const entry = timeline.entries[timeline.entries.length - 1]; // its end is that of its window until the next one comes
@@ -89,7 +71,7 @@ async function start() {
     onStatus() {},
     onProblem: (message) => message !== null && problems.push(message),
   });
-  await session.start(/** @type {Window & typeof globalThis} */ (/** @type {unknown} */ (sensors)));
+  await session.start(sensors.window);
   return { sensors, session };
 }
 
@@ -105,15 +87,7 @@ for (; delivery < counts.length; delivery++) {
   }
   const time = times.next(new Float64Array(counts[delivery]));
   const rows = values.next(new Float32Array(counts[delivery] * WIDTH));
-  time.forEach((timeS, i) => {
-    const [x, y, z, alpha, beta, gamma] = rows.subarray(i * WIDTH, (i + 1) * WIDTH);
-    const given = (/** @type {number} */ value, /** @type {number} */ unit) => (Number.isNaN(value) ? null : value * unit); // as browsers say it
-    app.sensors.listen({
-      timeStamp: timeS * 1000,
-      accelerationIncludingGravity: { x: given(x, STANDARD_GRAVITY), y: given(y, STANDARD_GRAVITY), z: given(z, STANDARD_GRAVITY) },
-      rotationRate: { alpha: given(alpha, 1 / DEGREE), beta: given(beta, 1 / DEGREE), gamma: given(gamma, 1 / DEGREE) },
-    });
-  });
+  time.forEach((timeS, i) => app.sensors.measure(timeS, rows.subarray(i * WIDTH, (i + 1) * WIDTH)));
   await app.session.answered;
   samples += time.length;
   if (samples >= next) {
