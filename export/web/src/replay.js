@@ -49,11 +49,11 @@ export async function replay(model, name, text, onProgress = () => undefined) {
     for (const batch of batches(windows.push(piece.time, piece.samples))) {
       const found = await stream.answer(batch.map((window) => window.samples));
       batch.forEach((window, i) => timeline.add(window, found[i].probabilities, found[i].below));
-      onProgress(timeline.entries.length);
+      onProgress(timeline.length);
       await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
     }
   }
-  if (!timeline.entries.length) {
+  if (!timeline.length) {
     const { windowSize, periodS } = windows;
     throw new HarError(
       `${name} has no stretch of ${windowSize} samples (${(windowSize * periodS).toFixed(2)} s) without a gap; record longer.`,

@@ -128,7 +128,7 @@ async function live(model, deliveries) {
     answers.push([]);
     const own = answers[answers.length - 1];
     const session = new LiveSession(model, Sensors.reading, {
-      onAnswer: () => own.push({ ...session.timeline.entries[session.timeline.entries.length - 1] }),
+      onAnswer: () => own.push(session.timeline.entry(-1)),
       onSamples() {},
       onStatus() {},
       onProblem: (message) => assert.equal(message, null),
@@ -218,9 +218,10 @@ test("the work of an answer does not grow with the session, and runs are those o
   const runs = timeline.spans();
   assert.equal(runs.reduce((sum, run) => sum + run.windows, 0), 2000);
   assert.ok(runs.every((run) => run.toS > run.fromS));
+  const entries = [...timeline];
   let at = 0;
   for (const run of runs) {
-    const own = timeline.entries.slice(at, at + run.windows);
+    const own = entries.slice(at, at + run.windows);
     assert.ok(own.every((entry) => timeline.said(entry) === run.label));
     assert.deepEqual([own[0].fromS, own[own.length - 1].toS], [run.fromS, run.toS]);
     at += run.windows;

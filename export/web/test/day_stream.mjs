@@ -63,7 +63,7 @@ async function start() {
   const session = new LiveSession(model, Sensors.reading, {
     onAnswer() {
       const { timeline } = session;
-      const entry = timeline.entries[timeline.entries.length - 1]; // its end is that of its window until the next one comes
+      const entry = timeline.entry(-1); // its end is that of its window until the next one comes
       const said = labels.indexOf(timeline.said(entry));
       writeSync(output, Float64Array.of(delivery, run, entry.fromS, entry.toS, said, ...entry.probabilities));
     },
@@ -94,7 +94,7 @@ for (; delivery < counts.length; delivery++) {
     collect();
     const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
     const { timeline, signals, recorder } = app.session;
-    const kept = { answers: timeline.entries.length, runs: timeline.spans().length, plotted: signals.count, recorded: recorder.count };
+    const kept = { answers: timeline.length, runs: timeline.spans().length, plotted: signals.count, recorded: recorder.count };
     memory.push({ samples, rss, heap: heapUsed, buffers: arrayBuffers, ...kept });
     next += every;
   }
