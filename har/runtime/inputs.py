@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
 from har.recording.reading import GYRO_MAX_RAD_S
 
 LEAST_NORM_G, MOST_NORM_G = 0.3, 4.0  # of the median length of total acceleration; walking people stay between 0.8 and 1.2
 RATE_TOLERANCE = 0.02  # share by which a stream's rate may be off
-RATE_SAMPLES = 32  # of which the mean rate is taken
+RATE_STEPS = WINDOW_SIZE - 1  # over which a stream's rate is taken: before any window is answered, and few enough to miss a sample or two
 
 
 def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) -> None:
@@ -72,14 +72,19 @@ def check_units(samples: np.ndarray) -> None:
 
 
 def check_rate(step_s: np.ndarray) -> None:
-    """Refuse steps between samples of a stream that are not those of 50 Hz on average.
+    """Refuse steps between samples of a stream that are not those of 50 Hz on average over a window's length of them, wherever it begins.
+
+    Args:
+        step_s: (step,) in s, gaps left out; fewer than `RATE_STEPS` tell nothing.
 
     Raises:
         HarError: with the rate found.
     """
-    if len(step_s) < RATE_SAMPLES:
+    if len(step_s) < RATE_STEPS:
         return
-    rate = 1.0 / float(step_s.mean())
+    passed_s = np.concatenate(([0.0], np.cumsum(step_s)))
+    rates = RATE_STEPS / (passed_s[RATE_STEPS:] - passed_s[:-RATE_STEPS])
+    rate = float(rates[np.abs(rates / SAMPLE_RATE_HZ - 1.0).argmax()])
     if abs(rate / SAMPLE_RATE_HZ - 1.0) > RATE_TOLERANCE:
         raise HarError(
             f"the samples come at {rate:.4g} Hz, expected {SAMPLE_RATE_HZ:g} Hz; open the stream with source_hz={rate:.4g}, "

@@ -8,7 +8,7 @@ import numpy as np
 
 from har.contract import SAMPLE_RATE_HZ, UNKNOWN, WINDOW_SIZE, HarError
 from har.recording.types import GAP_PERIODS
-from har.runtime.inputs import RATE_SAMPLES, check_finite, check_rate, check_units
+from har.runtime.inputs import RATE_STEPS, check_finite, check_rate, check_units
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:
@@ -54,14 +54,35 @@ class SampleStream(ABC):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all samples, as at the start of a recording."""
-        self._steps = np.empty(0)
-        self._recent = np.empty((0, len(self.channels)))
+        """Forget everything, as at the start of a recording."""
+        self._forget()
         self._last_s: float | None = None
+        self._next_s = 0.0  # time of the next sample, where none is given
+
+    def _forget(self) -> None:
+        self._steps = np.empty(0)  # s, between the last samples
+        self._recent = np.empty((0, len(self.channels)))  # the last samples, for their units
         self._begin()
+
+    def interrupt(self) -> list[Answer]:
+        """What comes next is another stretch, as behind a gap: the clock was set back, or the app was away.
+
+        Its times may begin anywhere. How the phone is worn stays known, unlike after `reset`.
+
+        Returns:
+            Answers that the samples held back by the resampler complete.
+        """
+        try:
+            return self._held_back()
+        finally:
+            self._begin()
+            self._last_s = None
 
     def push(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
         """Take the next samples.
+
+        A chunk that is refused is not taken. Where its shape, a value or its times are wrong, it can be mended and pushed again; where its
+        units or its rate are, the samples before it are suspect as well and are forgotten, so that what is right later is answered.
 
         Args:
             chunk: (time, channel) in g and rad/s, channels as in the manifest; none or one sample, (channel,), are allowed.
@@ -71,7 +92,7 @@ class SampleStream(ABC):
             An answer for each stretch that the chunk has completed.
 
         Raises:
-            HarError: the shape, order, units, rate or times are wrong, or a value is not finite; the chunk is not taken then.
+            HarError: the shape, order, units, rate or times are wrong, or a value is not finite.
         """
         chunk = np.asarray(chunk, dtype=np.float64)
         chunk = chunk[np.newaxis] if chunk.ndim == 1 else chunk
@@ -79,35 +100,50 @@ class SampleStream(ABC):
         if chunk.ndim != 2 or chunk.shape[1] != len(channels):
             raise HarError(f"a chunk has shape {chunk.shape}, expected (time, {len(channels)}): time, then {', '.join(channels)}")
         check_finite(chunk, channels)
-        recent = np.concatenate((self._recent, chunk))  # chunks may be too short to tell their unit
-        if len(recent) >= WINDOW_SIZE:
-            check_units(recent)
-        if time_s is None:
-            if self._resampler is not None:
-                raise HarError(f"samples at {self.source_hz:g} Hz have no times; expected time_s, in seconds, to resample them")
-            first_s = 0.0 if self._last_s is None else self._last_s + 1 / SAMPLE_RATE_HZ
-            time_s = first_s + np.arange(len(chunk)) / SAMPLE_RATE_HZ
-        times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
-        if times.shape != (len(chunk),):
-            raise HarError(f"time_s has shape {times.shape} for {len(chunk)} samples; expected a time for each")
+        times = self._times(len(chunk), time_s)
         known = times if self._last_s is None else np.concatenate(([self._last_s], times))
         step = np.diff(known)
         if not np.isfinite(times).all() or (step <= 0).any():
-            raise HarError("the times of the samples do not increase; sort them, and leave out what was delivered twice")
+            raise HarError(
+                "the times of the samples do not increase; sort them, leave out what was delivered twice, and call interrupt() "
+                "where the clock was set back"
+            )
         period = 1.0 / min(self.source_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)  # as files are read: what 50 Hz does not notice is no gap
         is_gap = step > GAP_PERIODS * period
-        steps = np.concatenate((self._steps, step[~is_gap]))[-RATE_SAMPLES:]
-        if self._resampler is None:
-            check_rate(steps)
-        offset = 0 if self._last_s is None else 1
-        cuts = np.flatnonzero(is_gap) + 1 - offset  # first sample behind each gap
+        cuts = np.flatnonzero(is_gap) + len(chunk) - len(step)  # first sample behind each gap
+        steps, recent = np.concatenate((self._steps, step[~is_gap])), np.concatenate((self._recent, chunk))
+        try:
+            if self._resampler is None:
+                check_rate(steps)
+            if len(recent) >= WINDOW_SIZE:  # chunks may be too short to tell their unit
+                check_units(recent)
+            answers = self._take_parts(chunk, times, cuts)
+        except HarError:
+            self._forget()
+            raise
+        self._steps, self._recent = steps[-RATE_STEPS:], recent[-WINDOW_SIZE:]
+        if len(times):
+            self._last_s, self._next_s = float(times[-1]), float(times[-1]) + 1 / SAMPLE_RATE_HZ
+        return answers
+
+    def _times(self, count: int, time_s: np.ndarray | None) -> np.ndarray:
+        """(count,) times of the next samples, where they are not given 20 ms apart."""
+        if time_s is None:
+            if self._resampler is not None:
+                raise HarError(f"samples at {self.source_hz:g} Hz have no times; expected time_s, in seconds, to resample them")
+            return self._next_s + np.arange(count) / SAMPLE_RATE_HZ
+        times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
+        if times.shape != (count,):
+            raise HarError(f"time_s has shape {times.shape} for {count} samples; expected a time for each")
+        return times
+
+    def _take_parts(self, chunk: np.ndarray, times: np.ndarray, cuts: np.ndarray) -> list[Answer]:
         answers: list[Answer] = []
         for part in np.split(np.arange(len(chunk)), cuts):
             if len(part) and part[0] in cuts:
+                answers += self._held_back()
                 self._begin()
             answers += self._resampled(chunk[part], times[part])
-        self._steps, self._recent = steps, recent[-WINDOW_SIZE:]
-        self._last_s = float(times[-1]) if len(times) else self._last_s
         return answers
 
     def _begin(self) -> None:
@@ -115,9 +151,13 @@ class SampleStream(ABC):
         self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
         self._restart()
 
-    def _resampled(self, chunk: np.ndarray, time_s: np.ndarray) -> list[Answer]:
+    def _held_back(self) -> list[Answer]:
+        """Answers that the resampler's last samples complete, at the end of a stretch as at the end of a file's."""
+        return self._resampled(np.empty((0, len(self.channels))), np.empty(0), last=True)
+
+    def _resampled(self, chunk: np.ndarray, time_s: np.ndarray, *, last: bool = False) -> list[Answer]:
         if self._resampler is not None:
-            time_s, chunk = self._resampler.push(time_s, chunk)
+            time_s, chunk = self._resampler.push(time_s, chunk, last=last)
         return self._take(chunk.astype(np.float32), time_s)
 
     @abstractmethod

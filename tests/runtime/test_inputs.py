@@ -44,7 +44,16 @@ def test_every_window_of_a_person_is_accepted_alone(parts: dict[str, WindowSet])
 
 
 def test_another_rate_is_named() -> None:
-    check_rate(np.full(40, 0.0201))
-    check_rate(np.full(10, 0.01))  # too few to know
+    check_rate(np.full(140, 0.0201))
+    check_rate(np.full(100, 0.01))  # too few to know
     with pytest.raises(HarError, match="the samples come at 100 Hz, expected 50 Hz; open the stream with source_hz=100"):
-        check_rate(np.full(40, 0.01))
+        check_rate(np.full(140, 0.01))
+
+
+def test_a_lost_sample_is_no_other_rate_and_another_rate_is_found_anywhere() -> None:
+    steps = np.full(400, 0.02)
+    steps[[150, 200]] = 0.04
+    check_rate(steps)
+    steps[30:160] = 0.019
+    with pytest.raises(HarError, match=r"the samples come at 52\.\d+ Hz"):
+        check_rate(steps)

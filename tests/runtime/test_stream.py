@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from har.contract import UNKNOWN, HarError
 from har.data import synthetic
 from har.recording import Recording
+from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer
+from har.runtime.stream import Answer, WindowStream
 from har.signals.resampling import StreamResampler
-from har.signals.windows import cut_windows, window_starts
+from har.signals.windows import cut_windows, label_runs, window_starts
 from tests.runtime.test_recognizer import bundle, recognizer  # noqa: F401
 
 RECORDING: Recording = synthetic.generate(2, 0, bout_seconds=4.0)
@@ -102,3 +104,81 @@ def test_an_answer_below_the_threshold_is_unknown(bundle: Path) -> None:  # noqa
     made.unknown_below = sure.confidence + 1e-3
     (unsure,) = made.open_stream().push(RECORDING.samples[:128])
     assert (unsure.label, unsure.confidence) == (UNKNOWN, sure.confidence)
+
+
+def pushed_in_pieces(stream: WindowStream, samples: np.ndarray, time_s: np.ndarray, size: int) -> tuple[list[Answer], list[str]]:
+    """Answers, and what was refused; times in pieces of `size` samples."""
+    answers, refused = [], []
+    for first in range(0, len(samples), size):
+        try:
+            answers += stream.push(samples[first : first + size], time_s[first : first + size])
+        except HarError as error:
+            refused.append(str(error))
+    return answers, refused
+
+
+@pytest.mark.parametrize("size", [1, 5, 25])
+def test_a_lost_sample_is_no_gap_in_chunks_of_any_length(size: int, recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:400], np.arange(400) / 50
+    time_s[200:] += 0.02
+    answers, refused = pushed_in_pieces(recognizer.open_stream(), samples, time_s, size)
+    assert (len(answers), refused) == (5, [])
+
+
+@pytest.mark.parametrize("wrong", [0.0, 9.81])
+def test_a_sensor_that_begins_with_nonsense_is_answered_later(wrong: float, recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = np.array(RECORDING.samples[:600]), np.arange(600) / 50
+    samples[:110, :3] *= wrong
+    answers, refused = pushed_in_pieces(recognizer.open_stream(), samples, time_s, 10)
+    assert len(refused) == 1
+    assert "the median length of total acceleration" in refused[0]
+    behind_s = 2.6  # the refused chunk
+    assert [answer.from_s for answer in answers] == pytest.approx([behind_s + 1.28 * i for i in range(6)])
+
+
+def test_a_wrong_rate_that_ends_is_answered_later(recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:600], np.cumsum(np.where(np.arange(600) < 100, 0.005, 0.02))
+    answers, refused = pushed_in_pieces(recognizer.open_stream(), samples, time_s, 10)
+    assert len(refused) == 1
+    assert "expected 50 Hz" in refused[0]
+    assert len(answers) == 6
+
+
+def test_where_the_clock_was_set_back_an_interrupted_stream_goes_on(recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:300], 1000.0 + np.arange(300) / 50
+    stream = recognizer.open_stream()
+    stream.push(samples[:100], time_s[:100])
+    with pytest.raises(HarError, match=r"do not increase; sort them, .* call interrupt\(\) where the clock was set back"):
+        stream.push(samples[100:], time_s[100:] - 500.0)
+    assert stream.interrupt() == []
+    answers = stream.push(samples[100:], time_s[100:] - 500.0)
+    assert [answer.from_s for answer in answers] == pytest.approx([502.0, 503.28])
+    assert stream.interrupt() == []
+    (answer,) = stream.push(samples[:128])
+    assert answer.from_s == pytest.approx(506.0), "without times, a stream's own clock goes on"
+
+
+def test_an_interruption_keeps_the_mounting_and_reset_forgets_it() -> None:
+    stream = Recognizer.load(pretrained("robust")).open_stream()
+    walking = next(RECORDING.samples[first : first + 200] for label, first, stop in label_runs(RECORDING.labels) if label == 0)
+    for _ in range(8):
+        stream.push(walking)
+    told = stream._mounting.matrix()
+    assert told is not None
+    stream.interrupt()
+    np.testing.assert_array_equal(stream._mounting.matrix(), told)
+    stream.reset()
+    assert stream._mounting.matrix() is None
+
+
+def test_a_gap_lets_out_what_the_resampler_held_back(recognizer: Recognizer) -> None:  # noqa: F811
+    time_s = np.arange(60 * 3) / 60
+    time_s = time_s[time_s < 2.57]  # 128 samples at 50 Hz, of which the last need samples that never come
+    values = np.stack([np.interp(time_s, RECORDING.time_s, column) for column in RECORDING.samples.T], axis=1)
+    stream = recognizer.open_stream(source_hz=60)
+    assert stream.push(values, time_s) == []
+    (answer,) = stream.push(values[:10], time_s[:10] + 100.0)
+    assert answer.to_s == pytest.approx(2.56)
+    stream.push(values, time_s + 200.0)
+    (answer,) = stream.interrupt()
+    assert answer.to_s == pytest.approx(202.56)

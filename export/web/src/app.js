@@ -100,7 +100,7 @@ export class App {
     await live.stop();
     await this.wakeLock.release();
     const full = live.recorder.full ? " The recording is full; what came last is not in it." : "";
-    setText("status", `Stopped; ${live.timeline.entries.length} answers.${full}`);
+    setText("status", `Stopped; ${live.timeline.length} answers.${full}`);
     this.saveRecording.disabled = !live.recorder.count;
     this.#browse(live, live.signals.endS);
   }
@@ -119,7 +119,7 @@ export class App {
       });
       setText("status", `${file.name}: ${done.report.text()}.`);
       this.#show(done, file.name.replace(/\.[^.]*$/, ""));
-      this.#browse(done, done.timeline.entries[0].fromS);
+      this.#browse(done, done.timeline.entry(0).fromS);
     } catch (error) {
       setText("status", "");
       showProblem(sentence(error));
@@ -134,7 +134,7 @@ export class App {
       labels: this.model.bundle.manifest.labels,
       rate: this.live?.rate ?? null,
       gaps: this.live?.gaps ?? null,
-      windows: (timeline?.entries ?? []).map((entry) => ({
+      windows: [...(timeline ?? [])].map((entry) => ({
         from_s: entry.fromS,
         to_s: entry.toS,
         said: timeline?.said(entry),
@@ -150,7 +150,7 @@ export class App {
   #show(session, name) {
     this.session = session;
     this.name = name;
-    this.saveActivities.disabled = !session?.timeline.entries.length;
+    this.saveActivities.disabled = !session?.timeline.length;
     element("moment-row", HTMLElement).hidden = true;
     showAnswer(null);
     showSpans(session?.timeline.spans() ?? []);
@@ -160,7 +160,7 @@ export class App {
   /** @param {LiveSession} live */
   #answered(live) {
     if (this.session !== live) return;
-    const entry = live.timeline.entries[live.timeline.entries.length - 1];
+    const entry = live.timeline.entry(-1);
     this.saveActivities.disabled = false;
     showAnswer(live.timeline.said(entry), entry.probabilities);
     showSpans(live.timeline.spans());
@@ -174,9 +174,9 @@ export class App {
    * @param {number} atS
    */
   #browse({ timeline }, atS) {
-    if (!timeline.entries.length) return;
-    this.moment.min = String(timeline.entries[0].fromS);
-    this.moment.max = String(timeline.entries[timeline.entries.length - 1].toS);
+    if (!timeline.length) return;
+    this.moment.min = String(timeline.entry(0).fromS);
+    this.moment.max = String(timeline.entry(-1).toS);
     this.moment.value = String(atS);
     element("moment-row", HTMLElement).hidden = false;
     this.#showMoment();
@@ -206,12 +206,12 @@ export class App {
     this.drawnAt = performance.now();
     const { session, live } = this;
     const running = live !== null && live.running && session === live;
-    const entries = session?.timeline.entries ?? [];
-    const startS = entries.length ? entries[0].fromS : 0;
-    const endS = entries.length ? entries[entries.length - 1].toS : 0;
+    const timeline = session?.timeline;
+    const startS = timeline?.length ? timeline.entry(0).fromS : 0;
+    const endS = timeline?.length ? timeline.entry(-1).toS : 0;
     const atS = running ? live.signals.endS : Number(this.moment.value);
     const left = drawTimeline(element("timeline", HTMLCanvasElement), {
-      spans: session?.timeline.spans() ?? [],
+      spans: timeline?.spans() ?? [],
       lanes: this.lanes,
       fromS: running ? Math.max(startS, endS - LIVE_SHOWN_S) : startS,
       toS: endS,

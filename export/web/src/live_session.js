@@ -8,6 +8,8 @@ import { MotionSource, askPermission } from "./motion.js";
 import { Recorder } from "./recorder.js";
 import { emptySession } from "./replay.js";
 
+const PLOTTED_HOURS = 1; // of signals that can be looked at again, up to two; a day of them may fill a phone's memory
+
 /**
  * @typedef {object} LiveSessionListener
  * @property {() => void} onAnswer
@@ -26,7 +28,7 @@ export class LiveSession {
     this.model = model;
     this.reading = reading;
     this.listener = listener;
-    const { windows, timeline, signals } = emptySession(model);
+    const { windows, timeline, signals } = emptySession(model, PLOTTED_HOURS * 3600 * SAMPLE_RATE_HZ);
     this.answers = model.openStream();
     this.timeline = timeline;
     this.signals = signals;

@@ -15,6 +15,18 @@ export function diff(values) {
   return result;
 }
 
+/**
+ * The same values at the start of a longer array.
+ *
+ * @template {Float64Array | Float32Array} T
+ * @param {T} from
+ * @param {T} to
+ */
+export function longer(from, to) {
+  to.set(from);
+  return to;
+}
+
 /** @param {Numbers} values */
 export function mean(values) {
   let sum = 0;

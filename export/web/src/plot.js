@@ -84,7 +84,7 @@ export function drawSignals(canvas, signals, endS) {
  *
  * @param {HTMLCanvasElement} canvas
  * @param {object} shown
- * @param {import("./timeline.js").Span[]} shown.spans
+ * @param {readonly import("./timeline.js").Span[]} shown.spans
  * @param {string[]} shown.lanes labels from top to bottom
  * @param {number} shown.fromS
  * @param {number} shown.toS

@@ -5,6 +5,7 @@
 
 import { WIDTH } from "./contract.js";
 import { recordingCsv } from "./csv.js";
+import { longer } from "./numbers.js";
 
 const MAX_HOURS = 4; // some 50 MB at 60 Hz; more may fill a phone's memory
 const MAX_SAMPLES = MAX_HOURS * 3600 * 60;
@@ -29,8 +30,8 @@ export class Recorder {
     // A file's times increase; what a browser delivers twice or late is left out, as the live stream does.
     if (this.full || (this.count && timeS <= this.time[this.count - 1])) return;
     if (this.count === this.time.length) {
-      this.time = grown(this.time, new Float64Array(2 * this.time.length));
-      this.values = grown(this.values, new Float32Array(2 * this.values.length));
+      this.time = longer(this.time, new Float64Array(2 * this.time.length));
+      this.values = longer(this.values, new Float32Array(2 * this.values.length));
     }
     this.time[this.count] = timeS;
     for (let c = 0; c < WIDTH; c++) this.values[this.count * WIDTH + c] = sample[c];
@@ -42,14 +43,4 @@ export class Recorder {
     const start = this.time[0];
     return recordingCsv(this.time.subarray(0, this.count).map((time) => time - start), this.values.subarray(0, this.count * WIDTH));
   }
-}
-
-/**
- * @template {Float64Array | Float32Array} T
- * @param {T} from
- * @param {T} to
- */
-function grown(from, to) {
-  to.set(from);
-  return to;
 }

@@ -16,15 +16,16 @@ import { WindowStream } from "./windows.js";
 
 /**
  * @param {import("./model.js").Model} model
+ * @param {number} [most] samples that are kept for the plot; all, where it is left out
  * @returns {{windows: WindowStream, timeline: Timeline, signals: Signals}}
  */
-export function emptySession(model) {
+export function emptySession(model, most) {
   const { manifest, unknownBelow } = model.bundle;
   const { window_size: windowSize, stride, sample_rate_hz: sampleRateHz, channels } = manifest.input;
   return {
     windows: new WindowStream({ windowSize, stride, sampleRateHz, width: channels.length }),
     timeline: new Timeline(manifest.labels, unknownBelow),
-    signals: new Signals(),
+    signals: new Signals(most),
   };
 }
 
@@ -48,11 +49,11 @@ export async function replay(model, name, text, onProgress = () => undefined) {
     for (const batch of batches(windows.push(piece.time, piece.samples))) {
       const found = await stream.answer(batch.map((window) => window.samples));
       batch.forEach((window, i) => timeline.add(window, found[i].probabilities, found[i].below));
-      onProgress(timeline.entries.length);
+      onProgress(timeline.length);
       await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
     }
   }
-  if (!timeline.entries.length) {
+  if (!timeline.length) {
     const { windowSize, periodS } = windows;
     throw new HarError(
       `${name} has no stretch of ${windowSize} samples (${(windowSize * periodS).toFixed(2)} s) without a gap; record longer.`,

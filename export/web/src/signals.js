@@ -1,5 +1,5 @@
 /**
- * The samples of a recording or of a live stream at 50 Hz, for the plot; 4 MB an hour.
+ * The samples of a recording or of a live stream at 50 Hz, for the plot; 6 MB an hour.
  */
 
 import { WIDTH } from "./contract.js";
@@ -9,14 +9,21 @@ export class Signals {
   samples = new Float32Array(1024 * WIDTH);
   count = 0;
 
+  /** @param {number} [most] so many of the last samples are kept, and up to twice as many */
+  constructor(most = Infinity) {
+    this.most = most;
+  }
+
   /**
    * @param {ArrayLike<number>} time (time,) s
    * @param {ArrayLike<number>} samples (time, 6), row by row
    */
   push(time, samples) {
+    if (this.count + time.length > 2 * this.most) this.#drop(Math.max(0, this.count - this.most));
     const count = this.count + time.length;
     if (count > this.time.length) {
-      const grown = { time: new Float64Array(2 * count), samples: new Float32Array(2 * count * WIDTH) };
+      const size = Math.max(count, Math.min(2 * count, 2 * this.most));
+      const grown = { time: new Float64Array(size), samples: new Float32Array(size * WIDTH) };
       grown.time.set(this.time.subarray(0, this.count));
       grown.samples.set(this.samples.subarray(0, this.count * WIDTH));
       Object.assign(this, grown);
@@ -24,6 +31,13 @@ export class Signals {
     this.time.set(time, this.count);
     this.samples.set(samples, this.count * WIDTH);
     this.count = count;
+  }
+
+  /** @param {number} first samples, the oldest */
+  #drop(first) {
+    this.time.copyWithin(0, first, this.count);
+    this.samples.copyWithin(0, first * WIDTH, this.count * WIDTH);
+    this.count -= first;
   }
 
   /** Time of the last sample; 0 before the first. */

@@ -79,7 +79,7 @@ export function showAnswer(said, probabilities) {
 
 const MOST_ROWS = 500; // of the table; the file holds all
 
-/** @param {import("./timeline.js").Span[]} spans */
+/** @param {readonly import("./timeline.js").Span[]} spans */
 export function showSpans(spans) {
   element("spans", HTMLTableSectionElement).replaceChildren(
     ...spans.slice(-MOST_ROWS).map((span) => {

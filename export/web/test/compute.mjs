@@ -47,7 +47,7 @@ async function recognize(bundle, recordings) {
   for (const name of recordings) {
     try {
       const { timeline, report } = await replay(model, path.basename(name), await readFile(name, "utf8"));
-      const windows = timeline.entries.map(({ fromS, toS, probabilities }) => ({ from_s: fromS, to_s: toS, probabilities: [...probabilities] }));
+      const windows = Array.from(timeline, ({ fromS, toS, probabilities }) => ({ from_s: fromS, to_s: toS, probabilities: [...probabilities] }));
       found.push({ windows, csv: timeline.csv(), report: report.text() });
     } catch (error) {
       found.push({ refused: error instanceof Error ? error.message : String(error) });
@@ -76,7 +76,7 @@ async function recognizeLive(bundle, recordings) {
     stream.end("end of the file");
     const answers = await model.openStream().answer(cut.map((window) => window.samples));
     cut.forEach((window, i) => timeline.add(window, answers[i].probabilities, answers[i].below));
-    found.push(timeline.entries.map((entry) => ({ said: timeline.said(entry), probabilities: [...entry.probabilities] })));
+    found.push(Array.from(timeline, (entry) => ({ said: timeline.said(entry), probabilities: [...entry.probabilities] })));
   }
   return found;
 }

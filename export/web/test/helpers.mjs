@@ -6,7 +6,8 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { COLUMNS } from "../src/contract.js";
+import { COLUMNS, STANDARD_GRAVITY, WIDTH } from "../src/contract.js";
+import { turn } from "../src/mounting.js";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
@@ -78,4 +79,45 @@ export function csv(time, sample = swaying) {
  */
 export function uniform(hz, seconds) {
   return Array.from({ length: Math.round(hz * seconds) }, (_, i) => i / hz);
+}
+
+/** The window of a browser, as far as a `LiveSession` needs it: what the sensors measure is handed to whoever listens. */
+export class Sensors {
+  isSecureContext = true;
+  DeviceMotionEvent = class {};
+  /** @type {(event: unknown) => void} */
+  listen = () => undefined;
+  /** @type {() => import("../src/motion.js").Reading} the phone's axes are those of the model */
+  static reading = () => ({ sign: 1, axes: turn("right", "left") });
+
+  /**
+   * @param {string} _
+   * @param {(event: unknown) => void} listen
+   */
+  addEventListener(_, listen) {
+    this.listen = listen;
+  }
+
+  removeEventListener() {
+    this.listen = () => undefined;
+  }
+
+  /** As the type that a session takes. */
+  get window() {
+    return /** @type {Window & typeof globalThis} */ (/** @type {unknown} */ (this));
+  }
+
+  /**
+   * One sample; a value that is not a number is one that the browser does not give.
+   *
+   * @param {number} timeS
+   * @param {ArrayLike<number>} sample six values in g and rad/s
+   */
+  measure(timeS, sample) {
+    const [x, y, z, alpha, beta, gamma] = Array.from({ length: WIDTH }, (_, i) => {
+      const value = sample[i] * (i < 3 ? STANDARD_GRAVITY : 180 / Math.PI);
+      return Number.isNaN(value) ? null : value;
+    });
+    this.listen({ timeStamp: timeS * 1000, accelerationIncludingGravity: { x, y, z }, rotationRate: { alpha, beta, gamma } });
+  }
 }

@@ -90,13 +90,13 @@ test("the timeline: runs, gaps, unknown, and the file of har predict", () => {
       "1.920,3.200,WALKING,0.700000,0.700000,0.300000\n3.200,5.120,WALKING,0.500000,0.500000,0.500000\n" +
       "60.000,62.560,SITTING,0.800000,0.200000,0.800000\n",
   );
-  assert.equal(timeline.at(0.1), timeline.entries[0]);
-  assert.equal(timeline.at(30), timeline.entries[2]);
-  assert.equal(timeline.at(1e9), timeline.entries[3]);
+  assert.deepEqual(timeline.at(0.1), timeline.entry(0));
+  assert.deepEqual(timeline.at(30), timeline.entry(2));
+  assert.deepEqual(timeline.at(1e9), timeline.entry(-1));
 });
 
 test("without a threshold every answer counts", () => {
   const timeline = new Timeline(["A", "B"], 0);
   timeline.add(...entry(0, 1, true, [0.5, 0.5]));
-  assert.equal(timeline.said(timeline.entries[0]), "A");
+  assert.equal(timeline.said(timeline.entry(0)), "A");
 });
