@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
+from har.tracking.calls import end_run
 from har.tracking.store import fails, is_down, remote, store_lock, tracking_uri, unreachable, warn
 
 OWNERS = ".owners"  # below the folder of all runs: a locked file for each tracked run, as long as its process lives
@@ -57,7 +58,7 @@ def close_orphans(runs: Path) -> int:
             for run in client.search_runs(experiments, known) if experiments else []:
                 path = Path(run.data.tags.get(LOCK, ""))
                 if is_dead(path):
-                    client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+                    end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
                     path.unlink(missing_ok=True)
                     closed += 1
     except Exception as error:
@@ -75,8 +76,9 @@ def confirm_finished(runs: Path, run_id: str) -> None:
         return
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
-        if client.get_run(run_id).info.status != RunStatus.to_string(RunStatus.FINISHED):
-            client.set_terminated(run_id)
+        finished = RunStatus.to_string(RunStatus.FINISHED)
+        if client.get_run(run_id).info.status != finished:
+            end_run(client, run_id, finished)
     except MlflowException:
         return  # of another store, or one that is not there
 

@@ -282,7 +282,7 @@ def push(runs: Path) -> tuple[int, int]:
             mlflow.set_tracking_uri(uri)
             run_id = journal.send(begin, lambda run_id, *call: calls.perform(client, run_id, *call))  # noqa: B023 - called at once
             if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):  # its process was killed
-                client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))
+                calls.end_run(client, run_id, RunStatus.to_string(RunStatus.KILLED))
         except Exception as error:
             raise unreachable(uri, error) from None
         sent += 1
