@@ -12,7 +12,6 @@ data; Linux. Writes results/reliability/sweep_kill.csv, a row a kind of signal; 
 import argparse
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mlflow
+import numpy as np
 import torch
 from tables import made, write_table
 
@@ -125,7 +125,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def disturb(process: subprocess.Popen, kind: Kind, moment: float, draw: random.Random) -> list[int]:
+def disturb(process: subprocess.Popen, kind: Kind, moment: float, rng: np.random.Generator) -> list[int]:
     """Send the signal once the moment has come; the workers that lived then."""
     time.sleep(moment)
     workers = workers_of(process.pid)
@@ -133,7 +133,7 @@ def disturb(process: subprocess.Popen, kind: Kind, moment: float, draw: random.R
         time.sleep(0.05)
         workers = workers_of(process.pid)
     if process.poll() is None:
-        os.kill(draw.choice(workers) if kind.whom == "worker" else process.pid, kind.number)
+        os.kill(int(rng.choice(workers)) if kind.whom == "worker" else process.pid, kind.number)
     return workers
 
 
@@ -144,11 +144,11 @@ def all_gone(workers: list[int]) -> bool:
     return not any(map(lives, workers))
 
 
-def trial(sweep: Sweep, kind: Kind, moment: float, draw: random.Random, expected: dict) -> Counter[str]:
+def trial(sweep: Sweep, kind: Kind, moment: float, rng: np.random.Generator, expected: dict) -> Counter[str]:
     """Disturb one sweep, finish it, and look."""
     found: Counter[str] = Counter(jobs=len(expected))
     process = sweep.start()
-    workers = disturb(process, kind, moment, draw)
+    workers = disturb(process, kind, moment, rng)
     at_signal = sweep.written()
     output, _ = process.communicate()
     late = process.returncode == 0 and kind.exit_code != 0
@@ -186,7 +186,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    draw = random.Random(options.seed)
+    rng = np.random.default_rng(options.seed)
     totals: dict[Kind, Counter[str]] = {kind: Counter() for kind in KINDS}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -200,7 +200,7 @@ def main() -> int:
         for number in range(options.trials):
             for kind in KINDS:
                 sweep = Sweep(study, root / f"{kind.whom}-{kind.number.name}-{number}")
-                totals[kind].update(trial(sweep, kind, draw.uniform(0.1, 1.0) * length, draw, expected))
+                totals[kind].update(trial(sweep, kind, float(rng.uniform(0.1, 1.0)) * length, rng, expected))
                 print(f"{number + 1} of {options.trials}: {kind.number.name} to the {kind.whom}: {dict(totals[kind])}", flush=True)
     rows = [
         {"signal": kind.number.name, "to": kind.whom, "trials": options.trials}

@@ -11,22 +11,31 @@ from har.contract import HarError
 FULL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
-def cannot_write(path: Path, error: OSError, what: str = "", other: str = "name another place") -> HarError:
+class CannotWriteError(HarError):
+    """Something could not be written, for the reason `cause`."""
+
+    def __init__(self, text: str, cause: OSError) -> None:
+        super().__init__(text)
+        self.cause = cause
+
+
+def cannot_write(path: Path, error: "OSError | CannotWriteError", what: str = "", other: str = "name another place") -> CannotWriteError:
     """What to say where something cannot be written; a full disk is named by where it is mounted.
 
     Args:
         path: of it.
-        error: that was raised.
+        error: that was raised; what was said of a part is said of the whole.
         what: it is, before the path.
         other: than to free some space or to change permissions.
     """
+    error = error.cause if isinstance(error, CannotWriteError) else error
     said = f"cannot write {what} {path} ({error.strerror or error})" if what else f"cannot write {path} ({error.strerror or error})"
     if error.errno is not None and error.errno not in FULL:  # numpy tells no number where a disk is full
-        return HarError(f"{said}; check its permissions, or {other}")
+        return CannotWriteError(f"{said}; check its permissions, or {other}", error)
     place = path.absolute()
     while not place.is_mount() and place != place.parent:
         place = place.parent
-    return HarError(f"{said}; the disk at {place} takes no more: free some space there, or {other}")
+    return CannotWriteError(f"{said}; the disk at {place} takes no more: free some space there, or {other}", error)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import har
 from har.contract import HarError
 from har.data.staging import remove_stale, staging
 from har.export.model_card import model_card
-from har.files import cannot_write
+from har.files import CannotWriteError, cannot_write
 from har.runtime.bundle import CARD, MANIFEST, replace_folder, sha256
 from har.runtime.verify import verify
 
@@ -43,7 +43,7 @@ def staged(folder: Path) -> Iterator[Path]:
             yield temporary
             verify(temporary)
             replace_folder(temporary, folder)
-    except OSError as error:
+    except (OSError, CannotWriteError) as error:
         raise cannot_write(folder, error, "the bundle", "name another folder with --output") from None
 
 

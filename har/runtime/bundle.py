@@ -17,6 +17,7 @@ import numpy as np
 
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
 
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)  # what reading JSON of another structure raises
 T = TypeVar("T")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux, linux/fcntl.h and linux/fs.h
 MANIFEST, MODEL, STREAMING = "manifest.json", "model.onnx", "streaming.onnx"
@@ -116,15 +117,21 @@ def read_bundle(folder: Path | str) -> Bundle:
 
 
 def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:
-    """What `read` finds in a folder; it is asked again where another folder took the place of this one meanwhile."""
+    """What `read` finds in the folder of a bundle; it is asked again where another folder took the place of this one meanwhile.
+
+    Raises:
+        HarError: as `read`; or a file of the bundle has another structure than it should, which nobody's checksum tells.
+    """
     while True:
         before = _identity(folder)
         try:
             found = read(folder)
-        except HarError:
-            if _identity(folder) == before:
+        except (HarError, *MALFORMED) as error:
+            if _identity(folder) != before:
+                continue
+            if isinstance(error, HarError):
                 raise
-            continue
+            raise HarError(f"{folder} is not a bundle of this version ({type(error).__name__}: {error}); export again") from None
         if _identity(folder) == before:
             return found
 
@@ -132,7 +139,7 @@ def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:
 def _identity(folder: Path) -> tuple[int, int, int] | None:
     with contextlib.suppress(OSError):
         found = folder.stat()
-        return found.st_dev, found.st_ino, found.st_mtime_ns
+        return found.st_dev, found.st_ino, found.st_ctime_ns  # a removed folder's number is soon given to another one
     return None
 
 
