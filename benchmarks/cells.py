@@ -9,24 +9,19 @@ kernels on scaled weights.
 """
 
 import argparse
-import csv
-import platform
-import shlex
 import statistics
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from tables import made, write_table
 from torch import nn
 
 from har.models.peephole_lstm import PeepholeLayers
 from har.models.steep_gates import SteepGRU, SteepLSTM
-from har.pipeline.provenance import git_commit
 
 RESULT = Path("results/benchmarks/cells.csv")
-COLUMNS = ("measure", "median", "smallest", "largest", "unit", "target", "runs", "command", "date_utc", "commit", "versions")
 BATCH, TIME, FEATURES, HIDDEN = 64, 128, 21, 64
 BASE = "nn.LSTM"
 TARGETS = {f"peephole LSTM / {BASE}": "<= 10"}
@@ -76,12 +71,6 @@ def rows(times: dict[str, list[float]]) -> list[dict[str, object]]:
         if name != BASE
     }
     measures |= {f"{name}, CPU time of a step": ([1e3 * value for value in values], "ms") for name, values in times.items()}
-    common = {
-        "command": shlex.join(["python", "benchmarks/cells.py", "--runs", str(len(times[BASE]))]),
-        "date_utc": f"{datetime.now(UTC):%Y-%m-%d}",
-        "commit": git_commit(),
-        "versions": f"python {platform.python_version()}, torch {torch.__version__}",
-    }
     return [
         {
             "measure": name,
@@ -92,7 +81,6 @@ def rows(times: dict[str, list[float]]) -> list[dict[str, object]]:
             "target": TARGETS.get(name, ""),
             "runs": len(values),
         }
-        | common
         for name, (values, unit) in measures.items()
     ]
 
@@ -104,14 +92,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULT, help="(default: %(default)s)")
     options = parser.parse_args()
     table = rows(measure(options.runs))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
     for row in table:
         print(f"{row['measure']:36} {row['median']} {row['unit']} ({row['smallest']} to {row['largest']}) {row['target']}")
-    print(f"wrote {options.output}")
+    write_table(options.output, table, made("torch"))
 
 
 if __name__ == "__main__":

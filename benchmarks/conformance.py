@@ -10,7 +10,6 @@ package indexes, and ``dpkg`` for the aarch64 part. Writes ``results/device/conf
 """
 
 import argparse
-import csv
 import json
 import os
 import re
@@ -19,30 +18,12 @@ import shutil
 import subprocess
 import sys
 import venv
-from datetime import UTC, datetime
 from pathlib import Path
 
-from har.pipeline.provenance import git_commit
+from tables import made, write_table
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path("results/device/conformance.csv")
-COLUMNS = (
-    *(
-        "bundle",
-        "model",
-        "sha256",
-        "runtime",
-        "version",
-        "processor",
-        "python",
-        "numpy",
-        "golden_windows",
-        "largest_difference",
-        "tolerance",
-        "holds",
-    ),
-    *("command", "date_utc", "commit"),
-)
 OLDEST, OLDER = "1.19.2", "1.23.2"  # of onnxruntime: the oldest that pyproject.toml allows, and one before 1.26
 ARM = "1.26.0"  # 1.31.1 crashes while it looks at the processor, in its import, under the emulator of Debian 12
 NUMPY = {OLDEST: "1.26.4", OLDER: "2.2.6"}  # what these were built for
@@ -175,14 +156,8 @@ def main() -> None:
                 about = f"{bundle}: {row['model']}, onnxruntime {row['version']} on {row['processor']}: "
                 about += f"largest difference {row['largest_difference']:.1e}" if row["holds"] else f"FAILED, {row.pop('error')}"
                 print(about, flush=True)
-                stamp = {"command": shlex.join(["python", *sys.argv]), "date_utc": f"{datetime.now(UTC):%Y-%m-%d}", "commit": git_commit()}
-                rows.append({"bundle": bundle.name} | row | stamp)
-    options.result.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.result, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"wrote {options.result}")
+                rows.append({"bundle": bundle.name} | row)
+    write_table(options.result, rows, made())
     if not all(row["holds"] for row in rows):
         sys.exit(1)
 

@@ -8,28 +8,23 @@ the machine touches both sides; CPU time is given beside it. Files are in the pa
 """
 
 import argparse
-import csv
 import os
-import platform
-import shlex
 import statistics
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from tables import made, write_table
 
 from har.data import uci_har
 from har.data.archives import INNER_NAME, open_source
 from har.data.prepare import prepare
-from har.pipeline.provenance import git_commit
 
 RESULT = Path("results/benchmarks/data_loading.csv")
-COLUMNS = ("measure", "median", "smallest", "largest", "unit", "target", "runs", "command", "date_utc", "commit", "versions")
 TARGETS = {"cold zip / loadtxt": "<= 2", "cold nested zip / loadtxt": "<= 2", "warm prepare": "< 0.1"}
 
 
@@ -100,13 +95,6 @@ def rows(times: dict[str, list[tuple[float, float]]]) -> list[dict[str, object]]
             pairs = zip(times[name], times["loadtxt"], strict=True)
             measures[f"{name} / loadtxt{what}"] = ([ours[clock] / theirs[clock] for ours, theirs in pairs], "ratio")
     measures |= {name: ([wall for wall, _ in values], "s") for name, values in times.items()}
-    versions = f"python {platform.python_version()}, numpy {np.__version__}"
-    common = {
-        "command": shlex.join(["python", "benchmarks/data_loading.py", "--runs", str(len(times["loadtxt"]))]),
-        "date_utc": f"{datetime.now(UTC):%Y-%m-%d}",
-        "commit": git_commit(),
-        "versions": versions,
-    }
     return [
         {
             "measure": name,
@@ -117,7 +105,6 @@ def rows(times: dict[str, list[tuple[float, float]]]) -> list[dict[str, object]]
             "target": TARGETS.get(name, ""),
             "runs": len(values),
         }
-        | common
         for name, (values, unit) in measures.items()
     ]
 
@@ -130,14 +117,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULT, help="(default: %(default)s)")
     options = parser.parse_args()
     table = rows(measure(options.archive, options.runs))
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
     for row in table:
         print(f"{row['measure']:36} {row['median']} {row['unit']} ({row['smallest']} to {row['largest']}) {row['target']}")
-    print(f"wrote {options.output}")
+    write_table(options.output, table, made("numpy"))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ from the second-level cache, whichever is longer. Loading and the first window a
 """
 
 import argparse
-import csv
 import json
 import platform
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -25,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -33,13 +30,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from tables import made, write_table
 
 from har.config import load_config
 from har.contract import LABELS, OPSET
 from har.export.onnx_file import export_onnx
 from har.export.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
 from har.models.registry import MODELS, model_names
-from har.pipeline.provenance import git_commit
 from har.pipeline.tasks import task_of
 from har.pipeline.train import config_path
 from har.runtime.session import open_session
@@ -51,26 +48,6 @@ WINDOW, HOP = 128, 25
 BROWSERS = ("chromium-headless-shell", "chromium")
 CALLS = 200  # a run
 MATRICES = (512, 768, 1024)  # of the products that measure the machine
-COLUMNS = (
-    *(
-        "model",
-        "task",
-        "file",
-        "input",
-        "bytes",
-        "parameters",
-        "macs",
-        "load_ms",
-        "first_ms",
-        "median_us",
-        "p99_us",
-        "bound_us",
-        "times_bound",
-        "times_torch",
-    ),
-    *("browser_load_ms", "browser_first_ms", "browser_median_us", "browser_p99_us", "browser_times_native"),
-    *("runs", "command", "date_utc", "commit", "versions"),
-)
 
 
 @dataclass(frozen=True)
@@ -247,9 +224,8 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    made = f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}, {platform.machine()}"
-    stamp = {"runs": options.runs, "command": shlex.join(["python", *sys.argv]), "date_utc": f"{datetime.now(UTC):%Y-%m-%d}"}
-    stamp |= {"commit": git_commit(), "versions": made}
+    stamp = {"runs": str(options.runs)} | made("onnxruntime", "torch")
+    stamp["versions"] += f", {platform.machine()}"
     rows: list[dict] = []
     speeds = []
     with tempfile.TemporaryDirectory() as name:
@@ -283,12 +259,8 @@ def row_of_windows(built: Built) -> bool:
 
 def write(rows: list[dict], stamp: dict, result: Path) -> None:
     """The table as CSV and Markdown."""
-    result.parent.mkdir(parents=True, exist_ok=True)
-    with open(result, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{value:.4g}" if isinstance(value, float) else value for key, value in (row | stamp).items()})
+    short = [{key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    write_table(result, short, stamp)
     head = [
         "model",
         "file",
@@ -311,7 +283,7 @@ def write(rows: list[dict], stamp: dict, result: Path) -> None:
         cells = [row["input"], f"{row['bytes'] / 1000:.0f}", f"{row['parameters']:,}", f"{row['macs'] / 1e6:.2f}"]
         cells += [f"{row[key]:.3g}" if key in row else "-" for key in numbers]
         lines.append(f"| {row['model']} | {row['file']} | {' | '.join(cells)} |")
-    made = f"{stamp['runs']} runs of {CALLS} calls; {stamp['versions']}"
+    how = f"{stamp['runs']} runs of {CALLS} calls; {stamp['versions']}"
     absent = ", ".join(name for name in MODELS if name not in {row["model"] for row in rows})
     lines += [
         "",
@@ -320,10 +292,10 @@ def write(rows: list[dict], stamp: dict, result: Path) -> None:
         "float32 matrix product seen on this machine, or reading the file once from the second-level cache; int8 can be below it. "
         "Torch: the same network, eager.",
         "",
-        f"Written by `{stamp['command']}` on {stamp['date_utc']}, commit {stamp['commit']}; {made}.",
+        f"Written by `{stamp['command']}` on {stamp['date_utc']}, commit {stamp['commit']}; {how}.",
     ]
     result.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {result} and {result.with_suffix('.md')}")
+    print(f"wrote {result.with_suffix('.md')}")
 
 
 if __name__ == "__main__":

@@ -9,27 +9,25 @@ script ends with exit code 1 where it is not.
 """
 
 import argparse
-import csv
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from tables import made, write_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from har.contract import HarError
 from har.data import synthetic, uci_har
 from har.data.archives import open_source
-from har.pipeline.provenance import git_commit
 from har.recording import ReadOptions, read_recording, write_csv
 from tests.helpers import write_uci_har, zip_folder
 
 RESULT = Path("results/reliability/fuzz.csv")
-COLUMNS = ("source", "damage", "cases", "refused", "unchanged", "changed_but_valid", "wrong", "seed", "date", "commit")
+ANSWERS = ("refused", "unchanged", "changed_but_valid", "wrong")
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
 
@@ -108,13 +106,10 @@ def main() -> int:
                     path.write_bytes(change(content, rng))
                     counts[try_one(read, path, reference)] += 1
                 print(source, damage, dict(counts))
-                rows.append([source, damage, cases, *(counts[kind] for kind in COLUMNS[3:7])])
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    with open(RESULT, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([*row, options.seed, f"{datetime.now(UTC):%Y-%m-%d}", git_commit()] for row in rows)
-    return int(any(row[6] for row in rows))
+                row = {"source": source, "damage": damage, "cases": cases} | {answer: counts[answer] for answer in ANSWERS}
+                rows.append(row | {"seed": options.seed})
+    write_table(RESULT, rows, made("numpy"))
+    return int(any(row["wrong"] for row in rows))
 
 
 if __name__ == "__main__":

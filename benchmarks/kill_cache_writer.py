@@ -11,7 +11,6 @@ damaged, was not rebuilt, or temporary files stayed.
 """
 
 import argparse
-import csv
 import os
 import shutil
 import subprocess
@@ -21,21 +20,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from tables import made, write_table
 
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
 from har.data.prepare import prepare
 from har.data.staging import PREFIX
-from har.pipeline.provenance import git_commit
 
 RESULT = Path("results/reliability/cache_kill.csv")
 COUNTS = ("killed_within_write", "killed_before_write", "killed_after_write", "entry_absent", "entry_whole", "entry_damaged")
 COUNTS += ("temporary_folders_left", "rebuilt_right", "temporary_folders_after_rebuild")
-COLUMNS = ("dataset", "trials", *COUNTS, "write_ms", "seed", "date", "commit")
 PATIENCE_S = 120.0
 
 
@@ -137,12 +134,7 @@ def main() -> int:
     options = parser.parse_args()
     sources = {"synthetic": None} | ({"uci-har": options.archive.resolve()} if options.archive else {})
     rows = [count(dataset, archive, options.trials, options.seed) for dataset, archive in sources.items()]
-    common = {"seed": options.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": git_commit()}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    with open(RESULT, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row | common for row in rows)
+    write_table(RESULT, [row | {"seed": options.seed} for row in rows], made("numpy"))
     for row in rows:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     bad = any(row["entry_damaged"] or row["temporary_folders_after_rebuild"] or row["rebuilt_right"] != options.trials for row in rows)

@@ -10,7 +10,6 @@ network; exit code 1 where anything differed or was left.
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -18,15 +17,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import torch
+from tables import made, write_table
 
 from har.data.staging import PREFIX
-from har.pipeline.provenance import git_commit
 from har.pipeline.run_folder import RunFolder
 from har.tracking import tracking_uri
 from har.training.resumption import RESUME
@@ -34,7 +32,6 @@ from har.training.resumption import RESUME
 RESULT = Path("results/reliability/training_kill.csv")
 COUNTS = ("kills", "kills_before_first_epoch_was_kept", "kills_later", "kills_too_late", "resumed")
 COUNTS += ("same_weights", "same_scores", "one_tracked_run", "running_left", "folders_left")
-COLUMNS = ("model", "trials", *COUNTS, "undisturbed_s", "seed", "date", "commit")
 TRAINING = {"epochs": 8, "batch_size": 32, "learning_rate": 0.01, "threads": 1}
 CONFIGS = {
     "cnn1d": {"model": {"options": {"width": 8, "depth": 2, "dropout": 0.2}}, "augmentation": {"rotation_deg": 20}},
@@ -116,12 +113,7 @@ def main() -> int:
     rng = np.random.default_rng(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         rows = [count(model, options.trials, rng, Path(folder)) for model in CONFIGS]
-    common = {"seed": options.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": git_commit()}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    with open(RESULT, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row | common for row in rows)
+    write_table(RESULT, [row | {"seed": options.seed} for row in rows], made("torch", "pytorch-lightning", "mlflow"))
     for row in rows:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     whole = ("same_weights", "same_scores", "one_tracked_run")

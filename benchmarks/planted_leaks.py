@@ -11,19 +11,18 @@ refused, was refused for another reason, or a control was refused.
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from tables import made, write_table
 
 from har.config import DataConfig, RunConfig, parse_config
 from har.contract import SPLITS, STRIDE, TEST_SUBJECTS, TRAIN_SUBJECTS, WINDOW_SIZE, HarError
@@ -34,11 +33,9 @@ from har.data.split_file import split_document
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet, windows_of
 from har.pipeline import train as train_module
-from har.pipeline.provenance import git_commit
 from har.pipeline.train import train_configs, train_run
 
 RESULT = Path("results/reliability/planted_leaks.csv")
-COLUMNS = ("leak", "claimed", "planted", "refused", "through_training", "run_folders_left", "seed", "date", "commit")
 MODEL = {"name": "cnn1d", "options": {"width": 8, "depth": 2}}
 TRAINING = {"epochs": 1, "threads": 1}
 BOUT_SECONDS = 4.0  # 24 windows a subject
@@ -285,12 +282,7 @@ def main() -> int:
         finished = len({path.parent for path in (folder / "runs").rglob("run.json")})
         bad += refused + (finished != min(options.controls_trained, options.cases))
         add("none (controls, which must pass)", "", refused, min(options.controls_trained, options.cases), finished)
-    common = {"seed": options.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": git_commit()}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    with open(RESULT, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row | common for row in rows)
+    write_table(RESULT, [row | {"seed": options.seed} for row in rows], made("numpy", "torch"))
     return int(bad > 0)
 
 

@@ -9,6 +9,7 @@ from types import FrameType
 
 from har.cli.parser import build_parser
 from har.contract import HarError
+from har.redaction import redacted
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,15 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
     except HarError as error:
         if debug:
             raise
-        print(f"har: {error}", file=sys.stderr)
+        _tell(str(error))
         return 2
     except ModuleNotFoundError as error:
         if debug or (error.name or "").split(".")[0] == "har":
             raise
-        print(f"har: this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'", file=sys.stderr)
+        _tell(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'")
         return 2
     except KeyboardInterrupt:
-        print("har: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as in `har compare | head`
@@ -39,20 +40,18 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if debug:
             raise
-        where = error.filename or "a file"
-        print(
-            f"har: cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space",
-            file=sys.stderr,
-        )
+        where = error.filename2 or error.filename or "a file"
+        _tell(f"cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space")
         return 2
     except Exception as error:
         if debug:
             raise
-        print(
-            f"har: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; run again with --debug",
-            file=sys.stderr,
-        )
+        _tell(f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; run again with --debug")
         return 1
+
+
+def _tell(text: str) -> None:
+    print(f"har: {redacted(text)}", file=sys.stderr)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -293,10 +293,11 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def track_push(options: argparse.Namespace) -> None:
+    from har.redaction import redacted
     from har.tracking import push, tracking_uri
 
     sent, left = push(options.runs)
-    print(f"{sent} runs sent to {tracking_uri(options.runs)}" + (f"; {left} still run" if left else ""))
+    print(f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else ""))
 
 
 def dashboard(options: argparse.Namespace) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import HarError
 from har.data.staging import remove_stale, staging
 from har.data.windowset import WindowSet
+from har.files import cannot_write
 
 FORMAT = 2  # raise it when the parsing or the entry changes, so that older entries are not read
 ARRAYS = ("x", "y", "subject", "recording", "start")
@@ -49,9 +49,7 @@ def load_or_build(folder: Path, key: str, build: Callable[[], WindowSet]) -> Win
             _store(windows, temporary / "new", key)
             _put(temporary, entry)
     except OSError as error:
-        raise HarError(
-            f"cannot write the cache in {folder} ({error.strerror}); free some space or name another folder in HAR_CACHE_DIR"
-        ) from None
+        raise cannot_write(folder, error, "the cache in", "name another folder in HAR_CACHE_DIR") from None
     try:
         return load_entry(entry)
     except Damage:  # another process is just replacing it

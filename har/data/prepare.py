@@ -17,6 +17,7 @@ from har.data.download import fetch
 from har.data.segments import segments_of
 from har.data.staging import write_text
 from har.data.windowset import WindowSet, cut_stretches, windows_of
+from har.files import cannot_write
 from har.recording import Recording
 from har.signals.chain import PUBLISHED
 from har.signals.windowing import WindowRule
@@ -177,7 +178,7 @@ def _prepare_archive(
     try:
         write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
     except OSError as error:
-        raise HarError(f"cannot write {pointer} ({error.strerror}); free some space or name another folder in HAR_CACHE_DIR") from None
+        raise cannot_write(pointer, error, other="name another folder in HAR_CACHE_DIR") from None
     return windows
 
 

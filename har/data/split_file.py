@@ -6,9 +6,7 @@ The file holds one or more folds of subject numbers::
      "folds": [{"train": [1, 3], "validation": [5], "test": [6, 7]}]}
 """
 
-import contextlib
 import json
-import os
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from har.contract import SPLITS, TEST_SUBJECTS, HarError
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
+from har.files import write_whole
 
 SCHEMA_VERSION = 1
 
@@ -51,16 +50,7 @@ def write_splits(path: Path | str, splits: list[SubjectSplit], kind: str, datase
         HarError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(split_document(splits, kind, dataset)) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise HarError(f"cannot write the split {path} ({error.strerror}); name another file") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_whole(path, json.dumps(split_document(splits, kind, dataset)) + "\n")
 
 
 def read_splits(path: Path | str) -> list[SubjectSplit]:

@@ -17,6 +17,7 @@ from har.contract import LABELS, SAMPLE_RATE_HZ, HarError
 from har.data.biomechanics import draw_person
 from har.data.motion import Motion, shaped_noise, simulate
 from har.data.staging import remove_stale, staging
+from har.files import writing
 from har.recording import Recording, read_recording, write_csv
 
 NAME = "synthetic"
@@ -135,7 +136,7 @@ def write_dataset(
         The folder with the CSV files.
 
     Raises:
-        HarError: `difficulty` is not within 0 to 2.
+        HarError: `difficulty` is not within 0 to 2, or the folder cannot be written.
     """
     _check_difficulty(difficulty)
     settings = {
@@ -150,7 +151,7 @@ def write_dataset(
     remove_stale(folder)
     if target.is_dir():
         return target
-    with staging(folder, target.name) as temporary:
+    with writing(target), staging(folder, target.name) as temporary:
         new = temporary / "new"
         new.mkdir()
         for subject in range(1, num_subjects + 1):

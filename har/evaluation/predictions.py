@@ -1,7 +1,6 @@
 """One row per window, from saved weights; every metric, table and figure is derived from these files."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from har.contract import LABELS, TRANSITION_LABELS, HarError
 from har.data.windowset import WindowSet
+from har.files import whole_file
 
 METADATA_KEY = b"wearable-har"
 ID_COLUMNS = ("window", "subject", "recording", "start", "y_true", "y_pred")
@@ -105,13 +105,8 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         column = table.schema.get_field_index(name)
         table = table.set_column(column, name, table.column(name).dictionary_encode())
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(predictions.origin))})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -14,6 +14,7 @@ from har.evaluation.calibration import has_probabilities, probabilities, reliabi
 from har.evaluation.figures import words
 from har.evaluation.predictions import Predictions
 from har.evaluation.streams import Stream
+from har.files import whole_file
 from har.signals.windows import label_runs
 
 
@@ -158,9 +159,9 @@ def stream_figure(truth: np.ndarray, answers: Mapping[str, np.ndarray], labels: 
 
 def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Write PNG and SVG; the same figure gives the same files."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
-    figure.savefig(paths[0], dpi=120)
-    with rc_context({"svg.hashsalt": stem}):
-        figure.savefig(paths[1], metadata={"Date": None})
+    with whole_file(paths[0]) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    with rc_context({"svg.hashsalt": stem}), whole_file(paths[1]) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
     return paths

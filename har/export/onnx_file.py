@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
+from har.files import write_whole
 from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
 from har.runtime.session import open_session, run_windows
@@ -119,13 +119,7 @@ def trace(
 def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a checked graph with its metadata, whole or not at all."""
     onnx.helper.set_model_props(model, dict(metadata) | {"opset": str(OPSET)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, model.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager

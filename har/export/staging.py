@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,9 @@ import torch
 
 import har
 from har.contract import HarError
+from har.data.staging import remove_stale, staging
 from har.export.model_card import model_card
+from har.files import CannotWriteError, cannot_write
 from har.runtime.bundle import CARD, MANIFEST, replace_folder, sha256
 from har.runtime.verify import verify
 
@@ -36,19 +36,15 @@ def staged(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise HarError(f"{folder} exists and is not a bundle; name another folder with --output")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    temporary.chmod(0o755)
     try:
-        yield temporary
-        verify(temporary)
-        replace_folder(temporary, folder)
-    except OSError as error:
-        raise HarError(
-            f"cannot write the bundle {folder} ({error.strerror}); free some space or name another folder with --output"
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_stale(folder.parent, folder.name)  # of exports that were killed
+        with staging(folder.parent, folder.name) as temporary:
+            temporary.chmod(0o755)
+            yield temporary
+            verify(temporary)
+            replace_folder(temporary, folder)
+    except (OSError, CannotWriteError) as error:
+        raise cannot_write(folder, error, "the bundle", "name another folder with --output") from None
 
 
 def finish(folder: Path, manifest: dict[str, Any], names: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from har.evaluation.report_figures import (
     subjects_figure,
 )
 from har.evaluation.statistics import paired_tests
+from har.files import whole_file, write_whole
 from har.pipeline.provenance import git_commit, versions
 
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
@@ -78,7 +79,7 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
     sections += people
     sections.append(_provenance(predictions, command))
     path = report / artefact("comparison", ".md", synthetic=synthetic)
-    path.write_text("\n\n".join(section.strip("\n") for section in sections) + "\n")
+    write_whole(path, "\n\n".join(section.strip("\n") for section in sections) + "\n")
     return [*written, *paths, path, _write_predictions(predictions, report, synthetic=synthetic)]
 
 
@@ -159,7 +160,8 @@ def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tup
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> Path:
-    table.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
     return path
 
 

@@ -110,6 +110,8 @@ def _end(pool: ProcessPoolExecutor) -> None:
         process.terminate()
     for process in processes:
         process.join(LAST_WORDS_S)
+        process.kill()  # or its runs could not be told from those of the living
+        process.join()
 
 
 class Progress:

@@ -11,6 +11,7 @@ from har.data.windowset import WindowSet
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, write_predictions
+from har.files import whole_file
 from har.pipeline.ledger import record_opening
 from har.pipeline.run_folder import ONNX, RunFolder
 from har.pipeline.task_run import evaluate_task_run, task_report
@@ -74,7 +75,8 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
             results_folder(results, windows.dataset) / "test_openings.csv", origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"]
         )
     write_predictions(predictions, run.predictions_path(split))
-    confusion_figure(predictions).savefig(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic), dpi=120)
+    with whole_file(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic)) as temporary:
+        confusion_figure(predictions).savefig(temporary, format="png", dpi=120)
     return predictions
 
 

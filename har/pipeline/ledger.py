@@ -1,6 +1,7 @@
 """The ledger of test openings: every time the official test subjects are scored, a row is added and published."""
 
 import csv
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from filelock import FileLock
 
 from har.contract import HarError
 from har.evaluation.predictions import Origin
+from har.files import append_whole, cannot_write
 from har.pipeline.provenance import git_commit
 
 COLUMNS = (
@@ -70,11 +72,12 @@ def add_opening(path: Path, **row: object) -> None:
                     found = next(csv.reader(file), [])
                 if tuple(found) != COLUMNS:
                     raise HarError(f"{path} has the columns {', '.join(found)}; expected {', '.join(COLUMNS)}; restore the ledger")
-            with open(path, "a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+            text = io.StringIO()
+            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+            append_whole(path, text.getvalue())
         lock.unlink(missing_ok=True)
     except OSError as error:
-        raise HarError(f"cannot write the ledger {path} ({error.strerror}); the test split is not scored without it") from None
+        raise cannot_write(path, error, "the ledger", "score another split: the test subjects are not scored without it") from None

@@ -18,6 +18,7 @@ from har.data.windowset import Stretch, WindowSet
 from har.evaluation.predictions import Origin
 from har.evaluation.report_figures import save_figure
 from har.evaluation.robustness_figure import robustness_figure
+from har.files import whole_file, write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import ONNX, RunFolder
 from har.pipeline.tasks import task_of
@@ -72,11 +73,11 @@ def write_robustness(
     origin = runs[0].info().origin
     synthetic = origin.synthetic
     folder, stem = results / FOLDER, artefact(stem_of(origin.dataset), "", synthetic=synthetic)
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / f"{stem}.csv", index=False, float_format="%.6f", lineterminator="\n")
+    with whole_file(folder / f"{stem}.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
     figures = save_figure(robustness_figure(table, synthetic=synthetic), folder, stem)
     text = _markdown(table, runs, command, synthetic=synthetic)
-    (folder / f"{stem}.md").write_text(text)
+    write_whole(folder / f"{stem}.md", text)
     return [folder / f"{stem}.csv", *figures, folder / f"{stem}.md"]
 
 

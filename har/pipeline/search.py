@@ -22,6 +22,7 @@ from har.contract import TEST_SUBJECTS, HarError
 from har.data.audit import audit
 from har.evaluation.metrics import per_subject
 from har.evaluation.predictions import make_predictions
+from har.files import whole_file, write_whole
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
@@ -220,10 +221,11 @@ def write_search(name: str, study: StudyConfig, storage: Path, names: dict[str, 
             pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
             lines.append(f"| {run} | {len(trials)} | {pruned} | {100 * float(best.value or 0):.2f} | {values} |")
     table = folder / f"{name}_trials.csv"
-    pd.DataFrame(rows).to_csv(table, index=False, float_format="%.6g", lineterminator="\n")
+    with whole_file(table) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     text = folder / f"{name}.md"
     about = f"Best: {CRITERION}, per cent, of the {study.split.kind} split; no official test subject is scored or trained on."
     when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}."
-    text.write_text("\n".join([f"# {study.question}", "", *lines, "", about, when, f"Versions: {made}.", ""]))
+    write_whole(text, "\n".join([f"# {study.question}", "", *lines, "", about, when, f"Versions: {made}.", ""]))
     return [table, text]

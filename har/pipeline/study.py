@@ -19,7 +19,7 @@ from har.models.registry import check_options, find_model
 from har.pipeline.tasks import task_of
 
 # The registry lists all networks, and the one that is trained is followed by itself; the others draw and write what is trained.
-NOTHING_TO_DO_WITH_WEIGHTS = ("har.models.registry", "har.evaluation.report_figures", "har.export.stream_file")
+NOTHING_TO_DO_WITH_WEIGHTS = ("har.files", "har.models.registry", "har.evaluation.report_figures", "har.export.stream_file")
 ROOTS = ("har.training.fit", "har.data.prepare", "har.data.folds")
 KEY_LENGTH = 16
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from har.files import whole_file, write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import StudyConfig
 
@@ -34,14 +35,16 @@ def write_study(name: str, study: StudyConfig, results: list[dict[str, Any]], fo
     written = []
     for suffix, table in (("", summary), ("_jobs", jobs), ("_subjects", subjects)):
         path = folder / f"{name}{suffix}.csv"
-        table.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+        with whole_file(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
         written.append(path)
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     path = folder / f"{name}.md"
-    path.write_text(
+    write_whole(
+        path,
         f"# {study.question}\n\n{study_table(summary)}\n\n{explanation(study, jobs)}\n"
         f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit "
-        f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n"
+        f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n",
     )
     written.append(path)
     return [*written, write_log(folder)]
@@ -136,5 +139,5 @@ def write_log(folder: Path) -> Path:
             )
         lines.append("")
     log = folder.parent / LOG
-    log.write_text("\n".join(lines))
+    write_whole(log, "\n".join(lines))
     return log

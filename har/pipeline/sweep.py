@@ -1,7 +1,6 @@
 """`har sweep`: run the jobs of a study that are not done yet, and write its tables."""
 
 import json
-import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from har.contract import TEST_SUBJECTS, HarError
 from har.data.folds import make_splits
 from har.evaluation.metrics import per_subject, scores
 from har.evaluation.pooling import pool_folds, write_pooled
+from har.files import write_whole
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.evaluate import evaluate_run, results_folder
 from har.pipeline.run_folder import INFO, RunFolder
@@ -27,7 +27,7 @@ from har.pipeline.tasks import task_of
 from har.pipeline.train import CONFIG_FOLDER, train_any
 from har.pipeline.train_common import Say
 from har.pipeline.work import close_dead_runs
-from har.tracking import closing_orphans, parent_run
+from har.tracking import closing_orphans, confirm_finished, parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
@@ -180,7 +180,9 @@ def run_task(task: Task) -> dict[str, Any]:
     if task.parent:
         tags["mlflow.parentRunId"] = task.parent
     quiet: Say = lambda text: None  # noqa: E731 - the driver speaks
-    if not (task.folder / INFO).is_file():
+    if (task.folder / INFO).is_file():  # its process may have died between its end and the word of it
+        confirm_finished(task.runs, RunFolder(task.folder).info().mlflow_run_id)
+    else:
         train_any(config)(
             config,
             task.job.run,
@@ -210,9 +212,7 @@ def run_task(task: Task) -> dict[str, Any]:
         "key": task.key,
         "data_digest": origin.data_digest,
     }
-    temporary = task.folder / f".{RESULT}.{os.getpid()}"
-    temporary.write_text(json.dumps(result, default=float) + "\n")
-    os.replace(temporary, task.folder / RESULT)
+    write_whole(task.folder / RESULT, json.dumps(result, default=float) + "\n")
     return result
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from har.evaluation.statistics import mean_interval
+from har.files import whole_file, write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import StudyConfig
 from har.pipeline.tasks import task_of
@@ -42,18 +43,20 @@ def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]
         tables["_intervals"] = score_intervals(subjects)
     for suffix, content in tables.items():
         path = folder / f"{name}{suffix}.csv"
-        content.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+        with whole_file(path) as temporary:
+            content.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
         written.append(path)
     opened = jobs.opens_test_subjects.any()
     whose = "official test subjects are among the scored" if opened else "no official test subject is scored or trained on"
     way = "higher" if task.higher_is_better else "lower"
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     path = folder / f"{name}.md"
-    path.write_text(
+    write_whole(
+        path,
         f"# {study.question}\n\n{task_table(table)}\n\nTask {task.name}; {task.primary} chooses, {way} is better. Mean ± deviation "
         f"over the seeds of the mean over the folds; split {study.split.kind}, {whose}. Rows without parameters are no networks.\n\n"
         f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit "
-        f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n"
+        f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n",
     )
     return [*written, path]
 

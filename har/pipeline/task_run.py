@@ -12,6 +12,7 @@ import torch
 from har.config import RunConfig
 from har.contract import SPLITS, TEST_SUBJECTS, HarError, artefact
 from har.evaluation.predictions import Origin
+from har.files import whole_file, write_whole
 from har.models.module import TaskModule
 from har.pipeline.ledger import record_opening
 from har.pipeline.provenance import git_commit, versions
@@ -156,15 +157,17 @@ def evaluate_task_run(run: RunFolder, part: str, results: Path, archive: Path | 
         record_opening(results / "test_openings.csv", replace(info.origin, split=part), accuracy=score.values.get("accuracy"), note=note)
     write_score(score, run.path, part, synthetic=data.synthetic)
     for stem, figure in task.figures(module, config, data, part).items():
-        figure.savefig(run.path / artefact(f"{stem}_{part}", ".png", synthetic=data.synthetic), dpi=120)
+        with whole_file(run.path / artefact(f"{stem}_{part}", ".png", synthetic=data.synthetic)) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
     return score
 
 
 def write_score(score: TaskScore, folder: Path, part: str, *, synthetic: bool) -> None:
     """Write ``scores_PART.json`` and ``subjects_PART.csv``."""
     content = {"values": score.values, "references": score.references}
-    (folder / artefact(f"scores_{part}", ".json", synthetic=synthetic)).write_text(json.dumps(content, indent=1) + "\n")
-    score.subjects.to_csv(folder / artefact(f"subjects_{part}", ".csv", synthetic=synthetic), index=False, float_format="%.6f")
+    write_whole(folder / artefact(f"scores_{part}", ".json", synthetic=synthetic), json.dumps(content, indent=1) + "\n")
+    with whole_file(folder / artefact(f"subjects_{part}", ".csv", synthetic=synthetic)) as temporary:
+        score.subjects.to_csv(temporary, index=False, float_format="%.6f")
 
 
 def score_text(values: dict[str, float]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from har.contract import HarError
 from har.data.staging import remove_stale, staging
+from har.files import FULL, CannotWriteError, cannot_write
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.train_common import Say
 from har.tracking import close_orphans, confirm_finished
@@ -69,6 +70,10 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
             say(f"{who}: goes on where it was interrupted")
         try:
             yield Work(path, key, run_id)
+        except (OSError, CannotWriteError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            raise cannot_write(target, error, "the run") from None
         except (KeyboardInterrupt, SystemExit):
             if worth_keeping(path):
                 say(f"{who}: interrupted; the same command with --resume goes on after its last whole epoch")

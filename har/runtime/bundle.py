@@ -1,18 +1,25 @@
 """Read a bundle: its manifest, and proof that its files are the ones the manifest names."""
 
+import contextlib
+import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
 
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)  # what reading JSON of another structure raises
+T = TypeVar("T")
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux, linux/fcntl.h and linux/fs.h
 MANIFEST, MODEL, STREAMING = "manifest.json", "model.onnx", "streaming.onnx"
 VECTORS, CARD = "test_vectors.json", "MODEL_CARD.md"
 REQUIRED = (
@@ -109,10 +116,63 @@ def read_bundle(folder: Path | str) -> Bundle:
     return bundle
 
 
+def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:
+    """What `read` finds in the folder of a bundle; it is asked again where another folder took the place of this one meanwhile.
+
+    Raises:
+        HarError: as `read`; or a file of the bundle has another structure than it should, which nobody's checksum tells.
+    """
+    while True:
+        before = _identity(folder)
+        try:
+            found = read(folder)
+        except (HarError, *MALFORMED) as error:
+            if _identity(folder) != before:
+                continue
+            if isinstance(error, HarError):
+                raise
+            raise HarError(f"{folder} is not a bundle of this version ({type(error).__name__}: {error}); export again") from None
+        if _identity(folder) == before:
+            return found
+
+
+def _identity(folder: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(OSError):
+        found = folder.stat()
+        return found.st_dev, found.st_ino, found.st_ctime_ns  # a removed folder's number is soon given to another one
+    return None
+
+
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put the finished folder `new` where `folder` is; what was there is moved aside first, so that it is never half gone."""
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent))
-    if folder.exists():
-        os.rename(folder, old / "old")
-    os.rename(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    """Put the finished folder `new` where `folder` is; several processes may do so at once, and the last one's stays.
+
+    Where the system can exchange two names at once (Linux), somebody who reads finds either the old or the new one at any moment, and
+    so does whoever comes after a process that was killed. Elsewhere the old one is moved aside first, so that it is never half gone.
+
+    Raises:
+        OSError: the place cannot be written, or is no folder.
+    """
+    while True:
+        try:
+            os.rename(new, folder)  # nothing is there, or an empty folder
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if exchange(new, folder):
+            shutil.rmtree(new, ignore_errors=True)
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix=f".{folder.name}.old-", dir=folder.parent, ignore_cleanup_errors=True) as aside,
+            contextlib.suppress(FileNotFoundError),  # somebody else was faster
+        ):
+            os.rename(folder, Path(aside) / "old")
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Give each of two folders the other's name in one step; False where the system or the file system has no such step."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return False
+    return rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0

@@ -1,11 +1,10 @@
 """A timeline for people and as a file."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from har.contract import HarError
+from har.files import write_whole
 from har.runtime.bundle import Bundle
 from har.runtime.recognizer import Timeline
 
@@ -34,11 +33,4 @@ def write_timeline(timeline: Timeline, path: Path) -> None:
     for from_s, to_s, index, row in zip(timeline.from_s, timeline.to_s, best, timeline.probabilities, strict=True):
         values = ",".join(f"{value:.6f}" for value in row)
         rows.append(f"{from_s:.3f},{to_s:.3f},{timeline.labels[index]},{row[index]:.6f},{values}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise HarError(f"cannot write {path} ({error.strerror}); name another file with --output") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, "\n".join(rows) + "\n")

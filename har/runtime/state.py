@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
-from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle
+from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, of_one_folder, read_bundle
 from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline
 from har.runtime.session import open_checked
 from har.runtime.stream import Answer, SampleStream, answer_of
@@ -20,7 +20,11 @@ GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
 
 def load_recognizer(folder: Path | str) -> AnyRecognizer:
     """Open a bundle of either kind; see `Recognizer.load` and `StreamRecognizer.load`."""
-    return Recognizer.load(folder) if read_bundle(folder).main == MODEL else StreamRecognizer.load(folder)
+
+    def load(folder: Path) -> AnyRecognizer:
+        return Recognizer.load(folder) if read_bundle(folder).main == MODEL else StreamRecognizer.load(folder)
+
+    return of_one_folder(load, Path(folder))
 
 
 class StreamRecognizer(AnyRecognizer):

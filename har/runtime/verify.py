@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from har.runtime.bundle import MODEL, read_bundle
+from har.runtime.bundle import MODEL, of_one_folder, read_bundle
 from har.runtime.recognizer import Recognizer
 from har.runtime.state import StreamRecognizer
 
@@ -16,6 +16,10 @@ def verify(folder: Path | str) -> tuple[int, float]:
     Raises:
         HarError: anything differs by more than the manifest's tolerance.
     """
+    return of_one_folder(_verify, Path(folder))
+
+
+def _verify(folder: Path) -> tuple[int, float]:
     bundle = read_bundle(folder)
     if bundle.main != MODEL:
         return StreamRecognizer.load(folder, self_test=False).check_golden()

@@ -21,6 +21,12 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def end_run(client: mlflow.MlflowClient, run_id: str, status: str, end_ms: int | None = None) -> None:
+    """End a run no earlier than it began, though somebody may have set the clock back since."""
+    begun_ms = client.get_run(run_id).info.start_time
+    client.set_terminated(run_id, status, max(now_ms() if end_ms is None else end_ms, begun_ms))
+
+
 def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[str, Any], file: Path | None) -> None:
     """Make one call.
 
@@ -50,7 +56,7 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
             client.delete_logged_model(model)
         _log_onnx(run_id, file, values)
     elif name == END:
-        client.set_terminated(run_id, values["status"], values["end_ms"])
+        end_run(client, run_id, values["status"], values["end_ms"])
     else:
         raise ValueError(f"unknown call {name!r}")
 

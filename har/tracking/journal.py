@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
+from har.files import append_whole, write_whole
 from har.tracking.owners import LOCK, is_dead
 
 UNSENT = ".unsent"  # below the folder of all runs: a folder for each run that could not be tracked, or not to its end
@@ -37,9 +38,10 @@ class Journal:
         """
         folder = runs / UNSENT / f"{about['name']}-{uuid4().hex[:8]}"
         (folder / FILES).mkdir(parents=True)
-        (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         (folder / CALLS).touch()
-        return cls(folder)
+        journal = cls(folder)
+        journal._describe(about)  # last: without it there is no journal
+        return journal
 
     def add(self, name: str, values: Mapping[str, Any], file: Path | None = None) -> None:
         """Keep one call, with a copy of the file that it sends."""
@@ -49,8 +51,10 @@ class Journal:
             place.mkdir()
             shutil.copyfile(file, place / file.name)
             call["file"] = f"{place.name}/{file.name}"
-        with open(self.folder / CALLS, "a", encoding="utf-8") as calls:
-            calls.write(json.dumps(call) + "\n")
+        append_whole(self.folder / CALLS, json.dumps(call) + "\n")
+
+    def _describe(self, about: Mapping[str, Any]) -> None:
+        write_whole(self.folder / ABOUT, json.dumps(about, indent=1) + "\n")
 
     def about(self) -> dict[str, Any]:
         """What starts the run."""
@@ -59,7 +63,7 @@ class Journal:
     def belongs_to(self, tags: Mapping[str, str]) -> None:
         """Another process goes on with the run."""
         about = self.about()
-        (self.folder / ABOUT).write_text(json.dumps(about | {"tags": about["tags"] | dict(tags)}, indent=1) + "\n")
+        self._describe(about | {"tags": about["tags"] | dict(tags)})
 
     def in_use(self) -> bool:
         """Whether the process that writes it lives."""
@@ -81,7 +85,7 @@ class Journal:
         about = self.about()
         if about.get("run_id") is None:
             about["run_id"] = start(about)
-            (self.folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+            self._describe(about)
         mark = self.folder / SENT
         done = int(mark.read_text()) if mark.is_file() else 0
         for number, line in enumerate((self.folder / CALLS).read_text(encoding="utf-8").splitlines()):

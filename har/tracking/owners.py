@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
+from har.tracking.calls import end_run
 from har.tracking.store import TooSlowError, fails, is_down, patiently, remote, store_lock, tracking_uri, unreachable, warn
 
 OWNERS = ".owners"  # below the folder of all runs: a locked file for each tracked run, as long as its process lives
@@ -67,7 +68,7 @@ def _close(uri: str, runs: Path) -> int:
         for run in client.search_runs(experiments, known) if experiments else []:
             path = Path(run.data.tags.get(LOCK, ""))
             if is_dead(path):
-                client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+                end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
                 path.unlink(missing_ok=True)
                 closed += 1
     return closed
@@ -81,8 +82,9 @@ def confirm_finished(runs: Path, run_id: str) -> None:
 
     def confirm() -> None:
         client = mlflow.MlflowClient(tracking_uri=uri)
-        if client.get_run(run_id).info.status != RunStatus.to_string(RunStatus.FINISHED):
-            client.set_terminated(run_id)
+        finished = RunStatus.to_string(RunStatus.FINISHED)
+        if client.get_run(run_id).info.status != finished:
+            end_run(client, run_id, finished)
 
     # The run may be another store's, and the store need not be there.
     with suppress(MlflowException, TooSlowError):

@@ -49,4 +49,4 @@ def _send(journal: Journal, uri: str, runs: Path) -> None:
 
     run_id = journal.send(begin, lambda run_id, *call: calls.perform(client, run_id, *call))
     if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):  # its process was killed
-        client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))
+        calls.end_run(client, run_id, RunStatus.to_string(RunStatus.KILLED))

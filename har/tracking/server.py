@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from har.contract import HarError
+from har.redaction import redacted
 from har.tracking.store import store_lock, tracking_uri
 
 
@@ -17,7 +18,7 @@ def serve(runs: Path, port: int) -> None:
     """
     uri = tracking_uri(runs)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        raise HarError(f"no MLflow store at {uri}; train first: har train, or make demo")
+        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
     with store_lock(runs):  # a training may be making the store at this moment
         pass
     with socket.socket() as probe:
@@ -26,16 +27,15 @@ def serve(runs: Path, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
             raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {uri}", flush=True)
+    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {redacted(uri)}", flush=True)
     # The default is 15 processes and 3 GB; one worker without job execution is 2 and 0.5 GB.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # every user of the machine may read a command line, and a password in it
     command = [
         sys.executable,
         "-m",
         "mlflow",
         "server",
-        "--backend-store-uri",
-        uri,
         "--host",
         "127.0.0.1",
         "--port",

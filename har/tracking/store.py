@@ -14,6 +14,8 @@ from typing import TypeVar
 from filelock import FileLock
 
 from har.contract import HarError
+from har.redaction import redacted
+from har.tracking.fresh import whole_store
 
 STORE = "mlflow.db"
 DOWN_S = 300.0  # how long a store that did not answer is left alone
@@ -101,7 +103,7 @@ def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | Non
 
 def warn(text: str) -> None:
     """One line to the user, who need not do anything now."""
-    print(f"har: warning: {text}", file=sys.stderr, flush=True)
+    print(f"har: warning: {redacted(text)}", file=sys.stderr, flush=True)
 
 
 def store_lock(runs: Path) -> AbstractContextManager[object]:
@@ -109,13 +111,14 @@ def store_lock(runs: Path) -> AbstractContextManager[object]:
     if remote(tracking_uri(runs)):  # never held while a server may be silent
         return nullcontext()
     runs.mkdir(parents=True, exist_ok=True)
-    return FileLock(runs / f".{STORE}.lock")
+    return whole_store(tracking_uri(runs), FileLock(runs / f".{STORE}.lock"))
 
 
 def unreachable(uri: str, error: Exception) -> HarError:
     """What to say where a store cannot be opened."""
     reason = str(error).split("\n")[0][:200]
-    return HarError(f"cannot open the MLflow store {uri} ({reason}); start the server, or unset MLFLOW_TRACKING_URI to use sqlite")
+    mend = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite" if remote(uri) else "look at its disk, or name another store"
+    return HarError(redacted(f"cannot open the MLflow store {uri} ({reason}); {mend}"))
 
 
 def quiet() -> None:

@@ -1,12 +1,13 @@
 """Read the weights that a training left behind."""
 
-import os
+import io
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from har.contract import HarError
+from har.files import write_whole
 from har.models.classifier import ActivityClassifier
 from har.models.module import TaskModule
 
@@ -38,15 +39,16 @@ def load_module(path: Path, kind: type[M]) -> M:
 
 
 def save_weights(path: Path, module: TaskModule) -> None:
-    """Put the weights and buffers of `module` into the checkpoint it was loaded from, whole or not at all."""
+    """Put the weights and buffers of `module` into the checkpoint it was loaded from, whole or not at all.
+
+    Raises:
+        HarError: it cannot be written.
+    """
     content = torch.load(path, map_location="cpu", weights_only=True)
     content["state_dict"] = {name: value.cpu() for name, value in module.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()  # torch does not tell why a file could not be written
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> ActivityClassifier:

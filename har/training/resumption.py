@@ -1,6 +1,5 @@
 """A training that was interrupted goes on from its last whole epoch as if nothing had happened."""
 
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from har.contract import HarError
+from har.files import whole_file
 
 RESUME = "resume.ckpt"
 OWN = "har"  # entry of this project in a checkpoint of Lightning
@@ -109,12 +109,8 @@ class Resumption(Checkpoint):
             checkpoint[OWN] = {"progress": asdict(self.progress), "streams": streams}
 
     def _save(self, trainer: pl.Trainer) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
+        with whole_file(self.path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _restore(self, streams: dict[str, Any]) -> None:
         torch.set_rng_state(streams["cpu"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from har.contract import HarError
+from har.files import whole_file
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.train_common import Say
 
@@ -58,9 +58,6 @@ def write_table(table: pd.DataFrame, folder: Path, stem: str) -> Path:
         HarError: the folder cannot be written.
     """
     path = folder / f"{stem}.csv"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
-    except OSError as error:
-        raise HarError(f"cannot write {path} ({error.strerror}); free some space or name another folder with --results") from None
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     return path

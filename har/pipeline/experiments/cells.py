@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from har.config import RunConfig
 from har.contract import HarError
+from har.files import write_whole
 from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.experiments.base import Bench
 from har.pipeline.study import KEY_LENGTH, code_digest, digest_of, sources_of
@@ -80,8 +80,5 @@ def run_cells(
 def _kept(job: tuple[Callable[[Cell], dict[str, Any]], Cell]) -> dict[str, Any]:
     work, cell = job
     result = work(cell)
-    cell.path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cell.path.with_name(f".{cell.path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(result, default=float) + "\n")
-    os.replace(temporary, cell.path)
+    write_whole(cell.path, json.dumps(result, default=float) + "\n")
     return result
