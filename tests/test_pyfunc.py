@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -26,7 +27,6 @@ from har.runtime.recognizer import Recognizer
 from har.tracking import BUNDLE_DIGEST, CHAMPION, tracked_run, tracking_uri
 
 URI = f"models:/{MODEL_NAME}@{CHAMPION}"
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +132,8 @@ def test_it_is_served(champion: str, windows: np.ndarray, expected: pd.DataFrame
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", URI, "--env-manager", "local"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    path = os.pathsep.join([str(ROOT), str(Path(sys.executable).parent)])
-    # The server's own command, uvicorn, is found beside this Python.
-    told = environment(MLFLOW_TRACKING_URI=champion, PYTHONPATH=os.pathsep.join(sys.path), PATH=f"{path}{os.pathsep}{os.environ['PATH']}")
+    # MLflow starts its server as the command uvicorn, which stands beside this Python.
+    told = environment(MLFLOW_TRACKING_URI=champion, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     log = tmp_path / "server.log"
     with open(log, "w") as output:
         server = subprocess.Popen(command, cwd=tmp_path, env=told, stdout=output, stderr=output, start_new_session=True)
@@ -144,7 +143,8 @@ def test_it_is_served(champion: str, windows: np.ndarray, expected: pd.DataFrame
         tensors = _ask(f"{url}/invocations", {"inputs": windows.tolist()})
         rows = _ask(f"{url}/invocations", {"dataframe_split": flat(windows).to_dict("split")})
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it did not start
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
     for answer in (tensors, rows):
         found = pd.DataFrame(answer["predictions"])
@@ -191,7 +191,7 @@ with open("answers.json", "w") as file:
     json.dump([row.asDict() for row in answers], file)
 spark.stop()
 """
-    told = environment(MLFLOW_TRACKING_URI=champion, PYTHONPATH=os.pathsep.join(sys.path), PYSPARK_PYTHON=sys.executable)
+    told = environment(MLFLOW_TRACKING_URI=champion, PYSPARK_PYTHON=sys.executable)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=told, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = pd.DataFrame(json.loads((tmp_path / "answers.json").read_text())).drop(columns="number")

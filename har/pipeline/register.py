@@ -144,9 +144,7 @@ def verdict(tags: dict[str, str], champion: Version | None, *, itself: bool) -> 
         return True, f"is the {CHAMPION} since {day}: validation macro-F1 {score}, and there was none before."
     other = f"version {champion.number}"
     if champion.tags.get("synthetic") != tags["synthetic"]:
-        raise HarError(
-            f"the {CHAMPION}, {other}, and this bundle are not both of real or both of synthetic data; name another model: --name"
-        )
+        raise HarError(f"one of the {CHAMPION}, {other}, and this bundle is of SYNTHETIC data; name another model with --name")
     if champion.tags.get(SCORED_ON) != tags[SCORED_ON]:
         raise HarError(
             f"the {CHAMPION}, {other}, was scored on {_who(champion.tags)}, this bundle on {_who(tags)}; such scores are not comparable: "
