@@ -22,7 +22,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export verify web web-test conformance dashboard check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance dashboard check lint format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
 export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
 	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--output,$(BUNDLE)) \
 	  $(call path_option,--archive,$(ARCHIVE))
+
+register: $(STAMP) ## Register a bundle in MLflow; the best by validation score is the champion (BUNDLE)
+	@$(HAR) register $(if $(BUNDLE),"$(BUNDLE)")
 
 robustness: $(STAMP) ## What a model loses when a phone is worn or read otherwise (DATA, MODEL, SEED)
 	@$(HAR) robustness --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--archive,$(ARCHIVE))

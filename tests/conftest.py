@@ -23,6 +23,7 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR"):
         if name in os.environ:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")  # tests look at all metrics of a run
 
 
 REAL_DATA = os.environ.get("HAR_DATA_DIR")

@@ -209,12 +209,14 @@ def compare(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     runs = _runs(options)
     from har.pipeline.export import best_run, export_run
+    from har.pipeline.register import log_bundle
     from har.runtime.bundle import STREAMING
 
     run = best_run(runs)
     folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
     info = run.info()
     result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
+    log_bundle(run, folder, options.runs)
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
     streams = STREAMING in result.models
     compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"

@@ -8,6 +8,7 @@ from typing import Any
 from har import __version__
 from har.cli import commands as do
 from har.cli.commands import BUNDLE, CATALOGUE, EXPERIMENTS, MODELS, RESULTS, RUNS
+from har.cli.register import register
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 
 DATASETS = ("uci-har", "hapt", "synthetic")
@@ -111,6 +112,18 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, default=None, metavar="DIR", help=f"the bundle (default: {BUNDLE}, {BUNDLE}-synthetic)")
     _add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
+
+    command = add(
+        "register",
+        register,
+        "Register a bundle in MLflow",
+        "Its run must be tracked there. The alias champion moves to it where its validation macro-F1 is higher than the champion's.",
+    )
+    command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"folder of a bundle (default: {BUNDLE})")
+    command.add_argument(
+        "--name", default=None, metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)"
+    )
+    _add_runs(command)
 
     command = add(
         "robustness",

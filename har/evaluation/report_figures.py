@@ -63,7 +63,7 @@ def subjects_figure(subjects: pd.DataFrame) -> Figure:
 
 
 def reliability_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
-    """Reliability diagrams on the test subjects, one a run, all seeds together; dots are as large as their share of windows."""
+    """Reliability diagrams, one a run, all seeds together; dots are as large as their share of windows."""
     shown = _with_probabilities(tested)
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)

@@ -7,6 +7,7 @@ from har.data.prepare import prepare, synthetic_recordings
 from har.data.synthetic import NAME
 from har.pipeline.compare import comparison
 from har.pipeline.export import best_run, export_run
+from har.pipeline.register import log_bundle
 from har.pipeline.train import train_configs
 from har.recording import read_recording
 from har.runtime.recognizer import Recognizer
@@ -35,6 +36,7 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
     say("\n== 4. Export of the best model trained on synthetic data")
     run = best_run(trained)
     result = export_run(run, BUNDLE)
+    log_bundle(run, BUNDLE, runs)
     say(f"{run.info().origin.run} -> {BUNDLE}: {result.bytes / 1000:.0f} kB")
     say(f"onnxruntime against torch, {result.parity_windows} synthetic windows at batch 1, 2 and 7: largest difference {result.parity:.1e}")
     golden, largest = verify(BUNDLE)

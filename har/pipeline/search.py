@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
+from har.data import synthetic
 from har.data.audit import audit
 from har.evaluation.metrics import per_subject
 from har.evaluation.predictions import make_predictions
@@ -27,6 +28,7 @@ from har.pipeline.engine import Progress, default_workers, run_jobs
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
 from har.pipeline.train import load_windows
+from har.pipeline.train_common import run_facts
 from har.tracking import closing_orphans, tracked_run
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
@@ -50,6 +52,7 @@ class Slot:
     archive: str | None
     parent: str
     seed: int
+    data_digest: str
 
 
 def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, data_digest: str) -> str:
@@ -102,7 +105,7 @@ def search(
         over = len(known.get_trials(states=OVER))
         done += min(over, study.search.trials)
         slots += [
-            Slot(names[run], run, config, study.search.space, wanted, storage, runs, archive, parent, number)
+            Slot(names[run], run, config, study.search.space, wanted, storage, runs, archive, parent, number, data_digest)
             for number in range(over, study.search.trials)
         ]
     total = study.search.trials * len(configs)
@@ -166,11 +169,13 @@ def run_trial(slot: Slot) -> str:
         values = {key: _suggest(trial, key, option) for key, option in slot.space.items()}
         config = changed(slot.config, values, "search")
         torch.set_num_threads(config.training.threads)
-        tags = {"study": slot.name, "model": config.model.name, "trial": str(trial.number), "git_commit": git_commit()}
+        dataset = config.data.dataset
+        tags = run_facts(config, slot.run, dataset, slot.data_digest, git_commit(), synthetic=dataset == synthetic.NAME)
+        tags |= {"study": slot.name, "trial": str(trial.number), "fold": " ".join(map(str, slot.folds))}
         if slot.parent:
             tags["mlflow.parentRunId"] = slot.parent
         scores: list[float] = []
-        with tracked_run(slot.runs, config.data.dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
+        with tracked_run(slot.runs, dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
             tracked.log_params(values)
             for step, fold in enumerate(slot.folds):
                 scores += _fold_scores(changed(config, {"data.split.fold": fold}, "search"), slot.archive)

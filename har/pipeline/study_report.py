@@ -42,7 +42,7 @@ def write_study(name: str, study: StudyConfig, results: list[dict[str, Any]], fo
     path = folder / f"{name}.md"
     write_whole(
         path,
-        f"# {study.question}\n\n{study_table(summary)}\n\n{explanation(study, jobs)}\n"
+        f"# {study.question}\n\n{finding(summary)}\n\n{study_table(summary)}\n\n{explanation(study, jobs)}\n"
         f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit "
         f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n",
     )
@@ -105,6 +105,17 @@ def gain(row: dict[Hashable, Any]) -> str:
     if pd.isna(row.get("gain")):
         return "- | -"
     return f"{100 * row['gain']:+.2f} | {row['better']:.0f} / {row['worse']:.0f}"
+
+
+def finding(summary: pd.DataFrame) -> str:
+    """Who is ahead, and by how much, in a sentence."""
+    best, *rest = summary.sort_values("subject_mean", ascending=False, kind="stable").to_dict("records")
+    said = f"Ahead: `{best['run']}`, {100 * best['subject_mean']:.2f} % in the mean of subjects"
+    if not pd.isna(best.get("gain")):
+        said += f", {100 * best['gain']:+.2f} points against the first setting ({best['better']:.0f} better, {best['worse']:.0f} worse)"
+    elif rest:
+        said += f"; next `{rest[0]['run']}`, {100 * rest[0]['subject_mean']:.2f} %"
+    return f"{said}. Whether chance would do as much was not tested."
 
 
 def explanation(study: StudyConfig, jobs: pd.DataFrame) -> str:

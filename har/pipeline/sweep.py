@@ -27,7 +27,7 @@ from har.pipeline.tasks import task_of
 from har.pipeline.train import CONFIG_FOLDER, train_any
 from har.pipeline.train_common import Say
 from har.pipeline.work import close_dead_runs
-from har.tracking import closing_orphans, confirm_finished, parent_run
+from har.tracking import closing_orphans, confirm_finished, note_study, parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
@@ -87,7 +87,7 @@ def sweep(
     close_dead_runs(runs, say)
     parent = parent_run(runs, dataset, name, study.question)
     if study.search is not None:
-        return search(
+        written = search(
             name,
             study,
             configs,
@@ -102,6 +102,8 @@ def sweep(
             command=command,
             say=say,
         )
+        note_study(runs, dataset, name, parent, (report / f"{name}.md").read_text())
+        return written
     jobs = plan(name, study, configs, folds)
     tasks = []
     for job in jobs:
@@ -129,6 +131,7 @@ def sweep(
         written = write(name, study, [read_result(task.folder) for task in ordered], report, command)
         if study.keep_predictions:
             written += _keep_predictions(ordered, tasks, report / f"{name}{PREDICTIONS}")
+        note_study(runs, dataset, name, parent, (report / f"{name}.md").read_text())
     if problems:
         raise HarError(f"{len(problems)} of {len(tasks)} jobs failed, first {problems[0]}; type the same command again to try them again")
     return written

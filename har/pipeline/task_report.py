@@ -50,11 +50,13 @@ def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]
     whose = "official test subjects are among the scored" if opened else "no official test subject is scored or trained on"
     way = "higher" if task.higher_is_better else "lower"
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
+    found = finding(table, task.primary, higher_is_better=task.higher_is_better)
     path = folder / f"{name}.md"
     write_whole(
         path,
-        f"# {study.question}\n\n{task_table(table)}\n\nTask {task.name}; {task.primary} chooses, {way} is better. Mean ± deviation "
-        f"over the seeds of the mean over the folds; split {study.split.kind}, {whose}. Rows without parameters are no networks.\n\n"
+        f"# {study.question}\n\n{found}\n\n{task_table(table)}\n\n"
+        f"Task {task.name}; {task.primary} chooses, {way} is better. Mean ± deviation over the seeds of the mean over the folds; "
+        f"split {study.split.kind}, {whose}. Rows without parameters are no networks.\n\n"
         f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit "
         f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n",
     )
@@ -129,6 +131,14 @@ def task_table(table: pd.DataFrame) -> str:
         size = f"{row['parameters']:,}" if row["parameters"] else "-"
         lines.append(f"| {row['run']} | {row['idea']} | {size} | {' | '.join(cells)} | {row['folds']} x {row['seeds']} |")
     return "\n".join(lines)
+
+
+def finding(table: pd.DataFrame, primary: str, *, higher_is_better: bool) -> str:
+    """Who is ahead in the score that chooses, networks and references alike, in a sentence."""
+    score = f"{primary}_mean"
+    best = table.sort_values(score, ascending=not higher_is_better, kind="stable").to_dict("records")[0]
+    what = "" if best["parameters"] else ", which is no network"
+    return f"Ahead: `{best['run']}`{what}, {primary} {best[score]:.4f}. Whether chance would do as much was not tested."
 
 
 def _cell(mean: float, spread: float) -> str:

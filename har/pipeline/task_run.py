@@ -65,7 +65,7 @@ def train_task_run(
         (work.path / CONFIG).write_text(config.to_yaml())
         with tracked_run(runs, data.dataset, title, facts, work.run_id) as tracked:
             work.remember(tracked.run_id)
-            log_start(tracked, config, data.split, data.counts)
+            log_start(tracked, config, data.split, data.counts, data.digest)
             torch.set_num_threads(config.training.threads)
             pl.seed_everything(seed, verbose=False)
             fitted = run_trainer(

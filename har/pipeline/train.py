@@ -14,9 +14,11 @@ from har.data.audit import audit
 from har.data.folds import check_split, make_split
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
+from har.evaluation.calibration import has_probabilities
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions, write_predictions
+from har.evaluation.report_figures import reliability_figure
 from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import ActivityClassifier
@@ -126,7 +128,7 @@ def train_run(
         (work.path / CONFIG).write_text(config.to_yaml())
         with tracked_run(runs, windows.dataset, title, facts, work.run_id) as tracked:
             work.remember(tracked.run_id)
-            log_start(tracked, config, split, counts)
+            log_start(tracked, config, split, counts, windows.digest)
             result = fit(config, parts["train"], watched, work.path, logger=tracked.logger, progress=progress)
             origin = Origin(
                 run=run,
@@ -198,6 +200,8 @@ def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitRe
             return artefact(stem, suffix, synthetic=predictions.origin.synthetic)
 
         tracked.log_figure(confusion_figure(predictions), name("confusion_validation", ".png"))
+        if has_probabilities(predictions):
+            tracked.log_figure(reliability_figure({_titled(predictions.origin): [predictions]}), name("reliability_validation", ".png"))
         tracked.log_text(per_class(predictions).to_csv(index=False), name("per_class_validation", ".csv"))
         tracked.log_text(per_subject(predictions).to_csv(index=False), name("per_subject_validation", ".csv"))
     tracked.log_file(result.checkpoint, "checkpoint")
@@ -205,6 +209,10 @@ def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitRe
         classifier = result.classifier
         frontend = classifier.frontend
         tracked.log_onnx(folder / ONNX, (frontend.window_size, frontend.in_channels), classifier.hparams["num_classes"])
+
+
+def _titled(origin: Origin) -> str:
+    return f"{origin.run}, seed {origin.seed}\n{'SYNTHETIC data' if origin.synthetic else origin.dataset}, {origin.split} subjects"
 
 
 def train_configs(

@@ -7,7 +7,9 @@ from har.config import RunConfig
 from har.data.split_file import split_document
 from har.data.splits import SubjectSplit
 from har.evaluation.predictions import Origin
+from har.pipeline.inputs import log_inputs
 from har.pipeline.provenance import versions
+from har.pipeline.study import run_key
 from har.tracking import TrackedRun
 
 Say = Callable[[str], None]
@@ -23,15 +25,19 @@ def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: st
         "synthetic": str(synthetic).lower(),
         "data_digest": digest,
         "git_commit": commit,
+        "split": config.data.split.kind,
+        "fold": str(config.data.split.fold),
+        "run_key": run_key(config, digest),
     }
     return facts if config.data.difficulty is None else facts | {"difficulty": f"{config.data.difficulty:g}"}
 
 
-def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int]) -> None:
-    """Log config, split, counts and versions of a run."""
+def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int], digest: str) -> None:
+    """Log config, data, split, counts and versions of a run."""
     flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
     tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
     tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
+    log_inputs(tracked, config, split, digest)
     tracked.log_dict(split_document([split], config.data.split.kind, config.data.dataset), "split.json")
     tracked.log_dict(versions(), "versions.json")
 

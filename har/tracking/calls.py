@@ -1,5 +1,6 @@
 """The calls to MLflow that a run consists of, in a form that can also wait on disk."""
 
+import json
 import time
 import warnings
 from pathlib import Path
@@ -7,12 +8,17 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.entities import Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 PARAMS, METRICS, DICT, TEXT, FILE, MODEL, END = "params", "metrics", "dict", "text", "file", "onnx_model", "end"
+DATASET, TAGS = "dataset", "tags"
+NAME = "model"  # of the ONNX model of a run
 LONGEST_PARAM = 250
+LONGEST_TAG = 8000
+LONGEST_DIGEST = 36
 MOST_PARAMS = 100  # of one call
 
 
@@ -55,6 +61,10 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
         for model in _models_of(client, run_id):  # of an attempt that broke off
             client.delete_logged_model(model)
         _log_onnx(run_id, file, values)
+    elif name == DATASET:
+        client.log_inputs(run_id, [_dataset(**values)])
+    elif name == TAGS:
+        client.log_batch(run_id, tags=[RunTag(key, value[:LONGEST_TAG]) for key, value in values.items()])
     elif name == END:
         end_run(client, run_id, values["status"], values["end_ms"])
     else:
@@ -63,7 +73,14 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
 
 def _models_of(client: mlflow.MlflowClient, run_id: str) -> list[str]:
     experiment = client.get_run(run_id).info.experiment_id
-    return [found.model_id for found in client.search_logged_models([experiment], f"source_run_id = '{run_id}'")]
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return [model.model_id for model in found if model.name == NAME]  # not a registered one, which the run has too
+
+
+def _dataset(name: str, digest: str, context: str, source: dict[str, Any], profile: dict[str, Any]) -> DatasetInput:
+    kind, place = source["type"], {key: value for key, value in source.items() if key != "type"}
+    data = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps(place), profile=json.dumps(profile))
+    return DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, context)])
 
 
 def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:
@@ -80,7 +97,7 @@ def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:
         # Named requirements: without them MLflow starts a process to guess them.
         mlflow.onnx.log_model(
             onnx.load(path),
-            name="model",
+            name=NAME,
             signature=signature,
             pip_requirements=["numpy", "onnxruntime", "onnx"],
             save_as_external_data=False,

@@ -28,17 +28,24 @@ from har.tracking.store import (
     unreachable,
     warn,
 )
+from har.tracking.system_metrics import SystemMetrics
 
 ARTIFACTS = "mlartifacts"
+PARENT = "study_parent"  # tag of the run of a study
 WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
 
 
 class EpochLogger(Logger):
-    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's."""
+    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's.
+
+    Attributes:
+        system: what the machine does meanwhile; logged with the epochs once it was started.
+    """
 
     def __init__(self, run: "TrackedRun") -> None:
         super().__init__()
         self._run = run
+        self.system = SystemMetrics(run.log_metrics)
 
     @property
     def name(self) -> str:
@@ -52,6 +59,7 @@ class EpochLogger(Logger):
         values = {name: float(value) for name, value in metrics.items()}
         epoch = values.pop("epoch", step)
         self._run.log_metrics(values, int(epoch or 0))
+        self.system.flush()
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """The run's parameters are logged once, by `TrackedRun`."""
@@ -91,9 +99,26 @@ class TrackedRun:
         """A JSON or YAML artifact."""
         self._call(calls.DICT, {"content": content, "artifact": name})
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Metrics of an epoch, or final ones."""
-        self._call(calls.METRICS, {"metrics": dict(metrics), "step": step, "timestamp_ms": calls.now_ms()})
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0, at_ms: int | None = None) -> None:
+        """Metrics of an epoch, or final ones; measured now unless `at_ms` says when."""
+        self._call(calls.METRICS, {"metrics": dict(metrics), "step": step, "timestamp_ms": at_ms or calls.now_ms()})
+
+    def log_dataset(self, name: str, digest: str, context: str, source: Mapping[str, Any], profile: Mapping[str, Any]) -> None:
+        """Data that the run uses, without a copy of them.
+
+        Args:
+            name: of the data.
+            digest: of their content.
+            context: what for: ``training`` or ``validation``.
+            source: where they come from: ``type``, as MLflow names it, and its own entries.
+            profile: what else is known of them.
+        """
+        about = {"name": name, "digest": digest, "source": dict(source), "profile": dict(profile)}
+        self._call(calls.DATASET, about | {"context": context})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tags beside those that it was started with."""
+        self._call(calls.TAGS, dict(tags))
 
     def log_figure(self, figure: Figure, name: str) -> None:
         """A figure as a PNG artifact."""
@@ -167,7 +192,8 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
         run = _open(uri, runs, about)
         status = RunStatus.FAILED
         try:
-            yield run
+            with run.logger.system:
+                yield run
             status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
         except (KeyboardInterrupt, SystemExit):
             status = RunStatus.KILLED
@@ -266,10 +292,10 @@ def open_parent(uri: str, runs: Path, experiment: str, study: str, note: str) ->
     with store_lock(runs):
         client = mlflow.MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(experiment)
-        there = client.search_runs([found.experiment_id], f"tags.study_parent = '{study}'", max_results=1) if found else []
+        there = client.search_runs([found.experiment_id], f"tags.{PARENT} = '{study}'", max_results=1) if found else []
     if there:
         return there[0].info.run_id
-    tags = {"study_parent": study, "mlflow.note.content": note}
+    tags = {PARENT: study, "mlflow.note.content": note}
     client, run_id = start(uri, runs, {"experiment": experiment, "name": study, "tags": tags, "start_ms": calls.now_ms()})
     client.set_terminated(run_id)
     return run_id

@@ -9,7 +9,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from har.tracking import calls
 from har.tracking.journal import Journal, journals, pushing
-from har.tracking.runs import open_parent, start
+from har.tracking.runs import PARENT, open_parent, start
 from har.tracking.store import quiet, tracking_uri, unreachable
 
 
@@ -43,6 +43,8 @@ def _send(journal: Journal, uri: str, runs: Path) -> None:
 
     def begin(about: dict[str, Any]) -> str:
         tags = dict(about["tags"])
+        if PARENT in tags:
+            return open_parent(uri, runs, about["experiment"], tags[PARENT], "")
         if "study" in tags and MLFLOW_PARENT_RUN_ID not in tags:
             tags[MLFLOW_PARENT_RUN_ID] = open_parent(uri, runs, about["experiment"], tags["study"], "")
         return start(uri, runs, about | {"tags": tags})[1]

@@ -1,0 +1,14 @@
+"""What `har register` does."""
+
+import argparse
+
+from har.cli.commands import BUNDLE
+
+
+def register(options: argparse.Namespace) -> None:
+    from har.pipeline.register import register_bundle
+    from har.tracking import CHAMPION
+
+    found = register_bundle(options.bundle or BUNDLE, options.runs, options.name)
+    what = f"registered {found.name} version {found.version}" if found.new else f"{found.name} version {found.version} holds this bundle"
+    print(f"{what}\n{found.reason}\nnext: mlflow.pyfunc.load_model('models:/{found.name}@{CHAMPION}'), see docs/tracking.md")
