@@ -22,7 +22,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance dashboard check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance dashboard dashboard-picture check lint format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,8 +94,12 @@ web-test: export/web/node_modules ## Types and tests of the web page in Node, go
 conformance: $(STAMP) ## The pretrained bundles in other versions of onnxruntime and on aarch64 (needs package indexes)
 	@$(VENV)/bin/python benchmarks/conformance.py $(if $(BUNDLE),--bundle "$(BUNDLE)")
 
-dashboard: $(STAMP) ## MLflow's user interface on 127.0.0.1 (PORT)
+dashboard: $(STAMP) ## Table and charts of all runs in MLflow's user interface on 127.0.0.1 (PORT)
 	@$(HAR) dashboard --port $(PORT)
+
+dashboard-picture: $(STAMP) export/web/node_modules ## docs/dashboard.png, from the runs of `make train` and nothing else; needs Chromium
+	@cd export/web && node test/dashboard.mjs --chromium "$$(command -v chromium-headless-shell || command -v chromium)" --experiment $(DATA) \
+	  --picture "$(abspath docs/dashboard.png)" -- "$(abspath $(HAR))" dashboard --runs "$(abspath runs)" > /dev/null
 
 check: lint ## Lint, and the tests that need a package registry
 	@$(VENV)/bin/python -m pytest -m network

@@ -160,7 +160,8 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("push", do.track_push, "Send to the MLflow store what could not be sent", more, under=under)
     _add_runs(command)
 
-    command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1")
+    more = "Prints the addresses of a table and of charts that compare the runs; the view they open is kept in the store, and in no run."
+    command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1", more)
     _add_runs(command)
     command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     return parser

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
 from har.config import RunConfig
 from har.data.split_file import split_document
 from har.data.splits import SubjectSplit
 from har.evaluation.predictions import Origin
+from har.models.registry import MODELS
 from har.pipeline.inputs import log_inputs
 from har.pipeline.provenance import versions
 from har.pipeline.study import run_key
@@ -28,8 +32,15 @@ def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: st
         "split": config.data.split.kind,
         "fold": str(config.data.split.fold),
         "run_key": run_key(config, digest),
+        "mlflow.runColor": _colour(config.model.name),
     }
     return facts if config.data.difficulty is None else facts | {"difficulty": f"{config.data.difficulty:g}"}
+
+
+def _colour(model: str) -> str:
+    """One colour a model in MLflow's charts, whatever the seed; MLflow would draw one by the run's id, often one twice."""
+    index, colours = list(MODELS).index(model), colormaps["tab20"](range(20))  # ten hues, each strong and then light
+    return to_hex(colours[(2 * index + index // 10) % 20])
 
 
 def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int], digest: str) -> None:

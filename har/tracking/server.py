@@ -2,25 +2,37 @@
 
 import os
 import socket
-import sys
 from pathlib import Path
+from typing import Any, NoReturn
+
+import mlflow
 
 from har.contract import HarError
 from har.redaction import redacted
-from har.tracking.store import store_lock, tracking_uri
+from har.tracking.store import quiet, store_lock, tracking_uri, unreachable
+from har.tracking.views import charts_of, keep_views
 
 
 def serve(runs: Path, port: int) -> None:
-    """Replace this process by MLflow's user interface on 127.0.0.1.
+    """Print the addresses where runs are compared, and become MLflow's user interface on 127.0.0.1.
+
+    Where the store is a server, that has a user interface of its own, and the addresses are of that one.
+
+    Args:
+        runs: folder of the default store.
+        port: on 127.0.0.1.
 
     Raises:
-        HarError: there is no store yet, or the port is taken.
+        HarError: there is no store yet, it cannot be opened, or the port is taken.
     """
+    quiet()
     uri = tracking_uri(runs)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
-    with store_lock(runs):  # a training may be making the store at this moment
-        pass
+    if uri.startswith(("http://", "https://")):
+        print(f"MLflow on {redacted(uri)}, a server with a user interface of its own", flush=True)
+        _print_addresses(runs, uri, redacted(uri).rstrip("/"))
+        return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -28,19 +40,30 @@ def serve(runs: Path, port: int) -> None:
         except (OSError, OverflowError):
             raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
     print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {redacted(uri)}", flush=True)
-    # The default is 15 processes and 3 GB; one worker without job execution is 2 and 0.5 GB.
+    _print_addresses(runs, uri, f"http://127.0.0.1:{port}")
+    _become_server(uri, port)
+
+
+def _print_addresses(runs: Path, uri: str, address: str) -> None:
+    try:
+        with store_lock(runs):  # a training may be making the store at this moment
+            routes = keep_views(mlflow.MlflowClient(tracking_uri=uri))
+    except Exception as error:  # MLflow's, of the network, of the database: each store has its own
+        raise unreachable(uri, error) from None
+    for name, route in routes.items():
+        print(f"{name}, table:  {address}{route}\n{name}, charts: {address}{charts_of(route)}", flush=True)
+
+
+def _become_server(uri: str, port: int) -> None:
+    import mlflow.cli
+    import mlflow.server
+
+    def take_place(cmd: list[str], **options: Any) -> NoReturn:
+        os.execvpe(cmd[0], cmd, {**os.environ, **options["extra_env"]})
+
+    # MLflow would start the server as a child, which outlives a parent that is killed, keeps the port, and takes twice the memory.
+    mlflow.server._exec_cmd = take_place
+    # The default is 15 processes and 3 GB; one worker without job execution is one process and 0.25 GB.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # every user of the machine may read a command line, and a password in it
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    os.execv(sys.executable, command)
+    options = {"backend-store-uri": uri, "host": "127.0.0.1", "port": str(port), "workers": "1", "uvicorn-opts": "--no-access-log"}
+    mlflow.cli.server([part for name, value in options.items() for part in (f"--{name}", value)])
