@@ -15,11 +15,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from pytorch_lightning.loggers.logger import Logger
 
 from har.tracking import calls
+from har.tracking.experiments import experiment_id
 from har.tracking.journal import UNSENT, Journal, journals
 from har.tracking.owners import owned
 from har.tracking.store import fails, is_down, quiet, remote, store_lock, tracking_uri, unreachable, warn
 
-ARTIFACTS = "mlartifacts"
 WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
 FAST_S, PATIENCE_S = 0.2, 5.0  # a call that takes no longer costs nobody anything; what slower ones may cost a training in all
 
@@ -200,12 +200,10 @@ def start(uri: str, runs: Path, about: dict[str, Any]) -> tuple[mlflow.MlflowCli
     mlflow.set_tracking_uri(uri)
     with store_lock(runs):
         client = mlflow.MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(about["experiment"])
-        location = (runs / ARTIFACTS).resolve().as_uri() if uri.startswith("sqlite:") else None
-        experiment_id = found.experiment_id if found else client.create_experiment(about["experiment"], artifact_location=location)
+        experiment = experiment_id(client, about["experiment"], runs)
     if about.get("run_id") and _reopened(client, about["run_id"], about["tags"]):
         return client, about["run_id"]
-    run = client.create_run(experiment_id, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
+    run = client.create_run(experiment, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
     return client, run.info.run_id
 
 
