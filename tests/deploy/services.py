@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sqlalchemy import create_engine
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
 SECRETS = {"POSTGRES_PASSWORD": "pg-secret", "S3_ACCESS_KEY": "s3-user", "S3_SECRET_KEY": "s3-secret"}
 NOBODY = "nobody" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
-PROGRAMS = ("initdb", "postgres", "pg_isready", "createdb")
+PROGRAMS = ("initdb", "postgres", "pg_isready", "createdb", "psql")
 START_S, END_S = 120.0, 10.0
 
 
@@ -75,7 +74,8 @@ class Service:
         """Until it answers; the end of its log where it does not."""
         end = time.monotonic() + START_S
         while not ready():
-            assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()[-3000:]
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"{self.process.args} does not answer:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -86,14 +86,14 @@ class Service:
 
 
 @contextmanager
-def service(command: list[str | Path], log: Path, **options: Any) -> Iterator[Service]:
-    """A process that is gone at the end, whatever happens."""
+def service(command: list[str | Path], log: Path, end: signal.Signals = signal.SIGKILL, **options: Any) -> Iterator[Service]:
+    """A process that is gone at the end, whatever happens; `end` asks it to go."""
     with open(log, "ab") as output:
         started = Service(subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, **options), log)
     try:
         yield started
     finally:
-        started.process.send_signal(signal.SIGINT)  # PostgreSQL gives its shared memory back; nobody else minds
+        started.process.send_signal(end)
         with suppress(subprocess.TimeoutExpired):
             started.process.wait(END_S)
         started.kill()
@@ -113,22 +113,22 @@ def postgres(password: str) -> Iterator[int]:
     """PostgreSQL with a new, empty database `mlflow` of the user `mlflow`; yields its port."""
     programs, port = postgres_programs(), free_port()
     assert programs is not None
-    as_nobody: dict[str, Any] = {"user": NOBODY, "group": "nogroup", "extra_groups": []} if NOBODY else {}
+    options: dict[str, Any] = {"user": NOBODY, "group": "nogroup", "extra_groups": []} if NOBODY else {}
     with tempfile.TemporaryDirectory(prefix="har-postgres-", dir="/tmp") as name:  # short enough for a socket, and open to nobody
         folder = Path(name)
-        (folder / "password").write_text(password)
+        options["cwd"] = folder
+        pwfile = folder / "password"
+        pwfile.write_text(password)
         if NOBODY:
             shutil.chown(folder, NOBODY)
-            shutil.chown(folder / "password", NOBODY)
+            shutil.chown(pwfile, NOBODY)
         data = folder / "data"
-        make = [programs / "initdb", "--pgdata", data, "--username=mlflow", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256"]
-        made = subprocess.run(
-            [*make, "--no-sync", "--locale=C.UTF-8"], cwd=folder, capture_output=True, text=True, check=False, **as_nobody
-        )
+        make = [programs / "initdb", "-D", data, "-U", "mlflow", f"--pwfile={pwfile}", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync"]
+        made = subprocess.run(make, capture_output=True, text=True, check=False, **options)
         assert made.returncode == 0, made.stderr
         command = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
-        login = ["--host=127.0.0.1", f"--port={port}", "--username=mlflow"]
-        with service(command, folder / "log", cwd=folder, **as_nobody) as running:
+        login = ["-h", "127.0.0.1", "-p", str(port), "-U", "mlflow"]
+        with service(command, folder / "log", signal.SIGINT, **options) as running:  # killed, it would leave its shared memory behind
             running.wait_until(lambda: subprocess.run([programs / "pg_isready", *login], capture_output=True, check=False).returncode == 0)
             with_password = os.environ | {"PGPASSWORD": password}
             subprocess.run([programs / "createdb", *login, "mlflow"], env=with_password, check=True, capture_output=True)
@@ -195,7 +195,9 @@ class Team:
         (key,) = [one["Key"] for one in found if one["Key"].endswith(key_end)]
         return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def ask(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        """Rows of PostgreSQL, read without MLflow."""
-        with create_engine(self.database).connect() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(query, values)]
+    def ask(self, query: str) -> str:
+        """What PostgreSQL answers, read without MLflow: a line a row, columns with | between."""
+        programs = postgres_programs()
+        assert programs is not None
+        command = [programs / "psql", "-tA", "-c", query, self.database.replace("+psycopg2", "")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -106,9 +106,7 @@ def test_a_training_is_tracked_whole(client: mlflow.MlflowClient, team: Team, tm
     check_weights(client, team, run.info.run_id, folder.path, tmp_path)
     model = mlflow.onnx.load_model(f"runs:/{run.info.run_id}/model", str(tmp_path / "model"))
     assert model.SerializeToString() == onnx.load(folder.path / "model.onnx").SerializeToString()
-    rows = team.ask("SELECT status, artifact_uri FROM runs WHERE run_uuid = %s", run.info.run_id)
-    assert [status for status, _ in rows] == ["FINISHED"]
-    assert rows[0][1].startswith("mlflow-artifacts:/")
+    assert team.ask(f"SELECT status FROM runs WHERE run_uuid = '{run.info.run_id}'") == "FINISHED"
     assert main(["evaluate", "--dataset", "synthetic", "--model", "small", "--brief"]) == 0
 
 
@@ -170,8 +168,8 @@ def test_the_database_without_a_server(team: Team, tmp_path: Path, monkeypatch: 
     with tracked_run(tmp_path / "runs", "without a server", "a run", {}) as run:
         run.log_metrics({"a": 1.0})
         run.log_file(tmp_path / "weights")
-    assert team.ask("SELECT status FROM runs WHERE run_uuid = %s", run.run_id) == [("FINISHED",)]
-    assert team.ask("SELECT key, value FROM metrics WHERE run_uuid = %s", run.run_id) == [("a", 1.0)]
+    assert team.ask(f"SELECT status FROM runs WHERE run_uuid = '{run.run_id}'") == "FINISHED"
+    assert team.ask(f"SELECT key, value FROM metrics WHERE run_uuid = '{run.run_id}'") == "a|1"
     (kept,) = (tmp_path / "runs" / "mlartifacts").rglob("weights")
     assert kept.read_bytes() == b"weights"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "weights"]
