@@ -108,7 +108,7 @@ def warn(text: str) -> None:
 
 def store_lock(runs: Path) -> AbstractContextManager[object]:
     """Several processes on a fresh sqlite file crash in its schema migration; the first one makes it alone."""
-    if remote(tracking_uri(runs)):  # never held while a server may be silent
+    if tracking_uri(runs).startswith(("http://", "https://")):  # a server minds its store; the lock is never held while it may be silent
         return nullcontext()
     runs.mkdir(parents=True, exist_ok=True)
     return whole_store(tracking_uri(runs), FileLock(runs / f".{STORE}.lock"))
