@@ -24,13 +24,6 @@ EXPERIMENTS = ("attention", "growth", "gradients", "labels", "labels-official", 
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 
-def _pairs(words: list[str]) -> dict[str, str]:
-    for word in words:
-        if "=" not in word:
-            raise HarError(f"--columns has {word!r}, expected OURS=THEIRS, such as total_acc_x_g=ax")
-    return dict(word.split("=", 1) for word in words)
-
-
 def _names(options: argparse.Namespace) -> list[str]:
     if "all" in options.model:
         return list(MODELS)
@@ -257,28 +250,6 @@ def verify(options: argparse.Namespace) -> None:
     count, largest = verify_bundle(folder)
     what = "windows" if read_bundle(folder).main == MODEL else "samples"
     print(f"{folder}: checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}")
-
-
-def predict(options: argparse.Namespace) -> None:
-    from har.recording import ReadOptions, ReadReport, read_pieces
-    from har.runtime.pretrained import find_bundle
-    from har.runtime.report import timeline_text, write_timeline
-    from har.runtime.state import load_recognizer
-
-    reading = ReadOptions(
-        columns=_pairs(options.columns),
-        acc_unit=options.acc_unit,
-        gyro_unit=options.gyro_unit,
-        time_unit=options.time_unit,
-        axes=tuple(options.axes.split(",")),
-        interpolate_s=options.interpolate,
-    )
-    recognizer, found = load_recognizer(find_bundle(options.bundle, BUNDLE)), ReadReport()
-    timeline = recognizer.predict_pieces(options.recording.stem, read_pieces(options.recording, found, options=reading))
-    print(f"{timeline_text(options.recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
-    if options.output:
-        write_timeline(timeline, options.output)
-        print(f"wrote {options.output}: {len(timeline.from_s)} windows")
 
 
 def smooth(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from har import __version__
 from har.cli import commands as do
 from har.cli.commands import BUNDLE, CATALOGUE, EXPERIMENTS, MODELS, RESULTS, RUNS
+from har.cli.predict import ENGINES, predict
 from har.cli.register import register
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 
@@ -139,10 +140,15 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
     command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"{NAMED} (default: {WHICH})")
 
-    command = add("predict", do.predict, "Activities over time in a recording, from a bundle alone")
-    command.add_argument("recording", type=Path, help="CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s")
+    text = "Activities over time in one recording, or in many at once, from a bundle alone"
+    command = add("predict", predict, text, "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md.")
+    what = "CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s; or folders of them, or patterns such as 'data/**/*.csv'"
+    command.add_argument("recordings", type=Path, nargs="+", metavar="recording", help=what)
     command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=f"{NAMED} (default: {WHICH})")
-    command.add_argument("--output", type=Path, default=None, metavar="CSV", help="also write one row a window, with all probabilities")
+    more = "also write one row a window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
+    command.add_argument("--output", type=Path, default=None, metavar="PATH", help=more)
+    command.add_argument("--workers", type=int, default=None, metavar="N", help="of many recordings: processes (default: one a core)")
+    command.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="of many recordings: who runs them (default: %(default)s)")
     _add_reading(command)
 
     command = add(

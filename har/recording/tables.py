@@ -16,6 +16,7 @@ from har.recording.types import COLUMNS, UNLABELLED
 NUMERIC = ("time_s", *COLUMNS)
 LABEL_INDEX = {name: number for number, name in enumerate(LABELS)} | {"": UNLABELLED}
 DELIMITERS = (",", ";", "\t")
+READ_BYTES = 1 << 20  # of a column at a time; else a row group is read whole, and one may be as long as the file
 
 
 @dataclass(frozen=True)
@@ -173,12 +174,13 @@ def _parquet_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
     except ModuleNotFoundError:
         raise HarError(f"{path} is Parquet, which needs pyarrow; pip install 'wearable-har[parquet]', or convert it to CSV") from None
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
             header = file.schema_arrow.names
             columns, label = _positions(path, header, options)
             wanted = [header[column] for column in columns]
             line = 1
-            for batch in file.iter_batches(options.chunk_rows, columns=[*wanted, *([header[label]] if label is not None else [])]):
+            read = [*wanted, *([header[label]] if label is not None else [])]
+            for batch in file.iter_batches(options.chunk_rows, columns=read, use_threads=False):
                 time_s = _time(batch.column(wanted[0]), options)
                 values = np.stack([_numbers(path, batch.column(name), name) for name in wanted[1:]], axis=1)
                 names = (

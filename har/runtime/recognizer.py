@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -68,10 +68,11 @@ class AnyRecognizer(ABC):
         """A stream of its own, as many as wanted; see `SampleStream`."""
 
     @abstractmethod
-    def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
-        """Activities over a recording that arrives in pieces, as `read_pieces` yields them.
+    def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
+        """Activities over a recording that arrives in pieces, as `read_pieces` yields them, part by part of the timeline.
 
-        Only what the next answer still needs is kept. The result does not depend on where the pieces were cut.
+        Only what the next answer still needs is kept, so that neither the recording nor its timeline has to fit into memory. The
+        parts, one behind the other, do not depend on where the pieces were cut.
 
         Args:
             name: of the recording, for the error message.
@@ -80,6 +81,12 @@ class AnyRecognizer(ABC):
         Raises:
             HarError: no stretch is long enough for an answer.
         """
+
+    def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
+        """The whole timeline of a recording that arrives in pieces; see `predict_parts`."""
+        parts = list(self.predict_parts(name, pieces))
+        from_s, to_s, rows = (np.concatenate([getattr(part, field) for part in parts]) for field in ("from_s", "to_s", "probabilities"))
+        return Timeline(self.labels, from_s, to_s, rows)
 
     def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
         """Answers that the next samples at 50 Hz complete; see `SampleStream.push`, and `open_stream` for other rates."""
@@ -211,42 +218,39 @@ class Recognizer(AnyRecognizer):
         probabilities[~known] = run_windows(self.session, windows[~known])
         return probabilities, np.where(known, self.mounted.unknown_below, self.unknown_below)
 
-    def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
-        parts: list[np.ndarray] = []
-        from_s: list[np.ndarray] = []
-        to_s: list[np.ndarray] = []
+    def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
         mounting = self.start_mounting()  # a gap is no reason to wear the phone otherwise
+        answered = False
         for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
-            found = self._predict_stretch((piece for _, piece in stretch), mounting)
-            if found is not None:
-                probabilities, begin_s, end_s = found
-                parts.append(probabilities)
-                from_s.append(begin_s)
-                to_s.append(end_s)
-        if not parts:
+            for part in self._predict_stretch((piece for _, piece in stretch), mounting):
+                answered = True
+                yield part
+        if not answered:
             seconds = self.window_size / SAMPLE_RATE_HZ
             raise HarError(f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
-        return Timeline(self.labels, np.concatenate(from_s), np.concatenate(to_s), np.concatenate(parts))
 
-    def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
         """Probabilities, start and end of what each window speaks for; the borders lie half-way between window centres."""
         samples, time_s = np.empty((0, len(self.channels)), dtype=np.float32), np.empty(0)
-        parts: list[np.ndarray] = []
-        border_s: list[np.ndarray] = []
-        end_s = 0.0
+        held: tuple[np.ndarray, np.ndarray] | None = None  # the last window, which speaks until the next one begins
         half, before = self.window_size // 2, self.stride - self.stride // 2
+        end_s = 0.0
         for piece in pieces:
             samples, time_s = np.concatenate((samples, piece.samples)), np.concatenate((time_s, piece.time_s))
             starts = window_starts(len(samples), self.window_size, self.stride)
             if not len(starts):
                 continue
-            parts.append(self.predict_in_order(cut_windows(samples, starts, self.window_size), mounting)[0])
-            # The first window speaks from the very start of the stretch.
-            border_s.append(time_s[starts + half - before] if border_s else np.append(time_s[:1], time_s[starts[1:] + half - before]))
-            end_s = time_s[starts[-1] + self.window_size - 1] + 1 / SAMPLE_RATE_HZ
+            rows = self.predict_in_order(cut_windows(samples, starts, self.window_size), mounting)[0]
+            begin_s = time_s[starts + half - before]
+            if held is None:
+                begin_s[0] = time_s[0]  # the first window speaks from the very start of the stretch
+            else:
+                rows, begin_s = np.concatenate((held[0], rows)), np.concatenate((held[1], begin_s))
+            if len(rows) > 1:
+                yield Timeline(self.labels, begin_s[:-1], begin_s[1:], rows[:-1])
+            held = rows[-1:], begin_s[-1:]
+            end_s = float(time_s[starts[-1] + self.window_size - 1]) + 1 / SAMPLE_RATE_HZ
             drop = int(starts[-1]) + self.stride
             samples, time_s = samples[drop:], time_s[drop:]
-        if not parts:
-            return None
-        begin_s = np.concatenate(border_s)
-        return np.concatenate(parts), begin_s, np.append(begin_s[1:], end_s)
+        if held is not None:
+            yield Timeline(self.labels, held[1], np.array([end_s]), held[0])

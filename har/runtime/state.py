@@ -1,7 +1,7 @@
 """Bundles whose model carries a state from sample to sample, and the way to open either kind."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -104,16 +104,18 @@ class StreamRecognizer(AnyRecognizer):
     def open_stream(self, source_hz: float | None = None) -> "StateStream":
         return StateStream(self, source_hz)
 
-    def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
-        answers: list[Answer] = []
+    def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
+        answered = False
         for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
             stream = self.open_stream()
             for _, piece in stretch:
-                answers += stream.push(piece.samples, piece.time_s)
-        if not answers:
+                answers = stream.push(piece.samples, piece.time_s)
+                if answers:
+                    answered = True
+                    from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
+                    yield Timeline(self.labels, from_s, to_s, np.stack([answer.probabilities for answer in answers]))
+        if not answered:
             raise HarError(f"{name} has no stretch of {self.hop} samples ({self.hop / SAMPLE_RATE_HZ:.2f} s) without a gap; record longer")
-        from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
-        return Timeline(self.labels, from_s, to_s, np.stack([answer.probabilities for answer in answers]))
 
 
 class StateStream(SampleStream):

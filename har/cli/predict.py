@@ -1,0 +1,75 @@
+"""What `har predict` does: one recording for people to read, or many into a folder."""
+
+import argparse
+import functools
+import glob
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from har.cli.commands import BUNDLE
+from har.contract import HarError
+
+if TYPE_CHECKING:
+    from har.recording import ReadOptions
+
+ENGINES = ("local", "ray")  # of har.pipeline.batch
+
+
+def predict(options: argparse.Namespace) -> None:
+    from har.recording import ReadOptions
+    from har.runtime.pretrained import find_bundle
+
+    reading = ReadOptions(
+        columns=_pairs(options.columns),
+        acc_unit=options.acc_unit,
+        gyro_unit=options.gyro_unit,
+        time_unit=options.time_unit,
+        axes=tuple(options.axes.split(",")),
+        interpolate_s=options.interpolate,
+    )
+    bundle = find_bundle(options.bundle, BUNDLE)
+    into_folder = options.output is not None and options.output.is_dir()
+    if len(options.recordings) > 1 or into_folder or not _may_be_file(options.recordings[0]):
+        _predict_many(options, bundle, reading)
+    else:
+        _predict_one(options.recordings[0], options.output, bundle, reading)
+
+
+def _may_be_file(name: Path) -> bool:
+    return name.is_file() or not (name.is_dir() or glob.has_magic(str(name)))
+
+
+def _predict_one(recording: Path, output: Path | None, bundle: Path, reading: "ReadOptions") -> None:
+    from har.recording import ReadReport, read_pieces
+    from har.runtime.report import timeline_text, write_timeline
+    from har.runtime.state import load_recognizer
+
+    recognizer, found = load_recognizer(bundle), ReadReport()
+    timeline = recognizer.predict_pieces(recording.stem, read_pieces(recording, found, options=reading))
+    print(f"{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
+    if output:
+        write_timeline(timeline, output)
+        print(f"wrote {output}: {len(timeline.from_s)} windows")
+
+
+def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
+    from har.pipeline.batch import predict_many
+
+    if options.output is None:
+        raise HarError("several recordings need a folder for their predictions; name it with --output")
+    say = functools.partial(print, flush=True)
+    problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)
+    print("".join(f"har: {problem}\n" for problem in problems), end="", file=sys.stderr)
+    if problems:
+        raise HarError(
+            f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
+        )
+    print(f"the predictions are below {options.output}")
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise HarError(f"--columns has {word!r}, expected OURS=THEIRS, such as total_acc_x_g=ax")
+    return dict(word.split("=", 1) for word in words)
