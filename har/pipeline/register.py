@@ -88,14 +88,15 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
         )
     with registry.locked():
         champion, version = registry.champion(), registry.holding(digest)
-        moves, reason = verdict(tags, champion, itself=version is not None and champion is not None and version.number == champion.number)
-        new = version is None
+        new, holds = version is None, version is not None and champion is not None and version.number == champion.number
+        moves, reason = verdict(tags, champion, itself=holds)
         if version is None:
             windows = golden_values(json.loads((folder / VECTORS).read_text(encoding="utf-8")))[:EXAMPLES]
             entry = Entry(folder, digest, windows, recognizer.labels, tags | {BUNDLE_DIGEST: digest, "run_id": run.info.run_id})
             version = registry.add(entry, run, f"{RULE}\n\nMade by `har register`.")
         said = f"Version {version.number} {reason}"
-        registry.decide(version, said, describe(bundle, said), moves=moves)
+        if not holds:  # why it became the champion stays as it was written down
+            registry.decide(version, said, describe(bundle, said), moves=moves)
     return Registration(name, version.number, new, said)
 
 

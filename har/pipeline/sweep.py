@@ -10,6 +10,7 @@ import torch
 
 from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
+from har.data import synthetic
 from har.data.folds import make_splits
 from har.evaluation.metrics import per_subject, scores
 from har.evaluation.pooling import pool_folds, write_pooled
@@ -102,7 +103,7 @@ def sweep(
             command=command,
             say=say,
         )
-        note_study(runs, dataset, name, parent, (report / f"{name}.md").read_text())
+        _note(runs, dataset, name, parent, report)
         return written
     jobs = plan(name, study, configs, folds)
     tasks = []
@@ -131,10 +132,16 @@ def sweep(
         written = write(name, study, [read_result(task.folder) for task in ordered], report, command)
         if study.keep_predictions:
             written += _keep_predictions(ordered, tasks, report / f"{name}{PREDICTIONS}")
-        note_study(runs, dataset, name, parent, (report / f"{name}.md").read_text())
+        _note(runs, dataset, name, parent, report)
     if problems:
         raise HarError(f"{len(problems)} of {len(tasks)} jobs failed, first {problems[0]}; type the same command again to try them again")
     return written
+
+
+def _note(runs: Path, dataset: str, name: str, parent: str, report: Path) -> None:
+    """What was found, on the page of the study in MLflow."""
+    what = "**SYNTHETIC data: these numbers say nothing about people.**\n\n" if dataset == synthetic.NAME else ""
+    note_study(runs, dataset, name, parent, what + (report / f"{name}.md").read_text())
 
 
 def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list[Path]:

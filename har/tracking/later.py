@@ -6,12 +6,13 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from har.tracking.calls import now_ms
+from har.tracking.calls import LONGEST_TAG, now_ms
 from har.tracking.journal import Journal, journals
 from har.tracking.runs import PARENT, WAITS, TrackedRun
 from har.tracking.store import fails, is_down, patiently, quiet, remote, renew_patience, tracking_uri, unreachable, warn
 
 NOTE = "mlflow.note.content"  # Markdown on the page of a run
+CUT = "\n\n(MLflow takes no longer note; the rest stands in the table of the study.)"
 UNKNOWN = tuple(map(ErrorCode.Name, (INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST)))  # of an id that no run of the store has
 
 
@@ -99,5 +100,7 @@ def note_study(runs: Path, experiment: str, study: str, parent: str, note: str) 
         about = {"experiment": experiment, "name": study, "tags": {PARENT: study}, "start_ms": now_ms()}
         waiting = [journal for journal in journals(runs) if (journal.about()["experiment"], _study(journal)) == (experiment, study)]
         run = TrackedRun(tracking_uri(runs), runs, about, None, waiting[0] if waiting else None)
+    if len(note) > LONGEST_TAG:
+        note = note[: LONGEST_TAG - len(CUT)].rsplit("\n", 1)[0] + CUT
     if run is not None:
         run.set_tags({NOTE: note})

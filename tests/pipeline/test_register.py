@@ -143,6 +143,7 @@ def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: P
     again = register_bundle(tmp_path / "v3", RUNS)
     assert (again.version, again.new, champion(), versions()) == ("3", False, "3", 4)
     assert "is the champion already" in again.reason
+    assert "91.00 % against 90.00 %" in client().get_model_version(NAME, "3").tags["champion_decision"]  # as it was
     client().delete_registered_model_alias(NAME, CHAMPION)
     assert "there was none before" in register_bundle(tmp_path / "v3", RUNS).reason  # as after a registration that broke off
     assert champion() == "3"

@@ -51,6 +51,9 @@ def test_a_search_is_run_once_and_resumed(study: Path, workplace: Path) -> None:
     assert experiment is not None
     found = [run for run in client.search_runs([experiment.experiment_id]) if "trial" in run.data.tags]
     assert {run.info.status for run in found} == {"FINISHED"}
+    assert {(run.data.tags["split"], run.data.tags["fold"], run.data.tags["synthetic"]) for run in found} == {("kfold", "0", "true")}
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.study_parent = 'tiny'")
+    assert parent.data.tags["mlflow.note.content"].endswith((results / "synthetic/studies/tiny.md").read_text())
     assert sorted(run.data.metrics["subject_mean_accuracy"] for run in found) == pytest.approx(sorted(trials.value), abs=1e-5)
     study.write_text(study.read_text().replace("trials: 2", "trials: 3"))
     # The best values may be written into the config: what is searched does not count as another config.
@@ -71,7 +74,7 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, 
         "test",
     )
     space = {"training.learning_rate": SearchSpace(low=0.001, high=0.01)}
-    slot = Slot("pruning", "cnn1d", config, space, (0, 1), tmp_path / "trials.log", tmp_path, None, "", 0)
+    slot = Slot("pruning", "cnn1d", config, space, (0, 1), tmp_path / "trials.log", tmp_path, None, "", 0, "digest")
     monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.9, 0.8])
     for _ in range(STARTUP_TRIALS):
         assert "85.00 %" in run_trial(slot)

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 
@@ -15,6 +16,7 @@ from har.pipeline import study as studies
 from har.pipeline.engine import run_jobs
 from har.pipeline.study import changed, load_study, plan, study_configs
 from har.pipeline.sweep import sweep
+from har.tracking import tracking_uri
 
 STUDY = """
 question: Does anything help?
@@ -124,6 +126,15 @@ def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace
     assert "rotations" in log
     assert "SYNTHETIC" in log
     assert folder / "tiny.md" in written
+    client = mlflow.MlflowClient(tracking_uri(workplace / "runs"))
+    experiment = client.get_experiment_by_name("synthetic").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.study_parent = 'tiny'")
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("**SYNTHETIC data: these numbers say nothing about people.**\n\n# Does anything help?\n\nAhead: `small-")
+    assert note.endswith((folder / "tiny.md").read_text())
+    jobs = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
+    assert sorted((run.data.tags["run"], run.data.tags["fold"]) for run in jobs) == [(job.run, str(job.fold)) for job in jobs_of(study)]
+    assert len({run.data.tags["run_key"] for run in jobs}) == 4
     said.clear()
     sweep(study, workplace / "runs", workplace / "results", folder=study.parent, workers=2, say=said.append)
     assert said == ["study tiny: 4 jobs, 4 done before, 0 to do in 1 processes"]
