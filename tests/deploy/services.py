@@ -90,9 +90,12 @@ def service(command: list[str | Path], log: Path, end: signal.Signals = signal.S
     """A process that is gone at the end, whatever happens; `end` asks it to go."""
     with open(log, "ab") as output:
         started = Service(subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, **options), log)
+    orphaned = ["sh", "-c", 'read -r over || kill -KILL "-$0"', str(started.process.pid)]  # its pipe closes where this process is killed
+    watch = subprocess.Popen(orphaned, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield started
     finally:
+        watch.communicate(b"over\n")
         started.process.send_signal(end)
         with suppress(subprocess.TimeoutExpired):
             started.process.wait(END_S)

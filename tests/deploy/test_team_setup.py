@@ -21,7 +21,7 @@ from tests.deploy.services import Team, missing
 
 ROOT = Path(__file__).parents[2]
 SERVER_SIDE = ("boto3", "psycopg2")  # what only the server may need
-EPOCHS = 12
+EPOCHS = 8
 CONFIG = """
 data: {dataset: synthetic, validation_subjects: [5, 15]}
 model: {name: cnn1d, options: {width: 8, depth: 2}}
