@@ -22,7 +22,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance dashboard dashboard-picture check lint format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance dashboard dashboard-picture check lint security format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "har: found $$($(PYTHON) --version), expected Python 3.11 or newer; name one: make PYTHON=python3.11" >&2; exit 2; }
 	@echo "Setting up $(VENV) (once; some minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev,security]'
 	@touch $@
 
 setup: $(STAMP) ## Create .venv and install the project and its tools
@@ -104,11 +104,16 @@ dashboard-picture: $(STAMP) export/web/node_modules ## docs/dashboard.png, from 
 check: lint ## Lint, and the tests that need a package registry
 	@$(VENV)/bin/python -m pytest -m network
 
-lint: $(STAMP) ## ruff, mypy and the directions between the rooms
+lint: $(STAMP) ## ruff, mypy, the directions between the rooms, bandit
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(VENV)/bin/lint-imports
+	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml har benchmarks
+
+security: $(STAMP) ## bandit, and known holes of the pinned versions (asks PyPI)
+	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml har benchmarks
+	@$(VENV)/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 format: $(STAMP) ## Let ruff mend the layout of the code
 	@$(VENV)/bin/ruff check --fix .

@@ -1,6 +1,6 @@
 """Several processes at once: on a fresh MLflow store, and on one bundle that two export and others read.
 
-    python benchmarks/at_once.py [--rounds 12] [--swaps 300]
+    python benchmarks/at_once.py [--rounds 12] [--swaps 200]
 
 Each round starts eight processes on a store in an sqlite file that is not there yet, and each must end as one FINISHED run. Then two
 processes export two different runs into one folder while two more verify it again and again: all must succeed, the last bundle must hold,
@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
@@ -31,6 +32,7 @@ from har.tracking import tracked_run, tracking_uri
 
 RESULT = Path("results/reliability/at_once.csv")
 PROCESSES, READERS = 8, 2
+PAUSE_S = 0.1  # or who reads would never come to an end
 FORK = multiprocessing.get_context("fork")
 CONFIG = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
@@ -107,6 +109,7 @@ def swap(source: Path, folder: Path, start: Barrier, times: int) -> None:
         new = folder.with_name(f"{source.name}-{number}")
         shutil.copytree(source, new)
         replace_folder(new, folder)
+        time.sleep(PAUSE_S)
 
 
 def swaps(sources: list[Path], folder: Path, times: int) -> int:
@@ -122,7 +125,7 @@ def left_over(folder: Path, known: set[str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12, help="of the store, and half as many of the exports")
-    parser.add_argument("--swaps", type=int, default=300, help="of each of two processes")
+    parser.add_argument("--swaps", type=int, default=200, help="of each of two processes")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryDirectory() as name:

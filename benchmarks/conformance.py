@@ -59,7 +59,8 @@ print(json.dumps(rows))
 
 def run(*command: str | Path, **options: object) -> str:
     """Run a command and return what it printed; a failure ends the script with its last lines."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, **options)  # type: ignore[call-overload]  # nosec B603
     if done.returncode:
         sys.exit(f"conformance: {shlex.join(map(str, command))} failed:\n{(done.stderr or done.stdout)[-1500:]}")
     return done.stdout

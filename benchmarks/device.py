@@ -211,7 +211,7 @@ def browser_times(paths: list[Path], runs: int) -> dict[str, dict[str, float]]:
     if chromium is None:
         sys.exit(f"device: found none of {', '.join(BROWSERS)}; install one, or leave --browser out")
     command = ["node", str(script), "--chromium", chromium, "--runs", str(runs), "--calls", str(CALLS), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])  # nosec B603 # no shell
     if done.returncode:
         sys.exit(f"device: {script} failed; run npm ci in export/web and install chromium:\n{done.stderr[-1500:]}")
     return json.loads(done.stdout.splitlines()[-1])

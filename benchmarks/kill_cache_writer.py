@@ -53,7 +53,8 @@ def fresh_cache(root: Path) -> Iterator[Path]:
 def start(dataset: str, archive: Path | None, root: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "har", "data", "prepare", "--dataset", dataset, *(["--archive", str(archive)] if archive else [])]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, stdout=quiet, stderr=quiet, env=os.environ | {"HAR_CACHE_DIR": str(root)})
+    environment = os.environ | {"HAR_CACHE_DIR": str(root)}
+    return subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment)  # nosec B603 # this very Python, no shell
 
 
 def wait_for(child: subprocess.Popen, cache: Path, *, there: bool) -> float:

@@ -61,7 +61,7 @@ class Sweep:
     def start(self) -> subprocess.Popen:
         places = ["--runs", str(self.folder / "runs"), "--results", str(self.folder / "results")]
         command = [sys.executable, "-m", "har", "sweep", str(self.study), "--workers", str(WORKERS), *places]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # nosec B603 # this very Python, no shell
 
     def finish(self) -> str:
         """Let it run to its end, and return what it printed."""

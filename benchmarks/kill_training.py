@@ -48,7 +48,7 @@ def write_config(model: str, folder: Path) -> Path:
 
 def start(config: Path, runs: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "har", "train", "--config", str(config), "--runs", str(runs), "--resume", "--quiet"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # nosec B603 # this very Python, no shell
 
 
 def finished(config: Path, runs: Path) -> tuple[RunFolder, str]:

@@ -59,7 +59,7 @@ def _become_server(uri: str, port: int) -> None:
     import mlflow.server
 
     def take_place(cmd: list[str], **options: Any) -> NoReturn:
-        os.execvpe(cmd[0], cmd, {**os.environ, **options["extra_env"]})
+        os.execvpe(cmd[0], cmd, {**os.environ, **options["extra_env"]})  # nosec B606 # the words of MLflow's own command, no shell
 
     # MLflow would start the server as a child, which outlives a parent that is killed, keeps the port, and takes twice the memory.
     mlflow.server._exec_cmd = take_place

@@ -1,0 +1,93 @@
+"""Files appear whole or not at all, on a disk that takes no more."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from har.contract import HarError
+from har.files import CannotWriteError, append_whole, cannot_write, whole_file, write_whole
+from har.pipeline.ledger import add_opening
+from har.tracking.journal import Journal, journals
+
+resource = pytest.importorskip("resource", reason="limits of a file's size are not known on Windows")
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """No file may grow beyond this, as on a full disk: what still fits is written, then comes an error."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "table.csv"
+    write_whole(path, "old")
+    with file_size_limit(10_000), pytest.raises(HarError) as caught:
+        write_whole(path, "x" * 20_000)
+    assert f"cannot write {path} (File too large); the disk at {_mount(path)} takes no more" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("table.csv", "old")]
+    with pytest.raises(KeyError), whole_file(path) as temporary:
+        temporary.write_text("half" + {}["none"])
+    assert path.read_text() == "old"
+    write_whole(path, b"new")
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("table.csv", "new")]
+
+
+def _mount(path: Path) -> Path:
+    return next(place for place in path.parents if place.is_mount())
+
+
+def test_what_cannot_be_written_is_said_of_the_whole(tmp_path: Path) -> None:
+    array = np.zeros(10_000)
+    with file_size_limit(10_000), pytest.raises(OSError, match="requested and") as caught:
+        np.save(tmp_path / "x.npy", array)  # which tells no number and no reason
+    text = str(cannot_write(tmp_path / "cache", caught.value, "the cache in", "name another folder"))
+    assert text.startswith(f"cannot write the cache in {tmp_path / 'cache'} (10000 requested and")
+    assert text.endswith("free some space there, or name another folder")
+    part = CannotWriteError("of a part", OSError(errno.EACCES, os.strerror(errno.EACCES)))
+    assert str(cannot_write(tmp_path, part)) == f"cannot write {tmp_path} (Permission denied); check its permissions, or name another place"
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    append_whole(path, "a" * 99 + "\n")
+    with file_size_limit(150), pytest.raises(OSError, match="File too large"):
+        append_whole(path, "b" * 99 + "\n")
+    append_whole(path, "c\n")
+    assert path.read_text() == "a" * 99 + "\nc\n"
+
+
+def test_the_ledger_has_no_half_rows(tmp_path: Path) -> None:
+    path = tmp_path / "test_openings.csv"
+    row = {"commit": "c", "config": "cnn1d", "model": "cnn1d", "seed": 0, "channels": "raw6", "checkpoint_sha256": "0", "train_commit": "c"}
+    row |= {"data_digest": "d", "accuracy": "0.9", "macro_f1": "0.9"}
+    add_opening(path, **row)
+    with file_size_limit(path.stat().st_size + 10), pytest.raises(HarError, match="cannot write the ledger"):
+        add_opening(path, **row)
+    add_opening(path, **row)
+    assert [line.count(",") for line in path.read_text().splitlines()] == [10, 10, 10]
+
+
+def test_a_journal_that_was_cut_off_harms_nobody(tmp_path: Path) -> None:
+    about = {"experiment": "e", "name": "n", "tags": {}, "start_ms": 0, "note": "x" * 5_000}
+    with file_size_limit(1_000), pytest.raises(HarError, match=r"cannot write .*run.json"):
+        Journal.begin(tmp_path, about)
+    assert journals(tmp_path) == []
+    journal = Journal.begin(tmp_path, about | {"run_id": "r"})
+    journal.add("metrics", {"a": 1})
+    with file_size_limit(1_000), pytest.raises(OSError, match="File too large"):
+        journal.add("text", {"text": "y" * 5_000})
+    journal.add("end", {"status": "FINISHED"})
+    sent: list[str] = []
+    journal.send(lambda about: "r", lambda run, name, values, file: sent.append(name))
+    assert sent == ["metrics", "end"]
