@@ -54,7 +54,7 @@ class SystemMetrics:
 
     def flush(self) -> None:
         """Log what was sampled since the last time."""
-        while not self._samples.empty():
+        for _ in range(self._samples.qsize()):  # not those that come meanwhile: a slow store would never be done
             at_ms, metrics = self._samples.get()
             self._log(metrics, self._number, at_ms)
             self._number += 1

@@ -54,6 +54,23 @@ def test_samples_are_logged_by_their_owner_alone() -> None:
     assert not measuring()
 
 
+def test_a_slow_store_is_not_chased() -> None:
+    """Samples that come faster than they are logged are not waited for."""
+    logged: list[int] = []
+
+    def slow(metrics, step=0, at_ms=None) -> None:  # type: ignore[no-untyped-def]
+        time.sleep(0.05)  # several samples
+        logged.append(step)
+
+    with SystemMetrics(slow) as system:
+        time.sleep(0.1)
+        system.flush()
+        before = len(logged)
+        time.sleep(0.1)
+        assert len(logged) == before
+    assert logged == list(range(len(logged)))
+
+
 def test_mlflows_own_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SWITCH, "false")
     log = Log()
@@ -80,6 +97,7 @@ def test_a_measured_training_gives_the_same_weights(workplace: Path, config: Run
         metrics = mlflow.MlflowClient(tracking_uri(Path("runs"))).get_run(info.mlflow_run_id).data.metrics
         return info.origin.checkpoint_sha256, {name for name in metrics if name.startswith("system/")}
 
+    monkeypatch.setenv(INTERVAL, "0.2")  # every sample is a call to the store
     measured, names = train()
     monkeypatch.setenv(SWITCH, "false")
     assert train() == (measured, set())
