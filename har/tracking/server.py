@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,7 +47,8 @@ def serve(runs: Path, port: int) -> None:
 
 def _print_addresses(runs: Path, uri: str, address: str) -> None:
     try:
-        with store_lock(runs):  # a training may be making the store at this moment
+        # A training may be making the store at this moment, but not where nobody can write.
+        with store_lock(runs) if os.access(runs, os.W_OK) else nullcontext():
             routes = keep_views(mlflow.MlflowClient(tracking_uri=uri))
     except Exception as error:  # MLflow's, of the network, of the database: each store has its own
         raise unreachable(uri, error) from None

@@ -4,6 +4,7 @@ MLflow keeps a view that everybody can open in a tag of its experiment, as the b
 """
 
 import json
+import logging
 from typing import Any
 from urllib.parse import urlencode
 
@@ -41,6 +42,7 @@ def keep_views(client: mlflow.MlflowClient) -> dict[str, str]:
     Returns:
         Experiment name -> what the address of its runs has behind that of the server.
     """
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # it would show the whole traceback of what one line tells
     routes, value = {}, _saved_view()
     for experiment in client.search_experiments(order_by=["name"]):
         number = experiment.experiment_id
