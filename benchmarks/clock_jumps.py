@@ -6,8 +6,8 @@ The clock of the tried processes is the machine's plus an offset (``clock.c``, w
 file times and the monotonic clock stay true, as on a machine whose clock somebody sets. Tried are a training; two preparations of the same
 data at once, of which neither may take the other's fresh files for old ones; and a sweep with two workers. Each must end as with an
 untouched clock: the same weights, scores and windows, times of training between nothing and what really passed, tracked runs that end no
-earlier than they began, no temporary folder left. Small networks on SYNTHETIC data; Linux. Writes
-results/reliability/clock_jumps.csv, a row a command; exit code 1 where anything differed.
+earlier than they began, no temporary folder left. Small networks on SYNTHETIC data; Linux. Writes results/reliability/clock_jumps.csv, a
+row a command; exit code 1 where anything differed.
 """
 
 import argparse

@@ -38,8 +38,15 @@ class Har:
         self._process = multiprocessing.get_context("fork").Process(target=_run, args=arguments)
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid or 0)
+
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
     def wait(self) -> Answer:
-        """Let it end."""
+        """Let it end; the code is negative where a signal ended it."""
         self._process.join()
         output, errors = (place.read_text() for place in self._places)
         self._folder.cleanup()

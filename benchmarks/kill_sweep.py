@@ -14,7 +14,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from typing import NamedTuple
 import mlflow
 import numpy as np
 import torch
+from forked import Har
 from tables import made, write_table
 
 from har.data.staging import PREFIX
@@ -58,17 +58,16 @@ class Sweep:
     study: Path
     folder: Path
 
-    def start(self) -> subprocess.Popen:
-        places = ["--runs", str(self.folder / "runs"), "--results", str(self.folder / "results")]
-        command = [sys.executable, "-m", "har", "sweep", str(self.study), "--workers", str(WORKERS), *places]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # nosec B603 # this very Python, no shell
+    def start(self) -> Har:
+        places = ("--runs", self.folder / "runs", "--results", self.folder / "results")
+        return Har("sweep", self.study, "--workers", WORKERS, *places)
 
     def finish(self) -> str:
         """Let it run to its end, and return what it printed."""
-        output, _ = (process := self.start()).communicate()
-        if process.returncode != 0:
-            raise SystemExit(f"the sweep failed:\n{output}")
-        return output
+        answer = self.start().wait()
+        if answer.code:
+            raise SystemExit("\n".join([answer.output, *answer.errors]))
+        return answer.output
 
     @property
     def base(self) -> Path:
@@ -125,15 +124,15 @@ def lives(pid: int) -> bool:
         return False
 
 
-def disturb(process: subprocess.Popen, kind: Kind, moment: float, rng: np.random.Generator) -> list[int]:
+def disturb(driver: Har, kind: Kind, moment: float, rng: np.random.Generator) -> list[int]:
     """Send the signal once the moment has come; the workers that lived then."""
     time.sleep(moment)
-    workers = workers_of(process.pid)
-    while kind.whom == "worker" and not workers and process.poll() is None:
+    workers = workers_of(driver.pid)
+    while kind.whom == "worker" and not workers and driver.runs():
         time.sleep(0.05)
-        workers = workers_of(process.pid)
-    if process.poll() is None:
-        os.kill(int(rng.choice(workers)) if kind.whom == "worker" else process.pid, kind.number)
+        workers = workers_of(driver.pid)
+    if driver.runs():
+        os.kill(int(rng.choice(workers)) if kind.whom == "worker" else driver.pid, kind.number)
     return workers
 
 
@@ -147,13 +146,13 @@ def all_gone(workers: list[int]) -> bool:
 def trial(sweep: Sweep, kind: Kind, moment: float, rng: np.random.Generator, expected: dict) -> Counter[str]:
     """Disturb one sweep, finish it, and look."""
     found: Counter[str] = Counter(jobs=len(expected))
-    process = sweep.start()
-    workers = disturb(process, kind, moment, rng)
+    driver = sweep.start()
+    workers = disturb(driver, kind, moment, rng)
     at_signal = sweep.written()
-    output, _ = process.communicate()
-    late = process.returncode == 0 and kind.exit_code != 0
+    code = driver.wait().code
+    late = code == 0 and kind.exit_code != 0
     found.update(signals=int(not late), signals_too_late=int(late))
-    found["wrong_exit_codes"] = int(process.returncode not in (kind.exit_code, 0))
+    found["wrong_exit_codes"] = int(code not in (kind.exit_code, 0))
     found["workers_left"] = sum(map(lives, workers)) if kind.number == signal.SIGTERM else int(not all_gone(workers))
     if kind.number == signal.SIGTERM:  # it has time to tidy up
         found["running_left"] += (

@@ -1,37 +1,40 @@
-"""Kill trainings with SIGKILL at random moments, go on with ``--resume``, and compare with one that nobody disturbed.
+"""Kill trainings at random moments, go on with ``--resume``, and compare with one that nobody disturbed.
 
-    python benchmarks/kill_training.py [--trials 20] [--seed 0]
+    python benchmarks/kill_training.py [--signal KILL] [--trials 20] [--seed 0]
 
 Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time of an undisturbed one,
 kills the second attempt in the same way, and lets the third one finish. The run must then have the very weights and scores of the
 undisturbed one, be one FINISHED run in MLflow beside no RUNNING one, and lie alone in its folder. A network of windows and one
-that carries its state along a stream take turns, both small, on SYNTHETIC data. Writes results/reliability/training_kill.csv, a row a
-network; exit code 1 where anything differed or was left.
+that carries its state along a stream take turns, both small, on SYNTHETIC data. With ``--signal TERM`` the process is
+asked to end: it must do so with exit code 143 and leave no RUNNING run even before the next attempt. Writes
+results/reliability/training_kill.csv, or training_term.csv, a row a network; exit code 1 where anything differed or was left.
 """
 
 import argparse
 import json
 import os
-import subprocess
+import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import torch
+from forked import Har
 from tables import made, write_table
 
 from har.data.staging import PREFIX
 from har.pipeline.run_folder import RunFolder
-from har.tracking import tracking_uri
 from har.training.resumption import RESUME
 
-RESULT = Path("results/reliability/training_kill.csv")
+RESULTS = Path("results/reliability")
+EXIT_CODES = {"KILL": -signal.SIGKILL, "TERM": 128 + signal.SIGTERM}
 COUNTS = ("kills", "kills_before_first_epoch_was_kept", "kills_later", "kills_too_late", "resumed")
-COUNTS += ("same_weights", "same_scores", "one_tracked_run", "running_left", "folders_left")
+COUNTS += ("same_weights", "same_scores", "one_tracked_run", "running_left", "folders_left", "wrong_exit_codes")
 TRAINING = {"epochs": 8, "batch_size": 32, "learning_rate": 0.01, "threads": 1}
 CONFIGS = {
     "cnn1d": {"model": {"options": {"width": 8, "depth": 2, "dropout": 0.2}}, "augmentation": {"rotation_deg": 20}},
@@ -46,17 +49,16 @@ def write_config(model: str, folder: Path) -> Path:
     return path
 
 
-def start(config: Path, runs: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "har", "train", "--config", str(config), "--runs", str(runs), "--resume", "--quiet"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # nosec B603 # this very Python, no shell
+def start(config: Path, runs: Path) -> Har:
+    return Har("train", "--config", config, "--runs", runs, "--resume", "--quiet")
 
 
 def finished(config: Path, runs: Path) -> tuple[RunFolder, str]:
     """Let it run to its end; the run, and what it printed."""
-    output, _ = (process := start(config, runs)).communicate()
-    if process.returncode != 0:
-        raise SystemExit(f"the training failed:\n{output}")
-    return RunFolder(runs / "synthetic" / config.stem / "seed-0"), output
+    answer = start(config, runs).wait()
+    if answer.code:
+        raise SystemExit("\n".join([answer.output, *answer.errors]))
+    return RunFolder(runs / "synthetic" / config.stem / "seed-0"), answer.output
 
 
 def content(run: RunFolder) -> tuple[dict[str, torch.Tensor], tuple]:
@@ -65,32 +67,41 @@ def content(run: RunFolder) -> tuple[dict[str, torch.Tensor], tuple]:
     return weights, (info.score, info.origin.epochs, info.origin.best_epoch)
 
 
-def trial(config: Path, runs: Path, moments: list[float], expected: tuple[dict[str, torch.Tensor], tuple]) -> Counter[str]:
+def states(runs: Path) -> list[str]:
+    """Of all tracked runs."""
+    if not (runs / "mlflow.db").exists():
+        return []
+    with closing(sqlite3.connect(runs / "mlflow.db")) as store:
+        return [status for (status,) in store.execute("select status from runs")]
+
+
+def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tuple[dict[str, torch.Tensor], tuple]) -> Counter[str]:
     """Kill two attempts, finish the third, and look."""
     found: Counter[str] = Counter()
     for moment in moments:
         process = start(config, runs)
         time.sleep(moment)
-        process.kill()
-        process.communicate()
+        if process.runs():
+            os.kill(process.pid, signal.Signals[f"SIG{how}"])
+        code = process.wait().code
         target = runs / "synthetic" / config.stem
         kept = any(target.glob(f"{PREFIX}*/{RESUME}"))
-        when = "kills_too_late" if process.returncode == 0 else "kills_later" if kept else "kills_before_first_epoch_was_kept"
-        found.update({"kills": int(process.returncode != 0), when: 1})
+        when = "kills_too_late" if code == 0 else "kills_later" if kept else "kills_before_first_epoch_was_kept"
+        found.update({"kills": int(code != 0), when: 1, "wrong_exit_codes": int(code not in (0, EXIT_CODES[how]))})
+        if how == "TERM":
+            found["running_left"] += states(runs).count("RUNNING")
     run, output = finished(config, runs)
     found["resumed"] = int("goes on where it was interrupted" in output)
     weights, score = content(run)
     found["same_weights"] = int(all(torch.equal(value, weights[name]) for name, value in expected[0].items()))
     found["same_scores"] = int(score == expected[1])
-    client = mlflow.MlflowClient(tracking_uri(runs))
-    states = [one.info.status for ex in client.search_experiments() for one in client.search_runs([ex.experiment_id])]
-    found["one_tracked_run"] = int(states.count("FINISHED") == 1)
-    found["running_left"] = states.count("RUNNING")
+    found["one_tracked_run"] = int(states(runs).count("FINISHED") == 1)
+    found["running_left"] += states(runs).count("RUNNING")
     found["folders_left"] = len(list(run.path.parent.iterdir())) - 1
     return found
 
 
-def count(model: str, trials: int, rng: np.random.Generator, root: Path) -> dict[str, object]:
+def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Path) -> dict[str, object]:
     """A row of the table."""
     config = write_config(model, root)
     finished(config, root / "warm")  # the data are generated and cached now
@@ -99,25 +110,31 @@ def count(model: str, trials: int, rng: np.random.Generator, root: Path) -> dict
     length = time.perf_counter() - before
     totals: Counter[str] = Counter()
     for number in range(trials):
-        totals.update(trial(config, root / f"{model}-{number}", rng.uniform(0.2 * length, length, 2).tolist(), expected))
+        totals.update(trial(config, root / f"{model}-{number}", how, rng.uniform(0.2 * length, length, 2).tolist(), expected))
         print(f"{model}: {number + 1} of {trials}, {dict(totals)}", flush=True)
     return {"model": model, "trials": trials, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{length:.1f}"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--signal", choices=EXIT_CODES, default="KILL", help="what is sent")
     parser.add_argument("--trials", type=int, default=20, help="of each network")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     rng = np.random.default_rng(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        rows = [count(model, options.trials, rng, Path(folder)) for model in CONFIGS]
-    write_table(RESULT, [row | {"seed": options.seed} for row in rows], made("torch", "pytorch-lightning", "mlflow"))
+        rows = [count(model, options.signal, options.trials, rng, Path(folder)) for model in CONFIGS]
+    write_table(
+        RESULTS / f"training_{options.signal.lower()}.csv",
+        [row | {"seed": options.seed} for row in rows],
+        made("torch", "pytorch-lightning", "mlflow"),
+    )
     for row in rows:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     whole = ("same_weights", "same_scores", "one_tracked_run")
-    return int(any(row["running_left"] or row["folders_left"] or any(row[name] != options.trials for name in whole) for row in rows))
+    none = ("running_left", "folders_left", "wrong_exit_codes")
+    return int(any(any(row[name] for name in none) or any(row[name] != options.trials for name in whole) for row in rows))
 
 
 if __name__ == "__main__":

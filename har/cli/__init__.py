@@ -9,6 +9,7 @@ from types import FrameType
 
 from har.cli.parser import build_parser
 from har.contract import HarError
+from har.files import FULL
 from har.redaction import redacted
 
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if debug:
             raise
-        where = error.filename2 or error.filename or "a file"
+        where = (error.filename2 if error.errno in FULL else None) or error.filename or "a file"  # the second one is the target of a copy
         _tell(f"cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space")
         return 2
     except Exception as error:

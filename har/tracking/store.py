@@ -117,7 +117,9 @@ def store_lock(runs: Path) -> AbstractContextManager[object]:
 def unreachable(uri: str, error: Exception) -> HarError:
     """What to say where a store cannot be opened."""
     reason = str(error).split("\n")[0][:200]
-    mend = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite" if remote(uri) else "look at its disk, or name another store"
+    mend = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
+    if uri.startswith("sqlite:"):
+        mend = "look at its disk, or name another store in MLFLOW_TRACKING_URI"
     return HarError(redacted(f"cannot open the MLflow store {uri} ({reason}); {mend}"))
 
 

@@ -122,6 +122,21 @@ def _contents(folder: Path) -> set[str]:
         raise HarError("gone while it was read") from None
 
 
+def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    place, seen = _folder(tmp_path / "bundle", "0"), []
+
+    def read(folder: Path) -> str:
+        seen.append((folder / "one").read_text())
+        if len(seen) < 3:
+            replace_folder(_folder(tmp_path / "new", str(len(seen))), folder)
+        if len(seen) == 1:
+            raise HarError("a mixture")
+        return f"{seen[-1]} and {(folder / 'two').read_text()}"
+
+    assert of_one_folder(read, place) == "2 and 2"
+    assert seen == ["0", "1", "2"]
+
+
 def test_a_bundle_of_another_structure_is_refused_in_words(tmp_path: Path) -> None:
     def read(folder: Path) -> object:
         return {}["variants"]
