@@ -58,6 +58,7 @@ def _connected(workers: int | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that people's movements are analysed
     if not cluster:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's own word for: listen on 127.0.0.1 alone
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as urgent as the command; Ray's 15 starves beside other work
     try:
         import ray
         import ray.data
