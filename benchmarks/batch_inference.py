@@ -136,7 +136,6 @@ def measure(runs: int, hours: float) -> tuple[dict[str, list[float]], list[float
                 ray_start, _ = predict_folder(single, output / "ray-start", "--workers", "2", "--engine", "ray")
                 start, _ = predict_folder(single, output / "local-start", "--workers", "2")
                 found["time on the clock, ray / local, 2 workers"].append(ray / wall_2)
-                found["time on the clock, ray / local, 2 workers, without the start of either"].append((ray - ray_start) / (wall_2 - start))
                 found["start of har predict --engine ray, on the clock"].append(ray_start)
                 found["start of har predict, on the clock"].append(start)
             shutil.rmtree(output)

@@ -42,7 +42,7 @@ def run_jobs_on_ray(jobs: Sequence[T], work: Callable[[T], R], workers: int | No
         handful = max(1, min(HANDFUL, len(jobs) // (HANDFULS_A_WORKER * count)))
         number = -(-len(jobs) // handful)
         rows = ray.data.from_items([{"jobs": list(jobs[first::number])} for first in range(number)], override_num_blocks=number)
-        for row in rows.map(_run_handful, fn_args=(work,), compute=ray.data.TaskPoolStrategy(size=count)).iter_rows():
+        for row in rows.map(_run_handful, fn_args=(work,), compute=ray.data.TaskPoolStrategy(size=min(count, number))).iter_rows():
             yield from row["outcomes"]
     finally:
         ray.shutdown()
