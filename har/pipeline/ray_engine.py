@@ -42,7 +42,7 @@ def run_jobs_on_ray(jobs: Sequence[T], work: Callable[[T], R], workers: int | No
         handful = max(1, min(HANDFUL, len(jobs) // (HANDFULS_A_WORKER * count)))
         number = -(-len(jobs) // handful)
         rows = ray.data.from_items([{"jobs": list(jobs[first::number])} for first in range(number)], override_num_blocks=number)
-        for row in rows.map(_run_handful, fn_args=(work,), compute=ray.data.TaskPoolStrategy(size=count)).iter_rows():
+        for row in rows.map(_run_handful, fn_args=(work,), compute=ray.data.TaskPoolStrategy(size=min(count, number))).iter_rows():
             yield from row["outcomes"]
     finally:
         ray.shutdown()
@@ -58,6 +58,7 @@ def _connected(workers: int | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that people's movements are analysed
     if not cluster:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's own word for: listen on 127.0.0.1 alone
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as urgent as the command; Ray's 15 starves beside other work
     try:
         import ray
         import ray.data

@@ -16,23 +16,14 @@ psutil = pytest.importorskip("psutil", reason="psutil, which finds the ports tha
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
-def trouble(job: str) -> str:
-    """A job that does what it is called."""
-    if job == "dies":
-        os._exit(1)
-    if job == "refuses":
-        raise HarError("it will not")
-    return job.upper()
-
-
 @pytest.mark.slow
 def test_a_job_that_kills_its_process_stops_no_other() -> None:
-    jobs = ["dies", *(f"works {number}" for number in range(9)), "refuses"]
-    found = {outcome.job: outcome for outcome in run_jobs_on_ray(jobs, trouble, 1)}
-    assert sorted(found) == sorted(jobs)
-    assert found["dies"].problem == "its process died 3 times; see the system's log for memory"
-    assert found["refuses"].problem == "it will not"
-    assert all(outcome.result == job.upper() for job, outcome in found.items() if job.startswith("works"))
+    dies, fails, works = "__import__('os')._exit(1)", "1 / 0", [f"{number} + 1" for number in range(9)]
+    found = {outcome.job: outcome for outcome in run_jobs_on_ray([dies, fails, *works], eval, 1)}
+    assert sorted(found) == sorted([dies, fails, *works])
+    assert found[dies].problem == "its process died 3 times; see the system's log for memory"
+    assert found[fails].problem == "unexpected ZeroDivisionError: division by zero"
+    assert [found[job].result for job in works] == list(range(1, 10))
 
 
 @pytest.mark.slow
