@@ -10,11 +10,11 @@ import mlflow
 from matplotlib.figure import Figure
 from mlflow.entities import RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from pytorch_lightning.loggers.logger import Logger
 
 from har.tracking import calls
-from har.tracking.experiments import experiment_id
 from har.tracking.journal import Journal, journals
 from har.tracking.owners import owned
 from har.tracking.store import (
@@ -31,6 +31,7 @@ from har.tracking.store import (
 )
 from har.tracking.system_metrics import SystemMetrics
 
+ARTIFACTS = "mlartifacts"
 PARENT = "study_parent"  # tag of the run of a study
 WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
 
@@ -230,13 +231,27 @@ def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
 def start(uri: str, runs: Path, about: dict[str, Any]) -> tuple[mlflow.MlflowClient, str]:
     """Start the run that is described, or go on with it where it has an id that the store knows; raises what MLflow raises."""
     mlflow.set_tracking_uri(uri)
-    with store_lock(runs):
-        client = mlflow.MlflowClient(tracking_uri=uri)
-        experiment = experiment_id(client, about["experiment"], runs)
+    client, experiment_id = _experiment(uri, runs, about["experiment"])
     if about.get("run_id") and _reopened(client, about["run_id"], about["tags"]):
         return client, about["run_id"]
-    run = client.create_run(experiment, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
+    run = client.create_run(experiment_id, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
     return client, run.info.run_id
+
+
+def _experiment(uri: str, runs: Path, name: str) -> tuple[mlflow.MlflowClient, str]:
+    database = uri.split("://")[0].split("+")[0] in DATABASE_ENGINES  # which holds no artifacts; a server has its own place for them
+    location = (runs / ARTIFACTS).resolve().as_uri() if database else None
+    with store_lock(runs):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return client, client.create_experiment(name, artifact_location=location)
+            except MlflowException:  # another process was faster
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+    return client, found.experiment_id
 
 
 def _reopened(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> bool:
