@@ -14,6 +14,7 @@ import pytest
 from har.cli import main
 from har.contract import LABELS, HarError
 from har.data import synthetic
+from har.data.staging import PREFIX
 from har.pipeline.batch import Job, Maker, find_jobs, predict_file
 from har.recording import COLUMNS, ReadOptions
 from har.runtime.bundle import MANIFEST, sha256
@@ -305,9 +306,12 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
     done = times(tmp_path / "out")
     whole = {name: when for name, when in done.items() if name in names}
     assert 1 <= len(whole) < 6
+    left = tmp_path / "out" / f"{PREFIX}{names[-1]}-of-a-dead-process"  # whether or not the kill came while a file was written
+    left.mkdir()
     again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert f"6 recordings, {len(whole)} of them done already" in again.stdout
     after = times(tmp_path / "out")
-    assert sorted(after) == names  # and nothing that the killed one left behind
+    assert sorted(after) == names
+    assert not left.exists()
     assert {name: after[name] for name in whole} == whole
     assert {pq.read_metadata(tmp_path / "out" / name).num_rows for name in names} == {(60_000 - 128) // 64 + 1}
