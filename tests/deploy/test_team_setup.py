@@ -39,7 +39,7 @@ settings:
   turned: {idea: rotations, change: {augmentation.rotation_deg: 5}}
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.skipif(bool(missing()), reason=missing())]
 
 
 @pytest.fixture(scope="module")
