@@ -102,6 +102,7 @@ def test_a_password_of_the_store_is_nowhere(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(stores, "_failed_at", {})
     with pytest.raises(HarError) as caught:
         raise stores.unreachable(uri, OSError(f"no answer from {uri}"))
+    stores.warn(f"{uri} is slow")
     said = "".join(capfd.readouterr())
     assert "har: warning: " in said
     assert "127.0.0.1:9" in said
