@@ -91,7 +91,8 @@ def write_recordings(folder: Path, hours: float) -> dict[str, Path]:
 def predict_one(paths: dict[str, Path], name: str, output: Path) -> dict[str, float]:
     """CPU seconds and peak memory of the predictions of one recording, in a process of its own."""
     command = [sys.executable, "-c", ONE_FILE, str(paths[f"minute{Path(name).suffix}"]), str(paths[name]), str(output)]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # nosec B603 # this very Python, no shell
+    found = json.loads(done.stdout)
     return found | {"samples": pq.read_metadata(paths[name].with_suffix(".parquet")).num_rows, "bytes": output.stat().st_size}
 
 
@@ -99,7 +100,7 @@ def predict_folder(folder: Path, output: Path, *options: str) -> tuple[float, fl
     """Seconds of ``har predict`` on a folder, on the clock and on the CPU of all its processes."""
     command = [sys.executable, "-m", "har", "predict", str(folder), "--output", str(output), *options]
     before, wall = os.times(), time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # nosec B603 # this very Python, no shell
     after = os.times()
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
     return time.perf_counter() - wall, cpu
