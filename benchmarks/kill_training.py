@@ -1,6 +1,6 @@
 """Kill trainings at random moments, go on with ``--resume``, and compare with one that nobody disturbed.
 
-    python benchmarks/kill_training.py [--signal KILL] [--trials 20] [--seed 0]
+    python benchmarks/kill_training.py [--signal KILL] [--trials 10] [--seed 0]
 
 Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time of an undisturbed one,
 kills the second attempt in the same way, and lets the third one finish. The run must then have the very weights and scores of the
@@ -118,7 +118,7 @@ def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Pat
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--signal", choices=EXIT_CODES, default="KILL", help="what is sent")
-    parser.add_argument("--trials", type=int, default=20, help="of each network")
+    parser.add_argument("--trials", type=int, default=10, help="of each network")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
