@@ -26,7 +26,8 @@ from har.pipeline.task_run import evaluate_task_run, score_text
 from har.pipeline.tasks import task_of
 from har.pipeline.train import CONFIG_FOLDER, train_any
 from har.pipeline.train_common import Say
-from har.tracking import close_orphans, closing_orphans, confirm_finished, parent_run
+from har.pipeline.work import close_dead_runs
+from har.tracking import closing_orphans, confirm_finished, parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
@@ -83,9 +84,7 @@ def sweep(
     other = _task_name(name, configs)
     write = write_study if other is None else write_task_study
     report = results_folder(results, dataset) / (STUDIES if other is None else TASK_TABLES)
-    closed = close_orphans(runs)
-    if closed:
-        say(f"{closed} tracked runs of processes that died are closed as KILLED")
+    close_dead_runs(runs, say)
     parent = parent_run(runs, dataset, name, study.question)
     if study.search is not None:
         return search(

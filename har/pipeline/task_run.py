@@ -20,9 +20,9 @@ from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, 
 from har.pipeline.study import run_key
 from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
-from har.pipeline.work import finished_run, work_folder
+from har.pipeline.work import finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
-from har.tracking import confirm_finished, tracked_run
+from har.tracking import tracked_run
 from har.training.checkpoint import load_module, save_weights
 from har.training.trainer import Fitted, quiet_lightning, run_trainer
 
@@ -56,10 +56,8 @@ def train_task_run(
     say(f"{who}: {what}, task {task.name}, {counts}; no leak found")
     target = target or run_path(runs, data.dataset, run, seed)
     key, commit = run_key(config, data.digest), git_commit()
-    done = finished_run(target, key) if resume else None
+    done = finished_before(target, key, runs, who=who, say=say) if resume else None
     if done is not None:
-        confirm_finished(runs, done.info().mlflow_run_id)
-        say(f"{who}: finished before")
         return done
     facts = run_facts(config, run, data.dataset, data.digest, commit, synthetic=data.synthetic) | {"task": task.name} | (tags or {})
     title = f"{run}-seed{seed}" + ("-synthetic" if data.synthetic else "")

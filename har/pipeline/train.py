@@ -29,9 +29,9 @@ from har.pipeline.study import run_key
 from har.pipeline.task_run import train_task_run
 from har.pipeline.tasks import task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
-from har.pipeline.work import finished_run, work_folder
+from har.pipeline.work import close_dead_runs, finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
-from har.tracking import TrackedRun, close_orphans, confirm_finished, tracked_run
+from har.tracking import TrackedRun, tracked_run
 from har.training.fit import FitResult, fit
 from har.training.trainer import quiet_lightning
 
@@ -117,10 +117,8 @@ def train_run(
     )
     target = target or run_path(runs, windows.dataset, run, config.training.seed)
     key, commit = run_key(config, windows.digest), git_commit()
-    done = finished_run(target, key) if resume else None
+    done = finished_before(target, key, runs, who=who, say=say) if resume else None
     if done is not None:
-        confirm_finished(runs, done.info().mlflow_run_id)
-        say(f"{who}: finished before")
         return done
     facts = run_facts(config, run, windows.dataset, windows.digest, commit, synthetic=synthetic) | (tags or {})
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
@@ -235,9 +233,7 @@ def train_configs(
         for fold in fold_configs(config, split or SplitChoice(), archive):
             run = run_name(path.stem, fold.data)
             jobs += [(fold.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
-    closed = close_orphans(runs)
-    if closed:
-        say(f"{closed} tracked runs of processes that died are closed as KILLED")
+    close_dead_runs(runs, say)
     return [train_any(config)(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
 
 

@@ -11,6 +11,7 @@ from har.data.staging import remove_stale, staging
 from har.files import FULL, CannotWriteError, cannot_write
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.train_common import Say
+from har.tracking import close_orphans, confirm_finished
 from har.training.resumption import RESUME
 
 WORK = "work.json"
@@ -79,15 +80,35 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
             raise
 
 
-def finished_run(target: Path, key: str) -> RunFolder | None:
-    """The run that lies at `target`, where it has this key and is whole."""
+def finished_before(target: Path, key: str, runs: Path, *, who: str, say: Say) -> RunFolder | None:
+    """The run that lies at `target`, where it has this key and is whole; it then is FINISHED in MLflow, too.
+
+    Args:
+        target: where the run would be left.
+        key: of the run.
+        runs: folder of all runs.
+        who: the run, for messages.
+        say: gets a line on it.
+    """
     run = RunFolder(target)
     if not (target / INFO).is_file() or not run.checkpoint.is_file():
         return None
     try:
-        return run if run.info().key == key else None
+        info = run.info()
     except HarError:
         return None
+    if info.key != key:
+        return None
+    confirm_finished(runs, info.mlflow_run_id)
+    say(f"{who}: finished before")
+    return run
+
+
+def close_dead_runs(runs: Path, say: Say) -> None:
+    """End what processes that died left RUNNING in MLflow, and say so."""
+    closed = close_orphans(runs)
+    if closed:
+        say(f"{closed} tracked runs of processes that died are closed as KILLED")
 
 
 def _noted(path: Path) -> dict[str, str]:

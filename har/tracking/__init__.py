@@ -4,14 +4,11 @@ import os
 
 # Before MLflow is imported, which reads them then.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# A server that is down or silent may cost a training ten seconds; with MLflow's defaults it costs minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 from har.tracking.owners import close_orphans, closing_orphans, confirm_finished
-from har.tracking.runs import TrackedRun, parent_run, push, tracked_run
+from har.tracking.runs import TrackedRun, parent_run, tracked_run
+from har.tracking.sending import push
 from har.tracking.server import serve
 from har.tracking.store import tracking_uri
 

@@ -13,6 +13,7 @@ from mlflow.types import Schema, TensorSpec
 
 PARAMS, METRICS, DICT, TEXT, FILE, MODEL, END = "params", "metrics", "dict", "text", "file", "onnx_model", "end"
 LONGEST_PARAM = 250
+MOST_PARAMS = 100  # of one call
 
 
 def now_ms() -> int:
@@ -37,7 +38,9 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
         file: that the call sends.
     """
     if name == PARAMS:
-        client.log_batch(run_id, params=[Param(key, str(value)[:LONGEST_PARAM]) for key, value in values.items()])
+        params = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in values.items()]
+        for first in range(0, len(params), MOST_PARAMS):
+            client.log_batch(run_id, params=params[first : first + MOST_PARAMS])
     elif name == METRICS:
         at, step = values["timestamp_ms"], values["step"]
         client.log_batch(run_id, metrics=[Metric(key, value, at, step) for key, value in values["metrics"].items()])
@@ -49,11 +52,18 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
         client.log_artifact(run_id, str(file), values["folder"])
     elif name == MODEL:
         assert file is not None
+        for model in _models_of(client, run_id):  # of an attempt that broke off
+            client.delete_logged_model(model)
         _log_onnx(run_id, file, values)
     elif name == END:
         end_run(client, run_id, values["status"], values["end_ms"])
     else:
         raise ValueError(f"unknown call {name!r}")
+
+
+def _models_of(client: mlflow.MlflowClient, run_id: str) -> list[str]:
+    experiment = client.get_run(run_id).info.experiment_id
+    return [found.model_id for found in client.search_logged_models([experiment], f"source_run_id = '{run_id}'")]
 
 
 def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:

@@ -3,10 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from filelock import FileLock
 
 from har.files import append_whole, write_whole
 from har.tracking.owners import LOCK, is_dead
@@ -96,6 +99,12 @@ class Journal:
             mark.write_text(str(number + 1))
         shutil.rmtree(self.folder)
         return about["run_id"]
+
+
+def pushing(runs: Path) -> AbstractContextManager[object]:
+    """One process at a time sends what waits; the next one then finds nothing."""
+    runs.mkdir(parents=True, exist_ok=True)
+    return FileLock(runs / f"{UNSENT}.lock")
 
 
 def journals(runs: Path) -> list[Journal]:

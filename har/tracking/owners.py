@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
 from har.tracking.calls import end_run
-from har.tracking.store import fails, is_down, remote, store_lock, tracking_uri, unreachable, warn
+from har.tracking.store import TooSlowError, fails, is_down, patiently, remote, store_lock, tracking_uri, unreachable, warn
 
 OWNERS = ".owners"  # below the folder of all runs: a locked file for each tracked run, as long as its process lives
 HOST, LOCK = "har.host", "har.lock"  # tags: on which machine, and where that file is
@@ -49,23 +49,28 @@ def close_orphans(runs: Path) -> int:
         return 0
     if is_down(uri):
         return 0
-    closed = 0
     try:
-        with store_lock(runs):
-            client = mlflow.MlflowClient(tracking_uri=uri)
-            experiments = [one.experiment_id for one in client.search_experiments(ViewType.ALL)]
-            known = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
-            for run in client.search_runs(experiments, known) if experiments else []:
-                path = Path(run.data.tags.get(LOCK, ""))
-                if is_dead(path):
-                    end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-                    path.unlink(missing_ok=True)
-                    closed += 1
+        return patiently(uri, lambda: _close(uri, runs))
     except Exception as error:
         if not remote(uri):
             raise unreachable(uri, error) from None
         fails(uri)
         warn(f"{unreachable(uri, error)}; what waits is sent later: har track push")
+        return 0
+
+
+def _close(uri: str, runs: Path) -> int:
+    closed = 0
+    with store_lock(runs):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        experiments = [one.experiment_id for one in client.search_experiments(ViewType.ALL)]
+        known = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
+        for run in client.search_runs(experiments, known) if experiments else []:
+            path = Path(run.data.tags.get(LOCK, ""))
+            if is_dead(path):
+                end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+                path.unlink(missing_ok=True)
+                closed += 1
     return closed
 
 
@@ -74,13 +79,16 @@ def confirm_finished(runs: Path, run_id: str) -> None:
     uri = tracking_uri(runs)
     if is_down(uri):
         return
-    try:
+
+    def confirm() -> None:
         client = mlflow.MlflowClient(tracking_uri=uri)
         finished = RunStatus.to_string(RunStatus.FINISHED)
         if client.get_run(run_id).info.status != finished:
             end_run(client, run_id, finished)
-    except MlflowException:
-        return  # of another store, or one that is not there
+
+    # The run may be another store's, and the store need not be there.
+    with suppress(MlflowException, TooSlowError):
+        patiently(uri, confirm)
 
 
 @contextmanager

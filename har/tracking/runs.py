@@ -1,7 +1,6 @@
 """One MLflow run per training, with the right status at its end, and nothing lost where the store cannot be reached."""
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,19 +8,29 @@ from typing import Any
 
 import mlflow
 from matplotlib.figure import Figure
-from mlflow.entities import RunStatus
+from mlflow.entities import RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from pytorch_lightning.loggers.logger import Logger
 
 from har.tracking import calls
-from har.tracking.journal import UNSENT, Journal, journals
+from har.tracking.journal import Journal, journals
 from har.tracking.owners import owned
-from har.tracking.store import fails, is_down, quiet, remote, store_lock, tracking_uri, unreachable, warn
+from har.tracking.store import (
+    fails,
+    is_down,
+    patiently,
+    quiet,
+    remote,
+    renew_patience,
+    store_lock,
+    tracking_uri,
+    unreachable,
+    warn,
+)
 
 ARTIFACTS = "mlartifacts"
 WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
-FAST_S, PATIENCE_S = 0.2, 5.0  # a call that takes no longer costs nobody anything; what slower ones may cost a training in all
 
 
 class EpochLogger(Logger):
@@ -63,7 +72,6 @@ class TrackedRun:
         self, uri: str, runs: Path, about: dict[str, Any], client: mlflow.MlflowClient | None, journal: Journal | None = None
     ) -> None:
         self._uri, self._runs, self._about, self._client, self._journal = uri, runs, about, client, journal
-        self._lost_s = 0.0
         self.killed = False  # set where the run is ended on purpose before its end
         self.logger = EpochLogger(self)
         if client is None and journal is None:
@@ -120,18 +128,13 @@ class TrackedRun:
 
     def _call(self, name: str, values: dict[str, Any], file: Path | None = None) -> None:
         if self._journal is None and self._client is not None:
-            started = time.monotonic()
+            client, run_id = self._client, self._about["run_id"]
             try:
-                calls.perform(self._client, self._about["run_id"], name, values, file)
+                patiently(self._uri, lambda: calls.perform(client, run_id, name, values, file))
+                return
             except Exception as error:  # MLflow's, of the network, of the database: each store has its own
                 fails(self._uri)
                 self._wait(str(error).split("\n")[0][:200])
-            else:
-                self._lost_s += max(0.0, time.monotonic() - started - FAST_S)
-                if remote(self._uri) and self._lost_s > PATIENCE_S:
-                    fails(self._uri)
-                    self._wait(f"its answers cost {self._lost_s:.0f} s so far")
-                return
         assert self._journal is not None
         self._journal.add(name, values, file)
 
@@ -144,8 +147,8 @@ class TrackedRun:
 def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
     """Start a run and end it as it deserves: FINISHED, FAILED, or KILLED after Ctrl-C or SIGTERM.
 
-    A process that is killed ends nothing; `close_orphans` does, when somebody looks. A store that cannot be reached costs at most ten
-    seconds and a warning; `push` sends later what was kept.
+    A process that is killed ends nothing; `close_orphans` does, when somebody looks. A store over a network that is away or slow
+    costs `PATIENCE_S` and a warning; `push` sends later what was kept.
 
     Args:
         runs: folder of the default store.
@@ -171,6 +174,7 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
             raise
         finally:
             run.end(status)
+            renew_patience(uri)
 
 
 def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
@@ -184,7 +188,9 @@ def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
         about["run_id"] = None  # it was sent and is another run's now
     if not is_down(uri):
         try:
-            client, about["run_id"] = start(uri, runs, about)
+            client, about["run_id"] = patiently(
+                uri, lambda: start(uri, runs, about), late=lambda found: None if found[1] == known else found[0].delete_run(found[1])
+            )
             return TrackedRun(uri, runs, about, client)
         except Exception as error:
             reason = unreachable(uri, error)
@@ -198,15 +204,26 @@ def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
 def start(uri: str, runs: Path, about: dict[str, Any]) -> tuple[mlflow.MlflowClient, str]:
     """Start the run that is described, or go on with it where it has an id that the store knows; raises what MLflow raises."""
     mlflow.set_tracking_uri(uri)
-    with store_lock(runs):
-        client = mlflow.MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(about["experiment"])
-        location = (runs / ARTIFACTS).resolve().as_uri() if uri.startswith("sqlite:") else None
-        experiment_id = found.experiment_id if found else client.create_experiment(about["experiment"], artifact_location=location)
+    client, experiment_id = _experiment(uri, runs, about["experiment"])
     if about.get("run_id") and _reopened(client, about["run_id"], about["tags"]):
         return client, about["run_id"]
     run = client.create_run(experiment_id, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
     return client, run.info.run_id
+
+
+def _experiment(uri: str, runs: Path, name: str) -> tuple[mlflow.MlflowClient, str]:
+    location = (runs / ARTIFACTS).resolve().as_uri() if uri.startswith("sqlite:") else None
+    with store_lock(runs):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return client, client.create_experiment(name, artifact_location=location)
+            except MlflowException:  # another process was faster
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+    return client, found.experiment_id
 
 
 def _reopened(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> bool:
@@ -214,8 +231,7 @@ def _reopened(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str])
         client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
     except MlflowException:  # deleted, or of another store
         return False
-    for key, value in tags.items():
-        client.set_tag(run_id, key, value)
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     return True
 
 
@@ -236,16 +252,7 @@ def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
     if is_down(uri):
         return ""
     try:
-        with store_lock(runs):
-            client = mlflow.MlflowClient(tracking_uri=uri)
-            found = client.get_experiment_by_name(experiment)
-            there = client.search_runs([found.experiment_id], f"tags.study_parent = '{study}'", max_results=1) if found else []
-        if there:
-            return there[0].info.run_id
-        tags = {"study_parent": study, "mlflow.note.content": note}
-        client, run_id = start(uri, runs, {"experiment": experiment, "name": study, "tags": tags, "start_ms": calls.now_ms()})
-        client.set_terminated(run_id)
-        return run_id
+        return patiently(uri, lambda: open_parent(uri, runs, experiment, study, note))
     except Exception as error:
         if not remote(uri):
             raise unreachable(uri, error) from None
@@ -254,39 +261,15 @@ def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
         return ""
 
 
-def push(runs: Path) -> tuple[int, int]:
-    """Send what waits below a folder of runs, but for trainings that still run.
-
-    Returns:
-        Runs that were sent, and those that are left because they still run.
-
-    Raises:
-        HarError: the store cannot be reached, or a call failed; what was sent before is not sent again.
-    """
-    quiet()
-    uri, sent, left = tracking_uri(runs), 0, 0
-
-    def begin(about: dict[str, Any]) -> str:
-        tags = dict(about["tags"])
-        if "study" in tags and MLFLOW_PARENT_RUN_ID not in tags:
-            parent = parent_run(runs, about["experiment"], tags["study"], "")
-            tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-        return start(uri, runs, about | {"tags": tags})[1]
-
-    for journal in journals(runs):
-        if journal.in_use():
-            left += 1
-            continue
-        try:
-            client = mlflow.MlflowClient(tracking_uri=uri)
-            mlflow.set_tracking_uri(uri)
-            run_id = journal.send(begin, lambda run_id, *call: calls.perform(client, run_id, *call))  # noqa: B023 - called at once
-            if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):  # its process was killed
-                calls.end_run(client, run_id, RunStatus.to_string(RunStatus.KILLED))
-        except Exception as error:
-            raise unreachable(uri, error) from None
-        sent += 1
-    return sent, left
-
-
-__all__ = ["UNSENT", "TrackedRun", "parent_run", "push", "tracked_run"]
+def open_parent(uri: str, runs: Path, experiment: str, study: str, note: str) -> str:
+    """As `parent_run`, but raises what MLflow raises."""
+    with store_lock(runs):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        there = client.search_runs([found.experiment_id], f"tags.study_parent = '{study}'", max_results=1) if found else []
+    if there:
+        return there[0].info.run_id
+    tags = {"study_parent": study, "mlflow.note.content": note}
+    client, run_id = start(uri, runs, {"experiment": experiment, "name": study, "tags": tags, "start_ms": calls.now_ms()})
+    client.set_terminated(run_id)
+    return run_id

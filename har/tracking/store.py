@@ -3,9 +3,13 @@
 import logging
 import os
 import sys
+import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
@@ -15,7 +19,19 @@ from har.tracking.fresh import whole_store
 
 STORE = "mlflow.db"
 DOWN_S = 300.0  # how long a store that did not answer is left alone
+PATIENCE_S = 7.0  # what a store that is away or slow may cost a training in all
+FAST_S = 0.05  # a call that takes no longer costs nobody anything
+# MLflow would try a server that is down eight times, and wait two minutes for a silent one each time.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 _failed_at: dict[str, float] = {}
+_lost_s: dict[str, float] = {}
+T = TypeVar("T")
+
+
+class TooSlowError(Exception):
+    """A store over a network has used up a training's patience."""
 
 
 def tracking_uri(runs: Path) -> str:
@@ -38,6 +54,53 @@ def is_down(uri: str) -> bool:
     return time.monotonic() - _failed_at.get(uri, float("-inf")) < DOWN_S
 
 
+def renew_patience(uri: str) -> None:
+    """A training is over; what it lost is not held against its store in the next one."""
+    _lost_s.pop(uri, None)
+
+
+def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | None = None) -> T:
+    """Call a store. One that is reached over a network is given up where its calls together have cost `PATIENCE_S` since `renew_patience`.
+
+    What is given up goes on in a thread that nobody waits for, and may still take effect: `har track push` makes such a call again, which
+    changes nothing.
+
+    Args:
+        uri: of the store.
+        work: calls it.
+        late: gets what `work` returned where that was too late.
+
+    Raises:
+        TooSlowError: it was given up.
+        Exception: whatever `work` raises.
+    """
+    if not remote(uri):
+        return work()
+    left = PATIENCE_S - _lost_s.get(uri, 0.0)
+    if left <= 0:
+        raise TooSlowError(f"its answers cost {PATIENCE_S:.0f} s so far")
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    started = time.monotonic()
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return future.result(timeout=left)
+    except TimeoutError:
+        if future.done():  # it is the work's own
+            raise
+        if late is not None:
+            future.add_done_callback(lambda done: None if done.exception() else late(done.result()))
+        raise TooSlowError(f"its answers cost {PATIENCE_S:.0f} s so far") from None
+    finally:
+        _lost_s[uri] = _lost_s.get(uri, 0.0) + max(0.0, time.monotonic() - started - FAST_S)
+
+
 def warn(text: str) -> None:
     """One line to the user, who need not do anything now."""
     print(f"har: warning: {redacted(text)}", file=sys.stderr, flush=True)
@@ -45,6 +108,8 @@ def warn(text: str) -> None:
 
 def store_lock(runs: Path) -> AbstractContextManager[object]:
     """Several processes on a fresh sqlite file crash in its schema migration; the first one makes it alone."""
+    if remote(tracking_uri(runs)):  # never held while a server may be silent
+        return nullcontext()
     runs.mkdir(parents=True, exist_ok=True)
     return whole_store(tracking_uri(runs), FileLock(runs / f".{STORE}.lock"))
 
@@ -62,3 +127,4 @@ def quiet() -> None:
     """Keep what MLflow and the migrations of its store say in passing out of the output."""
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # every error that it writes with its traceback is also raised

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from har.cli import main
@@ -34,6 +35,7 @@ class Silent(BaseHTTPRequestHandler):
 @pytest.fixture(autouse=True)
 def _nothing_is_known_to_be_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_failed_at", {})
+    monkeypatch.setattr(store, "_lost_s", {})
 
 
 @pytest.fixture
@@ -137,15 +139,110 @@ def test_a_store_that_dies_in_the_middle_loses_nothing(after: int, tmp_path: Pat
     check(tmp_path)
 
 
-def test_a_slow_store_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(runs_module, "remote", lambda uri: True)
-    monkeypatch.setattr(runs_module, "PATIENCE_S", -1.0)
+@pytest.fixture
+def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a study's run, in a store that counts as one over a network from now on."""
     parent = parent_run(tmp_path, "e", "s", "?")
-    run_id = track(tmp_path)
-    assert "its answers cost" in capsys.readouterr().err
-    mlflow.MlflowClient(tracking_uri(tmp_path)).set_tag(run_id, "mlflow.parentRunId", parent)
+    monkeypatch.setattr(store, "remote", lambda uri: True)
+    monkeypatch.setattr(runs_module, "remote", lambda uri: True)
+    monkeypatch.setattr(store, "PATIENCE_S", 3.0)
+    return parent
+
+
+def test_a_slow_store_is_given_up(
+    impatient: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    perform, made, answers = calls.perform, [], threading.Event()
+
+    def slow(*call: object) -> None:
+        made.append(call[2])
+        if len(made) == 3:
+            answers.wait(60)
+        perform(*call)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "perform", slow)
+        run_id = track(tmp_path)
+    assert made == [calls.PARAMS, calls.DICT, calls.METRICS]
+    assert "its answers cost 3 s so far" in capsys.readouterr().err
+    mlflow.MlflowClient(tracking_uri(tmp_path)).set_tag(run_id, "mlflow.parentRunId", impatient)
+    assert push(tmp_path) == (1, 0)
+    answers.set()  # the call that was given up is made after all, behind those of the push
+    check(tmp_path)
+
+
+def test_a_run_that_is_started_too_late_is_taken_back(impatient: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, answers, ended = runs_module.start, threading.Event(), threading.Event()
+
+    def slow(*about: object) -> object:
+        answers.wait(60)
+        found = start(*about)  # type: ignore[arg-type]
+        monkeypatch.setattr(found[0], "delete_run", lambda run_id: (type(found[0]).delete_run(found[0], run_id), ended.set()))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs_module, "start", slow)
+        assert track(tmp_path).startswith("unsent:")
+    answers.set()
+    assert ended.wait(60)
     assert push(tmp_path) == (1, 0)
     check(tmp_path)
+
+
+def test_a_model_that_is_sent_again_stands_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx_file = tmp_path / "model.onnx"
+    torch.onnx.export(torch.nn.Flatten(), (torch.zeros(1, 2, 3),), onnx_file, dynamo=True, external_data=False, verbose=False)
+    perform = calls.perform
+
+    def half(*call: object) -> None:
+        perform(*call)  # type: ignore[arg-type]
+        raise ConnectionError("its answer was lost")
+
+    with tracked_run(tmp_path, "e", "a run", {}) as run, monkeypatch.context() as patch:
+        patch.setattr(calls, "perform", half)
+        run.log_onnx(onnx_file, (2, 3), 6)
+    assert push(tmp_path) == (1, 0)
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    (model,) = client.search_logged_models(["1"])
+    assert (model.source_run_id, model.status) == (run.run_id, "READY")
+
+
+def test_two_pushes_at_once_send_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", absent())
+    track(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    found: list[tuple[int, int]] = []
+    threads = [threading.Thread(target=lambda: found.append(push(tmp_path))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [(0, 0), (1, 0)]
+    check(tmp_path)
+
+
+def test_a_resumed_run_whose_rest_waits_is_not_pushed_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracked_run(tmp_path, "e", "a run", {}) as run:
+        known = run.run_id
+        run.log_metrics({"a": 1.0})
+        with monkeypatch.context() as patch:
+            patch.setattr(calls, "perform", lambda *call: (_ for _ in ()).throw(ConnectionError("gone")))
+            run.log_metrics({"b": 1.0})
+    with tracked_run(tmp_path, "e", "a run", {}, known) as again:
+        assert again.run_id == known
+        again.log_metrics({"c": 1.0})
+        assert push(tmp_path) == (0, 1)  # the process that writes it lives
+    assert push(tmp_path) == (1, 0)
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    assert client.get_run(known).data.metrics == {"a": 1.0, "b": 1.0, "c": 1.0}
+    assert client.get_run(known).info.status == "FINISHED"
+
+
+def test_many_parameters(tmp_path: Path) -> None:
+    many = {f"p{number}": str(number) for number in range(250)}
+    with tracked_run(tmp_path, "e", "a run", {}) as run:
+        run.log_params(many)
+    assert mlflow.MlflowClient(tracking_uri(tmp_path)).get_run(run.run_id).data.params == many
 
 
 def test_a_push_that_breaks_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ def test_status_at_the_end(raised: type[BaseException] | None, status: str, tmp_
     assert run.data.tags["seed"] == "1"
     assert run.info.run_name == "name"
     assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts").as_uri())
+    assert not (tmp_path / ".unsent").exists()
 
 
 def test_the_fit_neither_ends_the_run_nor_repeats_its_parameters(tmp_path: Path) -> None:
