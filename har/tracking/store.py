@@ -127,3 +127,4 @@ def quiet() -> None:
     """Keep what MLflow and the migrations of its store say in passing out of the output."""
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # every error that it writes with its traceback is also raised
