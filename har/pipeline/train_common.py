@@ -30,10 +30,10 @@ def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: st
         "data_digest": digest,
         "git_commit": commit,
         "split": config.data.split.kind,
-        "fold": str(config.data.split.fold),
         "run_key": run_key(config, digest),
         "mlflow.runColor": _colour(config.model.name),
     }
+    facts |= {} if config.data.split.kind == "official" else {"fold": str(config.data.split.fold)}
     return facts if config.data.difficulty is None else facts | {"difficulty": f"{config.data.difficulty:g}"}
 
 

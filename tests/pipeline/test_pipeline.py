@@ -297,7 +297,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(workplace: Path, config
     real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
     RESULTS.write_text("a file where the folder should be")
-    with pytest.raises(HarError, match="is not scored without it"):
+    with pytest.raises(HarError, match="are not scored without it"):
         evaluate_run(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))
 
