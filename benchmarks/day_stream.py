@@ -3,9 +3,9 @@
     python benchmarks/day_stream.py [--hours 24] [--seed 0] [--bundle default robust]
 
 HAPT's recordings of training subjects, where the archive is there (SYNTHETIC ones otherwise), are joined in random order to 24 hours at
-50 Hz and, for the resampler and the first bundle, to 24 hours at 59.8 Hz. They arrive in batches of 1 to 1,800 samples with everything that goes wrong
-(``tests/runtime/day.py``: gaps from one sample to hours, jitter, bursts, late and doubled samples, clocks that are set, values that are
-missing, an app that is started anew); both engines play it at the same time. Every answer is compared with that of
+50 Hz and, for the resampler and the first bundle, to 24 hours at 59.8 Hz. They arrive in batches of 1 to 1,800 samples with everything
+that goes wrong (``tests/runtime/day.py``: gaps from one sample to hours, jitter, bursts, late and doubled samples, clocks that are set,
+values that are missing, an app that is started anew); both engines play it at the same time. Every answer is compared with that of
 `Recognizer.predict_pieces`, a batch, on the same stretches; for the page this is the comparison of JavaScript with Python. Each engine
 runs in a process of its own, whose memory is looked at after every hour. Needs Node and ``npm ci`` in export/web, and Linux. Writes
 results/reliability/day_stream.csv, day_stream_hours.csv and day_stream_faults.csv; exit code 1 where an answer is missing, doubled, not
