@@ -40,8 +40,9 @@ function dayOf(hz) {
   let clockS = 50;
   for (let i = 0; i < MINUTES * minute; i++) {
     const fault = FAULTS[Math.floor(i / minute) % FAULTS.length];
-    const since = i % minute; // each fault comes half-way through its minute
-    const now = since === minute / 2;
+    const since = i % minute;
+    const at = minute / 2 + 17 * Math.floor(i / minute); // of the fault in its minute; so that stretches have all lengths
+    const now = since === at;
     if (now && fault in JUMP_S) clockS += Reflect.get(JUMP_S, fault);
     if (now && (fault === "hidden" || fault === "restart")) events.set(samples.length, fault);
     if (now && fault === "restart") clockS += 8;
@@ -49,9 +50,9 @@ function dayOf(hz) {
     if (now && fault === "delivery twice") twice.push(samples.length);
     clockS += 1 / hz;
     if (now && fault === "lost") continue;
-    const off = fault === "jitter" && since > minute / 2 ? 0.003 : 0.0003;
+    const off = fault === "jitter" && since > at ? 0.003 : 0.0003;
     const slow = swaying(i / hz).map((value) => value + 0.02 * (random() - 0.5));
-    if (fault === "no value" && since >= minute / 2 && since < minute / 2 + 3) slow[4] = NaN;
+    if (fault === "no value" && since >= at && since < at + 3) slow[4] = NaN;
     samples.push({ timeS: clockS + off * (2 * random() - 1), sample: slow });
     if (now && fault === "twice") samples.push(samples[samples.length - 1]);
   }
