@@ -60,7 +60,7 @@ class Budget:
     pretraining_epochs: int = 10
     steps: int = 400
     options: tuple[tuple[str, int], ...] = (("hidden_size", 64), ("num_layers", 2))
-    parts: int = FOLDS
+    parts: int = 1
     stride: int = 50
 
 

@@ -21,7 +21,7 @@ from har.pipeline.splits import prepared
 from har.training.steps import Clipping, train_steps
 
 DELAYS = (0, 64, 256, 896)  # samples; with the window itself up to 1,024
-STEPS, BATCH, LEARNING_RATE = 600, 32, 3e-3
+STEPS, BATCH, LEARNING_RATE = 400, 32, 3e-3
 QUESTIONS = 1200  # sequences of held-out people that are asked
 CLIPPINGS = {"none": Clipping("none"), "norm 1": Clipping("norm", 1.0), "value 0.01": Clipping("value", 0.01)}
 USUAL = "norm 1"
