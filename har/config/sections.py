@@ -207,6 +207,9 @@ class TrainingConfig(Section):
     """Whose weights: of the epoch with the best validation macro-F1, or of the last; validation subjects then only watch."""
     patience: int = Field(default=10, ge=1)
     """With ``keep: best``: epochs without a better validation macro-F1 before training stops."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """``bfloat16``: in training the network, not the frontend, computes products in bfloat16 (mixed precision), where that is faster;
+    weights, validation and everything that is scored or exported stay float32. Of models that name the activity of a window."""
     threads: int = Field(default=2, ge=1, le=256)
     """CPU threads. Fixed, because the order of summation, and so the last digit, depends on it."""
 

@@ -31,6 +31,7 @@ class ActivityClassifier(TaskModule):
     """
 
     monitor = "val/macro_f1"
+    can_use_bfloat16 = True
 
     def __init__(
         self,
@@ -66,7 +67,11 @@ class ActivityClassifier(TaskModule):
         expected = (self.frontend.window_size, self.frontend.in_channels)
         if not torch.compiler.is_exporting() and (x.ndim != 3 or tuple(x.shape[1:]) != expected):
             raise ValueError(f"windows have shape {tuple(x.shape)}, expected (batch, {expected[0]}, {expected[1]}): batch, time, channel")
-        return self.network(self.frontend(x))
+        features = self.frontend(x)  # always in float32: beside 1 g, bfloat16 loses what rest looks like
+        if self.training and self.in_bfloat16:
+            with torch.autocast(x.device.type, torch.bfloat16):
+                return self.network(features).float()
+        return self.network(features)
 
     @torch.no_grad()
     def predict_proba(self, x: Tensor, batch_size: int = 512) -> Tensor:

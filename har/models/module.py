@@ -17,10 +17,14 @@ class TaskModule(pl.LightningModule):
     Attributes:
         monitor: name of the logged validation score that chooses the epoch.
         mode: ``max`` where more of it is better, else ``min``.
+        can_use_bfloat16: whether it looks at `in_bfloat16`.
+        in_bfloat16: whether the network computes its products in bfloat16 in training.
     """
 
     monitor: ClassVar[str]
     mode: ClassVar[str] = "max"
+    can_use_bfloat16: ClassVar[bool] = False
+    in_bfloat16: bool = False
 
     @property
     def num_parameters(self) -> int:

@@ -65,8 +65,11 @@ def run_trainer(
         progress: show a progress bar.
 
     Raises:
-        HarError: the loss became NaN or infinite, or nobody could choose the epoch.
+        HarError: the loss became NaN or infinite, nobody could choose the epoch, or the module has no such precision.
     """
+    module.in_bfloat16 = training.precision == "bfloat16"
+    if module.in_bfloat16 and not module.can_use_bfloat16:
+        raise HarError(f"{name} trains in float32 alone; take training.precision: bfloat16 away")
     keep_best = training.keep == "best"
     if keep_best and not validates:
         raise HarError("the split has no validation subjects, so that no epoch is best; set training.keep: last")

@@ -126,3 +126,32 @@ def test_no_option_does_nothing(change: dict, config: RunConfig, parts: Parts, t
     first, second = run(config, small, tmp_path / "a"), run(config.with_overrides(**change), small, tmp_path / "b")
     a, b = weights(first), weights(second)
     assert a.shape != b.shape or not torch.equal(a, b)
+
+
+def test_bfloat16_is_of_the_network_in_training_alone(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
+    class Seen(pl.Callback):
+        """What goes through the network in training and in validation."""
+
+        def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+            self.products: set[tuple[bool, torch.dtype]] = set()
+            self.features: set[torch.dtype] = set()
+            network: torch.nn.Module = pl_module.network  # type: ignore[assignment]
+            linear = next(module for module in network.modules() if isinstance(module, torch.nn.Conv1d))
+            linear.register_forward_hook(lambda module, _, made: self.products.add((module.training, made.dtype)))
+            pl_module.frontend.register_forward_hook(lambda module, _, made: self.features.add(made.dtype))  # type: ignore[operator,union-attr]
+
+    config = config.with_overrides(model__name="cnn1d", model__options={"width": 8, "depth": 2}, training__epochs=1)
+    seen = Seen()
+    half = run(config.with_overrides(training__precision="bfloat16"), parts, tmp_path / "half", callbacks=[seen])
+    assert seen.products == {(True, torch.bfloat16), (False, torch.float32)}
+    assert seen.features == {torch.float32}
+    assert {value.dtype for value in half.classifier.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    whole = run(config, parts, tmp_path / "whole")
+    assert not torch.equal(weights(half), weights(whole))
+    torch.testing.assert_close(weights(half), weights(whole), atol=0.05, rtol=0.05)
+
+
+def test_a_module_without_bfloat16_refuses_it(config: RunConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("har.models.classifier.ActivityClassifier.can_use_bfloat16", False)
+    with pytest.raises(HarError, match=r"trains in float32 alone; take training\.precision: bfloat16 away"):
+        run(config.with_overrides(training__precision="bfloat16"), parts, tmp_path)

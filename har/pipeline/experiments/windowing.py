@@ -41,7 +41,8 @@ QUICK: dict[str, Any] = {"training.epochs": 2, "model.options": {"width": 8, "de
 def run(bench: Bench) -> list[Path]:
     """Train the same networks on the same people, cut in three ways, for as many steps, and score them on the same windows.
 
-    The people of the first of three folds of the 21 training subjects are held out. The scored windows are rolling, half a window apart, for all.
+    The people of the first of three folds of the 21 training subjects are held out. The scored windows are rolling, half a window apart,
+    for all.
 
     Raises:
         HarError: the data are absent, or a training failed.
