@@ -231,7 +231,8 @@ def sources(model: str) -> dict[str, bytes]:
 
 
 def sources_of(modules: list[str]) -> dict[str, bytes]:
-    """The content of modules of this package and of all they import from it, but for what decides no weights."""
+    """The content of modules and of all they import from their own packages, but for what decides no weights."""
+    packages = {module.split(".")[0] for module in modules}  # this one and, of a model that an entry point names, another
     found: dict[str, bytes] = {}
     waiting = list(modules)
     while waiting:
@@ -239,18 +240,21 @@ def sources_of(modules: list[str]) -> dict[str, bytes]:
         if module not in found and module not in NOTHING_TO_DO_WITH_WEIGHTS:
             spec = importlib.util.find_spec(module)
             found[module] = Path(str(spec.origin)).read_bytes() if spec else b""
-            waiting += _imported(found[module])
+            waiting += _imported(found[module], module if spec and spec.submodule_search_locations else module.rpartition(".")[0], packages)
     return found
 
 
-def _imported(source: bytes) -> list[str]:
+def _imported(source: bytes, package: str, packages: set[str]) -> list[str]:
+    """What the source of a module of `package` imports from `packages`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.startswith("har.")]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "har":
-            found.append(str(node.module))
-            found += [name for name in (f"{node.module}.{alias.name}" for alias in node.names) if _is_module(name)]
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in packages]
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else str(node.module)
+            if module.split(".")[0] in packages:
+                found.append(module)
+                found += [name for name in (f"{module}.{alias.name}" for alias in node.names) if _is_module(name)]
     return found
 
 

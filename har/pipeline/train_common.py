@@ -39,7 +39,8 @@ def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: st
 
 def _colour(model: str) -> str:
     """One colour a model in MLflow's charts, whatever the seed; MLflow would draw one by the run's id, often one twice."""
-    index, colours = list(MODELS).index(model), colormaps["tab20"](range(20))  # ten hues, each strong and then light
+    index = list(MODELS).index(model) if model in MODELS else len(MODELS)  # all of other packages share one
+    colours = colormaps["tab20"](range(20))  # ten hues, each strong and then light
     return to_hex(colours[(2 * index + index // 10) % 20])
 
 

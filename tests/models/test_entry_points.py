@@ -1,0 +1,139 @@
+"""Models of other packages, by entry points: one is installed, trained, exported and read back like any other."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from har.cli import main
+from har.contract import HarError
+from har.models import registry
+from har.models.cnn1d import CNN1D
+from har.models.gru import GRU
+from har.models.registry import ModelEntry, find_model
+from har.pipeline.study import sources
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "har-other-models"
+version = "1.2"
+[project.entry-points."har.models"]
+bag_of_samples = "other_models.networks:BagOfSamples"
+gru = "other_models.networks:BagOfSamples"
+"""
+NETWORK = '''
+"""A network that another package brings."""
+from torch import nn
+
+from .pooling import over_time
+
+
+class BagOfSamples(nn.Module):
+    def __init__(self, in_channels, window_size, num_classes, *, width=16):
+        super().__init__()
+        self.embed = nn.Linear(in_channels, width)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        return self.head(over_time(self.embed(x).relu()))
+'''
+POOLING = "def over_time(x):\n    return x.mean(dim=1)\n"
+CONFIG = """
+data: {dataset: synthetic, validation_subjects: [5, 15, 25, 30]}
+model: {name: bag_of_samples, options: {width: 8}}
+training: {epochs: 1, threads: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an installed package of somebody else."""
+    folder = tmp_path_factory.mktemp("other")
+    source = folder / "source" / "other_models"
+    source.mkdir(parents=True)
+    (source.parent / "pyproject.toml").write_text(PROJECT)
+    (source / "__init__.py").write_text("")
+    (source / "networks.py").write_text(NETWORK)
+    (source / "pooling.py").write_text(POOLING)
+    site = folder / "site"
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target", site]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, source.parent], check=True, timeout=200)
+    return site
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(site)
+
+
+def test_a_model_of_an_installed_package_goes_the_whole_way(
+    installed: None, workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bag.yaml").write_text(CONFIG)
+    assert main(["train", "--config", "bag.yaml"]) == 0
+    assert main(["export", "--dataset", "synthetic", "--model", "bag", "--output", "bundle"]) == 0
+    assert {"other_models.networks", "other_models.pooling", "har.training.fit"} <= set(sources("bag_of_samples"))
+    Path("bag.yaml").write_text(CONFIG.replace("width", "widht"))
+    capsys.readouterr()
+    assert main(["train", "--config", "bag.yaml"]) == 2
+    assert "model 'bag_of_samples' has no option 'widht'; did you mean 'width'?" in capsys.readouterr().err
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    assert main(["verify", "bundle"]) == 0  # the device does not need that package
+
+
+def test_no_package_takes_the_place_of_a_published_model(installed: None) -> None:
+    assert {point.name for point in entry_points(group=registry.ENTRY_POINTS)} == {"bag_of_samples", "gru"}
+    assert find_model("gru").network is GRU
+
+
+class Point(EntryPoint):
+    """An entry point whose object is at hand."""
+
+    def load(self) -> object:
+        if self.value == "broken":
+            raise ImportError("no module named nothing")
+        return {"class": CNN1D, "entry": ModelEntry("other", CNN1D, "Other"), "name": ModelEntry("another", CNN1D, "A"), "odd": 3}[
+            self.value
+        ]
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> list[Point]:
+    points: list[Point] = []
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    return points
+
+
+@pytest.mark.parametrize("value", ["class", "entry"])
+def test_a_class_or_an_entry_may_be_offered(value: str, offered: list[Point]) -> None:
+    offered.append(Point("other", value, registry.ENTRY_POINTS))
+    assert issubclass(find_model("other").network, nn.Module)
+    assert find_model("other").task == "window"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("broken", r"cannot be imported \(ImportError: no module named nothing\); mend or uninstall"),
+        ("name", "is an entry named 'another', expected a torch.nn.Module class or a ModelEntry of that name"),
+        ("odd", "is int 3, expected a torch"),
+    ],
+)
+def test_what_cannot_be_used_is_named(value: str, message: str, offered: list[Point]) -> None:
+    offered.append(Point("other", value, registry.ENTRY_POINTS))
+    with pytest.raises(HarError, match=message):
+        find_model("other")
+
+
+def test_two_packages_with_one_name_are_refused(offered: list[Point]) -> None:
+    offered += [Point("other", "class", registry.ENTRY_POINTS), Point("other", "entry", registry.ENTRY_POINTS)]
+    with pytest.raises(HarError, match="is offered by several packages"):
+        find_model("other")
+    with pytest.raises(HarError, match="unknown model 'othr'; did you mean 'other'"):
+        find_model("othr")
