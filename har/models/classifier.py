@@ -90,7 +90,7 @@ class ActivityClassifier(TaskModule):
             loss = self.loss(logits.flatten(0, 1), y.repeat_interleave(members, dim=0))
         else:
             loss = self.loss(logits, y)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(y))
+        self.keep_loss(loss, len(y))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:

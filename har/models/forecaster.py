@@ -81,7 +81,7 @@ class Forecaster(TaskModule):
         x = batch[0]
         target = self.standardise(x[:, self.context :])
         loss = nn.functional.mse_loss(self.foretell(x[:, : self.context], target), target)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(x))
+        self.keep_loss(loss, len(x))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:

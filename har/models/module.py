@@ -5,14 +5,15 @@ from typing import ClassVar
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
 
 
 class TaskModule(pl.LightningModule):
     """Base of the modules that are trained, one a task.
 
     A subclass saves the hyperparameters ``learning_rate`` (peak of a one-cycle schedule over the whole budget, Smith and Topin 2018)
-    and ``weight_decay`` (of AdamW, on matrices only; biases and normalisation are free of it), logs ``train/loss`` and, on validation,
-    `monitor`.
+    and ``weight_decay`` (of AdamW, on matrices only; biases and normalisation are free of it), gives `keep_loss` the loss of every
+    training batch and, on validation, logs `monitor`.
 
     Attributes:
         monitor: name of the logged validation score that chooses the epoch.
@@ -25,17 +26,32 @@ class TaskModule(pl.LightningModule):
     mode: ClassVar[str] = "max"
     can_use_bfloat16: ClassVar[bool] = False
     in_bfloat16: bool = False
+    loss_sum: Tensor | float = 0.0  # over the examples of the epoch so far
+    examples: int = 0
 
     @property
     def num_parameters(self) -> int:
         """Trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
+    def keep_loss(self, loss: Tensor, examples: int) -> None:
+        """Take the mean loss of a batch of so many examples into that of the epoch, ``train/loss``.
+
+        Lightning's `log` would do the same, but it cost a quarter of all that Lightning does in a step.
+        """
+        self.loss_sum = self.loss_sum + loss.detach() * examples
+        self.examples += examples
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/loss", self.loss_sum / max(1, self.examples))
+        self.loss_sum, self.examples = 0.0, 0
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         decayed = [p for p in self.parameters() if p.ndim > 1]
         free = [p for p in self.parameters() if p.ndim <= 1]
         rate, decay = self.hparams["learning_rate"], self.hparams["weight_decay"]
-        optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}], lr=rate)
+        groups = [{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)  # one pass over a weight in place of a dozen
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=0.2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
