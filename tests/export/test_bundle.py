@@ -156,7 +156,9 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "test_vectors.json"])
-@pytest.mark.parametrize("content", ["[" * 100_000, '{"windows": [[[1' + "0" * 400 + ']]], "unit": 1, "probabilities": []}'], ids=["deep", "large"])
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, f'{{"windows": [[[1{"0" * 400}]]], "unit": 1, "probabilities": []}}'], ids=["deep", "large"]
+)
 def test_json_that_no_reader_takes_is_refused_in_words(name: str, content: str, bundle: Path) -> None:
     (bundle / name).write_text(content)
     if name != "manifest.json":
