@@ -2,7 +2,7 @@
 
     python benchmarks/kill_training.py [--signal KILL] [--trials 10] [--seed 0]
 
-Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time of an undisturbed one,
+Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time that one takes,
 kills the second attempt in the same way, and lets the third one finish. The run must then have the very weights and scores of the
 undisturbed one, be one FINISHED run in MLflow beside no RUNNING one, and lie alone in its folder. A network of windows and one
 that carries its state along a stream take turns, both small, on SYNTHETIC data. With ``--signal TERM`` the process is
@@ -75,8 +75,10 @@ def states(runs: Path) -> list[str]:
         return [status for (status,) in store.execute("select status from runs")]
 
 
-def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tuple[dict[str, torch.Tensor], tuple]) -> Counter[str]:
-    """Kill two attempts, finish the third, and look."""
+def trial(
+    config: Path, runs: Path, how: str, moments: list[float], expected: tuple[dict[str, torch.Tensor], tuple]
+) -> tuple[Counter[str], float]:
+    """Kill two attempts, finish the third, and look; what was found, and the seconds of the third."""
     found: Counter[str] = Counter()
     for moment in moments:
         process = start(config, runs)
@@ -90,7 +92,9 @@ def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tu
         found.update({"kills": int(code != 0), when: 1, "wrong_exit_codes": int(code not in (0, EXIT_CODES[how]))})
         if how == "TERM":
             found["running_left"] += states(runs).count("RUNNING")
+    before = time.perf_counter()
     run, output = finished(config, runs)
+    seconds = time.perf_counter() - before
     found["resumed"] = int("goes on where it was interrupted" in output)
     weights, score = content(run)
     found["same_weights"] = int(all(torch.equal(value, weights[name]) for name, value in expected[0].items()))
@@ -98,7 +102,7 @@ def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tu
     found["one_tracked_run"] = int(states(runs).count("FINISHED") == 1)
     found["running_left"] += states(runs).count("RUNNING")
     found["folders_left"] = len(list(run.path.parent.iterdir())) - 1
-    return found
+    return found, seconds
 
 
 def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Path) -> dict[str, object]:
@@ -107,12 +111,15 @@ def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Pat
     finished(config, root / "warm")  # the data are generated and cached now
     before = time.perf_counter()
     expected = content(finished(config, root / "undisturbed" / model)[0])
-    length = time.perf_counter() - before
+    undisturbed = length = time.perf_counter() - before
     totals: Counter[str] = Counter()
     for number in range(trials):
-        totals.update(trial(config, root / f"{model}-{number}", how, rng.uniform(0.2 * length, length, 2).tolist(), expected))
+        found, seconds = trial(config, root / f"{model}-{number}", how, rng.uniform(0.2 * length, length, 2).tolist(), expected)
+        totals.update(found)
+        if found["kills"] and not found["resumed"]:
+            length = seconds  # of a whole training; other work on the machine may have begun, or ended, since the first
         print(f"{model}: {number + 1} of {trials}, {dict(totals)}", flush=True)
-    return {"model": model, "trials": trials, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{length:.1f}"}
+    return {"model": model, "trials": trials, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{undisturbed:.1f}"}
 
 
 def main() -> int:
