@@ -128,10 +128,10 @@ def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:
         before = _identity(folder)
         try:
             found = read(folder)
-        except (HarError, *MALFORMED) as error:
+        except (HarError, OSError, *MALFORMED) as error:  # a file may be gone between two looks at it
             if _identity(folder) != before:
                 continue
-            if isinstance(error, HarError):
+            if isinstance(error, (HarError, OSError)):
                 raise
             raise HarError(f"{folder} is not a bundle of this version ({type(error).__name__}: {error}); export again") from None
         if _identity(folder) == before:

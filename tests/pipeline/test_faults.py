@@ -146,6 +146,25 @@ def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None
     assert seen == ["0", "1", "2"]
 
 
+def test_a_file_that_went_with_the_folder_that_was_replaced(tmp_path: Path) -> None:
+    place, seen = _folder(tmp_path / "bundle", "0"), []
+
+    def read(folder: Path) -> str:
+        seen.append((folder / "one").read_text())
+        if len(seen) == 1:
+            new = tmp_path / "new"
+            new.mkdir()
+            (new / "one").write_text("1")  # a bundle whose smaller file was left out
+            replace_folder(new, folder)
+            (folder / "two").read_text()
+        return seen[-1]
+
+    assert of_one_folder(read, place) == "1"
+    assert seen == ["0", "1"]
+    with pytest.raises(FileNotFoundError):
+        of_one_folder(lambda folder: (folder / "two").read_text(), place)  # where nobody replaced it, it is missing
+
+
 def test_a_bundle_of_another_structure_is_refused_in_words(tmp_path: Path) -> None:
     def read(folder: Path) -> object:
         return {}["variants"]
