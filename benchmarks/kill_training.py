@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def trial(
     return found, seconds
 
 
-def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Path) -> dict[str, object]:
-    """A row of the table."""
+def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Path) -> Iterator[dict[str, object]]:
+    """The row of a network, after each trial."""
     config = write_config(model, root)
     finished(config, root / "warm")  # the data are generated and cached now
     before = time.perf_counter()
@@ -119,7 +120,7 @@ def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Pat
         if found["kills"] and not found["resumed"]:
             length = seconds  # of a whole training; other work on the machine may have begun, or ended, since the first
         print(f"{model}: {number + 1} of {trials}, {dict(totals)}", flush=True)
-    return {"model": model, "trials": trials, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{undisturbed:.1f}"}
+        yield {"model": model, "trials": number + 1, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{undisturbed:.1f}"}
 
 
 def main() -> int:
@@ -129,19 +130,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    rng = np.random.default_rng(options.seed)
+    rng, stamp = np.random.default_rng(options.seed), made("torch", "pytorch-lightning", "mlflow")
+    found: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [count(model, options.signal, options.trials, rng, Path(folder)) for model in CONFIGS]
-    write_table(
-        RESULTS / f"training_{options.signal.lower()}.csv",
-        [row | {"seed": options.seed} for row in rows],
-        made("torch", "pytorch-lightning", "mlflow"),
-    )
-    for row in rows:
-        print(", ".join(f"{name} {value}" for name, value in row.items()))
+        for model in CONFIGS:
+            for row in count(model, options.signal, options.trials, rng, Path(folder)):
+                found[model] = row | {"seed": options.seed}
+                # It takes long: what was tried so far stands there.
+                write_table(RESULTS / f"training_{options.signal.lower()}.csv", list(found.values()), stamp)
     whole = ("same_weights", "same_scores", "one_tracked_run")
     none = ("running_left", "folders_left", "wrong_exit_codes")
-    return int(any(any(row[name] for name in none) or any(row[name] != options.trials for name in whole) for row in rows))
+    return int(any(any(row[name] for name in none) or any(row[name] != options.trials for name in whole) for row in found.values()))
 
 
 if __name__ == "__main__":
