@@ -70,8 +70,12 @@ def short(row: Row, whole: str, *names: str) -> int:
 
 def training(row: Row, signal: str) -> Found:
     jobs, data = short(row, "trials", "one_tracked_run"), short(row, "trials", "same_weights", "same_scores")
-    wrong = jobs + data + count(row, "running_left", "folders_left", "wrong_exit_codes")
+    wrong = jobs + data + count(row, "running_left", "folders_left")
     fault = f"{signal} twice within a training of {row['model']}, gone on with by --resume"
+    if "wrong_exit_codes" in row:
+        wrong += count(row, "wrong_exit_codes")
+    else:
+        fault += " (its exit codes were not looked at then)"
     return Found(fault, count(row, "kills"), wrong, jobs, data, "other weights or scores")
 
 
