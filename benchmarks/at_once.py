@@ -32,7 +32,7 @@ from har.tracking import tracked_run, tracking_uri
 
 RESULT = Path("results/reliability/at_once.csv")
 PROCESSES, READERS = 8, 2
-PAUSE_S = 0.1  # or who reads would never come to an end
+PAUSES = 3  # times a reading, between two last steps of a process, or who reads would never come to an end
 FORK = multiprocessing.get_context("fork")
 CONFIG = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
@@ -103,19 +103,22 @@ def exports(runs: Path, folder: Path) -> int:
     return sum(answer.code != 0 for answer in answers)
 
 
-def swap(source: Path, folder: Path, start: Barrier, times: int) -> None:
+def swap(source: Path, folder: Path, start: Barrier, times: int, pause_s: float) -> None:
     start.wait()
     for number in range(times):
         new = folder.with_name(f"{source.name}-{number}")
         shutil.copytree(source, new)
         replace_folder(new, folder)
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
 
 
 def swaps(sources: list[Path], folder: Path, times: int) -> int:
     """Two processes that put their own bundle there again and again; how many failed."""
-    start = FORK.Barrier(len(sources))
-    return sum(code != 0 for code in together([FORK.Process(target=swap, args=(source, folder, start, times)) for source in sources]))
+    start, before = FORK.Barrier(len(sources)), time.perf_counter()
+    verify(sources[0])
+    pause_s = PAUSES * (time.perf_counter() - before)
+    swapping = [FORK.Process(target=swap, args=(source, folder, start, times, pause_s)) for source in sources]
+    return sum(code != 0 for code in together(swapping))
 
 
 def left_over(folder: Path, known: set[str]) -> int:

@@ -207,8 +207,8 @@ def main() -> int:
             print(rows[-1], flush=True)
             bad += 2 * trials - totals["exit_code_0"] - totals["same_content"]
             bad += sum(totals[count] for count in COUNTS[3:])
+            write_table(RESULT, rows, made("torch", "mlflow"))  # it takes long: what was tried so far stands there
     shutil.rmtree(file.parent)
-    write_table(RESULT, rows, made("torch", "mlflow"))
     return int(bad > 0)
 
 

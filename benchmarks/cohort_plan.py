@@ -10,6 +10,8 @@ import csv
 import sys
 from pathlib import Path
 
+from tables import markdown
+
 from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE
 
 MEASURED = Path("results/benchmarks/batch_inference.csv")
@@ -65,18 +67,12 @@ def plan(measured: dict[str, float]) -> list[tuple[str, str, str]]:
     return lines
 
 
-def table(lines: list[tuple[str, str, str]]) -> str:
-    """Markdown."""
-    head = ("what", "reckoned from", "how much")
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ("---",) * 3, *lines))
-
-
 def main() -> None:
     """Write the plan."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=RESULT, help="(default: %(default)s)")
     options = parser.parse_args()
-    text = table(plan(read_measured(MEASURED)))
+    text = markdown(("what", "reckoned from", "how much"), plan(read_measured(MEASURED)))
     options.output.write_text(
         f"Reckoned by `python benchmarks/cohort_plan.py` from [batch_inference.csv]({MEASURED.name}), which says when and where it was "
         f"measured.\n\n{text}\n",

@@ -248,7 +248,7 @@ def main() -> int:
             bad += sum(totals[count] != totals["refused"] for count in ("one_line", "place_named", "disk_named"))
             bad += sum(totals[count] != options.trials for count in ("done_after", "same_content"))
             bad += totals["half_written"] + totals["rubbish_left"] + options.trials - totals["refused"] - totals["had_room"]
-    write_table(RESULT, rows, made("torch", "mlflow", "onnxruntime"))
+            write_table(RESULT, rows, made("torch", "mlflow", "onnxruntime"))  # it takes long: what was tried so far stands there
     return int(bad > 0)
 
 

@@ -201,13 +201,13 @@ def main() -> int:
                 sweep = Sweep(study, root / f"{kind.whom}-{kind.number.name}-{number}")
                 totals[kind].update(trial(sweep, kind, float(rng.uniform(0.1, 1.0)) * length, rng, expected))
                 print(f"{number + 1} of {options.trials}: {kind.number.name} to the {kind.whom}: {dict(totals[kind])}", flush=True)
-    rows = [
-        {"signal": kind.number.name, "to": kind.whom, "trials": options.trials}
-        | {name: totals[kind][name] for name in COUNTS}
-        | {"undisturbed_s": f"{length:.0f}", "seed": options.seed}
-        for kind in KINDS
-    ]
-    write_table(RESULT, rows, made("torch", "mlflow"))
+            rows = [
+                {"signal": kind.number.name, "to": kind.whom, "trials": number + 1}
+                | {name: totals[kind][name] for name in COUNTS}
+                | {"undisturbed_s": f"{length:.0f}", "seed": options.seed}
+                for kind in KINDS
+            ]
+            write_table(RESULT, rows, made("torch", "mlflow"))  # it takes long: what was tried so far stands there
     whole = ("same_weights", "same_scores", "finished_once")
     none = ("repeated", "lost", "running_left", "folders_left", "workers_left", "wrong_exit_codes")
     return int(any(any(row[name] for name in none) or any(row[name] != row["jobs"] for name in whole) for row in rows))

@@ -2,7 +2,7 @@
 
     python benchmarks/kill_training.py [--signal KILL] [--trials 10] [--seed 0]
 
-Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time of an undisturbed one,
+Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time that one takes,
 kills the second attempt in the same way, and lets the third one finish. The run must then have the very weights and scores of the
 undisturbed one, be one FINISHED run in MLflow beside no RUNNING one, and lie alone in its folder. A network of windows and one
 that carries its state along a stream take turns, both small, on SYNTHETIC data. With ``--signal TERM`` the process is
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -75,8 +76,10 @@ def states(runs: Path) -> list[str]:
         return [status for (status,) in store.execute("select status from runs")]
 
 
-def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tuple[dict[str, torch.Tensor], tuple]) -> Counter[str]:
-    """Kill two attempts, finish the third, and look."""
+def trial(
+    config: Path, runs: Path, how: str, moments: list[float], expected: tuple[dict[str, torch.Tensor], tuple]
+) -> tuple[Counter[str], float]:
+    """Kill two attempts, finish the third, and look; what was found, and the seconds of the third."""
     found: Counter[str] = Counter()
     for moment in moments:
         process = start(config, runs)
@@ -90,7 +93,9 @@ def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tu
         found.update({"kills": int(code != 0), when: 1, "wrong_exit_codes": int(code not in (0, EXIT_CODES[how]))})
         if how == "TERM":
             found["running_left"] += states(runs).count("RUNNING")
+    before = time.perf_counter()
     run, output = finished(config, runs)
+    seconds = time.perf_counter() - before
     found["resumed"] = int("goes on where it was interrupted" in output)
     weights, score = content(run)
     found["same_weights"] = int(all(torch.equal(value, weights[name]) for name, value in expected[0].items()))
@@ -98,21 +103,24 @@ def trial(config: Path, runs: Path, how: str, moments: list[float], expected: tu
     found["one_tracked_run"] = int(states(runs).count("FINISHED") == 1)
     found["running_left"] += states(runs).count("RUNNING")
     found["folders_left"] = len(list(run.path.parent.iterdir())) - 1
-    return found
+    return found, seconds
 
 
-def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Path) -> dict[str, object]:
-    """A row of the table."""
+def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Path) -> Iterator[dict[str, object]]:
+    """The row of a network, after each trial."""
     config = write_config(model, root)
     finished(config, root / "warm")  # the data are generated and cached now
     before = time.perf_counter()
     expected = content(finished(config, root / "undisturbed" / model)[0])
-    length = time.perf_counter() - before
+    undisturbed = length = time.perf_counter() - before
     totals: Counter[str] = Counter()
     for number in range(trials):
-        totals.update(trial(config, root / f"{model}-{number}", how, rng.uniform(0.2 * length, length, 2).tolist(), expected))
+        found, seconds = trial(config, root / f"{model}-{number}", how, rng.uniform(0.2 * length, length, 2).tolist(), expected)
+        totals.update(found)
+        if found["kills"] and not found["resumed"]:
+            length = seconds  # of a whole training; other work on the machine may have begun, or ended, since the first
         print(f"{model}: {number + 1} of {trials}, {dict(totals)}", flush=True)
-    return {"model": model, "trials": trials, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{length:.1f}"}
+        yield {"model": model, "trials": number + 1, **{name: totals[name] for name in COUNTS}, "undisturbed_s": f"{undisturbed:.1f}"}
 
 
 def main() -> int:
@@ -122,19 +130,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    rng = np.random.default_rng(options.seed)
+    rng, stamp = np.random.default_rng(options.seed), made("torch", "pytorch-lightning", "mlflow")
+    found: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [count(model, options.signal, options.trials, rng, Path(folder)) for model in CONFIGS]
-    write_table(
-        RESULTS / f"training_{options.signal.lower()}.csv",
-        [row | {"seed": options.seed} for row in rows],
-        made("torch", "pytorch-lightning", "mlflow"),
-    )
-    for row in rows:
-        print(", ".join(f"{name} {value}" for name, value in row.items()))
+        for model in CONFIGS:
+            for row in count(model, options.signal, options.trials, rng, Path(folder)):
+                found[model] = row | {"seed": options.seed}
+                # It takes long: what was tried so far stands there.
+                write_table(RESULTS / f"training_{options.signal.lower()}.csv", list(found.values()), stamp)
     whole = ("same_weights", "same_scores", "one_tracked_run")
     none = ("running_left", "folders_left", "wrong_exit_codes")
-    return int(any(any(row[name] for name in none) or any(row[name] != options.trials for name in whole) for row in rows))
+    return int(any(any(row[name] for name in none) or any(row[name] != options.trials for name in whole) for row in found.values()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The result files of the benchmarks: one CSV each, whose rows say how, when and with what they were made."""
+"""The result files of the benchmarks: one CSV each, whose rows say how, when and with what they were made; and tables to read."""
 
 import csv
 import os
@@ -32,3 +32,8 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]], stamp: Mapping
         writer.writeheader()
         writer.writerows({**row, **stamp} for row in rows)
     print(f"wrote {path}")
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))

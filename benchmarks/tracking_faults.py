@@ -28,12 +28,12 @@ from typing import Any
 import mlflow
 import numpy as np
 from kill_training import write_config
+from reliability_summary import ALLOWED_S
 from tables import made, write_table
 
 from har.tracking import owners, runs, store
 
 RESULT = Path("results/reliability/tracking_faults.csv")
-ALLOWED_S = 10.0
 SLOW_S = 1.5
 # what the proxy does, and from which request on; "later" is drawn between the first and the last
 FAULTS = (("healthy", "start"), ("absent", "start"), ("silent", "start"), ("slow", "start"), ("absent", "later"), ("silent", "later"))

@@ -1,4 +1,4 @@
-"""Take passwords out of what is shown."""
+"""Take passwords, and what a terminal would obey, out of what is shown."""
 
 import re
 
@@ -9,3 +9,8 @@ QUERY = re.compile(r"(?i)(?<=[?&])([^=&\s]*(?:password|passwd|pwd|secret|token|k
 def redacted(text: str) -> str:
     """A text without the user, the password and the secrets of the addresses in it."""
     return QUERY.sub(r"\1***", USER.sub("***@", text))
+
+
+def shown(text: str) -> str:
+    """A redacted text whose control characters are spelled out: a name in a stranger's file could steer the terminal."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in redacted(text))

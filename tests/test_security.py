@@ -8,8 +8,9 @@ import mlflow.cli
 import mlflow.server
 import pytest
 
+from har.cli import main
 from har.contract import HarError
-from har.redaction import redacted
+from har.redaction import redacted, shown
 from har.tracking import server, tracked_run
 from har.tracking import store as stores
 
@@ -91,6 +92,24 @@ def test_no_code_reads_objects_or_starts_a_shell(path: Path) -> None:
 )
 def test_addresses_are_shown_without_their_secrets(text: str, shown: str) -> None:
     assert redacted(text) == shown
+
+
+def test_a_name_in_a_file_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recording.csv"
+    path.write_text("time\x1b]0;owned\x07\x1b[2J,x\n0,1\n")
+    assert main(["predict", str(path), "--output", str(tmp_path / "out.csv")]) == 2
+    said = capsys.readouterr().err
+    assert "\\x1b]0;owned\\x07\\x1b[2J" in said
+    assert not set(said) & {"\x1b", "\x07"}
+    assert shown("café, naïve\n数") == "café, naïve\n数"
+
+
+@pytest.mark.parametrize(("name", "words"), [("c.yaml", ["train", "--config"]), ("s.yaml", ["sweep"])])
+def test_yaml_without_end_is_refused_in_words(name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    path.write_text("[" * 20_000)
+    assert main([*words, str(path), "--runs", str(tmp_path / "runs")]) == 2
+    assert f"{path} is not valid YAML" in capsys.readouterr().err
 
 
 def test_a_password_of_the_store_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:

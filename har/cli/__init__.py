@@ -10,7 +10,7 @@ from types import FrameType
 from har.cli.parser import build_parser
 from har.contract import HarError
 from har.files import FULL
-from har.redaction import redacted
+from har.redaction import shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _tell(text: str) -> None:
-    print(f"har: {redacted(text)}", file=sys.stderr)
+    print(f"har: {shown(text)}", file=sys.stderr)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from har.cli.commands import BUNDLE
 from har.contract import HarError
+from har.redaction import shown
 
 if TYPE_CHECKING:
     from har.recording import ReadOptions
@@ -60,7 +61,7 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
         raise HarError("several recordings need a folder for their predictions; name it with --output")
     say = functools.partial(print, flush=True)
     problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)
-    print("".join(f"har: {problem}\n" for problem in problems), end="", file=sys.stderr)
+    print("".join(f"har: {shown(problem)}\n" for problem in problems), end="", file=sys.stderr)
     if problems:
         raise HarError(
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"

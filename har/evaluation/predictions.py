@@ -118,7 +118,7 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pq.read_table(path)
         origin = Origin(**json.loads((table.schema.metadata or {})[METADATA_KEY]))
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = str(error).split("\n")[0]
         raise HarError(
             f"{path} is not a prediction file of this version ({type(error).__name__}: {reason}); run har evaluate again"

@@ -56,7 +56,7 @@ class RunFolder:
         try:
             content = json.loads((self.path / INFO).read_text())
             return RunInfo(Origin(**content.pop("origin")), **content)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise HarError(f"{self.path} is not a finished run ({type(error).__name__}: {error}); train again: har train") from None
 
     def predictions_path(self, split: str) -> Path:

@@ -134,7 +134,7 @@ def load_study(path: Path | str) -> StudyConfig:
         return StudyConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise HarError(f"cannot read the study {path} ({error.strerror}); expected a YAML file such as configs/study/ideas.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise HarError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from har.contract import HarError
 from har.data.staging import remove_stale, staging
-from har.files import FULL, CannotWriteError, cannot_write
+from har.files import FULL, CannotWriteError, cannot_write, write_whole
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.train_common import Say
 from har.tracking import close_orphans, confirm_finished
@@ -33,7 +33,7 @@ class Work:
 
     def remember(self, run_id: str) -> None:
         """Note where the training is tracked, for whoever goes on with it."""
-        (self.path / WORK).write_text(json.dumps({"key": self.key, "run_id": run_id}) + "\n")
+        write_whole(self.path / WORK, json.dumps({"key": self.key, "run_id": run_id}) + "\n")
 
     def finish(self) -> None:
         """Take away what only an unfinished training needs."""

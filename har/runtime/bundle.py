@@ -17,7 +17,8 @@ import numpy as np
 
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
 
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)  # what reading JSON of another structure raises
+# What reading JSON of another structure raises; the last two where lists stand in lists without end, and for numbers beyond any float.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 T = TypeVar("T")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux, linux/fcntl.h and linux/fs.h
 MANIFEST, MODEL, STREAMING = "manifest.json", "model.onnx", "streaming.onnx"
@@ -92,7 +93,7 @@ def read_bundle(folder: Path | str) -> Bundle:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError:
         raise HarError(f"no bundle at {folder}: {MANIFEST} is missing; make one: har export") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HarError(f"{folder / MANIFEST} is not valid JSON ({error}); export again: har export") from None
     if not isinstance(manifest, dict) or manifest.get("schema_version") != MANIFEST_SCHEMA_VERSION:
         found = manifest.get("schema_version") if isinstance(manifest, dict) else None
@@ -104,7 +105,8 @@ def read_bundle(folder: Path | str) -> Bundle:
         raise HarError(f"{folder / MANIFEST} has no entry {missing[0]!r}; export again: har export")
     bundle = Bundle(folder, manifest)
     mounting = manifest.get("mounting") or {}
-    for name in (bundle.main, VECTORS, *(mounting[key] for key in ("estimator", "model") if key in mounting)):
+    shipped = [name for name, said in manifest["models"].items() if "left_out" not in said]
+    for name in (bundle.main, VECTORS, *shipped, *(mounting[key] for key in ("estimator", "model") if key in mounting)):
         if name not in manifest["files"]:
             raise HarError(f"{folder / MANIFEST} names no checksum for {name}; export again: har export")
     for name, expected in manifest["files"].items():
@@ -126,10 +128,10 @@ def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:
         before = _identity(folder)
         try:
             found = read(folder)
-        except (HarError, *MALFORMED) as error:
+        except (HarError, OSError, *MALFORMED) as error:  # a file may be gone between two looks at it
             if _identity(folder) != before:
                 continue
-            if isinstance(error, HarError):
+            if isinstance(error, (HarError, OSError)):
                 raise
             raise HarError(f"{folder} is not a bundle of this version ({type(error).__name__}: {error}); export again") from None
         if _identity(folder) == before:

@@ -63,7 +63,7 @@ def read_said(path: Path) -> dict[str, Any] | None:
         return json.loads(pq.read_metadata(path).metadata[SAID])
     except FileNotFoundError:
         return None
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise HarError(f"{path} is there and no file of har predict ({str(error)[:80]}); name another folder, or remove it") from None
 
 

@@ -61,7 +61,12 @@ class Journal:
         return json.loads((self.folder / ABOUT).read_text())
 
     def belongs_to(self, tags: Mapping[str, str]) -> None:
-        """Another process goes on with the run."""
+        """Another process goes on with the run. Half a call, of one that was killed within it, would spoil the next one."""
+        calls = self.folder / CALLS
+        content = calls.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            write_whole(calls, whole)
         about = self.about()
         self._describe(about | {"tags": about["tags"] | dict(tags)})
 
@@ -96,7 +101,7 @@ class Journal:
             except ValueError:
                 break  # cut off: its writer was killed within it
             call(about["run_id"], content["name"], content["values"], self.folder / FILES / content["file"] if "file" in content else None)
-            mark.write_text(str(number + 1))
+            write_whole(mark, str(number + 1))  # half a mark would make every later call of this fail
         shutil.rmtree(self.folder)
         return about["run_id"]
 

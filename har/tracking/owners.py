@@ -1,6 +1,7 @@
 """Which process a tracked run belongs to, and what to do about runs whose process is gone."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +70,8 @@ def _close(uri: str, runs: Path) -> int:
             path = Path(run.data.tags.get(LOCK, ""))
             if is_dead(path):
                 end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-                path.unlink(missing_ok=True)
+                if _is_lock(path):
+                    path.unlink(missing_ok=True)
                 closed += 1
     return closed
 
@@ -103,10 +105,15 @@ def closing_orphans(runs: Path) -> Iterator[None]:
 
 def is_dead(lock: Path) -> bool:
     """Whether the process that held a lock of `owned` is gone."""
-    if not lock.is_file():
+    if not (_is_lock(lock) and lock.is_file()):
         return True  # the process took it away, or its folder was deleted
     try:
         FileLock(lock).acquire(timeout=0).lock.release()
     except (Timeout, OSError):
         return False
     return True
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether this is a place where `owned` puts a lock: whoever shares a store writes its tags, and to try a lock empties its file."""
+    return path.parent.name == OWNERS and re.fullmatch(r"\d+-[0-9a-f]{32}", path.name) is not None

@@ -299,5 +299,5 @@ def open_parent(uri: str, runs: Path, experiment: str, study: str, note: str) ->
         return there[0].info.run_id
     tags = {PARENT: study, "mlflow.note.content": note}
     client, run_id = start(uri, runs, {"experiment": experiment, "name": study, "tags": tags, "start_ms": calls.now_ms()})
-    client.set_terminated(run_id)
+    calls.end_run(client, run_id, RunStatus.to_string(RunStatus.FINISHED))
     return run_id

@@ -14,7 +14,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from har.contract import HarError
-from har.redaction import redacted
+from har.redaction import redacted, shown
 from har.tracking.fresh import whole_store
 
 STORE = "mlflow.db"
@@ -103,7 +103,7 @@ def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | Non
 
 def warn(text: str) -> None:
     """One line to the user, who need not do anything now."""
-    print(f"har: warning: {redacted(text)}", file=sys.stderr, flush=True)
+    print(f"har: warning: {shown(text)}", file=sys.stderr, flush=True)
 
 
 def store_lock(runs: Path) -> AbstractContextManager[object]:

@@ -155,6 +155,26 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
         verify(tmp_path / "none")
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "test_vectors.json"])
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, f'{{"windows": [[[1{"0" * 400}]]], "unit": 1, "probabilities": []}}'], ids=["deep", "large"]
+)
+def test_json_that_no_reader_takes_is_refused_in_words(name: str, content: str, bundle: Path) -> None:
+    (bundle / name).write_text(content)
+    if name != "manifest.json":
+        resign(bundle, name)
+    with pytest.raises(HarError, match="export again"):
+        verify(bundle)
+
+
+def test_a_bundle_names_no_model_elsewhere(bundle: Path, tmp_path: Path) -> None:
+    shutil.copyfile(bundle / "model.onnx", tmp_path / "other.onnx")
+    models = json.loads((bundle / "manifest.json").read_text())["models"]
+    change_json(bundle / "manifest.json", models=models | {"../other.onnx": models["model.onnx"]})
+    with pytest.raises(HarError, match=r"names no checksum for \.\./other\.onnx"):
+        Recognizer.load(bundle, "../other.onnx")
+
+
 SCHEMA = json.loads((Path(__file__).parents[2] / "export" / "manifest.schema.json").read_text())
 
 

@@ -18,7 +18,7 @@ from har.pipeline.engine import run_jobs
 from har.pipeline.run_folder import INFO
 from har.runtime import bundle as bundles
 from har.runtime.bundle import exchange, of_one_folder, replace_folder
-from har.tracking import calls, close_orphans, confirm_finished, fresh, tracked_run, tracking_uri
+from har.tracking import calls, close_orphans, confirm_finished, fresh, parent_run, tracked_run, tracking_uri
 from tests.pipeline.test_study import study  # noqa: F401
 from tests.pipeline.test_tracking import runs_of
 
@@ -74,6 +74,15 @@ def test_no_run_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (again,) = [run for run in runs_of(tmp_path) if run.info.run_id == found[0].info.run_id]
     assert again.info.status == "FINISHED"
     assert again.info.end_time >= again.info.start_time
+
+
+def test_no_study_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = calls.now_ms()
+    set_back = iter([now + 86_400_000])  # between its start and its end
+    monkeypatch.setattr(calls, "now_ms", lambda: next(set_back, now))
+    run_id = parent_run(tmp_path, "e", "a study", "")
+    info = mlflow.MlflowClient(tracking_uri(tmp_path)).get_run(run_id).info
+    assert (info.status, info.start_time, info.end_time) == ("FINISHED", now + 86_400_000, now + 86_400_000)
 
 
 def _folder(path: Path, content: str) -> Path:
@@ -135,6 +144,25 @@ def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None
 
     assert of_one_folder(read, place) == "2 and 2"
     assert seen == ["0", "1", "2"]
+
+
+def test_a_file_that_went_with_the_folder_that_was_replaced(tmp_path: Path) -> None:
+    place, seen = _folder(tmp_path / "bundle", "0"), []
+
+    def read(folder: Path) -> str:
+        seen.append((folder / "one").read_text())
+        if len(seen) == 1:
+            new = tmp_path / "new"
+            new.mkdir()
+            (new / "one").write_text("1")  # a bundle whose smaller file was left out
+            replace_folder(new, folder)
+            (folder / "two").read_text()
+        return seen[-1]
+
+    assert of_one_folder(read, place) == "1"
+    assert seen == ["0", "1"]
+    with pytest.raises(FileNotFoundError):
+        of_one_folder(lambda folder: (folder / "two").read_text(), place)  # where nobody replaced it, it is missing
 
 
 def test_a_bundle_of_another_structure_is_refused_in_words(tmp_path: Path) -> None:

@@ -163,6 +163,17 @@ def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
     assert "RUNNING" not in {run.info.status for run in mlflow_runs(tmp_path)}
 
 
+def test_the_tag_of_a_stranger_harms_no_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    with tracked_run(tmp_path, "e", "planted", {}) as run:  # whoever shares a store writes its tags
+        client = mlflow.MlflowClient(tracking_uri(tmp_path))
+        client.set_tag(run.run_id, "har.lock", str(mine))
+        assert close_orphans(tmp_path) == 1
+        assert client.get_run(run.run_id).info.status == "KILLED"
+    assert mine.read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_a_killed_driver_takes_its_workers_along_and_the_rerun_finishes(workplace: Path) -> None:
     small = {
