@@ -13,7 +13,7 @@ from har.contract import HarError
 if TYPE_CHECKING:
     from har.recording import ReadOptions
 
-ENGINES = ("local", "ray")  # of har.pipeline.batch
+ENGINES = ("local", "ray")  # of har.pipeline.engine
 
 
 def predict(options: argparse.Namespace) -> None:

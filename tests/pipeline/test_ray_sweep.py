@@ -1,0 +1,197 @@
+"""Studies on a Ray cluster of two nodes, which are two sets of Ray's processes on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+import torch
+
+from har.contract import HarError
+from har.pipeline import ray_engine
+from har.pipeline.engine import Engine
+from har.pipeline.run_folder import CHECKPOINT
+from har.pipeline.sweep import RESULT, sweep
+from har.tracking import tracking_uri
+from har.tracking.owners import LOCK, OWNERS
+from tests.pipeline.test_search import STUDY as SEARCH
+from tests.pipeline.test_study import SMALL, STUDY
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'wearable-har[ray]'")
+psutil = pytest.importorskip("psutil", reason="psutil, which finds the processes of a node, is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+LONG_ENOUGH = STUDY.replace("training.epochs: 1", "training.epochs: 4, training.batch_size: 32")  # to be killed meanwhile
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 240.0
+LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
+CHANGES = ("train_seconds", "checkpoint_sha256", "commit")  # of one training done twice
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One core a node; the first one says that it has a GPU, which nobody touches."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "USAGE_STATS_ENABLED": "0", "worker_niceness": "0"}.items():
+            patch.setenv(f"RAY_{name}", value)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, **LOOPBACK})
+        nodes.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+        patch.setenv("RAY_ADDRESS", nodes.address)
+        try:
+            yield nodes
+        finally:
+            nodes.shutdown()
+
+
+def raylet_of(node: Any) -> subprocess.Popen:
+    return node.all_processes["raylet"][0].process
+
+
+def patiently(look: Any) -> Any:
+    """What `look` finds, once it finds something."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("nothing found")
+
+
+def answer(text: str) -> Any:
+    """The work of some jobs here."""
+    if text == "wrong":
+        raise HarError("not this one")
+    return eval(text)
+
+
+def test_jobs_share_a_gpu_and_one_that_kills_its_process_stops_no_other(cluster: Any) -> None:
+    dies, parts = "__import__('os')._exit(1)", "__import__('ray').get_gpu_ids()"
+    found = {outcome.job: outcome for outcome in Engine("ray", gpus=0.5).run([dies, "wrong", "1 / 0", parts], answer)}
+    assert (found[dies].problem, found[dies].attempts) == ("its process died 3 times; see the system's log for memory", 3)
+    assert (found["wrong"].problem, found["wrong"].attempts) == ("not this one", 1)
+    assert found["1 / 0"].problem == "unexpected ZeroDivisionError: division by zero"
+    assert found[parts].result == [0]
+    with pytest.raises(HarError, match=r"no machine of the Ray cluster has what each job needs, 1 core and 2 of a GPU"):
+        list(Engine("ray", gpus=2).run(["1"], answer))
+
+
+def wait_for_the_end(folder: Path) -> None:
+    """Say which process this is, and how it ended where it was told."""
+    (folder / f"begun-{os.getpid()}").touch()
+    try:
+        while True:
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        (folder / f"told-{os.getpid()}").touch()
+        raise
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_jobs_end_with_their_driver(cluster: Any, tmp_path: Path, number: signal.Signals) -> None:
+    script = "import sys; from pathlib import Path; from tests.pipeline.test_ray_sweep import drive; drive(Path(sys.argv[1]))"
+    driver = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
+    try:
+        begun = patiently(lambda: list(tmp_path.glob("begun-*")))
+        worker = psutil.Process(int(begun[0].name.split("-")[1]))
+        driver.send_signal(number)
+        assert driver.wait(PATIENCE_S) == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
+        worker.wait(PATIENCE_S)
+    finally:
+        driver.kill()
+    assert len(list(tmp_path.glob("begun-*"))) == 1
+    assert len(list(tmp_path.glob("told-*"))) == (number == signal.SIGTERM)
+
+
+def drive(folder: Path) -> None:
+    """What the driver of that test does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    list(Engine("ray", workers=1).run([folder], wait_for_the_end))
+
+
+def test_a_lost_node_costs_its_running_job_alone(cluster: Any, workplace: Path) -> None:
+    (workplace / "small.yaml").write_text(SMALL)
+    study = workplace / "tiny.yaml"
+    study.write_text(LONG_ENOUGH)
+    (victim,) = cluster.worker_nodes
+    owners, lost = workplace / "runs" / OWNERS, []
+
+    def on_victim() -> list[str]:
+        children = {process.pid for process in psutil.Process(raylet_of(victim).pid).children()}
+        return [path.name for path in owners.glob("*-*") if int(path.name.split("-")[0]) in children]
+
+    def kill() -> None:
+        lost.extend(patiently(on_victim))
+        raylet_of(victim).kill()
+        raylet_of(victim).wait()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    said: list[str] = []
+    places = {"folder": workplace, "say": said.append}
+    sweep(study, Path("runs"), Path("results"), engine="ray", **places)
+    killer.join()
+    sweep(study, Path("local"), Path("other"), workers=2, **places)
+    ours, theirs = (jobs_of(workplace / name / "synthetic/studies/tiny") for name in ("runs", "local"))
+    assert len(ours) == 4
+    assert ours.keys() == theirs.keys()
+    for name, (scores, weights) in ours.items():
+        assert scores == theirs[name][0]
+        assert all(torch.equal(value, theirs[name][1][part]) for part, value in weights.items())
+    tracked = mlflow.MlflowClient(tracking_uri(workplace / "runs"))
+    runs = tracked.search_runs([tracked.get_experiment_by_name("synthetic").experiment_id], "tags.study = 'tiny'")
+    assert sorted(run.data.tags["run_key"] for run in runs if run.info.status == "FINISHED") == sorted(name[-16:] for name in ours)
+    (killed,) = [run for run in runs if Path(run.data.tags[LOCK]).name in lost]
+    again = [line for line in said if ", attempt " in line]
+    assert len(again) == 1
+    assert f" {killed.data.tags['run']}, fold {killed.data.tags['fold']}, " in again[0]
+    assert again[0].endswith(", attempt 2")
+    said.clear()
+    sweep(study, Path("runs"), Path("results"), engine="ray", **places)
+    assert said[-1] == "study tiny: 4 jobs, 4 done before, 0 to do on Ray"
+    statuses = [run.info.status for run in tracked.search_runs([killed.info.experiment_id])]
+    assert "RUNNING" not in statuses
+
+
+def jobs_of(base: Path) -> dict[str, tuple[dict, dict[str, torch.Tensor]]]:
+    """Scores and weights of every finished job."""
+    found = {}
+    for path in base.glob(f"*/*/{RESULT}"):
+        scores = {name: value for name, value in json.loads(path.read_text()).items() if name not in CHANGES}
+        found[f"{path.parent.parent.name}/{path.parent.name}"] = (
+            scores,
+            torch.load(path.parent / CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"],
+        )
+    return found
+
+
+def test_a_search_goes_through_ray(cluster: Any, workplace: Path) -> None:
+    (workplace / "small.yaml").write_text(SMALL.replace(", batch_size: 128", ""))
+    study = workplace / "tiny.yaml"
+    study.write_text(SEARCH.replace("SUBJECTS", "training"))
+    said: list[str] = []
+    sweep(study, Path("runs"), Path("results"), engine="ray", workers=1, folder=workplace, say=said.append)
+    assert said[1] == "search tiny: 2 trials, 0 done before, 2 to do on Ray, 1 at a time"
+    trials = pd.read_csv(workplace / "results/synthetic/studies/tiny_trials.csv")
+    assert trials.state.tolist() == ["COMPLETE"] * 2
+    assert trials["training.learning_rate"].nunique() == 2
+    assert (workplace / "runs/synthetic/studies/tiny/trials.log").is_file()
+
+
+def test_a_machine_that_is_not_as_the_drivers_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    driver = ray_engine._Driver.here()
+    gone = ray_engine._Driver(str(tmp_path / "none"), {}, driver.code)
+    with pytest.raises(HarError, match=r"cannot open the folder .*none .*all machines need the same version of this package and the same"):
+        gone.imitate()
+    with pytest.raises(HarError, match="has another version of this package than the machine of the command"):
+        ray_engine._Driver(driver.folder, {}, "other").imitate()
