@@ -68,10 +68,10 @@ class Board:
     ) -> None:
         self.rows = {name: Row(total) for name, total in totals.items()}
         self._score, self._best, self._clock = score, best, clock
-        console = console or Console()
+        self._console = console or Console()
         # A dumb terminal cannot go back over what it has written.
-        drawn = live and console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(console=console, refresh_per_second=REFRESH_HZ, get_renderable=self.table) if drawn else None
+        drawn = live and self._console.is_terminal and not self._console.is_dumb_terminal
+        self._live = Live(console=self._console, refresh_per_second=REFRESH_HZ, get_renderable=self.table) if drawn else None
         self._progress: Progress | None = None
         self._say = say
 
@@ -120,7 +120,7 @@ class Board:
             assert self._progress is not None
             self._progress.add(text, failed=failed)
         elif failed:
-            self._live.console.print(text, style="red", markup=False, highlight=False)
+            self._console.print(text, style="red", markup=False, highlight=False)
 
     def seconds_left(self) -> float | None:
         """Until all is done, from the time that the jobs of the same row took, else all jobs; None where none has ended yet."""
@@ -137,8 +137,7 @@ class Board:
 
     def table(self) -> Table:
         """The table as it is now, with as many rows as the terminal has room for: those that run and fail first."""
-        console = self._live.console if self._live is not None else Console()
-        room = max(1, console.height - FRAME)
+        room = max(1, self._console.height - FRAME)
         names = sorted(self.rows, key=lambda name: (not self.rows[name].running, not self.rows[name].failed, not self.rows[name].left))
         shown, hidden = names[:room], names[room:]
         table = Table(caption=self._caption(len(hidden)), caption_justify="left")

@@ -28,9 +28,11 @@ def terminal(height: int = 24) -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=100, height=height, _environ={"TERM": "xterm"})
 
 
-def seen(board: Board, console: Console) -> str:
-    with console.capture() as captured:
-        console.print(board.table())
+def seen(board: Board) -> str:
+    """The table without its colours."""
+    paper = Console(file=io.StringIO(), width=100)
+    with paper.capture() as captured:
+        paper.print(board.table())
     return captured.get()
 
 
@@ -45,7 +47,7 @@ def test_the_table_counts_by_run_and_tells_what_runs(clock: Clock) -> None:
         board.ended("gru", "a", "gru: fine", value=92.0)
         board.started("gru", "c")
         clock.now = 60.0
-        lines = seen(board, console).splitlines()
+        lines = seen(board).splitlines()
         gru, lstm = (next(line for line in lines if name in line) for name in ("gru", "lstm"))
         assert [word.strip() for word in gru.split("│")[1:-1]][1:] == ["2", "1, 20 s", "", "1", "91"]
         assert [word.strip() for word in lstm.split("│")[1:-1]][1:] == ["0", "1, 1 min", "", "1", ""]
@@ -53,7 +55,7 @@ def test_the_table_counts_by_run_and_tells_what_runs(clock: Clock) -> None:
         assert board.seconds_left() == pytest.approx((70 + 50 + 70 + 10) / 2)
         assert "2 of 6 done, about 2 min left" in lines[-1]
         board.ended("lstm", "b", "lstm FAILED: its process died 3 times", failed=True)
-        assert "2 of 6 done, 1 failed, about " in seen(board, console)
+        assert "2 of 6 done, 1 failed, about " in seen(board)
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "lstm FAILED: its process died 3 times" in written
     assert "gru: fine" not in written
@@ -64,14 +66,16 @@ def test_a_small_terminal_shows_what_runs(clock: Clock) -> None:
     board = Board({f"run{number}": 1 for number in range(20)}, score="best, %", best=True, say=pytest.fail, live=True, console=console)
     board.before("run3", 1, [50.0], [1.0])
     board.started("run17", "a")
-    text = seen(board, console)
+    text = seen(board)
     assert "run17" in text
     assert "run3 " not in text
     assert "17 more rows" in text
     assert len(text.splitlines()) < 10
 
 
-@pytest.mark.parametrize("console", [Console(file=io.StringIO()), Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})])
+@pytest.mark.parametrize(
+    "console", [Console(file=io.StringIO()), Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})]
+)
 def test_what_is_no_terminal_gets_one_line_a_job(console: Console) -> None:
     said: list[str] = []
     with Board({"gru": 3}, score="mean accuracy, %", say=said.append, live=True, console=console) as board:

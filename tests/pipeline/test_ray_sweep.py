@@ -1,7 +1,6 @@
 """Studies on a Ray cluster of two nodes, which are two sets of Ray's processes on this machine."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from har.tracking import tracking_uri
 from har.tracking.owners import LOCK, OWNERS
 from tests.pipeline.test_search import STUDY as SEARCH
 from tests.pipeline.test_study import SMALL, STUDY
+from tests.ray_jobs import answer
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'wearable-har[ray]'")
 psutil = pytest.importorskip("psutil", reason="psutil, which finds the processes of a node, is not installed")
@@ -44,6 +44,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "USAGE_STATS_ENABLED": "0", "worker_niceness": "0"}.items():
             patch.setenv(f"RAY_{name}", value)
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)  # that variable, where Ray was imported before
         patch.setenv("PYTHONPATH", str(ROOT))
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, **LOOPBACK})
         nodes.add_node(num_cpus=1, node_ip_address="127.0.0.1")
@@ -68,13 +69,6 @@ def patiently(look: Any) -> Any:
     raise AssertionError("nothing found")
 
 
-def answer(text: str) -> Any:
-    """The work of some jobs here."""
-    if text == "wrong":
-        raise HarError("not this one")
-    return eval(text)
-
-
 def test_jobs_share_a_gpu_and_one_that_kills_its_process_stops_no_other(cluster: Any) -> None:
     dies, parts = "__import__('os')._exit(1)", "__import__('ray').get_gpu_ids()"
     found = {outcome.job: outcome for outcome in Engine("ray", gpus=0.5).run([dies, "wrong", "1 / 0", parts], answer)}
@@ -86,21 +80,9 @@ def test_jobs_share_a_gpu_and_one_that_kills_its_process_stops_no_other(cluster:
         list(Engine("ray", gpus=2).run(["1"], answer))
 
 
-def wait_for_the_end(folder: Path) -> None:
-    """Say which process this is, and how it ended where it was told."""
-    (folder / f"begun-{os.getpid()}").touch()
-    try:
-        while True:
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        (folder / f"told-{os.getpid()}").touch()
-        raise
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_jobs_end_with_their_driver(cluster: Any, tmp_path: Path, number: signal.Signals) -> None:
-    script = "import sys; from pathlib import Path; from tests.pipeline.test_ray_sweep import drive; drive(Path(sys.argv[1]))"
-    driver = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
+    driver = subprocess.Popen([sys.executable, "-m", "tests.ray_jobs", str(tmp_path)], cwd=ROOT)
     try:
         begun = patiently(lambda: list(tmp_path.glob("begun-*")))
         worker = psutil.Process(int(begun[0].name.split("-")[1]))
@@ -111,12 +93,6 @@ def test_jobs_end_with_their_driver(cluster: Any, tmp_path: Path, number: signal
         driver.kill()
     assert len(list(tmp_path.glob("begun-*"))) == 1
     assert len(list(tmp_path.glob("told-*"))) == (number == signal.SIGTERM)
-
-
-def drive(folder: Path) -> None:
-    """What the driver of that test does."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    list(Engine("ray", workers=1).run([folder], wait_for_the_end))
 
 
 def test_a_lost_node_costs_its_running_job_alone(cluster: Any, workplace: Path) -> None:

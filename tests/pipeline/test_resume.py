@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
+from filelock import FileLock
 
 import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
@@ -19,6 +20,7 @@ from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import train_any
 from har.pipeline.work import WORK
 from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
+from har.tracking.owners import HOST, LOCK
 from har.training.resumption import RESUME, Resumption
 from tests.helpers import VALIDATION
 from tests.pipeline.test_tasks import forecast
@@ -161,6 +163,19 @@ def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
     with pytest.raises(SystemExit), closing_orphans(tmp_path):
         raise SystemExit(143)
     assert "RUNNING" not in {run.info.status for run in mlflow_runs(tmp_path)}
+
+
+def test_runs_of_other_machines_are_closed_where_their_lock_is_here_and_free(tmp_path: Path) -> None:
+    held, free = tmp_path / "held", tmp_path / "free"
+    free.touch()
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    experiment = client.create_experiment("e")
+    for name, lock in (("lives", held), ("died", free), ("elsewhere", tmp_path / "none")):
+        client.create_run(experiment, run_name=name, tags={HOST: "another", LOCK: str(lock)})
+    with FileLock(held):
+        assert close_orphans(tmp_path) == 1
+    states = {run.info.run_name: run.info.status for run in mlflow_runs(tmp_path)}
+    assert states == {"lives": "RUNNING", "died": "KILLED", "elsewhere": "RUNNING"}
 
 
 @pytest.mark.slow
