@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -95,7 +96,7 @@ def run_each_on_ray(
         return
     tries, lost = dict.fromkeys(range(len(jobs)), 0), set()
     waiting = list(range(len(jobs)))
-    running: dict[Any, int] = {}
+    running: dict[Future, tuple[Any, int]] = {}  # what Ray promised, its handle, and the job's number
     with _connected(workers) as ray:
         if not _places(ray, gpus):
             each = "1 core" + f" and {gpus:g} of a GPU" * bool(gpus)
@@ -107,13 +108,15 @@ def run_each_on_ray(
                 room = (workers or max(1, _places(ray, gpus))) - len(running)
                 for number in waiting[: max(0, room)]:
                     tries[number] += 1
-                    running[task.remote(driver, pickle.dumps((work, jobs[number])))] = number
+                    ref = task.remote(driver, pickle.dumps((work, jobs[number])))
+                    running[ref.future()] = ref, number
                     started(jobs[number])
                 del waiting[: max(0, room)]
-                for ref in ray.wait(list(running), timeout=LOOK_S)[0]:
-                    number = running.pop(ref)
+                # Not by Ray's own wait, in which a signal would lose its exit code and what is done below.
+                for future in wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED).done:
+                    _, number = running.pop(future)
                     try:
-                        result, problem = ray.get(ref)
+                        result, problem = future.result()
                     except ray.exceptions.RayTaskError as error:  # before `work` began: this package is not there
                         result, problem = None, f"a machine of the cluster cannot run it ({_last_line(error)}); {SAME}"
                     except ray.exceptions.RayError as error:
@@ -125,9 +128,9 @@ def run_each_on_ray(
                         result, problem = None, f"its machine was lost, or {problem}" if number in lost else problem
                     yield Outcome(jobs[number], result, problem, tries[number])
         except BaseException:
-            for ref in running:
+            for ref, _ in running.values():
                 ray.cancel(ref)  # as Ctrl-C: it says in MLflow how it ended, and leaves its folder to go on from
-            ray.wait(list(running), num_returns=max(1, len(running)), timeout=LAST_WORDS_S) if running else None
+            wait(running, timeout=LAST_WORDS_S)
             raise
 
 
