@@ -166,6 +166,7 @@ def _as_the_driver(driver: _Driver, packed: bytes) -> tuple[Any, str | None]:
 
     def run(packed: bytes) -> Any:
         driver.imitate()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels; what a shell starts behind `&` ignores it
         work, job = pickle.loads(packed)  # nosec B301 # from `run_each_on_ray`
         return work(job)
 
