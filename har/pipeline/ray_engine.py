@@ -30,6 +30,7 @@ HANDFUL = 32  # jobs at most for one start of a process
 CONNECT_S = 10.0
 HANDFULS_A_WORKER = 4  # at least, where there are jobs enough, so that none waits long for the last
 LOOK_S = 5.0  # how often machines that joined or left the cluster are counted
+SAME = "all machines need the same version of this package and the same paths"
 PASSED_ON = ("HAR_", "MLFLOW_")  # beginnings of the variables that decide where data are and where runs are tracked
 
 
@@ -94,8 +95,8 @@ def run_each_on_ray(
     """
     if not jobs:
         return
-    tries, lost = dict.fromkeys(range(len(jobs)), 0), set()
-    waiting = list(range(len(jobs)))
+    tries, waiting = dict.fromkeys(range(len(jobs)), 0), list(range(len(jobs)))
+    lost: set[int] = set()  # jobs that a machine took along
     running: dict[Future, tuple[Any, int]] = {}  # what Ray promised, its handle, and the job's number
     with _connected(workers) as ray:
         if not _places(ray, gpus):
@@ -132,9 +133,6 @@ def run_each_on_ray(
                 ray.cancel(ref)  # as Ctrl-C: it says in MLflow how it ended, and leaves its folder to go on from
             wait(running, timeout=LAST_WORDS_S)
             raise
-
-
-SAME = "all machines need the same version of this package and the same paths"
 
 
 @dataclass(frozen=True)
