@@ -209,11 +209,15 @@ def _connected(workers: int | None) -> Iterator[Any]:
     if cluster:
         _check_reachable(cluster)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    with _own_sigterm():
-        if cluster:
-            ray.init(cluster, **quiet)
-        else:
-            ray.init("local", num_cpus=workers or default_workers(), include_dashboard=False, **quiet)
+    try:
+        with _own_sigterm():
+            if cluster:
+                ray.init(cluster, **quiet)
+            else:
+                ray.init("local", num_cpus=workers or default_workers(), include_dashboard=False, **quiet)
+    except Exception as error:  # Ray's own are of many kinds
+        where = f"the cluster RAY_ADDRESS={cluster}" if cluster else "Ray on this machine"
+        raise HarError(f"cannot use {where} ({_last_line(error)}); try again when it is less busy, or --engine local") from None
     try:
         yield ray
     finally:

@@ -44,13 +44,25 @@ def cluster() -> Iterator[Any]:
             patch.setenv(f"RAY_{name}", value)
         patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)  # that variable, where Ray was imported before
         patch.setenv("PYTHONPATH", str(ROOT))
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, **LOOPBACK})
-        nodes.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+        nodes = Cluster()
+        for one in ({"num_cpus": 1, "num_gpus": 1}, {"num_cpus": 1}):
+            add_node(nodes, one | LOOPBACK)
         patch.setenv("RAY_ADDRESS", nodes.address)
         try:
             yield nodes
         finally:
             nodes.shutdown()
+
+
+def add_node(nodes: Any, options: dict[str, Any]) -> None:
+    """Ray waits half a minute for a node, which on a busy machine may be too little."""
+    for left in reversed(range(3)):
+        try:
+            nodes.add_node(**options)
+            return
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
 
 
 def patiently(look: Any) -> Any:
