@@ -187,7 +187,7 @@ def _places(ray: Any, gpus: float) -> int:
 
 
 def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 @contextmanager
