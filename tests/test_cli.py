@@ -113,6 +113,9 @@ ERRORS = {
     "nothing to export": ("export", "no finished run"),
     "no bundle": ("verify {tmp}/none", "none: manifest.json is missing"),
     "predict without bundle": ("predict --bundle {tmp}/none {tmp}/r.csv", "none: manifest.json is missing"),
+    "GPUs without Ray": ("sweep configs/study/ideas.yaml --gpus-per-job 0.5", "--gpus-per-job 0.5 needs --engine ray"),
+    "nobody works": ("sweep configs/study/ideas.yaml --workers 0", "--workers is 0, expected at least 1"),
+    "unknown engine": ("sweep configs/study/ideas.yaml --engine spark", "invalid choice: 'spark'"),
     "no store": ("dashboard", "no MLflow store"),
 }
 

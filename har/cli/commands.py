@@ -155,7 +155,16 @@ def sweep(options: argparse.Namespace) -> None:
 
     say = functools.partial(print, flush=True)
     for path in run_study(
-        options.study, options.runs, options.results, archive=options.archive, workers=options.workers, command=_typed(), say=say
+        options.study,
+        options.runs,
+        options.results,
+        archive=options.archive,
+        workers=options.workers,
+        engine=options.engine,
+        gpus_per_job=options.gpus_per_job,
+        command=_typed(),
+        say=say,
+        live=sys.stdout.isatty(),
     ):
         print(f"wrote {path}")
 

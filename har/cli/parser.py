@@ -53,13 +53,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training(command)
     command.add_argument("--quiet", action="store_true", default=False, help="no progress bar")
 
-    more = "Models x settings x seeds x folds, a process a core."
+    more = "Models x settings x seeds x folds, or the trials of a search; typed again, it does what is missing or has failed."
     command = add("sweep", do.sweep, "Run the jobs of a study that are not done yet", more)
     command.add_argument("study", type=Path, help="YAML file, such as configs/study/ideas.yaml")
     _add_archive(command)
     _add_runs(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
-    command.add_argument("--workers", type=int, default=None, metavar="N", help="processes (default: one a core)")
+    command.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="local",
+        help="processes on this machine, or Ray, on the cluster RAY_ADDRESS (default: %(default)s)",
+    )
+    command.add_argument("--workers", type=int, default=None, metavar="N", help="jobs at a time (default: one a core)")
+    command.add_argument("--gpus-per-job", type=float, default=0.0, metavar="F", help="with Ray: 0.5 for two jobs a GPU (default: none)")
 
     command = add("experiment", do.experiment, "Answer one question about the models with a table or a figure")
     command.add_argument("name", choices=EXPERIMENTS, help="which: %(choices)s")

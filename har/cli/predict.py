@@ -14,7 +14,7 @@ from har.redaction import shown
 if TYPE_CHECKING:
     from har.recording import ReadOptions
 
-ENGINES = ("local", "ray")  # of har.pipeline.batch
+ENGINES = ("local", "ray")  # of har.pipeline.engine
 
 
 def predict(options: argparse.Namespace) -> None:

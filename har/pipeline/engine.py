@@ -16,6 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 LAST_WORDS_S = 5.0  # for a process that is told to end
 ATTEMPTS = 3  # of a job whose process died; a mistake that is told in words is not tried again
+ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,63 @@ class Outcome(Generic[T, R]):
     attempts: int
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Where jobs run.
+
+    Attributes:
+        name: one of `ENGINES`.
+        workers: jobs at a time; None is one a core, of all machines where Ray has a cluster.
+        gpus: of each job, 0.5 for two jobs that share one; Ray's alone.
+
+    Raises:
+        HarError: there is no such engine, or it cannot do that.
+    """
+
+    name: str = "local"
+    workers: int | None = None
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise HarError(f"unknown engine {self.name!r}; expected one of {', '.join(ENGINES)}")
+        if self.workers is not None and self.workers < 1:
+            raise HarError(f"--workers is {self.workers}, expected at least 1")
+        if not (0 <= self.gpus < float("inf")) or (self.gpus > 1 and self.gpus % 1):
+            raise HarError(f"--gpus-per-job is {self.gpus:g}, expected a part of a GPU, such as 0.5, or a whole number of them")
+        if self.gpus and self.name == "local":
+            raise HarError(f"--gpus-per-job {self.gpus:g} needs --engine ray; processes of this machine share its GPUs as they find them")
+
+    def text(self, jobs: int) -> str:
+        """Where that many jobs run, for people."""
+        if self.name == "ray":
+            return "on Ray" if self.workers is None else f"on Ray, {self.workers} at a time"
+        return f"in {min(self.workers or default_workers(), max(1, jobs))} processes"
+
+    def run(
+        self, jobs: Sequence[T], work: Callable[[T], R], started: Callable[[T], None] = lambda job: None
+    ) -> Generator["Outcome[T, R]", None, None]:
+        """Run `work` on every job and yield outcomes as they come; see `run_jobs`."""
+        if self.name == "local":
+            return run_jobs(jobs, work, workers=self.workers or default_workers(), started=started)
+        from har.pipeline.ray_engine import run_each_on_ray
+
+        return run_each_on_ray(jobs, work, self.workers, gpus=self.gpus, started=started)
+
+
 def default_workers() -> int:
     """One process a core that this process may use."""
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempts: int = ATTEMPTS) -> Generator[Outcome[T, R], None, None]:
+def run_jobs(
+    jobs: Sequence[T],
+    work: Callable[[T], R],
+    *,
+    workers: int,
+    attempts: int = ATTEMPTS,
+    started: Callable[[T], None] = lambda job: None,
+) -> Generator[Outcome[T, R], None, None]:
     """Run `work` on every job, `workers` at a time, and yield outcomes as they come.
 
     A process that is killed breaks the pool it belongs to: the jobs that were running are started again in a new pool,
@@ -44,6 +96,7 @@ def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempt
         work: a function of a module; one that raises `HarError` has failed for good.
         workers: processes.
         attempts: at most, of a job whose process died.
+        started: gets each job when it starts, also when it starts again.
     """
     tries = dict.fromkeys(range(len(jobs)), 0)
     waiting = list(range(len(jobs)))
@@ -59,7 +112,8 @@ def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempt
                     number = waiting.pop(0)
                     tries[number] += 1
                     try:
-                        running[pool.submit(_guarded, work, jobs[number])] = number
+                        running[pool.submit(guarded, work, jobs[number])] = number
+                        started(jobs[number])
                     except BrokenProcessPool:
                         tries[number] -= 1
                         waiting.insert(0, number)
@@ -74,7 +128,7 @@ def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempt
                         if tries[number] < attempts:
                             waiting.insert(0, number)
                             continue
-                        result, problem = None, f"its process died {tries[number]} times; see the system's log for memory"
+                        result, problem = None, died(tries[number])
                     yield Outcome(jobs[number], result, problem, tries[number])
         except BaseException:
             _end(pool)
@@ -82,7 +136,13 @@ def run_jobs(jobs: Sequence[T], work: Callable[[T], R], *, workers: int, attempt
         pool.shutdown()
 
 
-def _guarded(work: Callable[[T], R], job: T) -> tuple[R | None, str | None]:
+def died(times: int) -> str:
+    """What is said of a job whose process died as often as it was started."""
+    return f"its process died {times} times; see the system's log for memory"
+
+
+def guarded(work: Callable[[T], R], job: T) -> tuple[R | None, str | None]:
+    """What `work` returns, or one sentence on why there is nothing."""
     try:
         return work(job), None
     except HarError as error:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import pandas as pd
@@ -24,7 +24,8 @@ from har.data.audit import audit
 from har.evaluation.metrics import per_subject
 from har.evaluation.predictions import make_predictions
 from har.files import whole_file, write_whole
-from har.pipeline.engine import Progress, default_workers, run_jobs
+from har.pipeline.board import Board
+from har.pipeline.engine import Engine
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
 from har.pipeline.train import load_windows
@@ -55,6 +56,13 @@ class Slot:
     data_digest: str
 
 
+class Ended(NamedTuple):
+    """How a trial ended: what is said of it, and its value in per cent; none where it was pruned."""
+
+    text: str
+    value: float | None
+
+
 def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, data_digest: str) -> str:
     """Name of an Optuna study; trials of other code, another config, space or data are never mixed with these.
 
@@ -79,9 +87,10 @@ def search(
     report: Path,
     archive: str | None,
     parent: str,
-    workers: int | None,
+    engine: Engine,
     command: str,
     say: Callable[[str], None],
+    live: bool,
 ) -> list[Path]:
     """Run the trials of a search that are not done yet, for every config, and write the table.
 
@@ -92,8 +101,8 @@ def search(
     wanted = tuple(range(folds)) if study.folds is None else study.folds
     storage = base / "trials.log"
     base.mkdir(parents=True, exist_ok=True)
-    slots, done = [], 0
-    names = {}
+    slots, names = [], {}
+    board = Board(dict.fromkeys(configs, study.search.trials), score="best, %", best=True, say=say, live=live)
     for run, config in configs.items():
         for key, option in study.search.space.items():  # every key must fit before the first trial starts
             changed(config, {key: _example(option)}, f"study {name}")
@@ -102,25 +111,27 @@ def search(
         with FileLock(f"{storage}.stale.lock"):
             for trial in known.get_trials(states=(TrialState.RUNNING,)):  # of a driver that was killed
                 known.tell(trial.number, state=TrialState.FAIL)
-        over = len(known.get_trials(states=OVER))
-        done += min(over, study.search.trials)
+        trials = known.get_trials(states=OVER)
+        complete = [100 * float(trial.value or 0) for trial in trials if trial.state == TrialState.COMPLETE]
+        times = [trial.duration.total_seconds() for trial in trials if trial.duration is not None]
+        over = len(trials)
+        board.before(run, min(over, study.search.trials), complete, times)
         slots += [
             Slot(names[run], run, config, study.search.space, wanted, storage, runs, archive, parent, number, data_digest)
             for number in range(over, study.search.trials)
         ]
-    total = study.search.trials * len(configs)
-    workers = min(workers or default_workers(), max(1, len(slots)))
-    say(f"search {name}: {total} trials, {done} done before, {len(slots)} to do in {workers} processes")
-    progress, problems = Progress(total, done, workers, say), []
+    say(f"search {name}: {board.total} trials, {board.done} done before, {len(slots)} to do {engine.text(len(slots))}")
+    problems: list[str] = []
     written: list[Path] = []
-    with closing_orphans(runs), closing(run_jobs(slots, run_trial, workers=workers)) as outcomes:
+    running = engine.run(slots, run_trial, lambda slot: board.started(slot.run, slot.seed))
+    with closing_orphans(runs), board, closing(running) as outcomes:
         for outcome in outcomes:
-            what = outcome.job.run
+            slot = outcome.job
             if outcome.result is None:
-                problems.append(f"{what}: {outcome.problem}")
-                progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
+                problems.append(f"{slot.run}: {outcome.problem}")
+                board.ended(slot.run, slot.seed, f"{slot.run} FAILED: {outcome.problem}", failed=True)
                 continue
-            progress.add(f"{what}, {outcome.result}")
+            board.ended(slot.run, slot.seed, f"{slot.run}, {outcome.result.text}", value=outcome.result.value)
             written = write_search(name, study, storage, names, report, command)
     written = written or write_search(name, study, storage, names, report, command)
     if problems:
@@ -157,7 +168,7 @@ def _suggest(trial: optuna.Trial, key: str, option: SearchSpace) -> Any:
     return trial.suggest_float(key, low, high, log=option.log)
 
 
-def run_trial(slot: Slot) -> str:
+def run_trial(slot: Slot) -> Ended:
     """One trial: train on every fold's training subjects, score its held-out subjects, stop early where it falls behind.
 
     Its MLflow run ends FINISHED, KILLED where it was pruned, FAILED after an error.
@@ -191,9 +202,9 @@ def run_trial(slot: Slot) -> str:
         raise
     if tracked.killed:
         study.tell(trial, state=TrialState.PRUNED)
-        return f"trial {trial.number}: pruned at {100 * value:.2f} %"
+        return Ended(f"trial {trial.number}: pruned at {100 * value:.2f} %", None)
     study.tell(trial, value)
-    return f"trial {trial.number}: {100 * value:.2f} %"
+    return Ended(f"trial {trial.number}: {100 * value:.2f} %", 100 * value)
 
 
 def _fold_scores(config: RunConfig, archive: str | None) -> list[float]:

@@ -1,6 +1,8 @@
 """`har sweep`: run the jobs of a study that are not done yet, and write its tables."""
 
 import json
+import os
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from har.data.folds import make_splits
 from har.evaluation.metrics import per_subject, scores
 from har.evaluation.pooling import pool_folds, write_pooled
 from har.files import write_whole
-from har.pipeline.engine import Progress, default_workers, run_jobs
+from har.pipeline.board import Board
+from har.pipeline.engine import Engine, Outcome
 from har.pipeline.evaluate import evaluate_run, results_folder
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.search import search
@@ -28,7 +31,7 @@ from har.pipeline.tasks import task_of
 from har.pipeline.train import CONFIG_FOLDER, train_any
 from har.pipeline.train_common import Say
 from har.pipeline.work import close_dead_runs
-from har.tracking import closing_orphans, confirm_finished, note_study, parent_run
+from har.tracking import closing_orphans, confirm_finished, note_study, parent_run, tracking_uri
 
 RESULT = "result.json"
 STUDIES = "studies"
@@ -48,6 +51,11 @@ class Task:
     archive: str | None
     parent: str
 
+    @property
+    def text(self) -> str:
+        """What it is, for people."""
+        return f"{self.job.run}, fold {self.job.fold}, seed {self.job.config.training.seed}"
+
 
 def sweep(
     path: Path,
@@ -56,9 +64,12 @@ def sweep(
     *,
     archive: str | None = None,
     workers: int | None = None,
+    engine: str = "local",
+    gpus_per_job: float = 0.0,
     folder: Path = CONFIG_FOLDER,
     command: str = "har sweep",
     say: Say = print,
+    live: bool = False,
 ) -> list[Path]:
     """Run a study and write its tables; what is done already is not run again.
 
@@ -67,10 +78,13 @@ def sweep(
         runs: folder of all runs.
         results: folder of the results; the tables go to ``DATASET/studies``.
         archive: a copy of the data set.
-        workers: processes; by default one a core.
+        workers: jobs at a time; by default one a core.
+        engine: ``local``, or ``ray``.
+        gpus_per_job: a part of a GPU for each, with Ray.
         folder: of the model configs.
         command: that was typed, named in the report.
         say: gets one line a job.
+        live: instead, draw a table where the standard output is a terminal.
 
     Returns:
         The files written.
@@ -78,6 +92,7 @@ def sweep(
     Raises:
         HarError: the study is wrong, or a job failed; the tables of the others are written all the same.
     """
+    where = Engine(engine, workers, gpus_per_job)
     study, name = load_study(path), path.stem
     configs = study_configs(study, folder, str(path))
     dataset, digest, folds = _data(name, configs, archive)
@@ -86,6 +101,8 @@ def sweep(
     write = write_study if other is None else write_task_study
     report = results_folder(results, dataset) / (STUDIES if other is None else TASK_TABLES)
     close_dead_runs(runs, say)
+    if engine == "ray" and os.environ.get("RAY_ADDRESS") and tracking_uri(runs).startswith("sqlite:"):
+        say("runs are tracked in an sqlite file, for a cluster on one machine; where there are more, name a server: MLFLOW_TRACKING_URI")
     parent = parent_run(runs, dataset, name, study.question)
     if study.search is not None:
         written = search(
@@ -99,9 +116,10 @@ def sweep(
             report=report,
             archive=archive,
             parent=parent,
-            workers=workers,
+            engine=where,
             command=command,
             say=say,
+            live=live,
         )
         _note(runs, dataset, name, parent, report)
         return written
@@ -113,19 +131,17 @@ def sweep(
         tasks.append(Task(job, key, target, runs, results, archive, parent))
     done = [task for task in tasks if (task.folder / RESULT).is_file()]
     left = [task for task in tasks if task not in done]
-    workers = min(workers or default_workers(), max(1, len(left)))
-    say(f"study {name}: {len(tasks)} jobs, {len(done)} done before, {len(left)} to do in {workers} processes")
-    progress, problems, written = Progress(len(tasks), len(done), workers, say), [], []
-    with closing_orphans(runs), closing(run_jobs(left, run_task, workers=workers)) as outcomes:
+    say(f"study {name}: {len(tasks)} jobs, {len(done)} done before, {len(left)} to do {where.text(len(left))}")
+    board, problems, written = _board(tasks, done, say, live=live), [], []
+    with closing_orphans(runs), board, closing(where.run(left, run_task, lambda task: board.started(task.job.run, task.key))) as outcomes:
         for outcome in outcomes:
             task = outcome.job
-            what = f"{task.job.run}, fold {task.job.fold}, seed {task.job.config.training.seed}"
             if outcome.result is None:
-                problems.append(f"{what}: {outcome.problem}")
-                progress.add(f"{what} FAILED: {outcome.problem}", failed=True)
+                problems.append(f"{task.text}: {outcome.problem}")
+                board.ended(task.job.run, task.key, f"{task.text} FAILED: {outcome.problem}", failed=True)
                 continue
             done.append(task)
-            progress.add(f"{what}: {_told(outcome.result)}, {outcome.result['train_seconds']:.0f} s")
+            board.ended(task.job.run, task.key, _line(outcome), value=_value(task, outcome.result))
             write(name, study, [read_result(task.folder) for task in done], report, command)
     if done:
         ordered = [task for task in tasks if task in done]
@@ -155,8 +171,29 @@ def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list
     return written
 
 
-def _told(result: dict[str, Any]) -> str:
-    return score_text(result["scores"]) if "scores" in result else f"accuracy {100 * result['accuracy']:.2f} %"
+def _board(tasks: list[Task], done: list[Task], say: Say, *, live: bool) -> Board:
+    """A row a run, with what was done before."""
+    other = task_of(tasks[0].job.config.model.name)
+    score = "mean accuracy, %" if other is None else f"mean {other.primary}"
+    board = Board(Counter(task.job.run for task in tasks), score=score, say=say, live=live)
+    for task in done:
+        result = read_result(task.folder)
+        board.before(task.job.run, 1, [_value(task, result)], [result["train_seconds"]])
+    return board
+
+
+def _value(task: Task, result: dict[str, Any]) -> float:
+    """The one score of a job: the accuracy in per cent, or the primary score of its task."""
+    other = task_of(task.job.config.model.name)
+    return 100 * result["accuracy"] if other is None else result["scores"][other.primary]
+
+
+def _line(outcome: Outcome[Task, dict[str, Any]]) -> str:
+    result = outcome.result
+    assert result is not None
+    scored = score_text(result["scores"]) if "scores" in result else f"accuracy {_value(outcome.job, result):.2f} %"
+    again = f", attempt {outcome.attempts}" * (outcome.attempts > 1)  # its process died before
+    return f"{outcome.job.text}: {scored}, {result['train_seconds']:.0f} s{again}"
 
 
 def _task_name(name: str, configs: dict[str, RunConfig]) -> str | None:

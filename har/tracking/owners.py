@@ -34,7 +34,9 @@ def owned(runs: Path) -> Iterator[dict[str, str]]:
 
 
 def close_orphans(runs: Path) -> int:
-    """End the runs as KILLED that stand as RUNNING though their process on this machine is gone.
+    """End the runs as KILLED that stand as RUNNING though their process is gone.
+
+    Of a process on another machine, its lock says so where it lies on a file system that both share; else nobody here can tell.
 
     Args:
         runs: folder of the default store.
@@ -65,10 +67,10 @@ def _close(uri: str, runs: Path) -> int:
     with store_lock(runs):
         client = mlflow.MlflowClient(tracking_uri=uri)
         experiments = [one.experiment_id for one in client.search_experiments(ViewType.ALL)]
-        known = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
-        for run in client.search_runs(experiments, known) if experiments else []:
-            path = Path(run.data.tags.get(LOCK, ""))
-            if is_dead(path):
+        for run in client.search_runs(experiments, "attributes.status = 'RUNNING'") if experiments else []:
+            path, host = Path(run.data.tags.get(LOCK, "")), run.data.tags.get(HOST)
+            elsewhere = bool(host) and _is_lock(path) and path.is_file()
+            if (host == socket.gethostname() or elsewhere) and is_dead(path):
                 end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
                 if _is_lock(path):
                     path.unlink(missing_ok=True)

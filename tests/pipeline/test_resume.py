@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
+from filelock import FileLock
 
 import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
@@ -19,6 +20,7 @@ from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import train_any
 from har.pipeline.work import WORK
 from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
+from har.tracking.owners import HOST, LOCK, OWNERS
 from har.training.resumption import RESUME, Resumption
 from tests.helpers import VALIDATION
 from tests.pipeline.test_tasks import forecast
@@ -172,6 +174,22 @@ def test_the_tag_of_a_stranger_harms_no_file(tmp_path: Path) -> None:
         assert close_orphans(tmp_path) == 1
         assert client.get_run(run.run_id).info.status == "KILLED"
     assert mine.read_text() == "mine"
+
+
+def test_runs_of_other_machines_are_closed_where_their_lock_is_here_and_free(tmp_path: Path) -> None:
+    held, free, none = (tmp_path / OWNERS / f"{number}-{'0' * 32}" for number in (1, 2, 3))
+    free.parent.mkdir()
+    free.touch()
+    strange = tmp_path / "strange"  # no place of a lock: nobody's run is judged by it
+    strange.touch()
+    client = mlflow.MlflowClient(tracking_uri(tmp_path))
+    experiment = client.create_experiment("e")
+    for name, lock in (("lives", held), ("died", free), ("elsewhere", none), ("odd", strange)):
+        client.create_run(experiment, run_name=name, tags={HOST: "another", LOCK: str(lock)})
+    with FileLock(held):
+        assert close_orphans(tmp_path) == 1
+    states = {run.info.run_name: run.info.status for run in mlflow_runs(tmp_path)}
+    assert states == {"lives": "RUNNING", "died": "KILLED", "elsewhere": "RUNNING", "odd": "RUNNING"}
 
 
 @pytest.mark.slow

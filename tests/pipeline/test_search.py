@@ -77,9 +77,9 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, 
     slot = Slot("pruning", "cnn1d", config, space, (0, 1), tmp_path / "trials.log", tmp_path, None, "", 0, "digest")
     monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.9, 0.8])
     for _ in range(STARTUP_TRIALS):
-        assert "85.00 %" in run_trial(slot)
+        assert "85.00 %" in run_trial(slot).text
     monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.4])
-    assert run_trial(slot) == f"trial {STARTUP_TRIALS}: pruned at 40.00 %"
+    assert run_trial(slot) == (f"trial {STARTUP_TRIALS}: pruned at 40.00 %", None)
 
     def fail(config: RunConfig, archive: str | None) -> list[float]:
         raise HarError("diverged")
