@@ -40,7 +40,7 @@ class CNNLSTM(nn.Module):
         )
         self.blocks = nn.ModuleList(ConvBlock(width, width, kernel_size, dilation=2**number) for number in range(depth))
         self.shorten = nn.MaxPool1d(2)
-        self.lstm = LSTM(width, window_size // 4, num_classes, hidden_size=hidden_size, num_layers=1, dropout=dropout)
+        self.lstm = LSTM(width, window_size // 4, num_classes, hidden_size=hidden_size, num_layers=1, dropout=dropout, bfloat16=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, in_channels) -> (batch, num_classes) logits."""
