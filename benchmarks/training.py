@@ -1,6 +1,6 @@
 """What training costs, beside what a user would write instead: ratios first.
 
-    python benchmarks/training.py [--rows lightning accuracy recurrent memory] [--runs 5] [--windows 0] [--models cnn1d lstm gru cnn_lstm dilated_cnn]
+    python benchmarks/training.py [--rows lightning accuracy recurrent memory] [--runs 5] [--models cnn1d lstm gru cnn_lstm dilated_cnn]
 
 Needs UCI HAR (HAR_DATA_DIR, or as ``har data prepare`` left it). Rows:
 

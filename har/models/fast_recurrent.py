@@ -33,7 +33,7 @@ class FastLSTM(nn.LSTM):
         self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """As `torch.nn.LSTM`: (batch, time, input_size), if `batch_first`, -> states (batch, time, width), and the last h and c."""
-        if not (self.bfloat16 and _trains(self, x) and x.dtype == torch.float32 and multiplies_bfloat16()):
+        if not (_trains(self, x) and self.bfloat16 and x.dtype == torch.float32 and multiplies_bfloat16()):
             return super().forward(x, hx)
         with torch.autocast("cpu", torch.bfloat16):
             states, (h, c) = super().forward(x, hx)
@@ -167,9 +167,10 @@ def _before_and_after(states: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor,
 
 def _trains(layers: nn.RNNBase, x: Any) -> bool:
     """Whether this is a training pass over sequences of equal length on a CPU, of which nothing is exported or traced."""
-    plain = isinstance(x, Tensor) and x.ndim == 3 and x.device.type == "cpu" and x.numel() > 0
+    if not (layers.training and torch.is_grad_enabled()):  # asked first: an exporter would take what is asked of x for a condition
+        return False
     watched = torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-    return plain and layers.training and torch.is_grad_enabled() and not watched
+    return not watched and isinstance(x, Tensor) and x.ndim == 3 and x.device.type == "cpu" and x.numel() > 0
 
 
 @lru_cache(maxsize=1)
