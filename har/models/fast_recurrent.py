@@ -148,9 +148,10 @@ def _before_and_after(states: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor,
 
 def _trains(layers: nn.RNNBase, x: Any) -> bool:
     """Whether this is a training pass over sequences of equal length on a CPU, of which nothing is exported or traced."""
-    plain = isinstance(x, Tensor) and x.ndim == 3 and x.device.type == "cpu" and x.numel() > 0
+    if not (layers.training and torch.is_grad_enabled()):  # asked first: an exporter would take what is asked of x for a condition
+        return False
     watched = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return plain and layers.training and torch.is_grad_enabled() and not watched
+    return not watched and isinstance(x, Tensor) and x.ndim == 3 and x.device.type == "cpu" and x.numel() > 0
 
 
 @contextmanager

@@ -79,7 +79,8 @@ def test_the_option_is_one_of_the_network(name: str) -> None:
 
     torch.manual_seed(0)
     default = build_network(name, IN, TIME, 6, {"hidden_size": HIDDEN})
-    assert type(default.recurrent) in (nn.LSTM, nn.GRU)
+    assert isinstance(default.recurrent, nn.LSTM | nn.GRU)
+    assert not isinstance(default.recurrent, SteepLSTM | SteepGRU)
     assert (logits(1.0) - logits(2.0)).abs().max() > 1e-4
     torch.testing.assert_close(logits(1.0), logits(1.0 + 1e-7))  # the scaled kernel beside the plain one
 

@@ -1,0 +1,43 @@
+"""What the modules of all tasks share."""
+
+import pytest
+import torch
+
+from har.models.module import TaskModule
+
+
+class Recorded(TaskModule):
+    """Keeps what it logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged: list[tuple[str, float]] = []
+
+    def log(self, name: str, value: torch.Tensor | float, **options: object) -> None:  # type: ignore[override]
+        self.logged.append((name, float(value)))
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_examples() -> None:
+    module = Recorded()
+    for loss, examples in ((1.0, 64), (4.0, 64), (10.0, 16)):
+        module.keep_loss(torch.tensor(loss, requires_grad=True), examples)
+    module.on_train_epoch_end()
+    assert module.logged == [("train/loss", pytest.approx((1 * 64 + 4 * 64 + 10 * 16) / 144))]
+    module.keep_loss(torch.tensor(3.0), 5)
+    module.on_train_epoch_end()
+    assert module.logged[1] == ("train/loss", pytest.approx(3.0))  # nothing of the epoch before
+
+
+def test_no_graph_is_kept_from_step_to_step() -> None:
+    module = Recorded()
+    module.keep_loss(torch.tensor(1.0, requires_grad=True), 2)
+    assert isinstance(module.loss_sum, torch.Tensor)
+    assert not module.loss_sum.requires_grad
+
+
+def test_a_loss_that_is_not_finite_is_seen() -> None:
+    module = Recorded()
+    module.keep_loss(torch.tensor(1.0), 2)
+    module.keep_loss(torch.tensor(float("nan")), 2)
+    module.on_train_epoch_end()
+    assert torch.tensor(module.logged[0][1]).isnan()
