@@ -73,6 +73,12 @@ class Built:
 
 def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
     """Multiplications with a weight or between tensors for one call, counted from the shapes in the graph."""
+    shapes = shapes_of(model, feeds)
+    return sum(_macs(node, shapes) for node in model.graph.node)
+
+
+def shapes_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in one call, by name; the model's inputs get the sizes of `feeds`."""
     for info in model.graph.input:
         for dim, size in zip(info.type.tensor_type.shape.dim, feeds[info.name].shape, strict=True):
             dim.dim_value = size  # a free batch or time, as in the call
@@ -81,7 +87,7 @@ def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
     shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         shapes[info.name] = tuple(dim.dim_value or 1 for dim in info.type.tensor_type.shape.dim)
-    return sum(_macs(node, shapes) for node in model.graph.node)
+    return shapes
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:

@@ -18,11 +18,10 @@ SHORTEST_S = 0.02  # what is timed at once: a call that takes less is repeated
 
 
 class Spent(NamedTuple):
-    """Seconds of one call on the clock and on the CPU, and the peak memory of its process where it had one of its own."""
+    """Seconds of one call on the clock and on the CPU."""
 
     wall: float
     cpu: float
-    peak_mb: float = 0.0
 
 
 Times = dict[str, list[Spent]]
@@ -37,10 +36,11 @@ def rounds(ways: Mapping[str, Callable[[], object]], count: int, *, shortest_s: 
         count: of rounds.
         shortest_s: a quicker call is repeated for so long.
     """
-    repeats, times = {}, {name: list[Spent]() for name in ways}
+    times: Times = {name: [] for name in ways}
+    repeats = {}
     for name, way in ways.items():
-        way()
-        repeats[name] = max(1, round(shortest_s / max(_spent(way, 1).wall, 1e-9)))
+        once = way()
+        repeats[name] = 1 if isinstance(once, Spent) else max(1, round(shortest_s / max(_spent(way, 1).cpu, 1e-7)))
     for number in range(count):
         names = list(ways)
         for name in names[number % len(names) :] + names[: number % len(names)]:  # nobody is always first
@@ -49,12 +49,15 @@ def rounds(ways: Mapping[str, Callable[[], object]], count: int, *, shortest_s: 
 
 
 def _spent(way: Callable[[], object], repeats: int) -> Spent:
-    wall, cpu = time.perf_counter(), time.process_time()
+    """The median call on the clock, which an interruption of a few leaves as it is, and the mean on the CPU."""
+    walls, cpu = [], time.process_time()
     for _ in range(repeats):
+        started = time.perf_counter()
         found = way()
+        walls.append(time.perf_counter() - started)
     if isinstance(found, Spent):
         return found
-    return Spent((time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats)
+    return Spent(statistics.median(walls), (time.process_time() - cpu) / repeats)
 
 
 def row(measure: str, values: Sequence[float], unit: str, target: str = "", *, cpu: Sequence[float] = ()) -> Row:
@@ -83,31 +86,41 @@ def seconds(times: Times, name: str, target: str = "", *, measure: str = "", uni
     return row(measure or name, [scale * t.wall for t in times[name]], unit, target, cpu=[scale * t.cpu for t in times[name]])
 
 
-def in_child(command: Sequence[str], *, allow: Sequence[int] = (0,), output: int | None = subprocess.DEVNULL) -> Spent:
-    """Run a command in a process of its own: seconds from its start to its end, and its peak memory.
+def in_child(command: Sequence[str]) -> Spent:
+    """Run a command in a process of its own: seconds from its start to its end, and those on the CPU.
 
     Raises:
-        RuntimeError: it ended with another status than those in `allow`.
+        RuntimeError: it failed.
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile() as complaint:
-        child = subprocess.Popen(command, stdout=output, stderr=complaint)  # nosec B603 # fixed words, no shell
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaint)  # nosec B603 # fixed words, no shell
         _, status, used = os.wait4(child.pid, 0)
         wall = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode not in allow:
+        if child.returncode:
             complaint.seek(0)
             raise RuntimeError(f"{command[:4]} ended with {child.returncode}:\n{complaint.read().decode(errors='replace')[-1500:]}")
-    return Spent(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Spent(wall, used.ru_utime + used.ru_stime)
 
 
-def python_json(code: str, *arguments: object) -> Any:
-    """What `code`, run by this very Python in a process of its own, prints last: JSON."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+def python_json(*words: object) -> Any:
+    """What this very Python, in a process of its own, prints last: JSON. The words are those behind its name.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True)  # nosec B603 # this very Python, no shell
     if done.returncode:
         raise RuntimeError(f"a process of this benchmark failed:\n{done.stderr[-1500:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def memory_mb(entry: str = "VmHWM") -> float:
+    """An entry of this process's status, in MB; by default the most memory it ever held (Linux)."""
+    with open("/proc/self/status", encoding="utf-8") as lines:
+        return int(next(line.split()[1] for line in lines if line.startswith(f"{entry}:"))) / 1024
 
 
 def processor() -> str:

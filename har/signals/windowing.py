@@ -125,8 +125,10 @@ def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, paddin
     Returns:
         (window, window_size, channel), of the samples' type.
     """
-    windows = np.zeros((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     whole = plan.recorded == window_size
+    if whole.all():
+        return cut_windows(samples, plan.starts, window_size)
+    windows = np.zeros((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     if whole.any():
         windows[whole] = cut_windows(samples, plan.starts[whole], window_size)
     for index in np.flatnonzero(~whole):
