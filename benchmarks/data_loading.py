@@ -66,19 +66,20 @@ def warm_prepare(archive: Path, cache: str) -> None:
 
 def shared_mb(archive: Path, cache: str, workers: int) -> float:
     """Memory that the windows take in so many processes together, all of which hold and have read them."""
-    command = [sys.executable, "-c", WORKER, str(archive)]
-    environment = os.environ | {"HAR_CACHE_DIR": cache}
     with ExitStack() as stack:
-        children = [
-            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment))  # nosec B603 # this very Python, no shell
-            for _ in range(workers)
-        ]
+        children = [stack.enter_context(_worker(archive, cache)) for _ in range(workers)]
         if any(child.stdout.readline() != "ready\n" for child in children):
             raise RuntimeError("a worker could not prepare the data; what it said stands above")
         held = sum(mapped_mb(child.pid) for child in children)
         for child in children:
             child.communicate("go\n")
     return held
+
+
+def _worker(archive: Path, cache: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", WORKER, str(archive)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, text=True, env=os.environ | {"HAR_CACHE_DIR": cache})  # nosec B603 # no shell
 
 
 def mapped_mb(pid: int) -> float:

@@ -77,10 +77,10 @@ def test_growth_tells_linear_time_and_memory_that_stays() -> None:
     found = {(step, times): [cost(2.0, 10.0 + 0.5 * times, float(times))] for step in growth.STEPS for times in growth.TIMES}
     found["predicting", 100] = [cost(5.0, 60.0, 100.0)]
     table = measures(growth.rows(found))
-    assert table["preparing, time for each sample, 100 times the data / once"]["median"] == "1"
-    assert table["predicting, time for each sample, 100 times the data / once"]["median"] == "2.5"
-    assert float(table["predicting, memory that 100 times the data add / their size"]["median"]) == pytest.approx(0.495)
-    beyond = table["preparing, memory beyond the windows that 100 times the data add / their size"]
+    assert table["preparing, time for each sample, 100 times the data / 10 times"]["median"] == "1"
+    assert table["predicting, time for each sample, 100 times the data / 10 times"]["median"] == "2.5"
+    assert float(table["predicting, memory that 100 times the data add to 10 times / their size"]["median"]) == pytest.approx(0.45)
+    beyond = table["preparing, memory beyond the windows that 100 times the data add to 10 times / their size"]
     assert float(beyond["median"]) < 0  # less than the windows themselves
     assert beyond["target"] == growth.FLAT
 
