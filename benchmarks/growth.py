@@ -1,8 +1,8 @@
 """What 10 and 100 times the data cost: time for each sample, and memory.
 
-    python benchmarks/growth.py [--runs 3] [--minutes 10]
+    python benchmarks/growth.py [--runs 3] [--minutes 30]
 
-SYNTHETIC recordings of 10 minutes, 100 and 1,000, each step in a process of its own and once before on a little, which pays for imports:
+SYNTHETIC recordings of 30 minutes, 300 and 3,000, each step in a process of its own and once before on a little, which pays for imports:
 ``preparing``, from recordings in memory to labelled windows, as before they go into the cache; ``prepared again``, the same windows read
 from the cache, memory-mapped, all of them; ``predicting``, from a Parquet file to a file of predictions, as ``har predict FOLDER``;
 ``training batches``, one epoch of shuffled batches, without a network. Time is of the CPU, since other work on the machine takes the clock
@@ -90,7 +90,7 @@ def parquet(samples: int, path: Path) -> dict[str, float]:
 
     recording = recording_of(samples)
     columns = dict(zip(COLUMNS, recording.samples.T, strict=True))
-    pq.write_table(pa.table({"time_s": recording.time_s, **columns}), path, row_group_size=1 << 20)
+    pq.write_table(pa.table({"time_s": recording.time_s, **columns}), path, row_group_size=1 << 17)
     return {}
 
 
@@ -155,7 +155,7 @@ def main() -> None:
     """Measure, print and write the table; with --one, a single step, whose cost is printed as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3, help="rounds (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=10, help="of the shortest recording (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=30, help="of the shortest recording (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=RESULT, help="(default: %(default)s)")
     parser.add_argument("--one", choices=STEPS | INNER, help=argparse.SUPPRESS)
     parser.add_argument("--samples", type=int, help=argparse.SUPPRESS)

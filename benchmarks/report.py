@@ -40,7 +40,7 @@ ABOUT = {
     "growth": "10 and 100 times the data",
     "many_seeds": "many seeds on one GPU (no script yet: time this on a machine with one, beside one seed)",
 }
-DEVICE_TARGETS = {"cnn1d": "<= 2.0", "dilated_cnn": "<= 2.0", "lstm": "<= 2.2", "gru": "<= 2.2", "cnn_lstm": "<= 2.2"}
+DEVICE_TARGETS = {"cnn1d": "<= 2.0", "dilated_cnn": "<= 2.0"}  # the champion and recurrent networks stand in inference.csv
 HOLDS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 MET, MISSED, UNKNOWN = "met", "missed", "not measured"
 COLOURS = {MET: "#0072B2", MISSED: "#D55E00"}  # Okabe and Ito 2008; shape and word say the same
