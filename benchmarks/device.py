@@ -272,21 +272,8 @@ def write(rows: list[dict], stamp: dict, result: Path) -> None:
     """The table as CSV and Markdown."""
     short = [{key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows]
     write_table(result, short, stamp)
-    head = [
-        "model",
-        "file",
-        "input",
-        "kB",
-        "parameters",
-        "M MACs",
-        "load, ms",
-        "first, ms",
-        "median, us",
-        "p99, us",
-        "times bound",
-        "times torch",
-    ]
-    head += ["Chromium median, us", "p99, us", "times native"]
+    head = ["model", "file", "input", "kB", "parameters", "M MACs", "load, ms", "first, ms", "median, us", "p99, us", "times bound"]
+    head += ["times torch", "Chromium median, us", "p99, us", "times native"]
     lines = ["# What a network costs on a device", "", f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
     numbers = ("load_ms", "first_ms", "median_us", "p99_us", "times_bound", "times_torch")
     numbers += ("browser_median_us", "browser_p99_us", "browser_times_native")
