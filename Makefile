@@ -13,6 +13,7 @@ PORT ?= 5000
 REFIT ?=
 STUDY ?= ideas
 NAME ?= growth
+ROW ?= data_loading windowing startup inference peer_inference growth $(notdir $(basename $(wildcard benchmarks/training.py)))
 
 VENV := .venv
 HAR := $(VENV)/bin/har
@@ -22,7 +23,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance dashboard dashboard-picture check lint security format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance bench dashboard dashboard-picture check lint security format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +94,12 @@ web-test: export/web/node_modules ## Types and tests of the web page in Node, go
 
 conformance: $(STAMP) ## The pretrained bundles in other versions of onnxruntime and on aarch64 (needs package indexes)
 	@$(VENV)/bin/python benchmarks/conformance.py $(if $(BUNDLE),--bundle "$(BUNDLE)")
+
+# What cannot be measured here leaves its old numbers, and the others go on; the status at the end says so.
+bench: $(STAMP) ## Speed and memory beside others and the machine's limit: half an hour, best with nothing else running (ROW=SCRIPT of benchmarks/)
+	@missed=; for row in $(ROW); do echo "== $$row"; \
+	  $(VENV)/bin/python "benchmarks/$$row.py" || missed="$$missed $$row"; done; \
+	$(VENV)/bin/python benchmarks/report.py; [ -z "$$missed" ] || { echo "har: not measured:$$missed" >&2; exit 2; }
 
 dashboard: $(STAMP) ## Table and charts of all runs in MLflow's user interface on 127.0.0.1 (PORT)
 	@$(HAR) dashboard --port $(PORT)

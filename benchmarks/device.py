@@ -73,6 +73,17 @@ class Built:
 
 def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
     """Multiplications with a weight or between tensors for one call, counted from the shapes in the graph."""
+    shapes = shapes_of(model, feeds)
+    convolved = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
+    for tensor in (t for t in model.graph.initializer if t.name in convolved):
+        values = onnx.numpy_helper.to_array(tensor)
+        filled = values.any(axis=tuple(axis for axis in range(values.ndim) if axis != 1))  # har/export/planes.py adds channels of zeros
+        shapes[tensor.name] = (len(values), int(filled.sum()), *values.shape[2:])
+    return sum(_macs(node, shapes) for node in model.graph.node)
+
+
+def shapes_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in one call, by name; the model's inputs get the sizes of `feeds`."""
     for info in model.graph.input:
         for dim, size in zip(info.type.tensor_type.shape.dim, feeds[info.name].shape, strict=True):
             dim.dim_value = size  # a free batch or time, as in the call
@@ -81,7 +92,7 @@ def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
     shapes = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         shapes[info.name] = tuple(dim.dim_value or 1 for dim in info.type.tensor_type.shape.dim)
-    return sum(_macs(node, shapes) for node in model.graph.node)
+    return shapes
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -261,21 +272,8 @@ def write(rows: list[dict], stamp: dict, result: Path) -> None:
     """The table as CSV and Markdown."""
     short = [{key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows]
     write_table(result, short, stamp)
-    head = [
-        "model",
-        "file",
-        "input",
-        "kB",
-        "parameters",
-        "M MACs",
-        "load, ms",
-        "first, ms",
-        "median, us",
-        "p99, us",
-        "times bound",
-        "times torch",
-    ]
-    head += ["Chromium median, us", "p99, us", "times native"]
+    head = ["model", "file", "input", "kB", "parameters", "M MACs", "load, ms", "first, ms", "median, us", "p99, us", "times bound"]
+    head += ["times torch", "Chromium median, us", "p99, us", "times native"]
     lines = ["# What a network costs on a device", "", f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
     numbers = ("load_ms", "first_ms", "median_us", "p99_us", "times_bound", "times_torch")
     numbers += ("browser_median_us", "browser_p99_us", "browser_times_native")

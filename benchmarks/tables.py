@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from har.pipeline.provenance import git_commit, versions
@@ -19,7 +20,7 @@ def made(*packages: str) -> dict[str, str]:
         "command": shlex.join(["python", *words]),
         "date_utc": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": git_commit(),
-        "versions": ", ".join(f"{name} {known[name]}" for name in ("python", *packages)),
+        "versions": ", ".join(f"{name} {known.get(name) or version(name)}" for name in ("python", *packages)),
     }
 
 

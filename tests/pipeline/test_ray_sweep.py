@@ -110,7 +110,9 @@ def test_a_sweep_on_two_nodes_finds_what_one_process_finds(cluster: Any, workpla
     sweep(study, Path("runs"), Path("results"), engine="ray", **places)
     assert said[1] == "study tiny: 4 jobs, 0 done before, 4 to do on Ray"
     assert [line[:5] for line in said[2:]] == ["[1/4,", "[2/4,", "[3/4,", "[4/4,"]
-    sweep(study, Path("local"), Path("other"), workers=1, **places)
+    tracked = mlflow.MlflowClient(tracking_uri(workplace / "runs"))
+    runs = tracked.search_runs([tracked.get_experiment_by_name("synthetic").experiment_id], "tags.study = 'tiny'")
+    sweep(study, Path("local"), Path("other"), workers=1, **places)  # MLflow has one store in a process: looked at before
     ours, theirs = (jobs_of(workplace / name / "synthetic/studies/tiny") for name in ("runs", "local"))
     assert len(ours) == 4
     assert ours.keys() == theirs.keys()
@@ -119,8 +121,6 @@ def test_a_sweep_on_two_nodes_finds_what_one_process_finds(cluster: Any, workpla
         assert all(torch.equal(value, theirs[name][1][part]) for part, value in weights.items())
     table = workplace / "results/synthetic/studies/tiny_jobs.csv"
     assert len(pd.read_csv(table)) == 4
-    tracked = mlflow.MlflowClient(tracking_uri(workplace / "runs"))
-    runs = tracked.search_runs([tracked.get_experiment_by_name("synthetic").experiment_id], "tags.study = 'tiny'")
     assert sorted((run.data.tags["run_key"], run.info.status) for run in runs) == sorted((name[-16:], "FINISHED") for name in ours)
     said.clear()
     sweep(study, Path("runs"), Path("results"), engine="ray", **places)
