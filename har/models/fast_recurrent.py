@@ -5,7 +5,7 @@ LSTM layers need no such thing: torch gives them to oneDNN as a whole, in bfloat
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import torch
@@ -124,7 +124,7 @@ class _GRULayer(torch.autograd.Function):
             d_x = None
             if ctx.needs_input_grad[0]:
                 parts = [(d @ weight).unflatten(0, (steps, batch)) for d, weight in zip(flat, w, strict=True)]
-                d_x = sum(_read(part, number) for number, part in enumerate(parts))
+                d_x = reduce(torch.add, (_read(part, number) for number, part in enumerate(parts)))
         return d_x, d_h[:, 0], torch.stack(d_w), torch.stack(d_u), d_b, d_c
 
 
@@ -164,7 +164,7 @@ def quick_products() -> Iterator[None]:
     if not _onednn_is_exact():
         yield
         return
-    matmul = torch.backends.mkldnn.matmul
+    matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # torch builds this module as it is imported
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16"
     try:
@@ -175,7 +175,7 @@ def quick_products() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _onednn_is_exact() -> bool:
-    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
     if not torch.backends.mkldnn.is_available() or not hasattr(matmul, "fp32_precision"):
         return False
     before = matmul.fp32_precision
