@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
-from har.export.planes import to_planes
 from har.files import write_whole
 from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
@@ -114,7 +113,6 @@ def trace(
     model = program.model_proto
     _strip(model)
     _factorise_gravity(model)
-    to_planes(model)
     return model
 
 
