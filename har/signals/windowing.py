@@ -126,7 +126,7 @@ def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, paddin
         (window, window_size, channel), of the samples' type.
     """
     whole = plan.recorded == window_size
-    if whole.all():
+    if len(whole) and whole.all():  # a stretch without a window may be shorter than one
         return cut_windows(samples, plan.starts, window_size)
     windows = np.zeros((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     if whole.any():
