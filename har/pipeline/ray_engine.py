@@ -8,7 +8,6 @@ task itself, which Ray never repeats: `run_each_on_ray` does, and counts.
 import hashlib
 import logging
 import os
-import pickle  # nosec B403 # of what this package made itself
 import signal
 import socket
 import threading
@@ -109,7 +108,8 @@ def run_each_on_ray(
                 room = (workers or max(1, _places(ray, gpus))) - len(running)
                 for number in waiting[: max(0, room)]:
                     tries[number] += 1
-                    ref = task.remote(driver, pickle.dumps((work, jobs[number])))
+                    # In a list, so that Ray hands over a reference: what it stands for is read once the machine is as the driver's.
+                    ref = task.remote(driver, [ray.put((work, jobs[number]))])
                     running[ref.future()] = ref, number
                     started(jobs[number])
                 del waiting[: max(0, room)]
@@ -159,16 +159,18 @@ class _Driver:
         os.environ.update(self.environment)
 
 
-def _as_the_driver(driver: _Driver, packed: bytes) -> tuple[Any, str | None]:
+def _as_the_driver(driver: _Driver, references: list[Any]) -> tuple[Any, str | None]:
     """Run a job on a machine of the cluster; the modules it needs are imported last, and find the driver's environment."""
 
-    def run(packed: bytes) -> Any:
+    def run(references: list[Any]) -> Any:
+        import ray
+
         driver.imitate()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels; what a shell starts behind `&` ignores it
-        work, job = pickle.loads(packed)  # nosec B301 # from `run_each_on_ray`
+        work, job = ray.get(references[0])
         return work(job)
 
-    return guarded(run, packed)
+    return guarded(run, references)
 
 
 @cache
