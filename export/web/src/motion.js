@@ -15,7 +15,8 @@ export const NO_GYROSCOPE =
   "This device gives acceleration but no angular velocity: it has no gyroscope, and the model needs one; use another phone.";
 export const NO_GRAVITY = "This device gives no acceleration with gravity, and the model needs it; use another phone.";
 export const REFUSED =
-  "Motion sensors were refused; reload the page, press Start and choose Allow (iOS: close this tab first if it does not ask again).";
+  "Motion sensors were refused; reload the page, press Start and choose Allow (if it does not ask again: on iOS close this tab first, in " +
+  "Chrome allow motion sensors in the settings of this site).";
 export const INSECURE =
   "This page was opened without https, where browsers hold back motion sensors and checksums; open it over https, or on this machine as " +
   "http://localhost or http://127.0.0.1.";
@@ -75,7 +76,7 @@ export async function askPermission(window) {
   if (!window.isSecureContext) throw new HarError(INSECURE);
   const type = /** @type {{requestPermission?: () => Promise<string>} | undefined} */ (window.DeviceMotionEvent);
   if (!type) throw new HarError(NO_SENSOR);
-  if (typeof type.requestPermission !== "function") return; // not iOS
+  if (typeof type.requestPermission !== "function") return; // a browser that does not ask
   let answer;
   try {
     answer = await type.requestPermission();

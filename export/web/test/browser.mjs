@@ -144,7 +144,7 @@ const ACTIONS = {
     return readFile(await download.path(), "utf8");
   },
 
-  /** What a request for permission is answered with, as iOS asks; for pages that are opened from now on. */
+  /** What a request for permission is answered with, as iOS and newer Chromium ask; for pages that are opened from now on. */
   async permission({ context }, { answer = "" }) {
     await context.addInitScript((said) => {
       Reflect.set(DeviceMotionEvent, "requestPermission", async () => said);
@@ -154,7 +154,6 @@ const ACTIONS = {
 
   /** Chromium's own virtual sensors: what they say goes through all of the browser before the page hears it. */
   async sensors({ context, page }, { acc, gyro }) {
-    await context.grantPermissions(["accelerometer", "gyroscope"]);
     const session = await context.newCDPSession(page);
     const still = { x: 0, y: 0, z: 0 };
     const readings = { accelerometer: acc ?? still, "linear-acceleration": still, gyroscope: gyro ?? still };
@@ -243,6 +242,7 @@ const browser = await chromium.launch({
 });
 try {
   const context = await browser.newContext({ viewport: PHONE, deviceScaleFactor: 2, hasTouch: true, isMobile: true });
+  await context.grantPermissions(["accelerometer", "gyroscope"]); // Chromium 156 asks for them, as iOS does
   const page = await context.newPage();
   /** @type {string[]} */
   const elsewhere = [];
