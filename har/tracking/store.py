@@ -21,6 +21,8 @@ STORE = "mlflow.db"
 DOWN_S = 300.0  # how long a store that did not answer is left alone
 PATIENCE_S = 7.0  # what a store that is away or slow may cost a training in all
 FAST_S = 0.05  # a call that takes no longer costs nobody anything
+LOCKED = "database is locked"  # sqlite gives up on another writer after five seconds, which a busy disk may take
+LOCKED_S = 60.0  # how long a writer is waited for in all
 # MLflow would try a server that is down eight times, and wait two minutes for a silent one each time.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
@@ -62,6 +64,8 @@ def renew_patience(uri: str) -> None:
 def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | None = None) -> T:
     """Call a store. One that is reached over a network is given up where its calls together have cost `PATIENCE_S` since `renew_patience`.
 
+    An sqlite file that another process is writing is asked again for `LOCKED_S`: nothing of a call that found it locked was written.
+
     What is given up goes on in a thread that nobody waits for, and may still take effect: `har track push` makes such a call again, which
     changes nothing.
 
@@ -75,7 +79,7 @@ def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | Non
         Exception: whatever `work` raises.
     """
     if not remote(uri):
-        return work()
+        return _unlocked(work)
     left = PATIENCE_S - _lost_s.get(uri, 0.0)
     if left <= 0:
         raise TooSlowError(f"its answers cost {PATIENCE_S:.0f} s so far")
@@ -104,6 +108,17 @@ def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | Non
 def warn(text: str) -> None:
     """One line to the user, who need not do anything now."""
     print(f"har: warning: {shown(text)}", file=sys.stderr, flush=True)
+
+
+def _unlocked(work: Callable[[], T]) -> T:
+    until = time.monotonic() + LOCKED_S
+    while True:
+        try:
+            return work()
+        except Exception as error:  # SQLAlchemy's, or MLflow's with its words
+            if LOCKED not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def store_lock(runs: Path) -> AbstractContextManager[object]:

@@ -103,7 +103,7 @@ def test_a_missing_study_is_named(tmp_path: Path) -> None:
         load_study(tmp_path / "none.yaml")
 
 
-def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace: Path) -> None:
+def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     written = sweep(study, workplace / "runs", workplace / "results", folder=study.parent, workers=2, say=said.append)
     assert said[0].startswith("study tiny: 4 jobs, 0 done before, 4 to do in 2 processes")
@@ -135,6 +135,7 @@ def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace
     jobs = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert sorted((run.data.tags["run"], run.data.tags["fold"]) for run in jobs) == [(job.run, str(job.fold)) for job in jobs_of(study)]
     assert len({run.data.tags["run_key"] for run in jobs}) == 4
+    assert [run.info.status for run in jobs] == ["FINISHED"] * 4, capfd.readouterr().err
     said.clear()
     sweep(study, workplace / "runs", workplace / "results", folder=study.parent, workers=2, say=said.append)
     assert said == ["study tiny: 4 jobs, 4 done before, 0 to do in 1 processes"]

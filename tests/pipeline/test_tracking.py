@@ -1,7 +1,10 @@
 """The state of a run tells how it ended."""
 
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -9,6 +12,7 @@ import pytest
 
 from har.contract import HarError
 from har.tracking import serve, tracked_run, tracking_uri
+from har.tracking.store import patiently
 
 
 def runs_of(folder: Path) -> list:
@@ -92,3 +96,19 @@ with tracked_run(Path({str(tmp_path)!r}), "e", "name", {{}}) as run:
         _, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
     assert [run.info.status for run in runs_of(tmp_path)] == ["FINISHED"] * 4
+
+
+def test_a_store_that_another_process_is_writing_is_asked_again(tmp_path: Path) -> None:
+    """Sqlite gives up after a while; a busy disk may take longer."""
+    runs_of(tmp_path)
+    path = tmp_path / "mlflow.db"
+    other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    threading.Timer(0.5, other.execute, ["ROLLBACK"]).start()
+
+    def write() -> int:
+        with closing(sqlite3.connect(path, timeout=0.01)) as own, own:
+            return own.execute("UPDATE experiments SET name = 'e'").rowcount
+
+    assert patiently(tracking_uri(tmp_path), write) == 1
+    other.close()
