@@ -23,7 +23,7 @@ option = $(if $(strip $(2)),$(1) $(2))
 path_option = $(if $(strip $(2)),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance bench dashboard dashboard-picture check lint security format clean
+.PHONY: help setup demo test data train evaluate compare sweep experiment smooth robustness export register verify web web-test conformance bench dashboard dashboard-picture docs doctor explain check lint security format clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,15 @@ dashboard-picture: $(STAMP) export/web/node_modules ## docs/dashboard.png, from 
 	@cd export/web && node test/dashboard.mjs --chromium "$$(command -v chromium-headless-shell || command -v chromium)" --experiment $(DATA) \
 	  --picture "$(abspath docs/dashboard.png)" -- "$(abspath $(HAR))" dashboard --runs "$(abspath runs)" > /dev/null
 
+docs: $(STAMP) ## The documentation site in site/, a warning is an error
+	@$(VENV)/bin/mkdocs build --strict --quiet && echo "wrote site/index.html"
+
+doctor: $(STAMP) ## What is installed, found and missing
+	@$(HAR) doctor
+
+explain: $(STAMP) ## The mistakes of a run as an HTML file (DATA, MODEL, SEED)
+	@$(HAR) explain --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--archive,$(ARCHIVE))
+
 check: lint ## Lint, and the tests that need a package registry
 	@$(VENV)/bin/python -m pytest -m network
 
@@ -127,5 +136,5 @@ format: $(STAMP) ## Let ruff mend the layout of the code
 	@$(VENV)/bin/ruff format .
 
 clean: ## Remove the virtual environment, caches and built files; runs and data stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find har tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

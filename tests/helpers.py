@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from har.contract import BODY_ACC, GYRO, HAPT_LABELS, LABELS, STRIDE, TOTAL_ACC, TRANSITIONS, WINDOW_SIZE
-from har.data import hapt, synthetic
+from har.data import hapt, motionsense, synthetic
 from har.data.reproduction import printed
 from har.data.windowset import WindowSet, windows_of
 from har.evaluation.predictions import Origin
@@ -106,3 +106,23 @@ def published_windows(recordings: list[Recording]) -> WindowSet:
     first = np.array([made.start[chain == number].min() for number in range(chain[-1] + 1)])
     names = np.array([f"seg{number:04d}" for number in chain])
     return replace(made, x=printed(made.x).astype(np.float32), recording=names, start=made.start - first[chain])
+
+
+def write_motionsense(folder: Path, people: int = 4, bout_seconds: float = 12.0) -> Path:
+    """Write synthetic trials in MotionSense's layout: gravity and the user's acceleration apart, Core Motion's signs, an upright iPhone."""
+    files = "walking walking_upstairs walking_downstairs sitting standing".upper().split()
+    short = {name: code for code, name in motionsense.ACTIVITIES.items()}
+    for person in range(1, people + 1):
+        recording = synthetic.generate(person, 7, bout_seconds=bout_seconds)
+        for name in [*files, "JOGGING"]:
+            # Nobody jogs in the synthetic data: the dynamics of walking, twice as strong.
+            own = recording.samples[recording.labels == LABELS.index("WALKING" if name == "JOGGING" else name)].astype(np.float64)
+            phone_acc, phone_gyro = (-own[:, :3] @ motionsense.UPRIGHT, own[:, 3:] @ motionsense.UPRIGHT)
+            gravity = np.tile(phone_acc.mean(axis=0), (len(own), 1))
+            user = (phone_acc - gravity) * (2.0 if name == "JOGGING" else 1.0)
+            table = np.concatenate((np.zeros((len(own), 3)), gravity, phone_gyro, user), axis=1)
+            path = folder / f"{short[name]}_{1 + files.index(name) if name in files else 9}" / f"sub_{person}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = "".join(f"{i},{','.join(f'{value:.6f}' for value in row)}\n" for i, row in enumerate(table))
+            path.write_text("," + ",".join(motionsense.COLUMNS) + "\n" + rows)
+    return folder

@@ -48,6 +48,24 @@ def test_the_results_are_recomputed_from_the_predictions(table: pd.DataFrame) ->
     assert text in (ROOT / "README.md").read_text(), "copy the table of results/uci_har/comparison.md into the README"
 
 
+def test_the_intervals_of_the_readme_are_those_of_the_comparison() -> None:
+    measured = {}
+    for line in (RESULTS / "comparison.md").read_text().split("## Test subjects, with peers")[1].split("\n## ")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 8 and cells[2].replace(",", "").isdecimal():
+            measured[cells[0]] = (cells[5], cells[6], cells[2])
+    names = {
+        "**dilated_cnn**": "dilated_cnn-refit",
+        "cnn1d": "cnn1d-refit",
+        "MultiRocket-Hydra (aeon)": "multirocket_hydra",
+        "MiniRocket (aeon)": "minirocket",
+        "SVM on catch24 features": "svm_catch24",
+    }
+    readme = (ROOT / "README.md").read_text()
+    for shown, run in names.items():
+        assert f"| {shown} | {' | '.join(measured[run])} |" in readme
+
+
 @pytest.mark.parametrize("name", model_names(role="comparison"))
 def test_every_model_has_its_row_of_five_seeds_above_the_bar(name: str, table: pd.DataFrame) -> None:
     row = table.set_index("run").loc[f"{name}-refit"]
@@ -98,3 +116,21 @@ def test_every_installed_version_is_pinned_and_torch_has_no_local_label() -> Non
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line) for line in lines)
     assert any(line.startswith("torch==") for line in lines)
+
+
+def test_the_package_is_typed() -> None:
+    assert (ROOT / "har" / "py.typed").is_file()
+
+
+def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert "Two commands" in index
+    reference = (tmp_path / "site" / "reference" / "data" / "index.html").read_text()
+    assert "har.data.loaders.DataSet" in reference
+    for path in (tmp_path / "site").rglob("*.html"):
+        for found in re.findall(r'(?:src|href)="((?!https?:|#|data:|mailto:)[^"#?]+)', path.read_text()):
+            place = (path.parent / found) if not found.startswith("/") else tmp_path / "site" / found.lstrip("/")
+            assert place.exists(), f"{path.relative_to(tmp_path)} names {found}"

@@ -7,6 +7,7 @@ import signal
 import sys
 from types import FrameType
 
+from har.cli.output import speaking
 from har.cli.parser import build_parser
 from har.contract import HarError
 from har.files import FULL
@@ -19,8 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         options = build_parser().parse_args(arguments)
+        options.json, options.quiet = "--json" in arguments, "--quiet" in arguments
         signal.signal(signal.SIGTERM, _terminate)
-        options.run(options)
+        with speaking(options):
+            options.run(options)
         return 0
     except HarError as error:
         if debug:

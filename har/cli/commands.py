@@ -5,11 +5,14 @@ import functools
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from har.cli.output import answer, answer_written
 from har.contract import HarError, nearest
 
 if TYPE_CHECKING:
+    from har.pipeline.evaluate import Scored
+    from har.pipeline.run_folder import RunFolder
     from har.pipeline.splits import SplitChoice
 
 # What `--model all` means, and what else can be named; known without torch, and a test holds both against the registry.
@@ -33,13 +36,14 @@ def _names(options: argparse.Namespace) -> list[str]:
     return options.model
 
 
-def _runs(options: argparse.Namespace) -> list:
+def named_runs(options: argparse.Namespace) -> "list[RunFolder]":
+    """The finished runs of --dataset, --model and --seed."""
     from har.pipeline.run_folder import find_runs
 
     return find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
 
 
-def _validated(runs: list, options: argparse.Namespace) -> list:
+def validated_runs(runs: list, options: argparse.Namespace) -> list:
     """The runs; of all of them, those with validation subjects: nobody validates a refit."""
     if "all" not in options.model:
         return runs
@@ -61,26 +65,12 @@ def _mounting(options: argparse.Namespace, seed: int) -> tuple | None:
     return tuple(find_runs(options.runs, options.dataset, [name], [seed])[0] for name in names)
 
 
-def _typed() -> str:
+def typed() -> str:
+    """The command as it was typed."""
     return shlex.join(["har", *sys.argv[1:]])
 
 
-def data_prepare(options: argparse.Namespace) -> None:
-    from har.data.prepare import data_root, prepare
-
-    choice = {"transitions": options.transitions, "difficulty": options.difficulty}
-    windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
-    what = "synthetic windows" if windows.synthetic else "windows"
-    print(
-        f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
-        f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
-        f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
-        + (f" --difficulty {options.difficulty:g}" if options.difficulty is not None else "")
-        + f" --transitions {options.transitions}" * (options.transitions != "drop")
-    )
-
-
-def _split(options: argparse.Namespace, numbers: list[int] | None = None) -> "SplitChoice":
+def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) -> "SplitChoice":
     from har.pipeline.splits import SplitChoice
 
     return SplitChoice(
@@ -94,36 +84,6 @@ def _split(options: argparse.Namespace, numbers: list[int] | None = None) -> "Sp
     )
 
 
-def data_splits(options: argparse.Namespace) -> None:
-    from har.pipeline.splits import describe_splits
-
-    print(describe_splits(options.dataset, _split(options), options.validation_subjects, options.archive, options.output))
-    if options.output:
-        print(f"wrote {options.output}\nnext: har train --dataset {options.dataset} --split file --split-file {options.output}")
-
-
-def data_filters(options: argparse.Namespace) -> None:
-    from har.pipeline.filter_report import write_filter_report
-
-    for path in write_filter_report(options.report, _typed()):
-        print(f"wrote {path}")
-
-
-def data_spectra(options: argparse.Namespace) -> None:
-    from har.pipeline.spectra import write_spectra
-
-    paths, summary = write_spectra(options.output, archive=options.archive)
-    print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
-    print("\n".join(f"wrote {path}" for path in paths))
-
-
-def data_reproduce(options: argparse.Namespace) -> None:
-    from har.pipeline.reproduce import write_reproduction
-
-    for path in write_reproduction(options.report, _typed(), options.archive, options.uci_archive):
-        print(f"wrote {path}")
-
-
 def train(options: argparse.Namespace) -> None:
     names = options.config or _names(options)
     from har.pipeline.train import train_configs
@@ -135,7 +95,7 @@ def train(options: argparse.Namespace) -> None:
     if options.refit:
         overrides |= {"data__validation_subjects": (), "training__keep": "last"}
     overrides["data__difficulty"] = options.difficulty
-    progress = not options.quiet and sys.stderr.isatty()
+    progress = not options.quiet and not options.json and sys.stderr.isatty()
     runs = train_configs(
         names,
         options.runs,
@@ -143,18 +103,23 @@ def train(options: argparse.Namespace) -> None:
         overrides=overrides,
         archive=options.archive,
         progress=progress,
-        split=_split(options, options.fold),
+        split=split_choice(options, options.fold),
         resume=options.resume,
     )
     dataset = runs[-1].info().origin.dataset
-    print(f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves")
+    text = f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves"
+    answer(options, text, [_run_data(run) for run in runs])
+
+
+def _run_data(run: "RunFolder") -> dict[str, Any]:
+    info = run.info()
+    return {"path": run.path, "run": info.origin.run, "seed": info.origin.seed, "dataset": info.origin.dataset, "validation": info.score}
 
 
 def sweep(options: argparse.Namespace) -> None:
     from har.pipeline.sweep import sweep as run_study
 
-    say = functools.partial(print, flush=True)
-    for path in run_study(
+    written = run_study(
         options.study,
         options.runs,
         options.results,
@@ -162,11 +127,11 @@ def sweep(options: argparse.Namespace) -> None:
         workers=options.workers,
         engine=options.engine,
         gpus_per_job=options.gpus_per_job,
-        command=_typed(),
-        say=say,
+        command=typed(),
+        say=functools.partial(print, flush=True),
         live=sys.stdout.isatty(),
-    ):
-        print(f"wrote {path}")
+    )
+    answer_written(options, written)
 
 
 def experiment(options: argparse.Namespace) -> None:
@@ -179,37 +144,54 @@ def experiment(options: argparse.Namespace) -> None:
         seeds=tuple(options.seed),
         quick=options.quick,
         dataset=options.dataset,
-        command=_typed(),
+        command=typed(),
         say=functools.partial(print, flush=True),
     )
-    for path in find_experiment(options.name)(bench):
-        print(f"wrote {path}")
+    answer_written(options, find_experiment(options.name)(bench))
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    runs = _runs(options)
+    runs = named_runs(options)
     from har.pipeline.evaluate import evaluate_any
 
+    if options.on is None and (options.map or options.on_archive):
+        raise HarError("--map and --on-archive belong to another data set: name it with --on")
     if options.split == "validation":
-        runs = _validated(runs, options)
+        runs = validated_runs(runs, options)
+    found = []
     for run in runs:
-        text = evaluate_any(run, options.split, options.results, options.archive)
-        print(text.split("\n")[0] if options.brief else text + "\n")
-    print(f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}")
+        scored = evaluate_any(run, options.split, options.results, options.archive) if options.on is None else _on_another(run, options)
+        found.append(scored.data)
+        print(scored.text.split("\n")[0] if options.brief else scored.text + "\n", flush=True)
+    after = f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}; har explain shows the mistakes"
+    answer(options, after if options.on is None else "", found)
+
+
+def _on_another(run: "RunFolder", options: argparse.Namespace) -> "Scored":
+    from har.pipeline.transfer import evaluate_on
+
+    wrong = [text for text in options.map if len(text.split("=")) != 2]
+    if wrong:
+        raise HarError(f"--map is {wrong[0]!r}; expected NAME=LABEL, an activity of the data set and one of the model")
+    rename = dict(text.split("=") for text in options.map)
+    on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
+    return evaluate_on(run, options.on, options.split, options.results, **on).scored()
 
 
 def compare(options: argparse.Namespace) -> None:
+    from har.evaluation.compare import per_run
     from har.pipeline.compare import comparison, write_report
 
     predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
-    print("SYNTHETIC data\n" * predictions[0].origin.synthetic + table)
-    if options.report:
-        for path in write_report(predictions, options.report, _typed()):
-            print(f"wrote {path}")
+    rows = per_run(predictions).to_dict("records")
+    written = write_report(predictions, options.report, typed()) if options.report else []
+    text = "SYNTHETIC data\n" * predictions[0].origin.synthetic + table.rstrip("\n")
+    data = {"dataset": predictions[0].origin.dataset, "synthetic": predictions[0].origin.synthetic, "runs": rows, "written": written}
+    answer(options, "\n".join([text, *(f"wrote {path}" for path in written)]), data)
 
 
 def export(options: argparse.Namespace) -> None:
-    runs = _runs(options)
+    runs = named_runs(options)
     from har.pipeline.export import best_run, export_run
     from har.pipeline.register import log_bundle
     from har.runtime.bundle import STREAMING
@@ -224,13 +206,15 @@ def export(options: argparse.Namespace) -> None:
     compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"
     why = f"chosen among {len(runs)}" if len(runs) > 1 else "the only one named"
     score = "nobody validated" if info.score is None else f"validation macro-F1 {100 * info.score:.2f} %"
-    print(
+    text = (
         f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}\n"
         f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}\n"
         f"wrote {result.folder}: {', '.join(_file(name, said) for name, said in result.models.items())}, manifest.json, "
         f"MODEL_CARD.md, {result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all\n"
         f"next: har verify {result.folder}; har predict --bundle {result.folder} RECORDING.csv"
     )
+    facts = {"folder": result.folder, "models": result.models, "largest_difference": result.parity, "bytes": result.bytes}
+    answer(options, text, _run_data(run) | facts)
 
 
 def _file(name: str, said: dict) -> str:
@@ -239,15 +223,14 @@ def _file(name: str, said: dict) -> str:
 
 
 def robustness(options: argparse.Namespace) -> None:
-    runs = _runs(options)
+    runs = named_runs(options)
     from har.pipeline.robustness import write_robustness
 
-    runs = _validated(runs, options)
+    runs = validated_runs(runs, options)
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
-    for path in write_robustness(runs, options.results, _typed(), options.archive, mounting):
-        print(f"wrote {path}")
+    answer_written(options, write_robustness(runs, options.results, typed(), options.archive, mounting))
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -258,14 +241,15 @@ def verify(options: argparse.Namespace) -> None:
     folder = find_bundle(options.bundle, BUNDLE)
     count, largest = verify_bundle(folder)
     what = "windows" if read_bundle(folder).main == MODEL else "samples"
-    print(f"{folder}: checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}")
+    text = f"{folder}: checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}"
+    answer(options, text, {"folder": folder, "golden": count, "largest_difference": largest})
 
 
 def smooth(options: argparse.Namespace) -> None:
     from har.pipeline.smooth import write_smoothing
 
-    paths = write_smoothing(options.model, options.runs, options.results, _typed(), options.archive)
-    print(paths[-2].read_text().split("\nChosen")[0] + "\n" + "\n".join(f"wrote {path}" for path in paths))
+    paths = write_smoothing(options.model, options.runs, options.results, typed(), options.archive)
+    answer_written(options, paths, paths[-2].read_text().split("\nChosen")[0])
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -279,7 +263,8 @@ def track_push(options: argparse.Namespace) -> None:
     from har.tracking import push, tracking_uri
 
     sent, left = push(options.runs)
-    print(f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else ""))
+    text = f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else "")
+    answer(options, text, {"sent": sent, "left": left})
 
 
 def dashboard(options: argparse.Namespace) -> None:

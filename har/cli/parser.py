@@ -7,15 +7,29 @@ from typing import Any
 
 from har import __version__
 from har.cli import commands as do
-from har.cli.commands import BUNDLE, CATALOGUE, EXPERIMENTS, MODELS, RESULTS, RUNS
+from har.cli import data
+from har.cli.commands import BUNDLE, EXPERIMENTS, RESULTS
+from har.cli.explain import ATTRIBUTIONS, explain
+from har.cli.help import SHELLS, completion, doctor
+from har.cli.options import (
+    add_archive,
+    add_dataset,
+    add_difficulty,
+    add_mounting,
+    add_reading,
+    add_runs,
+    add_selection,
+    add_split,
+    add_training,
+    add_transitions,
+    data_set,
+)
 from har.cli.predict import ENGINES, predict
 from har.cli.register import register
-from har.contract import SPLITS, TRANSITION_LABELS, HarError
+from har.contract import SPLITS, HarError
 
-DATASETS = ("uci-har", "hapt", "synthetic")
 NAMED = "folder of a bundle, or default or robust, which come with the project"
 WHICH = f"{BUNDLE}, else the pretrained one"
-SPLIT_KINDS = ("official", "fold5", "kfold", "loso", "file")  # a test holds them against the config
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -35,6 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of `har` with all its commands."""
     common = Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common.add_argument("--quiet", action="store_true", help="say nothing but errors, and no progress bar")
+    common.add_argument("--json", action="store_true", help="print the answer as JSON; all else goes to standard error")
     parser = Parser(prog="har", description="Human activity recognition from wearable sensors.", parents=[common])
     parser.add_argument("--version", action="version", version=f"wearable-har {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -50,14 +66,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_data(commands, add)
     command = add("train", do.train, "Train models and track them in MLflow", "Each run is left in RUNS/DATASET/MODEL/seed-N.")
-    _add_training(command)
-    command.add_argument("--quiet", action="store_true", default=False, help="no progress bar")
+    add_training(command)
 
     more = "Models x settings x seeds x folds, or the trials of a search; typed again, it does what is missing or has failed."
     command = add("sweep", do.sweep, "Run the jobs of a study that are not done yet", more)
     command.add_argument("study", type=Path, help="YAML file, such as configs/study/ideas.yaml")
-    _add_archive(command)
-    _add_runs(command)
+    add_archive(command)
+    add_runs(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
     command.add_argument(
         "--engine",
@@ -75,8 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="of the trainings (default: 0 1 2)")
     command.add_argument("--quick", action="store_true", default=False, help="a small budget, to see that it works; no result")
-    _add_archive(command)
-    _add_runs(command)
+    add_archive(command)
+    add_runs(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where it is written (default: %(default)s)")
 
     command = add(
@@ -85,10 +100,27 @@ def build_parser() -> argparse.ArgumentParser:
         "Score the saved weights of trained runs",
         "The test subjects of UCI HAR are scored by --split test alone, which adds a row a run to RESULTS/uci_har/test_openings.csv.",
     )
-    _add_selection(command)
+    add_selection(command)
     command.add_argument("--split", choices=SPLITS[1:], default="validation", help="whose windows (default: %(default)s)")
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the ledger is kept (default: %(default)s)")
     command.add_argument("--brief", action="store_true", default=False, help="one line a run, without the tables")
+    text = "try the model on another data set: the activities that both have, by name"
+    command.add_argument("--on", type=data_set, default=None, metavar="NAME", help=text)
+    command.add_argument("--on-archive", default=None, metavar="PATH", help="a copy of that data set")
+    command.add_argument("--map", nargs="+", default=[], metavar="NAME=LABEL", help="count its activity NAME as LABEL of the model")
+
+    command = add(
+        "explain",
+        explain,
+        "Why a run answers as it does: its mistakes as one HTML file, or single windows as figures",
+        "Attribution over the signal, attention weights, the nearest training windows. The test subjects have to be scored before.",
+    )
+    add_selection(command)
+    command.add_argument("--split", choices=SPLITS[1:], default="validation", help="whose windows (default: %(default)s)")
+    text = "numbers of single windows, as in the predictions: a figure each"
+    command.add_argument("--window", nargs="+", type=int, default=None, metavar="N", help=text)
+    command.add_argument("--method", choices=ATTRIBUTIONS, default=ATTRIBUTIONS[0], help="of the attribution (default: %(default)s)")
+    command.add_argument("--most", type=int, default=60, metavar="N", help="mistakes in the file, the surest first (default: %(default)s)")
 
     command = add(
         "smooth",
@@ -97,18 +129,18 @@ def build_parser() -> argparse.ArgumentParser:
         "Fitted on the training subjects with the crossvalidation study of the model; needs its runs of `har train --refit`.",
     )
     command.add_argument("--model", default="dilated_cnn", metavar="NAME", help="config (default: %(default)s)")
-    _add_archive(command)
-    _add_runs(command)
+    add_archive(command)
+    add_runs(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the report goes (default: %(default)s)")
 
     command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
     command.add_argument(
         "folder", type=Path, nargs="?", default=None, help="with prediction files, searched recursively (default: RUNS/DATASET)"
     )
-    _add_dataset(command)
-    _add_runs(command)
+    add_dataset(command)
+    add_runs(command)
     command.add_argument("--report", type=Path, default=None, metavar="DIR", help="also write the tables and the predictions there")
-    _add_transitions(command, "which kind of runs, where there are several")
+    add_transitions(command, "which kind of runs, where there are several")
 
     command = add(
         "export",
@@ -116,9 +148,9 @@ def build_parser() -> argparse.ArgumentParser:
         "Write the ONNX bundle of a run",
         "Without --model, the run with the best validation macro-F1. Checked against torch on real windows before it is written.",
     )
-    _add_selection(command)
+    add_selection(command)
     command.add_argument("--output", type=Path, default=None, metavar="DIR", help=f"the bundle (default: {BUNDLE}, {BUNDLE}-synthetic)")
-    _add_mounting(command)
+    add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
 
     command = add(
@@ -131,7 +163,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--name", default=None, metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)"
     )
-    _add_runs(command)
+    add_runs(command)
 
     command = add(
         "robustness",
@@ -140,8 +172,8 @@ def build_parser() -> argparse.ArgumentParser:
         "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. With --mounting and --mounted "
         "the last run is measured in streams too.",
     )
-    _add_selection(command)
-    _add_mounting(command)
+    add_selection(command)
+    add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
 
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
@@ -156,7 +188,16 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, default=None, metavar="PATH", help=more)
     command.add_argument("--workers", type=int, default=None, metavar="N", help="of many recordings: processes (default: one a core)")
     command.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="of many recordings: who runs them (default: %(default)s)")
-    _add_reading(command)
+    add_reading(command)
+
+    command = add("doctor", doctor, "What is installed, found and missing, and what to do about it")
+    add_runs(command)
+
+    more = (
+        'For example: har completion bash > ~/.local/share/bash-completion/completions/har; zsh: har completion zsh > "${fpath[1]}/_har".'
+    )
+    command = add("completion", completion, "A script that completes commands and options in a shell", more)
+    command.add_argument("shell", choices=SHELLS, help="which: %(choices)s")
 
     command = add(
         "demo",
@@ -164,129 +205,48 @@ def build_parser() -> argparse.ArgumentParser:
         "The whole way on synthetic data, in minutes",
         "Generates, trains, compares, exports, verifies, predicts.",
     )
-    _add_runs(command)
+    add_runs(command)
     command.add_argument("--epochs", type=int, default=4, help="of each model (default: %(default)s)")
 
     track = commands.add_parser("track", help="What MLflow keeps of the runs", description="What MLflow keeps of the runs.")
     under = track.add_subparsers(title="commands", metavar="COMMAND", required=True)
     more = "Where a store could not be reached, trainings went on and kept on disk what it should have; this sends it, once."
     command = add("push", do.track_push, "Send to the MLflow store what could not be sent", more, under=under)
-    _add_runs(command)
+    add_runs(command)
 
     more = "Prints the addresses of a table and of charts that compare the runs; the view they open is kept in the store, and in no run."
     command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1", more)
-    _add_runs(command)
+    add_runs(command)
     command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     return parser
 
 
 def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
-    data = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
-    under = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
+    under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     more = "It comes from --archive, the folder in HAR_DATA_DIR or the official download; synthetic data are generated."
-    command = add("prepare", do.data_prepare, "Parse a data set once into the cache", more, under=under)
-    _add_dataset(command)
-    _add_archive(command)
-    _add_transitions(command, "no window, six classes, or one class (default: %(default)s)", "drop")
-    _add_difficulty(command)
+    command = add("prepare", data.prepare, "Parse a data set once into the cache", more, under=under)
+    add_dataset(command)
+    add_archive(command)
+    add_transitions(command, "no window, six classes, or one class (default: %(default)s)", "drop")
+    add_difficulty(command)
     text, more = "Write a split as JSON and say who is in it", "Every fold is audited for leaks. Nothing is trained."
-    command = add("splits", do.data_splits, text, more, under=under)
-    _add_dataset(command)
-    _add_archive(command)
-    _add_split(command, "official")
+    command = add("splits", data.splits, text, more, under=under)
+    add_dataset(command)
+    add_archive(command)
+    add_split(command, "official")
     command.add_argument(
         "--validation-subjects", nargs="+", type=int, default=None, metavar="N", help="of the official split (default: as in the configs)"
     )
     command.add_argument("--output", type=Path, default=None, metavar="FILE.json", help="write the split there (default: only show it)")
-    command = add("filters", do.data_filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
+    command = add("filters", data.filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
     command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
-    command = add("spectra", do.data_spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
-    _add_archive(command)
+    command = add("spectra", data.spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
+    add_archive(command)
     command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
     text = "Prove that HAPT's raw recordings give UCI HAR's windows"
     more = "Finds every published segment in the recordings, compares all channels, writes tables and a figure."
-    command = add("reproduce", do.data_reproduce, text, more, under=under)
-    _add_archive(command, "HAPT")
+    command = add("reproduce", data.reproduce, text, more, under=under)
+    add_archive(command, "HAPT")
     command.add_argument("--uci-archive", default=None, metavar="PATH", help="a copy of UCI HAR, likewise")
     command.add_argument("--report", type=Path, default=RESULTS / "hapt", metavar="DIR", help="folder (default: %(default)s)")
-
-
-def _add_dataset(command: argparse.ArgumentParser, *, of_config: bool = False) -> None:
-    if of_config:
-        command.add_argument("--dataset", choices=DATASETS, default=None, help="(default: the config's)")
-    else:
-        command.add_argument("--dataset", choices=DATASETS, default=DATASETS[0], help="(default: %(default)s)")
-
-
-def _add_transitions(command: argparse.ArgumentParser, text: str, default: str | None = None) -> None:
-    command.add_argument("--transitions", choices=tuple(TRANSITION_LABELS), default=default, help=f"HAPT's postural transitions: {text}")
-
-
-def _add_archive(command: argparse.ArgumentParser, dataset: str = "the data set") -> None:
-    command.add_argument("--archive", default=None, metavar="PATH", help=f"a copy of {dataset}: the zip, or the folder it was extracted to")
-
-
-def _add_runs(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="folder of all runs (default: %(default)s)")
-
-
-def _add_selection(command: argparse.ArgumentParser) -> None:
-    _add_dataset(command)
-    _add_archive(command)
-    _add_runs(command)
-    command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help="names of runs (default: all)")
-    command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="seeds (default: all that were trained)")
-
-
-def _add_mounting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--mounting", default=None, metavar="NAME", help="run that tells the mounting of a stream, for --mounted")
-    command.add_argument("--mounted", default=None, metavar="NAME", help="run that answers once the mounting is known")
-
-
-def _add_training(command: argparse.ArgumentParser) -> None:
-    _add_dataset(command, of_config=True)
-    _add_archive(command)
-    _add_runs(command)
-    models = f"{', '.join(MODELS)} or all of these (default: all); or {', '.join(CATALOGUE)}"
-    command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help=models)
-    command.add_argument("--config", nargs="+", default=None, metavar="YAML", help="config files, instead of --model")
-    command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")
-    _add_split(command, "the config's")
-    command.add_argument(
-        "--fold", nargs="+", type=int, default=None, metavar="N", help="of the split, from 0, a run each (default with --split: all)"
-    )
-    command.add_argument(
-        "--refit", action="store_true", default=False, help="train on all training subjects and keep the last epoch: run NAME-refit"
-    )
-    command.add_argument(
-        "--resume", action="store_true", default=False, help="go on with what was interrupted, and leave what is finished as it is"
-    )
-    command.add_argument("--epochs", type=int, default=None, help="most epochs (default: the config's)")
-    command.add_argument("--channels", choices=("raw6", "uci9"), default=None, help="input (default: the config's)")
-    _add_transitions(command, "no window, six classes, or one class (default: the config's)")
-
-    _add_difficulty(command)
-
-
-def _add_difficulty(command: argparse.ArgumentParser) -> None:
-    text = "of the synthetic data set, from 0 (easy) to 2 (hard); normally 1"
-    command.add_argument("--difficulty", type=float, default=None, metavar="X", help=text)
-
-
-def _add_split(command: argparse.ArgumentParser, default: str) -> None:
-    command.add_argument("--split", choices=SPLIT_KINDS, default=None, help=f"who trains, validates and tests (default: {default})")
-    command.add_argument("--folds", type=int, default=None, metavar="K", help="how many, with --split kfold (default: 5)")
-    text = "whose folds: the 21 official training subjects or all (default: training; all with fold5)"
-    command.add_argument("--subjects", choices=("training", "all"), default=None, help=text)
-    command.add_argument("--validation", type=int, default=None, metavar="N", help="subjects of a fold that choose the epoch (default: 4)")
-    command.add_argument("--split-seed", type=int, default=None, metavar="N", help="of kfold, and of who validates (default: 0)")
-    command.add_argument("--split-file", default=None, metavar="PATH", help="JSON of har data splits, with --split file")
-
-
-def _add_reading(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--columns", nargs="+", default=[], metavar="OURS=THEIRS", help="names of columns, such as total_acc_x_g=ax")
-    command.add_argument("--acc-unit", default="g", help="of the acceleration: g or m/s2 (default: %(default)s)")
-    command.add_argument("--gyro-unit", default="rad/s", help="of the angular velocity: rad/s or deg/s (default: %(default)s)")
-    command.add_argument("--time-unit", default="s", help="of the time: s, ms, us or ns (default: %(default)s)")
-    command.add_argument("--axes", default="x,y,z", help="what becomes x, y and z, such as --axes=y,-x,z (default: %(default)s)")
-    command.add_argument("--interpolate", type=float, default=0.0, metavar="SECONDS", help="mend gaps up to this long (default: none)")

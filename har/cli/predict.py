@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from har.cli.commands import BUNDLE
+from har.cli.output import answer
 from har.contract import HarError
 from har.redaction import shown
 
@@ -34,24 +35,29 @@ def predict(options: argparse.Namespace) -> None:
     if len(options.recordings) > 1 or into_folder or not _may_be_file(options.recordings[0]):
         _predict_many(options, bundle, reading)
     else:
-        _predict_one(options.recordings[0], options.output, bundle, reading)
+        _predict_one(options, bundle, reading)
 
 
 def _may_be_file(name: Path) -> bool:
     return name.is_file() or not (name.is_dir() or glob.has_magic(str(name)))
 
 
-def _predict_one(recording: Path, output: Path | None, bundle: Path, reading: "ReadOptions") -> None:
+def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
     from har.runtime.report import timeline_text, write_timeline
     from har.runtime.state import load_recognizer
 
+    recording, output = options.recordings[0], options.output
     recognizer, found = load_recognizer(bundle), ReadReport()
     timeline = recognizer.predict_pieces(recording.stem, read_pieces(recording, found, options=reading))
-    print(f"{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}")
+    text = f"{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}"
     if output:
         write_timeline(timeline, output)
-        print(f"wrote {output}: {len(timeline.from_s)} windows")
+        text += f"\nwrote {output}: {len(timeline.from_s)} windows"
+    names = ("from_s", "to_s", "activity", "confidence")
+    spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
+    facts = {"recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
+    answer(options, text, facts | {"spans": spans, "input": found.text(), "written": [output] if output else []})
 
 
 def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
@@ -66,7 +72,7 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
         raise HarError(
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
         )
-    print(f"the predictions are below {options.output}")
+    answer(options, f"the predictions are below {options.output}", {"folder": options.output})
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

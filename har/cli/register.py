@@ -3,6 +3,7 @@
 import argparse
 
 from har.cli.commands import BUNDLE
+from har.cli.output import answer
 
 
 def register(options: argparse.Namespace) -> None:
@@ -11,4 +12,5 @@ def register(options: argparse.Namespace) -> None:
 
     found = register_bundle(options.bundle or BUNDLE, options.runs, options.name)
     what = f"registered {found.name} version {found.version}" if found.new else f"{found.name} version {found.version} holds this bundle"
-    print(f"{what}\n{found.reason}\nnext: mlflow.pyfunc.load_model('models:/{found.name}@{CHAMPION}'), see docs/tracking.md")
+    text = f"{what}\n{found.reason}\nnext: mlflow.pyfunc.load_model('models:/{found.name}@{CHAMPION}'), see docs/tracking.md"
+    answer(options, text, {"name": found.name, "version": found.version, "new": found.new, "reason": found.reason})

@@ -29,7 +29,7 @@ class SplitConfig(Section):
     """How many, with ``kfold``."""
     subjects: Literal["training", "all"] | None = None
     """Whose folds: the 21 official training subjects (the default of ``kfold`` and ``loso``; here ideas are chosen) or
-    all 30 (the default of ``fold5``; a report, which opens official test subjects)."""
+    all 30 (the default of ``fold5``; a report, which opens official test subjects). Of other people than UCI HAR's, all."""
     validation: int = Field(default=4, ge=0)
     """How many subjects of a fold's training part validate, never official test subjects; 0 with ``training.keep: last``."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
@@ -67,7 +67,7 @@ class DataConfig(Section):
     """Which windows, and who validates."""
 
     dataset: str = "uci-har"
-    """``uci-har``, ``hapt`` (own windows of the same recordings) or ``synthetic``."""
+    """``uci-har``, ``hapt`` (own windows of the same recordings), ``synthetic``, or one of `har.data.loaders`."""
     channels: Literal["raw6", "uci9"] = "raw6"
     """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
     difficulty: float | None = Field(default=None, ge=0, le=2)

@@ -26,6 +26,10 @@ def make_splits(config: DataConfig, windows: WindowSet) -> list[SubjectSplit]:
     """
     split = config.split
     if split.kind == "official":
+        if not _has_official(windows):
+            raise HarError(
+                f"the official split is that of UCI HAR's people, {windows.dataset} has others; name another: --split kfold or loso"
+            )
         return [official_split(config.validation_subjects or ())]
     if split.kind == "file":
         splits = read_splits(split.path or "")
@@ -73,8 +77,13 @@ class _Pool(NamedTuple):
         return np.unique(self.subject).tolist()
 
 
+def _has_official(windows: WindowSet) -> bool:
+    """Whether people of UCI HAR are among these."""
+    return bool(np.isin(windows.subject, TRAIN_SUBJECTS + TEST_SUBJECTS).any())
+
+
 def _pool(split: SplitConfig, windows: WindowSet) -> _Pool:
-    whose = split.subjects or ("all" if split.kind == "fold5" else "training")
+    whose = split.subjects or ("all" if split.kind == "fold5" or not _has_official(windows) else "training")
     keep = np.isin(windows.subject, TRAIN_SUBJECTS) if whose == "training" else np.ones(len(windows), dtype=bool)
     return _Pool(windows.y[keep], windows.subject[keep], len(windows.labels), windows.dataset)
 

@@ -1,33 +1,46 @@
 """One door to the windows of a named data set, wherever its files are."""
 
 import hashlib
-import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from har.config import WindowingConfig
-from har.contract import HarError, nearest
+from har.contract import TRANSITION_LABELS, HarError
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
 from har.data.cache import cache_key, load_or_build
 from har.data.download import fetch
+from har.data.loaders import ENTRY_POINTS, DataSet, find_data_set, folder_of, load_recordings, prepare_loaded
+from har.data.motionsense import MOTIONSENSE
+from har.data.places import data_root, last_source, remember_source
 from har.data.segments import segments_of
-from har.data.staging import write_text
 from har.data.windowset import WindowSet, cut_stretches, windows_of
-from har.files import cannot_write
+from har.plugins import offered_names
 from har.recording import Recording
 from har.signals.chain import PUBLISHED
 from har.signals.windowing import WindowRule
 
 DATASETS = (uci_har.NAME, hapt.NAME, synthetic.NAME)
+LOADED: tuple[DataSet, ...] = (MOTIONSENSE,)  # of one file each; installed packages may bring more
 
 
-def data_root() -> Path:
-    """Folder for downloads, generated recordings and the cache: HAR_CACHE_DIR, else ``data`` in the working directory."""
-    return Path(os.environ.get("HAR_CACHE_DIR") or "data").expanduser()
+def data_set_names() -> list[str]:
+    """Names of all data sets that can be asked for."""
+    own = [*DATASETS, *(one.name for one in LOADED)]
+    return [*own, *offered_names(ENTRY_POINTS, own)]
+
+
+def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
+    """Names of the activities of a data set.
+
+    Raises:
+        HarError: there is no such data set.
+    """
+    if dataset in DATASETS:
+        return TRANSITION_LABELS[transitions]
+    return find_data_set(dataset, LOADED, DATASETS).labels
 
 
 def prepare(
@@ -43,7 +56,7 @@ def prepare(
     """Windows of `dataset`, with the channels of ``contract.UCI9``, from the cache or made now.
 
     Args:
-        dataset: ``uci-har``, ``hapt`` or ``synthetic``.
+        dataset: ``uci-har``, ``hapt``, ``synthetic``, or a `DataSet` of this or another package.
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive of UCI HAR or HAPT where there is no copy.
         seed: of the synthetic data set.
@@ -58,7 +71,7 @@ def prepare(
     windowing = windowing or WindowingConfig()
     if transitions != "drop" and dataset != hapt.NAME:
         raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
-    if difficulty is not None and dataset in DATASETS and dataset != synthetic.NAME:
+    if difficulty is not None and dataset != synthetic.NAME:
         raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
     if dataset == synthetic.NAME:
         difficulty = synthetic.DIFFICULTY if difficulty is None else difficulty
@@ -86,7 +99,14 @@ def prepare(
 
         settings = windowing.settings() | {"transitions": transitions, "chain": asdict(PUBLISHED)}
         return _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
-    raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
+    return prepare_loaded(
+        find_data_set(dataset, LOADED, DATASETS),
+        archive,
+        window_size=windowing.window_size,
+        stride=windowing.step,
+        rule=_rule(windowing),
+        settings=windowing.settings(),
+    )
 
 
 def read_recordings(
@@ -108,7 +128,8 @@ def read_recordings(
             return hapt.read(read_file, transitions=transitions)
     if dataset == synthetic.NAME:
         return synthetic.read_dataset(synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty))
-    raise HarError(f"unknown data set {dataset!r}; {nearest(dataset, DATASETS)}")
+    data = find_data_set(dataset, LOADED, DATASETS)
+    return list(load_recordings(data, folder_of(data, archive)))
 
 
 def _rule(windowing: WindowingConfig) -> WindowRule:
@@ -174,25 +195,8 @@ def _prepare_archive(
     with open_source(source, layout) as (read_file, source_digest):
         key = cache_key(source_digest, {"dataset": dataset} | settings)
         windows = load_or_build(cache, key, lambda: build(read_file))
-    pointer = _pointer(dataset)
-    try:
-        write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
-    except OSError as error:
-        raise cannot_write(pointer, error, other="name another folder in HAR_CACHE_DIR") from None
+    remember_source(dataset, source, key)
     return windows
-
-
-def _pointer(dataset: str) -> Path:
-    """Where it is written which copy of a data set was prepared last."""
-    return data_root() / "cache" / f"{dataset}.json"
-
-
-def _last_source(dataset: str) -> Path | None:
-    """The copy that was prepared last; None where there was none, or nobody can tell any more."""
-    try:
-        return Path(json.loads(_pointer(dataset).read_text(encoding="utf-8"))["source"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
@@ -204,7 +208,7 @@ def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = 
     downloads = data_root() / "downloads"
     source = find_source(archive, downloads, layout)
     if source is None:
-        source = _last_source(dataset)
+        source = last_source(dataset)
         if source is not None and not source.exists():
             raise HarError(
                 f"{layout.title} was prepared from {source}, which is gone; "

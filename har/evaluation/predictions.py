@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from har.contract import LABELS, TRANSITION_LABELS, HarError
+from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.files import whole_file
 
@@ -124,15 +124,14 @@ def read_predictions(path: Path) -> Predictions:
             f"{path} is not a prediction file of this version ({type(error).__name__}: {reason}); run har evaluate again"
         ) from None
     frame = table.to_pandas()
-    missing = [name for name in (*ID_COLUMNS, *(f"p_{label}" for label in LABELS)) if name not in frame.columns]
+    missing = [name for name in ID_COLUMNS if name not in frame.columns]
     if missing:
         raise HarError(f"{path} has no column {missing[0]}; run har evaluate again")
     for name in ("recording", "y_true", "y_pred"):
         frame[name] = frame[name].astype(str)
     found = Predictions(frame, origin)
-    if tuple(found.labels) not in TRANSITION_LABELS.values():
-        raise HarError(
-            f"{path} has probabilities of {', '.join(found.labels)}; expected the {len(LABELS)} activities, alone or with transitions "
-            "behind them; run har evaluate again"
-        )
+    unknown = sorted({*frame.y_true, *frame.y_pred} - set(found.labels))
+    if len(found.labels) < 2 or unknown:
+        what = f"windows of {unknown[0]}, but" if unknown else "only"
+        raise HarError(f"{path} has {what} probabilities of {', '.join(found.labels) or 'nothing'}; run har evaluate again")
     return found

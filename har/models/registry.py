@@ -9,7 +9,6 @@ Another package adds a model without touching this one, by an entry point of the
 import inspect
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from har.models.rnn import RNN
 from har.models.seq2seq import Seq2Seq, Seq2SeqAttention
 from har.models.stream_rnn import StreamGRU, StreamLSTM
 from har.models.transformer import Transformer
+from har.plugins import load_offered, not_usable
 
 ENTRY_POINTS = "har.models"  # of other packages: a `torch.nn.Module` with the constructor of `ModelEntry.network`, or a `ModelEntry`
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
@@ -105,32 +105,12 @@ def find_model(name: str) -> ModelEntry:
     """
     if name in MODELS:  # first, so that no package takes the place of a model whose results are published here
         return MODELS[name]
-    others = [point for point in entry_points(group=ENTRY_POINTS) if point.name not in MODELS]
-    found = [point for point in others if point.name == name]
-    if not found:
-        raise HarError(f"unknown model {name!r}; {nearest(name, [*MODELS, *(point.name for point in others)])}")
-    if len({point.value for point in found}) > 1:
-        raise HarError(f"model {name!r} is offered by several packages, {', '.join(map(_origin, found))}; uninstall all but one")
-    return _of_package(found[0])
-
-
-def _of_package(point: EntryPoint) -> ModelEntry:
-    try:
-        offered = point.load()
-    except Exception as error:  # whatever the import of another package raises
-        raise HarError(
-            f"model {point.name!r} of {_origin(point)} cannot be imported ({type(error).__name__}: {error}); mend or uninstall that package"
-        ) from None
+    offered, where = load_offered(ENTRY_POINTS, "model", name, MODELS)
     if isinstance(offered, type) and issubclass(offered, nn.Module):
-        return ModelEntry(point.name, offered, point.name)
-    if isinstance(offered, ModelEntry) and offered.name == point.name:
+        return ModelEntry(name, offered, name)
+    if isinstance(offered, ModelEntry) and offered.name == name:
         return offered
-    what = f"an entry named {offered.name!r}" if isinstance(offered, ModelEntry) else f"{type(offered).__name__} {offered!r:.60}"
-    raise HarError(f"model {point.name!r} of {_origin(point)} is {what}, expected a torch.nn.Module class or a ModelEntry of that name")
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name if point.dist else 'an unknown package'} ({point.value})"
+    raise not_usable("model", name, where, offered, "a torch.nn.Module class or a ModelEntry")
 
 
 def option_names(network: type[nn.Module]) -> list[str]:

@@ -1,12 +1,15 @@
 """Score saved weights on a split; the only place where the official test subjects are scored."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from har.contract import SPLITS, TEST_SUBJECTS, HarError, artefact
 from har.data.audit import audit
+from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
@@ -43,20 +46,9 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
     """
     if split not in EVALUATED:
         raise HarError(f"unknown split {split!r}; expected one of {', '.join(EVALUATED)}")
-    config, info = run.config(), run.info()
-    checkpoint = sha256(run.checkpoint) if run.checkpoint.is_file() else "missing"
-    if checkpoint != info.origin.checkpoint_sha256:
-        raise HarError(
-            f"{run.checkpoint} is not the file that was trained ({checkpoint[:12]}); train again: har train --model {info.origin.run}"
-        )
-    windows, subjects = load_windows(config, archive)
-    if windows.digest != info.origin.data_digest:
-        raise HarError(
-            f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {windows.digest[:12]}); "
-            "name the same archive, or train again"
-        )
-    if info.split is not None and info.split != {name: list(subjects.subjects(name)) for name in SPLITS}:
-        raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
+    info = run.info()
+    checked_weights(run)
+    windows, subjects = checked_windows(run, archive)
     if not subjects.subjects(split):
         raise HarError(f"{run.path} has no validation subjects, all trained; score the others: har evaluate --split test")
     audit({name: subjects.select(windows, name) for name in ("train", split)})
@@ -80,6 +72,38 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
     return predictions
 
 
+def checked_weights(run: RunFolder) -> None:
+    """Refuse weights that are not those of the training.
+
+    Raises:
+        HarError: the file is missing or another.
+    """
+    origin = run.info().origin
+    checkpoint = sha256(run.checkpoint) if run.checkpoint.is_file() else "missing"
+    if checkpoint != origin.checkpoint_sha256:
+        raise HarError(
+            f"{run.checkpoint} is not the file that was trained ({checkpoint[:12]}); train again: har train --model {origin.run}"
+        )
+
+
+def checked_windows(run: RunFolder, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
+    """The windows and the split that a run was trained with.
+
+    Raises:
+        HarError: the data or the split are not those of the training.
+    """
+    info = run.info()
+    windows, subjects = load_windows(run.config(), archive)
+    if windows.digest != info.origin.data_digest:
+        raise HarError(
+            f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {windows.digest[:12]}); "
+            "name the same archive, or train again"
+        )
+    if info.split is not None and info.split != {name: list(subjects.subjects(name)) for name in SPLITS}:
+        raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
+    return windows, subjects
+
+
 def _check_export(run: RunFolder, windows: WindowSet, predictions: Predictions) -> None:
     """The run's ONNX file, where it has one, must give the probabilities that are about to be reported."""
     path = run.path / ONNX
@@ -94,12 +118,36 @@ def _check_export(run: RunFolder, windows: WindowSet, predictions: Predictions) 
         )
 
 
-def evaluate_any(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> str:
-    """Score a run, whatever its task, and return the report as text; see `evaluate_run` and `evaluate_task_run`."""
-    if task_of(run.info().origin.model) is None:
-        return report(evaluate_run(run, split, results, archive))
-    folder = results_folder(results, run.info().origin.dataset)
-    return task_report(run, split, evaluate_task_run(run, split, folder, archive))
+@dataclass(frozen=True)
+class Scored:
+    """What the scoring of a run says.
+
+    Attributes:
+        text: for people; its first line is the score.
+        data: for machines, plain values.
+    """
+
+    text: str
+    data: dict[str, Any]
+
+
+def evaluate_any(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Scored:
+    """Score a run, whatever its task; see `evaluate_run` and `evaluate_task_run`."""
+    origin = run.info().origin
+    if task_of(origin.model) is None:
+        return scored(evaluate_run(run, split, results, archive))
+    score = evaluate_task_run(run, split, results_folder(results, origin.dataset), archive)
+    facts = {"run": origin.run, "seed": origin.seed, "dataset": origin.dataset, "synthetic": origin.synthetic, "split": split}
+    people = score.subjects.to_dict("records")
+    return Scored(task_report(run, split, score), facts | score.values | {"references": score.references, "per_subject": people})
+
+
+def scored(predictions: Predictions) -> Scored:
+    """Score, activities and people of predictions."""
+    origin = predictions.origin
+    facts = {"run": origin.run, "seed": origin.seed, "dataset": origin.dataset, "synthetic": origin.synthetic, "split": origin.split}
+    tables = {"per_class": per_class(predictions).to_dict("records"), "per_subject": per_subject(predictions).to_dict("records")}
+    return Scored(report(predictions), facts | scores(predictions) | {"windows": len(predictions.table)} | tables)
 
 
 def report(predictions: Predictions) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 from har.config import RunConfig
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR
+from har.data.loaders import find_data_set
+from har.data.prepare import LOADED
 from har.data.splits import SubjectSplit
 from har.tracking import TrackedRun
 
@@ -33,7 +35,17 @@ def log_inputs(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, dige
         people = split.subjects(part)
         if people:
             profile = {"subjects": list(people), "digest": digest, "synthetic": dataset == synthetic.NAME}
-            tracked.log_dataset(f"{dataset}: subjects {spans(people)}", digest, context, SOURCES[dataset], profile)
+            tracked.log_dataset(f"{dataset}: subjects {spans(people)}", digest, context, source_of(dataset), profile)
+
+
+def source_of(dataset: str) -> dict[str, Any]:
+    """Where MLflow says that a data set comes from."""
+    if dataset in SOURCES:
+        return SOURCES[dataset]
+    url = find_data_set(dataset, LOADED).url
+    return (
+        {"type": "http", "url": url} if url else {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {dataset}"}}
+    )
 
 
 def spans(numbers: Sequence[int]) -> str:

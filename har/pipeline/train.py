@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from har.config import DataConfig, RunConfig, load_config
-from har.contract import SPLITS, TRANSITION_LABELS, HarError, artefact
+from har.contract import SPLITS, HarError, artefact
 from har.data.audit import audit
 from har.data.folds import check_split, make_split
+from har.data.prepare import label_names
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import has_probabilities
@@ -258,7 +259,7 @@ def _check_model(config: RunConfig) -> None:
             config.model.options,
             in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
             window_size=config.windowing.window_size,
-            num_classes=len(TRANSITION_LABELS[config.data.transitions]),
+            num_classes=len(label_names(config.data.dataset, config.data.transitions)),
         )
     else:
         check_options(config.model.name, config.model.options)

@@ -7,6 +7,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
+from har.tracking.facts import store_facts
 from har.tracking.later import ended_run, note_study
 from har.tracking.owners import close_orphans, closing_orphans, confirm_finished
 from har.tracking.registry import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version
@@ -30,6 +31,7 @@ __all__ = [
     "parent_run",
     "push",
     "serve",
+    "store_facts",
     "tracked_run",
     "tracking_uri",
 ]

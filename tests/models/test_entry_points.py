@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from har import plugins
 from har.cli import main
 from har.contract import HarError
 from har.models import registry
@@ -83,7 +84,7 @@ def test_a_model_of_an_installed_package_goes_the_whole_way(
     capsys.readouterr()
     assert main(["train", "--config", "bag.yaml"]) == 2
     assert "model 'bag_of_samples' has no option 'widht'; did you mean 'width'?" in capsys.readouterr().err
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
     assert main(["verify", "bundle"]) == 0  # the device does not need that package
 
 
@@ -106,7 +107,7 @@ class Point(EntryPoint):
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch) -> list[Point]:
     points: list[Point] = []
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
     return points
 
 
@@ -121,7 +122,7 @@ def test_a_class_or_an_entry_may_be_offered(value: str, offered: list[Point]) ->
     ("value", "message"),
     [
         ("broken", r"cannot be imported \(ImportError: no module named nothing\); mend or uninstall"),
-        ("name", "is an entry named 'another', expected a torch.nn.Module class or a ModelEntry of that name"),
+        ("name", "is one named 'another', expected a torch.nn.Module class or a ModelEntry of that name"),
         ("odd", "is int 3, expected a torch"),
     ],
 )

@@ -89,7 +89,7 @@ def test_a_part_without_people_is_refused(workplace: Path) -> None:
 
 
 def test_the_report_names_what_it_is_beside(run: RunFolder, workplace: Path) -> None:
-    text = evaluate_any(run, "validation", workplace)
+    text = evaluate_any(run, "validation", workplace).text
     assert "SYNTHETIC data, validation subjects: rmse" in text
     assert "beside it, persistence: rmse" in text
     with pytest.raises(HarError, match="none of these runs names activities of windows"):

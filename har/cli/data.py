@@ -1,0 +1,58 @@
+"""What the commands below `har data` do."""
+
+import argparse
+
+from har.cli.commands import split_choice, typed
+from har.cli.output import answer, answer_written
+
+
+def prepare(options: argparse.Namespace) -> None:
+    from har.data.prepare import data_root, prepare
+
+    choice = {"transitions": options.transitions, "difficulty": options.difficulty}
+    windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
+    what = "synthetic windows" if windows.synthetic else "windows"
+    text = (
+        f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
+        f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
+        f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
+        + (f" --difficulty {options.difficulty:g}" if options.difficulty is not None else "")
+        + f" --transitions {options.transitions}" * (options.transitions != "drop")
+    )
+    people = sorted(set(windows.subject.tolist()))
+    facts = {
+        "dataset": windows.dataset,
+        "synthetic": windows.synthetic,
+        "windows": len(windows),
+        "subjects": people,
+        "digest": windows.digest,
+    }
+    answer(options, text, facts | {"labels": windows.labels, "cache": data_root() / "cache"})
+
+
+def splits(options: argparse.Namespace) -> None:
+    from har.pipeline.splits import describe_splits
+
+    text = describe_splits(options.dataset, split_choice(options), options.validation_subjects, options.archive, options.output)
+    if options.output:
+        text += f"\nwrote {options.output}\nnext: har train --dataset {options.dataset} --split file --split-file {options.output}"
+    answer(options, text, {"written": [options.output] if options.output else [], "splits": text.split("\n")})
+
+
+def filters(options: argparse.Namespace) -> None:
+    from har.pipeline.filter_report import write_filter_report
+
+    answer_written(options, write_filter_report(options.report, typed()))
+
+
+def spectra(options: argparse.Namespace) -> None:
+    from har.pipeline.spectra import write_spectra
+
+    paths, summary = write_spectra(options.output, archive=options.archive)
+    answer_written(options, paths, f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
+
+
+def reproduce(options: argparse.Namespace) -> None:
+    from har.pipeline.reproduce import write_reproduction
+
+    answer_written(options, write_reproduction(options.report, typed(), options.archive, options.uci_archive))

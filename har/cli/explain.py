@@ -1,0 +1,28 @@
+"""`har explain`."""
+
+import argparse
+
+from har.cli.commands import named_runs, typed, validated_runs
+from har.cli.output import answer_written
+from har.contract import HarError
+
+ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attribution, known without torch; a test compares
+
+
+def explain(options: argparse.Namespace) -> None:
+    if options.most < 1:
+        raise HarError(f"--most is {options.most}, expected at least 1")
+    runs = named_runs(options)
+    from har.pipeline.explain import explain_errors, explain_windows
+
+    if options.split == "validation":
+        runs = validated_runs(runs, options)
+    paths = []
+    for run in runs:
+        if options.window is not None:
+            written = explain_windows(run, options.split, options.window, archive=options.archive, method=options.method)
+        else:
+            more = {"method": options.method, "most": options.most, "command": typed()}
+            written = [explain_errors(run, options.split, archive=options.archive, **more)]
+        paths += written
+    answer_written(options, paths)

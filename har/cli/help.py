@@ -1,0 +1,27 @@
+"""Commands about the command itself: what is here, and completion in a shell."""
+
+import argparse
+
+from har.cli.commands import BUNDLE
+from har.cli.output import answer
+from har.contract import HarError
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def doctor(options: argparse.Namespace) -> None:
+    from har.pipeline.doctor import as_data, examine, report
+
+    found = examine(options.runs, BUNDLE)
+    answer(options, report(found), as_data(found))
+
+
+def completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    from har.cli.parser import build_parser
+
+    if options.shell not in SHELLS:
+        raise HarError(f"completion for {options.shell!r} is not known; expected one of {', '.join(SHELLS)}")
+    script = shtab.complete(build_parser(), shell=options.shell)
+    answer(options, script, {"shell": options.shell, "script": script})

@@ -1,0 +1,230 @@
+"""Data sets that one file each brings: a name, its labels, and a function that reads a folder into recordings.
+
+A loader is a function of a module, this package's or another's::
+
+    def read(folder: Path) -> Iterator[Recording]: ...
+
+    MINE = DataSet("mine", "My data", labels=("WALKING", "JOGGING"), read=read)
+
+It gives raw sensors in the signal contract: total acceleration in g with gravity, angular velocity in rad/s, ``contract.AXES_CONVENTION``,
+and a label for every sample, -1 where there is none. Everything else is done here: other rates are brought to 50 Hz, recordings are
+filtered, cut, cached and split by subject as those of UCI HAR are. The entry point group ``har.datasets`` names the `DataSet`.
+
+An activity that UCI HAR has carries UCI HAR's name (``WALKING_UPSTAIRS``), so that a model of one data set can be tried on another.
+A number of a person is the same person in every data set: 1 to 30 are those of UCI HAR, so others begin above.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.data.cache import cache_key, load_or_build
+from har.data.places import data_root, last_source, remember_source
+from har.data.windowset import WindowSet, windows_of
+from har.plugins import load_offered, not_usable
+from har.recording import UNLABELLED, Recording
+from har.recording.rate import measure_rate
+from har.signals.resampling import StreamResampler
+from har.signals.windowing import WindowRule
+
+ENTRY_POINTS = "har.datasets"
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+LABEL = re.compile(r"[A-Z][A-Z0-9_]*")
+GRAVITY_G = (0.4, 3.0)  # of the median length of total acceleration: 1 at rest, more in a run; 9.8 in m/s^2, near 0 without gravity
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that one file brings.
+
+    Attributes:
+        name: on the command line and in folders, such as ``motionsense``.
+        title: as people know it, with its source.
+        labels: names of the activities, in the order of the numbers in ``Recording.labels``.
+        read: from the folder of an extracted copy to its recordings; raises `HarError` where it is not what is expected.
+        files: patterns of the files that decide the content, below the folder; where one changes, the windows are made again.
+        version: of the loader; where it changes, too.
+        url: where people get it.
+        synthetic: whether it was generated; every artefact says so.
+
+    Raises:
+        HarError: a name or label is not of this form.
+    """
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    read: Callable[[Path], Iterable[Recording]]
+    files: tuple[str, ...] = ("**/*.csv",)
+    version: int = 1
+    url: str = ""
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise HarError(f"data set {self.name!r} is no name; expected lower-case letters, digits and hyphens, such as motionsense")
+        wrong = [label for label in self.labels if not LABEL.fullmatch(label)]
+        if wrong or len(set(self.labels)) < max(2, len(self.labels)):
+            what = f"label {wrong[0]!r}" if wrong else f"labels {', '.join(self.labels) or 'none'}"
+            raise HarError(f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
+
+
+def find_data_set(name: str, own: Collection[DataSet], others: Collection[str] = ()) -> DataSet:
+    """The data set `name`, of this project or of an installed package.
+
+    Args:
+        name: to look for.
+        own: this project's; no package takes the place of one.
+        others: names that are known too, for the message.
+
+    Raises:
+        HarError: no such data set, names the nearest; or a package offers it and it cannot be used.
+    """
+    for one in own:
+        if one.name == name:
+            return one
+    offered, where = load_offered(ENTRY_POINTS, "data set", name, [*others, *(one.name for one in own)])
+    if isinstance(offered, DataSet) and offered.name == name:
+        return offered
+    raise not_usable("data set", name, where, offered, "a har.data.loaders.DataSet")
+
+
+def prepare_loaded(
+    data: DataSet, archive: Path | str | None, *, window_size: int, stride: int, rule: WindowRule, settings: dict[str, object]
+) -> WindowSet:
+    """The windows of a data set, from the cache or made now.
+
+    Args:
+        data: the data set.
+        archive: folder of an extracted copy; else ``HAR_DATA_DIR/NAME``, or the folder that was prepared last.
+        window_size: samples in a window.
+        stride: samples between two windows.
+        rule: how a window gets its label.
+        settings: of the cutting, for the cache's key.
+
+    Raises:
+        HarError: there is no copy, or its recordings do not keep the signal contract.
+    """
+    folder = folder_of(data, archive)
+    digest = _digest(data, folder)
+    own = {"dataset": data.name, "version": data.version, "labels": list(data.labels)}
+
+    def build() -> WindowSet:
+        return windows_of(
+            list(load_recordings(data, folder)),
+            window_size=window_size,
+            stride=stride,
+            dataset=data.name,
+            synthetic=data.synthetic,
+            labels=data.labels,
+            rule=rule,
+        )
+
+    key = cache_key(digest, own | settings)
+    windows = load_or_build(data_root() / "cache", key, build)
+    remember_source(data.name, folder, key)
+    return windows
+
+
+def folder_of(data: DataSet, archive: Path | str | None) -> Path:
+    """The extracted copy of a data set: `archive`, else ``HAR_DATA_DIR/NAME``, or the one that was prepared last.
+
+    Raises:
+        HarError: there is none, or it is no folder.
+    """
+    where = f"; get it from {data.url}" if data.url else ""
+    if archive is not None:
+        folder = Path(archive).expanduser()
+        if not folder.is_dir():
+            what = "is a file" if folder.exists() else "does not exist"
+            raise HarError(f"{folder} {what}; expected the folder that {data.title} was extracted to")
+        return folder
+    named = os.environ.get("HAR_DATA_DIR")
+    inside = Path(named).expanduser() / data.name if named else None
+    if inside is not None and inside.is_dir():
+        return inside
+    last = last_source(data.name)
+    if last is None or not last.is_dir():
+        gone = f", and {last}, from which it was prepared, is gone" if last else ""
+        raise HarError(f"{data.name} is not prepared{gone}; name its folder: har data prepare --dataset {data.name} --archive DIR{where}")
+    return last
+
+
+def _digest(data: DataSet, folder: Path) -> str:
+    paths = sorted({path for pattern in data.files for path in folder.glob(pattern) if path.is_file()})
+    if not paths:
+        raise HarError(f"{folder} holds none of the files of {data.title}: {', '.join(data.files)}; name the folder it was extracted to")
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
+    """The recordings of a data set, checked and at 50 Hz.
+
+    Raises:
+        HarError: a recording does not keep the signal contract, or two have one name.
+    """
+    names: set[str] = set()
+    for recording in data.read(folder):
+        if recording.name in names:
+            raise HarError(f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
+        names.add(recording.name)
+        _check(data, recording)
+        yield at_contract_rate(recording)
+
+
+def _check(data: DataSet, recording: Recording) -> None:
+    place, samples = f"{data.name}, recording {recording.name}:", recording.samples
+    if recording.subject in TRAIN_SUBJECTS + TEST_SUBJECTS:
+        raise HarError(f"{place} subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader")
+    if samples.ndim != 2 or samples.shape[1] != len(RAW6) or not len(samples):
+        raise HarError(f"{place} samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
+    lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(recording.labels)}
+    if len(set(lengths.values())) > 1:
+        raise HarError(f"{place} {', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
+    if not np.isfinite(samples).all():
+        row = int(np.argmin(np.isfinite(samples).all(axis=1)))
+        raise HarError(f"{place} sample {row} is not finite; leave such samples out, a gap in the times is understood")
+    if not (np.diff(recording.time_s) > 0).all():
+        row = int(np.argmin(np.diff(recording.time_s) > 0)) + 1
+        raise HarError(f"{place} the time of sample {row} is not later than the one before; sort them")
+    if recording.labels.min() < UNLABELLED or recording.labels.max() >= len(data.labels):
+        raise HarError(f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}")
+    length = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))
+    if not GRAVITY_G[0] <= length <= GRAVITY_G[1]:
+        raise HarError(
+            f"{place} total acceleration has a median length of {length:.3g}, expected about 1 g: in g, with gravity; "
+            f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added"
+        )
+
+
+def at_contract_rate(recording: Recording) -> Recording:
+    """The recording at 50 Hz: as it is where it has that rate, else resampled stretch by stretch, with the label of the sample before.
+
+    Raises:
+        HarError: the rate is below 40 Hz, or the times are not those of the samples.
+    """
+    rate = measure_rate(Path(recording.name), recording.time_s)
+    if rate.regular:
+        return recording
+    parts = []
+    for first, stop in recording.contiguous_runs():
+        if stop - first < 2:
+            continue
+        part = recording.part(first, stop)
+        time_s, samples = StreamResampler(rate.hz, SAMPLE_RATE_HZ).push(part.time_s, part.samples, last=True)
+        at = (np.searchsorted(part.time_s, time_s + 1e-9, side="right") - 1).clip(0)
+        parts.append((time_s, samples.astype(np.float32), part.labels[at]))
+    time_s, samples, labels = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    return replace(recording, time_s=time_s, samples=samples, labels=labels)

@@ -1,0 +1,137 @@
+"""A trained model on another data set: the same windows, the activities that both have, and people it has never seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from har.contract import TEST_SUBJECTS, HarError, artefact, nearest
+from har.data.audit import audit
+from har.data.prepare import prepare
+from har.data.windowset import WindowSet, content_digest
+from har.evaluation.metrics import scores
+from har.evaluation.predictions import Origin, Predictions, write_predictions
+from har.pipeline.evaluate import Scored, checked_weights, checked_windows, results_folder, scored
+from har.pipeline.ledger import record_opening
+from har.pipeline.run_folder import RunFolder
+from har.pipeline.tasks import task_of
+from har.pipeline.train import score_weights
+from har.training.checkpoint import load_checkpoint
+
+EVERYBODY = "all"  # the split of other people than those of the training
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of a model on another data set.
+
+    Attributes:
+        predictions: of the activities that both have, over the model's labels.
+        left_out: windows of every activity that the model does not know.
+        absent: activities that it knows and the data set has not.
+    """
+
+    predictions: Predictions
+    left_out: dict[str, int]
+    absent: tuple[str, ...]
+
+    def scored(self) -> Scored:
+        """The score, with what it does not say."""
+        found = scored(self.predictions)
+        lines = [found.text, ""]
+        if self.left_out:
+            names = ", ".join(f"{name} ({count} windows)" for name, count in self.left_out.items())
+            lines.append(f"left out, the model does not know them: {names}; --map NAME=LABEL counts one as another")
+        if self.absent:
+            lines.append(f"not in the data set: {', '.join(self.absent)}; a window that is taken for one of them is wrong")
+        return Scored("\n".join(lines), found.data | {"left_out": self.left_out, "absent": self.absent})
+
+
+def evaluate_on(
+    run: RunFolder,
+    dataset: str,
+    split: str,
+    results: Path,
+    *,
+    archive: Path | str | None = None,
+    own_archive: Path | str | None = None,
+    rename: Mapping[str, str] | None = None,
+) -> Transfer:
+    """Score the saved weights of a run on another data set and write the predictions beside them.
+
+    Of the people of the training, as HAPT has those of UCI HAR, only those of `split` are scored; of other people all are. Nobody and no
+    stretch of signal of the training may be among them. Scoring official test subjects adds a row to the ledger of the data set.
+
+    Args:
+        run: a classifier of windows.
+        dataset: the other data set.
+        split: ``validation`` or ``test``, for people that the run's split knows.
+        results: where the ledgers are.
+        archive: a copy of the other data set.
+        own_archive: a copy of that of the training.
+        rename: activities of the data set to labels of the model.
+
+    Raises:
+        HarError: the data sets are the same, share no activity or somebody who trained; or as `evaluate_run`.
+    """
+    config, info = run.config(), run.info()
+    if task_of(info.origin.model) is not None:
+        raise HarError(f"{info.origin.run} is no classifier of windows; only those can be tried on another data set")
+    if dataset == info.origin.dataset:
+        raise HarError(f"{info.origin.run} was trained on {dataset}; name another data set with --on, or leave it out")
+    checked_weights(run)
+    trained, subjects = checked_windows(run, own_archive)
+    found = prepare(dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    known = {*subjects.train, *subjects.validation, *subjects.test}
+    shared = bool(known & set(found.subject.tolist()))
+    if shared:
+        if not subjects.subjects(split):
+            raise HarError(f"{run.path} has no {split} subjects; score the others: --split test")
+        found = subjects.select(found, split)
+    kept, left_out = _relabelled(found, trained.labels, dict(rename or {}))
+    audit({"train": subjects.select(trained, "train"), dataset: kept})
+    origin = replace(
+        info.origin,
+        run=f"{info.origin.run} trained on {info.origin.dataset}",
+        dataset=dataset,
+        synthetic=info.origin.synthetic or found.synthetic,
+        split=split if shared else EVERYBODY,
+        data_digest=kept.digest,
+    )
+    predictions = score_weights(load_checkpoint(run.checkpoint), kept, origin)
+    _record(predictions, origin, results, synthetic=found.synthetic)
+    path = run.path / artefact(f"on-{dataset}_{origin.split}", ".parquet", synthetic=origin.synthetic)
+    write_predictions(predictions, path)
+    seen = {trained.labels[label] for label in np.unique(kept.y)}
+    return Transfer(predictions, left_out, tuple(label for label in trained.labels if label not in seen))
+
+
+def _relabelled(windows: WindowSet, labels: tuple[str, ...], rename: dict[str, str]) -> tuple[WindowSet, dict[str, int]]:
+    """The windows of activities that are among `labels`, numbered by them, and how many of each other there are."""
+    for name, label in rename.items():
+        if name not in windows.labels:
+            raise HarError(f"--map names {name!r}, which {windows.dataset} has not; {nearest(name, list(windows.labels))}")
+        if label not in labels:
+            raise HarError(f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, list(labels))}")
+    names = [rename.get(name, name) for name in windows.labels]
+    number = np.array([labels.index(name) if name in labels else -1 for name in names])
+    y = number[windows.y]
+    count = np.bincount(windows.y, minlength=len(names))
+    left_out = {windows.labels[i]: int(count[i]) for i in range(len(names)) if number[i] < 0 and count[i]}
+    if not (y >= 0).any():
+        raise HarError(
+            f"{windows.dataset} has no activity that the model knows: it has {', '.join(windows.labels)}, the model {', '.join(labels)}; "
+            "say which is which: --map NAME=LABEL"
+        )
+    kept = windows.subset(y >= 0)
+    y = y[y >= 0]
+    return replace(kept, y=y, labels=labels, digest=content_digest(kept.x, y, kept.subject)), left_out
+
+
+def _record(predictions: Predictions, origin: Origin, results: Path, *, synthetic: bool) -> None:
+    if synthetic or not set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS):
+        return
+    score = scores(predictions)
+    ledger = results_folder(results, origin.dataset) / "test_openings.csv"
+    record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"])

@@ -1,0 +1,200 @@
+"""Data sets of one file each: MotionSense's layout is read into the signal contract, and what breaks the contract is named."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from har import plugins
+from har.cli.options import DATASETS as TYPED
+from har.config import WindowingConfig
+from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.data import motionsense, synthetic
+from har.data.loaders import DataSet, at_contract_rate, load_recordings
+from har.data.motionsense import MOTIONSENSE
+from har.data.prepare import data_set_names, label_names, prepare, read_recordings
+from har.recording import Recording
+from tests.helpers import write_motionsense
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_motionsense(tmp_path_factory.mktemp("motionsense"))
+
+
+def test_the_command_line_knows_the_data_sets() -> None:
+    assert set(TYPED) <= set(data_set_names())
+    assert tuple(data_set_names()[: len(TYPED)]) == TYPED
+    assert label_names("motionsense") == motionsense.LABELS
+    assert label_names("hapt", "unknown")[-1] == "UNKNOWN"
+
+
+def test_motionsense_gives_the_samples_that_were_written(folder: Path) -> None:
+    recordings = {r.name: r for r in read_recordings("motionsense", archive=folder)}
+    assert len(recordings) == 4 * 6
+    made = synthetic.generate(2, 7, bout_seconds=12.0)
+    for code, name in (("wlk_1", "WALKING"), ("sit_4", "SITTING")):
+        found = recordings[f"{code}/sub_2"]
+        own = made.samples[made.labels == LABELS.index(name)]
+        np.testing.assert_allclose(found.samples, own, atol=3e-6)  # the sign, the axes and both units are ours; six decimals in the file
+        assert found.subject == 1002
+        assert {motionsense.LABELS[label] for label in found.labels} == {name}
+        assert np.allclose(np.diff(found.time_s), 1 / SAMPLE_RATE_HZ)
+    assert {motionsense.LABELS[r.labels[0]] for r in recordings.values()} == set(motionsense.LABELS)
+
+
+def test_its_windows_are_cached_and_found_again(folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = prepare("motionsense", archive=folder)
+    assert windows.labels == motionsense.LABELS
+    assert windows.window_size == WINDOW_SIZE
+    assert set(windows.subject.tolist()) == {1001, 1002, 1003, 1004}
+    assert not windows.synthetic
+    monkeypatch.setattr(motionsense, "_table", lambda path: pytest.fail("read again"))
+    assert prepare("motionsense").digest == windows.digest  # the folder that was prepared last
+    monkeypatch.setenv("HAR_DATA_DIR", str(folder.parent))
+    (folder.parent / "motionsense").symlink_to(folder)
+    assert prepare("motionsense").digest == windows.digest
+
+
+def test_a_changed_file_or_other_windows_are_cut_anew(tmp_path: Path, workplace: Path) -> None:
+    own = write_motionsense(tmp_path / "own", people=3, bout_seconds=9.0)
+    first = prepare("motionsense", archive=own)
+    assert prepare("motionsense", archive=own, windowing=WindowingConfig(window_size=64)).window_size == 64
+    path = own / "wlk_1" / "sub_1.csv"
+    path.write_text("\n".join(path.read_text().split("\n")[:200]) + "\n")
+    assert len(prepare("motionsense", archive=own)) < len(first)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "wlk_1").rename(f / "run_1"), r"run_1/sub_1.csv is no file of MotionSense; expected a folder such as dws_1"),
+        (lambda f: _edit(f, "gravity.x", "gravity_x"), "has no column gravity.x; expected attitude.roll"),
+        (lambda f: _edit(f, "0.000000,0.000000,0.000000", "0.0,x,0.0"), "is not a table of numbers"),
+        (lambda f: _edit(f, "\n0,", f"\n0{12 * ',nan'},"), "sample 0 is not finite"),
+        (lambda f: (f / "wlk_1/sub_1.csv").write_text("," + ",".join(motionsense.COLUMNS) + "\n"), "has no sample"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(spoil: Callable[[Path], object], message: str, tmp_path: Path, workplace: Path) -> None:
+    own = write_motionsense(tmp_path / "own", people=1, bout_seconds=3.0)
+    spoil(own)
+    with pytest.raises(HarError, match=message):
+        prepare("motionsense", archive=own)
+
+
+def _edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "wlk_1" / "sub_1.csv"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        ("nowhere", "nowhere does not exist; expected the folder that MotionSense was extracted to"),
+        ("data.zip", "data.zip is a file; expected the folder"),
+        ("empty", r"empty holds none of the files of MotionSense: \*\*/sub_\*.csv"),
+        (None, "motionsense is not prepared; name its folder: har data prepare --dataset motionsense --archive DIR; get it from https"),
+    ],
+)
+def test_a_missing_copy_is_one_sentence(archive: str | None, message: str, workplace: Path) -> None:
+    Path("data.zip").touch()
+    Path("empty").mkdir()
+    with pytest.raises(HarError, match=message):
+        prepare("motionsense", archive=archive)
+
+
+def a_recording(hz: float = SAMPLE_RATE_HZ, seconds: float = 20.0, time_s: np.ndarray | None = None) -> Recording:
+    time_s = np.arange(int(seconds * hz)) / hz if time_s is None else time_s
+    turns = 2 * np.pi * 1.5 * time_s
+    samples = np.stack([1 + 0.1 * np.sin(turns), 0.1 * np.cos(turns), 0 * turns, np.sin(turns), np.cos(turns), 0 * turns], axis=1)
+    return Recording("one", 1001, time_s, samples.astype(np.float32), (time_s > seconds / 2).astype(np.int64))
+
+
+def one(recording: Recording) -> DataSet:
+    return DataSet("mine", "Mine", ("WALKING", "JOGGING"), lambda folder: iter([recording]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"subject": 7}, "subject 7 is a person of UCI HAR; expected numbers above 30"),
+        ({"samples": a_recording().samples[:, :5]}, r"samples have shape \(1000, 5\), expected \(time, 6\): total_acc_x"),
+        ({"labels": a_recording().labels[1:]}, "1000 times, 1000 samples, 999 labels; expected as many of each"),
+        ({"time_s": a_recording().time_s[::-1]}, "the time of sample 1 is not later"),
+        ({"labels": a_recording().labels + 1}, "labels from 1 to 2, expected -1 to 1"),
+        ({"samples": 9.80665 * a_recording().samples}, r"median length of 9.8\d?, expected about 1 g"),
+        ({"time_s": a_recording().time_s * 2}, "the sampling rate is 25 Hz"),
+    ],
+)
+def test_a_recording_that_breaks_the_contract_is_refused(change: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(HarError, match=message):
+        list(load_recordings(one(replace(a_recording(), **change)), tmp_path))
+
+
+def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
+    twice = replace(one(a_recording()), read=lambda folder: iter([a_recording(), a_recording()]))
+    with pytest.raises(HarError, match="two recordings named 'one'"):
+        list(load_recordings(twice, tmp_path))
+
+
+def test_another_rate_is_brought_to_50_hz_stretch_by_stretch() -> None:
+    fast = a_recording(100.0)
+    keep = (fast.time_s < 8.0) | (fast.time_s > 9.0)
+    gapped = replace(fast, time_s=fast.time_s[keep], samples=fast.samples[keep], labels=fast.labels[keep])
+    found = at_contract_rate(gapped)
+    assert len(found.contiguous_runs()) == 2
+    expected = a_recording(time_s=found.time_s)
+    inner = (np.abs(found.time_s - 8.5) > 0.9) & (found.time_s > 0.4) & (found.time_s < 19.6)  # the filter's edges
+    np.testing.assert_allclose(found.samples[inner], expected.samples[inner], atol=2e-3)
+    assert (found.labels == (found.time_s > 10.0)).mean() > 0.998
+    regular = a_recording()
+    assert at_contract_rate(regular) is regular
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "My Data"}, "data set 'My Data' is no name"),
+        ({"labels": ("WALKING", "walking")}, "label 'walking'; expected two or more different names"),
+        ({"labels": ("WALKING", "WALKING")}, "labels WALKING, WALKING"),
+        ({"labels": ("WALKING",)}, "labels WALKING"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(HarError, match=message):
+        replace(MOTIONSENSE, **options)
+
+
+class Point(EntryPoint):
+    """An entry point whose object is at hand."""
+
+    def load(self) -> object:
+        return {"good": replace(MOTIONSENSE, name="theirs"), "other": MOTIONSENSE, "odd": 3}[self.value]
+
+
+def test_a_data_set_of_another_package(folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points: list[Point] = [Point("theirs", "good", "har.datasets"), Point("motionsense", "odd", "har.datasets")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    assert data_set_names() == [*TYPED, "theirs"]
+    assert prepare("theirs", archive=folder).dataset == "theirs"
+    assert prepare("motionsense", archive=folder).dataset == "motionsense"  # this project's own comes first
+    for value, message in (("other", "is one named 'motionsense', expected a har.data.loaders.DataSet"), ("odd", "is int 3, expected")):
+        points[:] = [Point("theirs", value, "har.datasets")]
+        with pytest.raises(HarError, match=message):
+            prepare("theirs", archive=folder)
+    points.clear()
+    with pytest.raises(HarError, match=r"unknown data set 'theirs'; .*valid: uci-har, hapt, synthetic, motionsense"):
+        prepare("theirs", archive=folder)
+
+
+def test_a_loader_may_be_a_generator(tmp_path: Path, workplace: Path) -> None:
+    def read(place: Path) -> Iterator[Recording]:
+        for number in (1001, 1002):
+            yield replace(a_recording(), name=str(number), subject=number)
+
+    assert [r.subject for r in load_recordings(replace(MOTIONSENSE, read=read), tmp_path)] == [1001, 1002]

@@ -1,0 +1,162 @@
+"""Answers for machines, silence, completion, and what the doctor says."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from har.cli import main
+from har.cli.output import _plain
+from har.cli.parser import build_parser
+from har.data import synthetic
+from har.pipeline import doctor
+from har.recording import write_csv
+from har.runtime.pretrained import pretrained
+
+SMALL = """
+data: {dataset: synthetic, validation_subjects: [5, 15, 25, 30]}
+model: {name: cnn1d, options: {width: 8, depth: 2}}
+training: {epochs: 1, threads: 1}
+"""
+
+
+@pytest.fixture
+def trained(workplace: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+    Path("small.yaml").write_text(SMALL)
+    assert main(["train", "--config", "small.yaml", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "no leak found" in said.err
+    (run,) = json.loads(said.out)
+    return run
+
+
+def test_answers_as_json(trained: dict, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trained["run"] == "small"
+    assert 0 <= trained["validation"] <= 1
+
+    def ask(*words: str) -> dict | list:
+        assert main([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    (scored,) = ask("evaluate", "--dataset", "synthetic")
+    assert scored["macro_f1"] == pytest.approx(trained["validation"], abs=1e-6)
+    assert scored["synthetic"] is True
+    assert [row["subject"] for row in scored["per_subject"]] == [5, 15, 25, 30]
+    table = ask("compare", "--dataset", "synthetic")
+    assert isinstance(table, dict)
+    assert table["runs"][0]["accuracy"] == pytest.approx(scored["accuracy"], abs=1e-6)
+    prepared = ask("data", "prepare", "--dataset", "synthetic")
+    assert isinstance(prepared, dict)
+    assert len(prepared["subjects"]) == 30
+    exported = ask("export", "--dataset", "synthetic", "--output", "bundle")
+    assert isinstance(exported, dict)
+    assert exported["largest_difference"] < 1e-5
+    verified = ask("verify", "bundle")
+    assert isinstance(verified, dict)
+    assert verified["golden"] > 0
+
+
+def test_a_prediction_as_json_and_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.csv"
+    write_csv(synthetic.generate(3, 0, bout_seconds=8.0), path)
+    command = ["predict", str(path), "--bundle", str(pretrained()), "--output", str(tmp_path / "out.csv")]
+    assert main([*command, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["windows"] == len((tmp_path / "out.csv").read_text().splitlines()) - 1
+    assert set(said["spans"][0]) == {"from_s", "to_s", "activity", "confidence"}
+    assert main([*command, "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    assert main(["predict", str(tmp_path / "none.csv"), "--quiet"]) == 2
+    assert "none.csv" in capsys.readouterr().err  # errors are told all the same
+
+
+def test_json_has_no_word_for_what_is_no_number() -> None:
+    assert _plain({"a": float("nan"), 1: np.float32(0.5), "p": Path("x"), "l": (np.int64(3), [float("inf")])}) == {
+        "a": None,
+        "1": 0.5,
+        "p": "x",
+        "l": [3, [None]],
+    }
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_names_the_commands(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("train", "evaluate", "explain", "dashboard"):
+        assert word in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "har.sh").write_text(capsys.readouterr().out)
+    ask = 'source har.sh; COMP_WORDS=(har eva); COMP_CWORD=1; COMP_LINE="har eva"; COMP_POINT=7; _shtab_har; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["evaluate"]
+
+
+def test_the_doctor_says_what_is_there(workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["torch"]["state"] == "ok"
+    assert found["uci-har"] == {
+        "area": "data",
+        "name": "uci-har",
+        "state": "missing",
+        "text": "not here",
+        "mend": "har data prepare --dataset uci-har, with --archive PATH for a copy at hand",
+    }
+    assert found["MLflow store"]["text"].endswith("made by the first training")
+    assert found["pretrained"]["state"] == "ok"
+    monkeypatch.setenv("HAR_DATA_DIR", str(workplace / "nowhere"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    Path("export/bundle").mkdir(parents=True)
+    Path("export/bundle/manifest.json").write_text("{")
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "PROBLEM uci-har" in text
+    assert "nowhere, which is not a folder" in text
+    assert "PROBLEM your bundle" in text
+    assert "cannot open the MLflow store" in text
+    assert "secret" not in text
+    assert text.rstrip().endswith("need something")
+
+
+def test_the_doctor_works_where_nothing_is_installed(tmp_path: Path) -> None:
+    """As on a device: numpy and onnxruntime alone."""
+    code = f"""
+import sys
+from importlib.abc import MetaPathFinder
+blocked = {("torch", "pytorch_lightning", "mlflow", "pandas", "sklearn", "pydantic", "yaml", "psutil", "filelock", "scipy")!r}
+class Blocked(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocked())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in blocked else found(name, package)
+from har.cli import main
+sys.exit(main(["doctor"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "pretrained" in done.stdout
+
+
+def test_a_problem_is_counted() -> None:
+    found = [doctor.Finding("data", "a", doctor.OK, "there"), doctor.Finding("data", "b", doctor.MISSING, "not there", "get it")]
+    assert doctor.report(found).splitlines() == ["data", "  ok      a  there", "  MISSING b  not there; get it", "1 of 2 need something"]
+
+
+def test_every_command_takes_json_and_quiet() -> None:
+    for words in (["evaluate"], ["data", "prepare"], ["track", "push"], ["doctor"]):
+        options = build_parser().parse_args([*words, "--json", "--quiet"])
+        assert options.json
+        assert options.quiet
