@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.cli.output import answer, answer_written
+from har.cli.output import answer, answer_written, progress
 from har.contract import HarError, nearest
 
 if TYPE_CHECKING:
@@ -159,10 +159,12 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.split == "validation":
         runs = validated_runs(runs, options)
     found = []
-    for run in runs:
-        scored = evaluate_any(run, options.split, options.results, options.archive) if options.on is None else _on_another(run, options)
-        found.append(scored.data)
-        print(scored.text.split("\n")[0] if options.brief else scored.text + "\n", flush=True)
+    with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
+        for run in runs:
+            scored = evaluate_any(run, options.split, options.results, options.archive) if options.on is None else _on_another(run, options)
+            found.append(scored.data)
+            print(scored.text.split("\n")[0] if options.brief else scored.text + "\n", flush=True)
+            step()
     after = f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}; har explain shows the mistakes"
     answer(options, after if options.on is None else "", found)
 
@@ -182,9 +184,10 @@ def compare(options: argparse.Namespace) -> None:
     from har.evaluation.compare import per_run
     from har.pipeline.compare import comparison, write_report
 
-    predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
-    rows = per_run(predictions).to_dict("records")
-    written = write_report(predictions, options.report, typed()) if options.report else []
+    with progress(options, "Comparing"):
+        predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
+        rows = per_run(predictions).to_dict("records")
+        written = write_report(predictions, options.report, typed()) if options.report else []
     text = "SYNTHETIC data\n" * predictions[0].origin.synthetic + table.rstrip("\n")
     data = {"dataset": predictions[0].origin.dataset, "synthetic": predictions[0].origin.synthetic, "runs": rows, "written": written}
     answer(options, "\n".join([text, *(f"wrote {path}" for path in written)]), data)
@@ -199,8 +202,9 @@ def export(options: argparse.Namespace) -> None:
     run = best_run(runs)
     folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
     info = run.info()
-    result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
-    log_bundle(run, folder, options.runs)
+    with progress(options, "Exporting, and checking every file on real windows"):
+        result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
+        log_bundle(run, folder, options.runs)
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
     streams = STREAMING in result.models
     compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"
@@ -230,7 +234,9 @@ def robustness(options: argparse.Namespace) -> None:
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
-    answer_written(options, write_robustness(runs, options.results, typed(), options.archive, mounting))
+    with progress(options, "Disturbing and answering"):
+        written = write_robustness(runs, options.results, typed(), options.archive, mounting)
+    answer_written(options, written)
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -248,7 +254,8 @@ def verify(options: argparse.Namespace) -> None:
 def smooth(options: argparse.Namespace) -> None:
     from har.pipeline.smooth import write_smoothing
 
-    paths = write_smoothing(options.model, options.runs, options.results, typed(), options.archive)
+    with progress(options, "Smoothing whole recordings"):
+        paths = write_smoothing(options.model, options.runs, options.results, typed(), options.archive)
     answer_written(options, paths, paths[-2].read_text().split("\nChosen")[0])
 
 
@@ -262,7 +269,8 @@ def track_push(options: argparse.Namespace) -> None:
     from har.redaction import redacted
     from har.tracking import push, tracking_uri
 
-    sent, left = push(options.runs)
+    with progress(options, "Sending"):
+        sent, left = push(options.runs)
     text = f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else "")
     answer(options, text, {"sent": sent, "left": left})
 

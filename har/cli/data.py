@@ -1,16 +1,20 @@
 """What the commands below `har data` do."""
 
 import argparse
+import os
+from contextlib import nullcontext
 
 from har.cli.commands import split_choice, typed
-from har.cli.output import answer, answer_written
+from har.cli.output import answer, answer_written, progress
 
 
 def prepare(options: argparse.Namespace) -> None:
     from har.data.prepare import data_root, prepare
 
     choice = {"transitions": options.transitions, "difficulty": options.difficulty}
-    windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
+    at_hand = options.archive is not None or "HAR_DATA_DIR" in os.environ or options.dataset == "synthetic"
+    with progress(options, f"Preparing {options.dataset}") if at_hand else nullcontext():  # a download has a bar of its own
+        windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
     what = "synthetic windows" if windows.synthetic else "windows"
     text = (
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
@@ -42,17 +46,22 @@ def splits(options: argparse.Namespace) -> None:
 def filters(options: argparse.Namespace) -> None:
     from har.pipeline.filter_report import write_filter_report
 
-    answer_written(options, write_filter_report(options.report, typed()))
+    with progress(options, "Filtering"):
+        written = write_filter_report(options.report, typed())
+    answer_written(options, written)
 
 
 def spectra(options: argparse.Namespace) -> None:
     from har.pipeline.spectra import write_spectra
 
-    paths, summary = write_spectra(options.output, archive=options.archive)
+    with progress(options, "Comparing spectra"):
+        paths, summary = write_spectra(options.output, archive=options.archive)
     answer_written(options, paths, f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
 
 
 def reproduce(options: argparse.Namespace) -> None:
     from har.pipeline.reproduce import write_reproduction
 
-    answer_written(options, write_reproduction(options.report, typed(), options.archive, options.uci_archive))
+    with progress(options, "Finding every window in the recordings"):
+        written = write_reproduction(options.report, typed(), options.archive, options.uci_archive)
+    answer_written(options, written)

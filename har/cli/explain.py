@@ -3,7 +3,7 @@
 import argparse
 
 from har.cli.commands import named_runs, typed, validated_runs
-from har.cli.output import answer_written
+from har.cli.output import answer_written, progress
 from har.contract import HarError
 
 ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attribution, known without torch; a test compares
@@ -18,11 +18,12 @@ def explain(options: argparse.Namespace) -> None:
     if options.split == "validation":
         runs = validated_runs(runs, options)
     paths = []
-    for run in runs:
-        if options.window is not None:
-            written = explain_windows(run, options.split, options.window, archive=options.archive, method=options.method)
-        else:
-            more = {"method": options.method, "most": options.most, "command": typed()}
-            written = [explain_errors(run, options.split, archive=options.archive, **more)]
-        paths += written
+    with progress(options, "Explaining", len(runs)) as step:
+        for run in runs:
+            if options.window is not None:
+                paths += explain_windows(run, options.split, options.window, archive=options.archive, method=options.method)
+            else:
+                more = {"method": options.method, "most": options.most, "command": typed()}
+                paths.append(explain_errors(run, options.split, archive=options.archive, **more))
+            step()
     answer_written(options, paths)

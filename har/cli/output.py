@@ -5,8 +5,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,31 @@ def speaking(options: argparse.Namespace) -> Iterator[None]:
         return
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if options.quiet else sys.stderr):
         yield
+
+
+@contextmanager
+def progress(options: argparse.Namespace, text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """On a terminal, a bar with the time left, or where nobody knows how much there is to do a clock; elsewhere nothing.
+
+    Args:
+        options: of the command.
+        text: what is going on.
+        total: how many steps there are.
+
+    Yields:
+        A function to call after each step.
+    """
+    if options.quiet or not sys.stderr.isatty() or find_spec("rich") is None:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    known = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *(known if total else ()), TextColumn("so far"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda: bar.advance(task)
 
 
 def answer(options: argparse.Namespace, text: str, data: Any) -> None:

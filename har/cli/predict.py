@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from har.cli.commands import BUNDLE
 from har.cli.output import answer
-from har.contract import HarError
+from har.contract import SAMPLE_RATE_HZ, HarError
 from har.redaction import shown
 
 if TYPE_CHECKING:
-    from har.recording import ReadOptions
+    from collections.abc import Iterator
+
+    from har.recording import ReadOptions, Recording
 
 ENGINES = ("local", "ray")  # of har.pipeline.engine
 
@@ -49,7 +51,8 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
 
     recording, output = options.recordings[0], options.output
     recognizer, found = load_recognizer(bundle), ReadReport()
-    timeline = recognizer.predict_pieces(recording.stem, read_pieces(recording, found, options=reading))
+    pieces = _watched(read_pieces(recording, found, options=reading), recording, options)
+    timeline = recognizer.predict_pieces(recording.stem, pieces)
     text = f"{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}"
     if output:
         write_timeline(timeline, output)
@@ -58,6 +61,18 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
     spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
     facts = {"recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
     answer(options, text, facts | {"spans": spans, "input": found.text(), "written": [output] if output else []})
+
+
+def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options: argparse.Namespace) -> "Iterator[tuple[int, Recording]]":
+    """The pieces of a recording; on a terminal, how far a long one is. A device has no package for progress bars."""
+    shows, samples = sys.stderr.isatty() and not options.quiet, 0
+    for stretch, piece in pieces:
+        samples += len(piece.time_s)
+        if shows:
+            print(f"\r{recording.name}: {samples / SAMPLE_RATE_HZ / 60:,.0f} min ", end="", file=sys.stderr, flush=True)
+        yield stretch, piece
+    if shows:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
