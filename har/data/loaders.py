@@ -52,6 +52,9 @@ class DataSet:
         files: patterns of the files that decide the content, below the folder; where one changes, the windows are made again.
         version: of the loader; where it changes, too.
         url: where people get it.
+        terms: under which it may be used; they travel with every model that was trained on it.
+        cite: its publication.
+        people: who took part and how the device was worn, for model cards.
         synthetic: whether it was generated; every artefact says so.
 
     Raises:
@@ -65,6 +68,9 @@ class DataSet:
     files: tuple[str, ...] = ("**/*.csv",)
     version: int = 1
     url: str = ""
+    terms: str = "see the data set"
+    cite: str = ""
+    people: str = "see the data set"
     synthetic: bool = False
 
     def __post_init__(self) -> None:

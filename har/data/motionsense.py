@@ -83,4 +83,6 @@ MOTIONSENSE = DataSet(
     read,
     files=("**/sub_*.csv",),
     url="https://github.com/mmalekzadeh/motion-sense",
+    cite="M. Malekzadeh et al., Mobile Sensor Data Anonymization, IoTDI 2019",
+    people="24 people with an iPhone in the front pocket of their trousers, six activities",
 )

@@ -32,15 +32,23 @@ def data_set_names() -> list[str]:
     return [*own, *offered_names(ENTRY_POINTS, own)]
 
 
+def loaded(dataset: str) -> DataSet | None:
+    """The description of a data set that one file brings; None for the others.
+
+    Raises:
+        HarError: there is no such data set.
+    """
+    return None if dataset in DATASETS else find_data_set(dataset, LOADED, DATASETS)
+
+
 def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
     """Names of the activities of a data set.
 
     Raises:
         HarError: there is no such data set.
     """
-    if dataset in DATASETS:
-        return TRANSITION_LABELS[transitions]
-    return find_data_set(dataset, LOADED, DATASETS).labels
+    data = loaded(dataset)
+    return TRANSITION_LABELS[transitions] if data is None else data.labels
 
 
 def prepare(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from har.data.prepare import loaded
+
 SYNTHETIC = "> **Trained on SYNTHETIC data.** Its answers say nothing about people; it shows that the way from data to device works.\n\n"
 VOLUNTEERS = "thirty volunteers aged 19 to 48, one phone model (Samsung Galaxy S II), worn at the waist"
 PEOPLE = {
@@ -14,6 +16,11 @@ WORN = {False: "The phone is worn as in the training data", True: "The phone is 
 SPLITS = {"validation": "held-out people of the training part", "test": "the official test subjects"}
 
 
+def _people(dataset: str) -> str:
+    data = loaded(dataset)
+    return "see the data set" if data is None else data.people
+
+
 def model_card(manifest: dict[str, Any]) -> str:
     """Markdown for people who decide whether to use the model.
 
@@ -21,7 +28,7 @@ def model_card(manifest: dict[str, Any]) -> str:
         manifest: of the bundle, without its checksums.
     """
     given = manifest["input"]
-    people = PEOPLE.get(manifest["dataset"], "see the data set")
+    people = PEOPLE.get(manifest["dataset"]) or _people(manifest["dataset"])
     if manifest["stream"]["kind"] == "state":
         reads = "every sample of a phone's accelerometer and gyroscope, and what it kept of the samples before,"
     else:

@@ -6,8 +6,7 @@ from typing import Any
 from har.config import RunConfig
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR
-from har.data.loaders import find_data_set
-from har.data.prepare import LOADED
+from har.data.prepare import loaded
 from har.data.splits import SubjectSplit
 from har.tracking import TrackedRun
 
@@ -42,7 +41,8 @@ def source_of(dataset: str) -> dict[str, Any]:
     """Where MLflow says that a data set comes from."""
     if dataset in SOURCES:
         return SOURCES[dataset]
-    url = find_data_set(dataset, LOADED).url
+    data = loaded(dataset)
+    url = data.url if data is not None else ""
     return (
         {"type": "http", "url": url} if url else {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {dataset}"}}
     )
