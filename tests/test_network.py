@@ -61,6 +61,9 @@ def test_the_demo_runs_in_a_fresh_copy(clone: Path) -> None:
     python = clone / ".venv/bin/python"
     again = run(python, "-m", "har", "verify", "export/bundle-synthetic", cwd=clone)
     assert again.returncode == 0, again.stderr
+    asked = run("make", "doctor", cwd=clone)
+    assert asked.returncode == 0, asked.stderr
+    assert "wearable-har" in asked.stdout
 
 
 @pytest.mark.timeout(900)
@@ -86,6 +89,12 @@ def test_a_plain_installation_is_the_device(clone: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "SYNTHETIC" not in done.stdout
     assert run(har, "verify", cwd=tmp_path).returncode == 0
+    done = run(har, "doctor", cwd=tmp_path)  # says what a training would need, and needs none of it
+    assert done.returncode == 0, done.stderr
+    assert "MISSING torch" in done.stdout
+    assert "pip install 'wearable-har[train]'" in done.stdout
+    typed = run(python, "-c", "import har, pathlib; print((pathlib.Path(har.__file__).parent / 'py.typed').is_file())", cwd=tmp_path)
+    assert typed.stdout == "True\n"
     done = run(har, "train", "--dataset", "synthetic", "--model", "gru", cwd=tmp_path)
     assert done.returncode == 2
     assert "which is not installed; pip install 'wearable-har[train]'" in done.stderr
