@@ -2,14 +2,14 @@
 
     python benchmarks/growth.py [--runs 3] [--minutes 30]
 
-SYNTHETIC recordings of 30 minutes, 300 and 3,000, each step in a process of its own and once before on a little, which pays for imports:
-``preparing``, from recordings in memory to labelled windows, as before they go into the cache; ``prepared again``, the same windows read
-from the cache, memory-mapped, all of them; ``predicting``, from a Parquet file to a file of predictions, as ``har predict FOLDER``;
-``training batches``, one epoch of shuffled batches, without a network. Time is of the CPU, since other work on the machine takes the clock
-away; linear is a ratio of 1 for each sample. Memory is the most that the process held above what it held before (``VmHWM``, Linux), less
-the windows themselves where they are what a step is there to hold; of windows read from the cache only what is not the file's own pages
-(``RssAnon``), which all processes share. Flat is: less than a tenth of the data. Writes
-``results/benchmarks/growth.csv``: ratios first.
+SYNTHETIC data of 30 minutes, 300 and 3,000, each step in a process of its own and once before on a little, which pays for imports:
+``preparing``, from recordings of 30 minutes each in memory to labelled windows, as before they go into the cache; ``prepared again``, the
+same windows read from the cache, memory-mapped, all of them; ``predicting``, from a Parquet file to a file of predictions, as ``har predict
+FOLDER``; ``training batches``, one epoch of shuffled batches, without a network. Time is of the CPU, since other work on the machine takes
+the clock away; linear is a ratio of 1 for each sample. Memory is the most that the process held above what it held before (``VmHWM``,
+Linux), less the windows themselves where they are what a step is there to hold; of windows read from the cache only what is not the file's
+own pages (``RssAnon``), which all processes share. Flat is: less than a tenth of the data. Writes ``results/benchmarks/growth.csv``:
+ratios first.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,26 +31,32 @@ from windowing import RULE, recording_of
 from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE
 from har.data.cache import load_entry, load_or_build
 from har.data.windowset import WindowSet, windows_of
+from har.recording import Recording
 
 RESULT = Path("results/benchmarks/growth.csv")
 TIMES = (1, 10, 100)
 LINEAR, FLAT = "<= 1.25", "<= 0.1"  # time for each sample; share of the data that stays in memory
 SAMPLE_BYTES = 8 + 6 * 4  # a time and six values, as they are in memory
 WARM_SAMPLES = 3000
+LONGEST = round(30 * 60 * SAMPLE_RATE_HZ)  # samples of a recording that windows are cut from
 KEY = "growth"
 
 
 def prepared(samples: int) -> WindowSet:
     """Labelled windows of a recording of that many samples."""
-    recordings = [recording_of(samples)]
-    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, rule=RULE)
+    return windows_of(recordings_of(samples), window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, rule=RULE)
+
+
+def recordings_of(samples: int) -> list[Recording]:
+    """As many samples in recordings of half an hour, as data sets grow: by people."""
+    return [replace(recording_of(min(LONGEST, samples - first)), name=str(first)) for first in range(0, samples, LONGEST)]
 
 
 def preparing(samples: int, folder: Path) -> dict[str, float]:
-    recording = [recording_of(samples)]
+    recordings = recordings_of(samples)
     prepared(WARM_SAMPLES)
     before, started = memory_mb("VmRSS"), time.process_time()
-    found = windows_of(recording, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, rule=RULE)
+    found = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, rule=RULE)
     return {"cpu_s": time.process_time() - started, "memory_mb": memory_mb() - before, "data_mb": found.x.nbytes / 2**20}
 
 

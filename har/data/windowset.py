@@ -148,6 +148,25 @@ def _stretches(recording: Recording, shortest: int, to_uci9: Callable[[np.ndarra
             yield Stretch(recording.name, recording.subject, first, uci9, labels)
 
 
+def joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts one behind the other, as `np.concatenate`, but never twice in memory: each is let go as soon as it is copied.
+
+    Args:
+        parts: of one shape but for the first axis; the list is empty afterwards.
+    """
+    if len(parts) == 1:
+        return parts.pop()
+    whole = np.empty((sum(len(part) for part in parts), *parts[0].shape[1:]), dtype=np.result_type(*parts))
+    parts.reverse()
+    first = 0
+    while parts:
+        part = parts.pop()
+        whole[first : first + len(part)] = part
+        first += len(part)
+        del part  # or it would live until the next one is there
+    return whole
+
+
 def cut_stretches(
     stretches: Iterable[Stretch],
     channels: tuple[str, ...],
@@ -180,7 +199,7 @@ def cut_stretches(
         raise HarError(
             f"{dataset}: no labelled stretch gives a window of {window_size} samples; use shorter windows, padding or a lower min_purity"
         )
-    arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    arrays = {name: joined(values) for name, values in parts.items()}
     digest = content_digest(arrays["x"], arrays["y"], arrays["subject"])
     return WindowSet(
         arrays["x"],
