@@ -1,3 +1,5 @@
+"""``python -m har`` is the command `har`."""
+
 import sys
 
 from har.cli import main

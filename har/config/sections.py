@@ -10,6 +10,8 @@ from har.contract import LABELS, WINDOW_SIZE, WITH_TRANSITIONS, nearest
 
 
 class Section(BaseModel):
+    """A part of a config: unknown keys and values that are no numbers are refused, and nothing changes it afterwards."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
