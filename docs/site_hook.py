@@ -1,7 +1,8 @@
 """For `make docs`: pages that show a file of the repository, and links that leave the folder of the pages.
 
-A page whose head says ``source: export/README.md`` shows that file. A link to a file that is no page is checked: to another page's source
-it becomes a link to that page, a picture is copied to the site, and any other file is named, because the site does not hold it.
+A page whose head says ``source: export/README.md`` shows that file, one that says ``modules: [har.contract, har.data]`` the docstrings of
+these modules, and of all modules in a package. A link to a file that is no page is checked: to another page's source it becomes a link to
+that page, a picture is copied to the site, and any other file is named, because the site does not hold it.
 """
 
 import os
@@ -36,9 +37,21 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def _modules(root: Path, name: str) -> list[str]:
+    """A module, or all modules of a package."""
+    place = root.joinpath(*name.split("."))
+    if not place.is_dir():
+        return [name]
+    inside = sorted(path.relative_to(root).with_suffix("") for path in place.rglob("*.py") if not path.name.startswith("_"))
+    return [".".join(path.parts) for path in inside]
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Put the file in its place and mend its links."""
     root = Path(config.config_file_path).parent
+    if "modules" in page.meta:
+        found = [module for name in page.meta["modules"] for module in _modules(root, name)]
+        return markdown + "".join(f"\n::: {module}\n" for module in found)
     source = page.meta.get("source")
     place = PurePosixPath(source) if source else PurePosixPath("docs", page.file.src_uri)
     if source:
