@@ -47,11 +47,11 @@ def write_report(table: pd.DataFrame, folder: Path, stem: str, bench: Bench, bud
     for row in summary.to_dict("records"):
         cells = [_cell(row, name, sign) for name, sign in (("random", ""), ("pretrained", ""), ("gain", "+"))]
         lines.append(f"| {row['labelled']} | {' | '.join(cells)} | {row['better']} of {row['pairs']} |")
-    folds = table.fold.nunique()
+    folds = f"{table.fold.nunique()} fold{'s' * (table.fold.nunique() > 1)}"
     who = (
         "the nine official test subjects, each scoring in the ledger; nothing was decided on them"
         if official
-        else f"the held-out people of {folds} fold{'s' * (folds != 1)} of the official training subjects; no official test subject took part"
+        else f"the held-out people of {folds} of the official training subjects; no official test subject took part"
     )
     text = (
         f"\nMacro-F1 in per cent of `gru` on {who}; mean ± deviation over folds and seeds, gain within the same fold and seed. {what}. "
