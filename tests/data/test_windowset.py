@@ -1,6 +1,5 @@
 """Where windows come from: the place that is written down is the place whose samples they hold."""
 
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,15 +54,3 @@ def test_parts_are_joined_as_numpy_does_and_let_go() -> None:
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == expected.dtype
         assert given == []
-
-
-def test_windows_are_never_twice_in_memory() -> None:
-    """Many recordings: beside the windows, what one recording needs."""
-    recordings = [replace(synthetic.generate(1, 0, bout_seconds=20.0), name=str(number)) for number in range(40)]
-    tracemalloc.start()
-    try:
-        windows = windows_of(recordings, window_size=128, stride=16, dataset="d", synthetic=True)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 1.3 * windows.x.nbytes
