@@ -109,7 +109,7 @@ dashboard-picture: $(STAMP) export/web/node_modules ## docs/dashboard.png, from 
 	  --picture "$(abspath docs/dashboard.png)" -- "$(abspath $(HAR))" dashboard --runs "$(abspath runs)" > /dev/null
 
 docs: $(STAMP) ## The documentation site in site/, a warning is an error
-	@$(VENV)/bin/mkdocs build --strict --quiet && echo "wrote site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet && echo "wrote site/index.html"
 
 doctor: $(STAMP) ## What is installed, found and missing
 	@$(HAR) doctor
