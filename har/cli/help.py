@@ -4,7 +4,6 @@ import argparse
 
 from har.cli.commands import BUNDLE
 from har.cli.output import answer
-from har.contract import HarError
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -21,7 +20,5 @@ def completion(options: argparse.Namespace) -> None:
 
     from har.cli.parser import build_parser
 
-    if options.shell not in SHELLS:
-        raise HarError(f"completion for {options.shell!r} is not known; expected one of {', '.join(SHELLS)}")
-    script = shtab.complete(build_parser(), shell=options.shell)
+    script = shtab.complete(build_parser(), shell=options.shell)  # nosec B604 # the name of a shell, none is started
     answer(options, script, {"shell": options.shell, "script": script})

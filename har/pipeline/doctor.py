@@ -116,10 +116,10 @@ def _torch() -> list[Finding]:
 
     if torch.cuda.is_available():
         text = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
-        return [Finding("machine of the training", "device", OK, f"CUDA {torch.version.cuda}: {text}")]
+        return [Finding("training", "device", OK, f"CUDA {torch.version.cuda}: {text}")]
     if torch.backends.mps.is_available():
-        return [Finding("machine of the training", "device", OK, "Apple GPU (mps)")]
-    return [Finding("machine of the training", "device", OK, f"CPU, {torch.get_num_threads()} threads; the shipped networks need no GPU")]
+        return [Finding("training", "device", OK, "Apple GPU (mps)")]
+    return [Finding("training", "device", OK, f"CPU, {torch.get_num_threads()} threads; the shipped networks need no GPU")]
 
 
 def _data() -> list[Finding]:

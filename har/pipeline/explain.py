@@ -17,7 +17,7 @@ from har.pipeline.run_folder import RunFolder
 from har.pipeline.tasks import task_of
 from har.training.checkpoint import load_checkpoint
 
-MOST = 60  # mistakes in a report; each is a picture of some 60 kB
+MOST = 60  # mistakes in a report; each is a picture of some 150 kB
 
 
 def explain_errors(
