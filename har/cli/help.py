@@ -20,5 +20,6 @@ def completion(options: argparse.Namespace) -> None:
 
     from har.cli.parser import build_parser
 
-    script = shtab.complete(build_parser(), shell=options.shell)  # nosec B604 # the name of a shell, none is started
+    parser = build_parser()
+    script = shtab.complete(parser, shell=options.shell)  # nosec B604 # the name of a shell, none is started
     answer(options, script, {"shell": options.shell, "script": script})

@@ -196,7 +196,8 @@ def _web(web: Path) -> list[Finding]:
     node = shutil.which("node")
     if node is None:
         return [Finding("web client", "node", OPTIONAL, "not installed", "Node.js 20 or newer, for make web")]
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30).stdout.strip()  # nosec B603 # no shell
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30)  # nosec B603 # no shell
+    said = done.stdout.strip()
     old = said.lstrip("v").split(".")[0].isdecimal() and int(said.lstrip("v").split(".")[0]) < 20
     found = [Finding("web client", "node", PROBLEM if old else OK, said or "no version", "20 or newer is needed" if old else "")]
     ready = (web / "node_modules").is_dir()
