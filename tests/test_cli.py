@@ -82,7 +82,7 @@ ERRORS = {
     "not a number": ("train --epochs many", "invalid int value: 'many'"),
     "unknown model": ("train --dataset synthetic --model ltsm", "unknown model 'ltsm'; did you mean 'lstm'"),
     "unknown model of the catalogue": ("train --dataset synthetic --model transfomer", "did you mean 'transformer'"),
-    "unknown data set": ("train --dataset uci", "invalid choice: 'uci'"),
+    "unknown data set": ("train --dataset uci", "unknown data set 'uci'; did you mean 'uci-har'?"),
     "no epochs": ("train --dataset synthetic --model gru --epochs 0", "training.epochs"),
     "no config": ("train --config {tmp}/none.yaml", "cannot read the config"),
     "config typo": ("train --config {tmp}/typo.yaml", "unknown key 'training.epoch'; did you mean 'epochs'"),

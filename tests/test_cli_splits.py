@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import mlflow
@@ -37,8 +38,10 @@ def trained(workplace: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> li
     jobs: list[tuple[str, RunConfig]] = []
 
     class Stub:
+        path = Path("nowhere")
+
         def info(self) -> object:
-            return type("Info", (), {"origin": type("Origin", (), {"dataset": "synthetic"})})
+            return SimpleNamespace(origin=SimpleNamespace(dataset="synthetic", run="run", seed=0), score=None)
 
     monkeypatch.setattr(train_module, "train_run", lambda config, run, *_, **__: jobs.append((run, config)) or Stub())
     return jobs

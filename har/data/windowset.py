@@ -133,38 +133,26 @@ def windows_of(
     """
     rule = rule or WindowRule()
     shortest = max(rule.shortest(window_size), GRAVITY_MIN_SAMPLES)
-    stretches = (stretch for recording in recordings for stretch in _stretches(recording, shortest, to_uci9))
+    stretches = [stretch for recording in recordings for stretch in _stretches(recording, shortest)]
     return cut_stretches(
-        stretches, UCI9, window_size=window_size, stride=stride, dataset=dataset, synthetic=synthetic, labels=labels, rule=rule
+        stretches,
+        UCI9,
+        window_size=window_size,
+        stride=stride,
+        dataset=dataset,
+        synthetic=synthetic,
+        labels=labels,
+        rule=rule,
+        to_channels=to_uci9,
     )
 
 
-def _stretches(recording: Recording, shortest: int, to_uci9: Callable[[np.ndarray], np.ndarray]) -> Iterator[Stretch]:
+def _stretches(recording: Recording, shortest: int) -> Iterator[Stretch]:
     for first, stop in recording.contiguous_runs():
         labels = recording.labels[first:stop]
         # What gives no window need not be filtered, and may be too short for it.
         if stop - first >= shortest and (labels >= 0).any():
-            uci9 = to_uci9(recording.samples[first:stop]).astype(np.float32, copy=False)
-            yield Stretch(recording.name, recording.subject, first, uci9, labels)
-
-
-def joined(parts: list[np.ndarray]) -> np.ndarray:
-    """The parts one behind the other, as `np.concatenate`, but never twice in memory: each is let go as soon as it is copied.
-
-    Args:
-        parts: of one shape but for the first axis; the list is empty afterwards.
-    """
-    if len(parts) == 1:
-        return parts.pop()
-    whole = np.empty((sum(len(part) for part in parts), *parts[0].shape[1:]), dtype=np.result_type(*parts))
-    parts.reverse()
-    first = 0
-    while parts:
-        part = parts.pop()
-        whole[first : first + len(part)] = part
-        first += len(part)
-        del part  # or it would live until the next one is there
-    return whole
+            yield Stretch(recording.name, recording.subject, first, recording.samples[first:stop], labels)
 
 
 def cut_stretches(
@@ -177,39 +165,50 @@ def cut_stretches(
     synthetic: bool,
     labels: tuple[str, ...] = LABELS,
     rule: WindowRule | None = None,
+    to_channels: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> WindowSet:
     """Cut labelled windows out of continuous stretches, as `windows_of` does; no window crosses a stretch.
+
+    All are planned before the first is cut, so that every sample goes straight to its place and nothing is twice in memory.
+
+    Args:
+        stretches: whose samples have these channels, or become them by `to_channels`.
+        channels: of the windows.
+        window_size: samples in a window.
+        stride: samples between two windows of one labelled stretch.
+        dataset: its name.
+        synthetic: whether it was generated.
+        labels: names of the labels.
+        rule: label, purity, padding; by default whole windows inside one label.
+        to_channels: from the samples of a whole stretch to its channels.
 
     Raises:
         HarError: no stretch is long enough for a window, or no window is pure enough.
     """
     rule = rule or WindowRule()
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("x", "y", "subject", "recording", "start")}
-    for stretch in stretches:
-        plan = plan_windows(stretch.labels, window_size, stride, rule)
-        starts = plan.starts
-        if not len(starts):
-            continue
-        parts["x"].append(fill_windows(stretch.samples, plan, window_size, rule.padding))
-        parts["y"].append(plan.labels)
-        parts["subject"].append(np.full(len(starts), stretch.subject, dtype=np.int64))
-        parts["recording"].append(np.full(len(starts), stretch.recording))
-        parts["start"].append(stretch.start + starts)
-    if not parts["x"]:
+    planned = [(stretch, plan_windows(stretch.labels, window_size, stride, rule)) for stretch in stretches]
+    planned = [(stretch, plan) for stretch, plan in planned if len(plan.starts)]
+    if not planned:
         raise HarError(
             f"{dataset}: no labelled stretch gives a window of {window_size} samples; use shorter windows, padding or a lower min_purity"
         )
-    arrays = {name: joined(values) for name, values in parts.items()}
-    digest = content_digest(arrays["x"], arrays["y"], arrays["subject"])
+    x = np.empty((sum(len(plan.starts) for _, plan in planned), window_size, len(channels)), dtype=np.float32)
+    first = 0
+    for stretch, plan in planned:
+        samples = stretch.samples if to_channels is None else to_channels(stretch.samples).astype(np.float32, copy=False)
+        fill_windows(samples, plan, window_size, rule.padding, out=x[first : first + len(plan.starts)])
+        first += len(plan.starts)
+    y = np.concatenate([plan.labels for _, plan in planned])
+    subject = np.concatenate([np.full(len(plan.starts), stretch.subject, dtype=np.int64) for stretch, plan in planned])
     return WindowSet(
-        arrays["x"],
-        arrays["y"],
-        arrays["subject"],
-        arrays["recording"],
-        arrays["start"],
+        x,
+        y,
+        subject,
+        np.concatenate([np.full(len(plan.starts), stretch.recording) for stretch, plan in planned]),
+        np.concatenate([stretch.start + plan.starts for stretch, plan in planned]),
         channels=channels,
         dataset=dataset,
         synthetic=synthetic,
-        digest=digest,
+        digest=content_digest(x, y, subject),
         labels=labels,
     )

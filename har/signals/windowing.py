@@ -11,6 +11,7 @@ from har.signals.windows import cut_windows, label_runs, window_starts
 
 LabelRule = Literal["majority", "last", "centre"]
 Padding = Literal["none", "zero", "edge"]
+BLOCK = 256  # windows that are copied at a time, about 1 MB
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _labels_of(
     return known[chosen].astype(np.int64), count[chosen, np.arange(len(starts))] / recorded
 
 
-def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, padding: Padding) -> np.ndarray:
+def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, padding: Padding, out: np.ndarray | None = None) -> np.ndarray:
     """Copy the windows of a plan out of a stretch.
 
     Args:
@@ -121,19 +122,23 @@ def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, paddin
         plan: of `plan_windows`.
         window_size: samples in a window.
         padding: as in the plan's rule; what stands behind the recorded samples of a window.
+        out: (window, window_size, channel), where they go; else a new array of the samples' type.
 
     Returns:
-        (window, window_size, channel), of the samples' type.
+        (window, window_size, channel).
     """
+    if out is None:
+        out = np.empty((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     whole = plan.recorded == window_size
-    if len(whole) and whole.all():  # a stretch without a window may be shorter than one
-        return cut_windows(samples, plan.starts, window_size)
-    windows = np.zeros((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
+    if whole.all():
+        places = range(0, len(out), BLOCK) if len(samples) >= window_size else ()  # a stretch without a window may be shorter than one
+        for first in places:  # the copy between the two stays in the cache
+            out[first : first + BLOCK] = cut_windows(samples, plan.starts[first : first + BLOCK], window_size)
+        return out
     if whole.any():
-        windows[whole] = cut_windows(samples, plan.starts[whole], window_size)
+        out[whole] = cut_windows(samples, plan.starts[whole], window_size)
     for index in np.flatnonzero(~whole):
         first, count = plan.starts[index], plan.recorded[index]
-        windows[index, :count] = samples[first : first + count]
-        if padding == "edge":
-            windows[index, count:] = samples[first + count - 1]
-    return windows
+        out[index, :count] = samples[first : first + count]
+        out[index, count:] = samples[first + count - 1] if padding == "edge" else 0
+    return out

@@ -1,5 +1,6 @@
 """Where windows come from: the place that is written down is the place whose samples they hold."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from har.contract import RAW6, UCI9
 from har.data import synthetic, uci_har
 from har.data.archives import UCI_HAR, open_source
-from har.data.windowset import joined, windows_of
+from har.data.windowset import windows_of
 
 
 def test_windows_hold_the_samples_of_their_place_and_cross_no_gap() -> None:
@@ -47,10 +48,13 @@ def test_each_file_of_the_archive_becomes_its_own_channel(uci_har_folder: Path) 
     assert windows.select_channels("raw6").channels == RAW6
 
 
-def test_parts_are_joined_as_numpy_does_and_let_go() -> None:
-    for parts in ([np.ones((2, 3), np.float32)], [np.arange(3), np.arange(0), np.arange(2)], [np.array(["a"]), np.array(["long"])]):
-        expected, given = np.concatenate(parts), list(parts)
-        found = joined(given)
-        np.testing.assert_array_equal(found, expected)
-        assert found.dtype == expected.dtype
-        assert given == []
+def test_windows_are_never_twice_in_memory() -> None:
+    """Many recordings: beside the windows, what one recording needs."""
+    recordings = [replace(synthetic.generate(1, 0, bout_seconds=20.0), name=str(number)) for number in range(40)]
+    tracemalloc.start()
+    try:
+        windows = windows_of(recordings, window_size=128, stride=16, dataset="d", synthetic=True)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.2 * windows.x.nbytes
