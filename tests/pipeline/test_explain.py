@@ -120,7 +120,7 @@ def test_the_report_shows_the_mistakes_and_a_window_becomes_a_figure(
     assert f"{len(wrong)} of {len(table)} windows are wrong" in text
     assert f"{len(wrong) - 4} mistakes in which it was least sure (--most)" in text
     assert "SYNTHETIC data: these mistakes say nothing about people" in text
-    assert "Written by <code>har " in text
+    assert "Written by <code>har" in text
     assert not re.search(r'(src|href)="(?!data:)', text)  # one file: it asks nobody for anything
     assert text.count("data:image/png") == 5
     assert main(["explain", "--dataset", "synthetic", "--model", "small", "--window", "3", "--method", "occlusion", "--json"]) == 0

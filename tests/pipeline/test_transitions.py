@@ -38,7 +38,7 @@ def small(workplace: Path, archive: Path, config: RunConfig, monkeypatch: pytest
     content["windowing"] = {"window_size": 48, "stride": 24}
     content["training"]["epochs"] = 1
     Path("small.yaml").write_text(parse_config(content, "test").to_yaml())
-    return f"train --config small.yaml --archive {archive} --quiet"
+    return f"train --config small.yaml --archive {archive}"
 
 
 @pytest.mark.parametrize(("kind", "labels"), [("unknown", SEVEN), ("keep", HAPT_LABELS)])
