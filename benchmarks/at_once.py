@@ -142,7 +142,7 @@ def main() -> int:
         (root / "small.yaml").write_text(json.dumps(CONFIG))
         runs = root / "runs"
         for words in (
-            ("train", "--config", root / "small.yaml", "--runs", runs, "--seed", 0, 1, "--quiet"),
+            ("train", "--config", root / "small.yaml", "--runs", runs, "--seed", 0, 1),
             *(("export", "--dataset", "synthetic", "--runs", runs, "--seed", seed, "--output", root / f"of-{seed}") for seed in (0, 1)),
         ):
             answer = har(*words)

@@ -190,7 +190,7 @@ def main() -> int:
         runs = ["--runs", "{}/runs"]
         commands = [
             Command("har data prepare, twice at once", ["data", "prepare", "--dataset", "synthetic"], prepared, 2, {"HAR_CACHE_DIR": "{}"}),
-            Command("har train", ["train", "--config", str(config), "--quiet", *runs], trained),
+            Command("har train", ["train", "--config", str(config), *runs], trained),
             Command("har sweep", ["sweep", str(study), "--workers", "2", "--results", "{}/results", *runs], swept),
         ]
         for command in commands:

@@ -157,7 +157,7 @@ def cases(root: Path) -> list[Case]:
     (root / "small.yaml").write_text(json.dumps(CONFIG))
     os.environ["HAR_CACHE_DIR"] = str(root / "data")
     runs, recording, earlier = root / "runs", root / "recording.csv", root / "earlier"
-    train = ["train", "--config", str(root / "small.yaml"), "--quiet", "--runs"]
+    train = ["train", "--config", str(root / "small.yaml"), "--runs"]
     succeeds([*train, str(runs)])
     export = ["export", "--dataset", "synthetic", "--runs", str(runs), "--output"]
     succeeds([*export, str(earlier)])

@@ -51,7 +51,7 @@ def write_config(model: str, folder: Path) -> Path:
 
 
 def start(config: Path, runs: Path) -> Har:
-    return Har("train", "--config", config, "--runs", runs, "--resume", "--quiet")
+    return Har("train", "--config", config, "--runs", runs, "--resume")
 
 
 def finished(config: Path, runs: Path) -> tuple[RunFolder, str]:

@@ -119,7 +119,7 @@ def train_and_time(config: str, folder: str) -> None:
             waited[0] += time.perf_counter() - before
 
     runs.patiently = owners.patiently = timed
-    code = har(["train", "--config", config, "--runs", folder, "--quiet"])
+    code = har(["train", "--config", config, "--runs", folder])
     print(json.dumps({"waited_s": waited[0]}))
     sys.stdout.flush()
     os._exit(code)  # a call that was given up may still hang in its thread, as after any training
