@@ -255,3 +255,17 @@ def test_a_split_file_that_does_not_fit_the_data(windows: WindowSet, tmp_path: P
     path.write_text(broken())
     with pytest.raises(HarError, match=r"data\.split\.fold is 4; the file split has folds 0 to 0"):
         make_split(data(kind="file", path=str(path), fold=4), windows)
+
+
+def test_a_split_is_checked_before_the_data_are_read(tmp_path: Path) -> None:
+    """Validation subjects and split files; folds need the data."""
+
+    def config(**data: Any) -> DataConfig:
+        return parse_config({"data": {"dataset": "synthetic"} | data, "model": {"name": "cnn1d"}}, "test").data
+
+    check_split(config(validation_subjects=[5]))
+    with pytest.raises(HarError, match="a test subject must never validate"):
+        check_split(config(validation_subjects=[5, 2]))
+    with pytest.raises(HarError, match=r"none\.json"):
+        check_split(config(split={"kind": "file", "path": str(tmp_path / "none.json")}))
+    check_split(config(split={"kind": "kfold", "folds": 7}))

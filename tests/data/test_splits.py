@@ -30,6 +30,28 @@ def test_wrong_validation_subjects_are_refused(subjects: list[int], message: str
         official_split(subjects)
 
 
+def test_what_is_wrong_with_a_validation_subject_is_said_to_the_letter() -> None:
+    known = "choose among the training subjects 1, 3, 5, 6, 7, 8, 11, 14, 15, 16, 17, 19, 21, 22, 23, 25, 26, 27, 28, 29, 30"
+    for wrong, text in ((31, known), (2, f"a test subject must never validate; {known}")):
+        with pytest.raises(HarError) as caught:
+            official_split([5, wrong])
+        assert str(caught.value) == f"validation_subjects has subject {wrong}; {text}"
+
+
+def test_parts_are_those_that_have_subjects(windows: WindowSet) -> None:
+    split = official_split([5])
+    assert {name: set(part.subject.tolist()) for name, part in split.parts(windows).items()} == {
+        "train": set(split.train),
+        "validation": {5},
+        "test": set(split.test),
+    }
+    assert list(official_split([]).parts(windows)) == ["train", "test"]
+    with pytest.raises(HarError, match="has no window of the test subjects 2, 4"):
+        split.select(windows.subset(windows.subject == 5), "test")
+    with pytest.raises(HarError, match="has no window of the train subjects"):
+        split.parts(windows.subset(windows.subject == 5))
+
+
 def test_a_split_without_windows_is_named(windows: WindowSet) -> None:
     with pytest.raises(HarError, match="no window of the validation subjects 5"):
         official_split((5,)).select(windows.subset(windows.subject == 1), "validation")

@@ -75,3 +75,18 @@ def test_the_figure_names_its_axes_and_says_synthetic(made: Predictions) -> None
     assert "uci-har" in real
     texts = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
     assert texts[LABELS.index(SIT), LABELS.index(STAND)] == "2"
+
+
+def test_an_activity_that_is_only_missed_scores_nothing() -> None:
+    """Precision, recall and F1 are 0, not 1, and not missing; they are for an activity that is neither true nor predicted."""
+    found = per_class(predictions([(1, WALK, WALK), (1, SIT, WALK)])).set_index("activity")
+    assert found.loc[SIT, ["precision", "recall", "f1"]].tolist() == [0.0, 0.0, 0.0]
+    assert found.loc[WALK, ["precision", "recall", "f1", "windows"]].tolist() == pytest.approx([0.5, 1.0, 2 / 3, 1])
+    assert found.loc["LAYING", ["precision", "recall", "f1"]].isna().all()
+    assert found.loc["LAYING", "windows"] == 0
+    assert found.dtypes[["precision", "recall", "f1"]].tolist() == [np.float64] * 3
+
+
+def test_what_has_nothing_to_divide_by_is_told_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    per_class(predictions([(1, WALK, SIT)]))
+    assert not recwarn.list
