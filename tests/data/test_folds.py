@@ -269,3 +269,10 @@ def test_a_split_is_checked_before_the_data_are_read(tmp_path: Path) -> None:
     with pytest.raises(HarError, match=r"none\.json"):
         check_split(config(split={"kind": "file", "path": str(tmp_path / "none.json")}))
     check_split(config(split={"kind": "kfold", "folds": 7}))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7])
+def test_there_are_as_many_folds_as_were_asked_for(folds: int, windows: WindowSet) -> None:
+    data = {"dataset": "synthetic", "split": {"kind": "kfold", "folds": folds, "validation": 2}}
+    config = parse_config({"data": data, "model": {"name": "cnn1d"}}, "test").data
+    assert len(make_splits(config, windows)) == folds

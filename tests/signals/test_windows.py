@@ -81,6 +81,15 @@ def test_nothing_is_no_stretch() -> None:
         join_windows(np.empty((0, 8, 2)), np.empty(0, dtype=int))
 
 
+@pytest.mark.parametrize(("size", "stride"), [(16, 4), (16, 12), (10, 3)])
+def test_chains_are_found_whatever_the_overlap(size: int, stride: int) -> None:
+    rng = np.random.default_rng(3)
+    parts = [cut_windows(rng.normal(size=(size + stride * (n - 1), 2)), np.arange(n) * stride, size) for n in (3, 1, 4)]
+    chain, start = chain_windows(np.concatenate(parts), np.zeros(8, dtype=int), stride)
+    assert chain.tolist() == [0, 0, 0, 1, 2, 2, 2, 2]
+    assert start.tolist() == [stride * k for n in (3, 1, 4) for k in range(n)]
+
+
 def test_no_windows_are_no_chain() -> None:
     chain, start = chain_windows(np.empty((0, 8, 2)), np.empty(0, dtype=int), 4)
     assert chain.dtype == start.dtype == np.int64
