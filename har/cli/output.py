@@ -58,7 +58,7 @@ def answer(options: argparse.Namespace, text: str, data: Any) -> None:
     """
     if options.json:
         print(json.dumps(_plain(data), allow_nan=False), file=options.answers_to, flush=True)
-    elif not options.quiet:
+    elif text and not options.quiet:
         print(text, flush=True)
 
 
