@@ -275,4 +275,19 @@ def test_a_split_is_checked_before_the_data_are_read(tmp_path: Path) -> None:
 def test_there_are_as_many_folds_as_were_asked_for(folds: int, windows: WindowSet) -> None:
     data = {"dataset": "synthetic", "split": {"kind": "kfold", "folds": folds, "validation": 2}}
     config = parse_config({"data": data, "model": {"name": "cnn1d"}}, "test").data
-    assert len(make_splits(config, windows)) == folds
+    splits = make_splits(config, windows)
+    assert len(splits) == folds
+    assert make_split(config, windows) == splits[0]
+
+
+def test_the_fold_behind_the_last_is_refused(windows: WindowSet) -> None:
+    """Of leave-one-subject-out the config cannot know how many there are."""
+    last = len(TRAIN_SUBJECTS) - 1
+    for fold, there in ((last, True), (last + 1, False)):
+        data = {"dataset": "synthetic", "split": {"kind": "loso", "fold": fold, "validation": 2}}
+        config = parse_config({"data": data, "model": {"name": "cnn1d"}}, "test").data
+        if there:
+            assert make_split(config, windows).test == (TRAIN_SUBJECTS[-1],)
+        else:
+            with pytest.raises(HarError, match=rf"data.split.fold is {fold}; the loso split has folds 0 to {last}"):
+                make_split(config, windows)

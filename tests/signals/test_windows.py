@@ -44,7 +44,7 @@ def test_another_group_starts_another_chain() -> None:
     assert start.tolist() == [0, 8, 0, 8, 16]
 
 
-@pytest.mark.parametrize("starts", [[40, 44, 52, 59], [3, 11, 19], [7]])
+@pytest.mark.parametrize("starts", [[40, 44, 52, 59], [3, 11, 19], [7], [2, 3, 4]])
 def test_windows_are_joined_to_the_stretch_they_were_cut_from(starts: list[int]) -> None:
     """Overlapping, touching, or alone; wherever the stretch begins."""
     samples = np.random.default_rng(1).normal(size=(80, 3)).astype(np.float32)
@@ -65,6 +65,7 @@ def test_missing_samples_are_equal_to_themselves() -> None:
     ("starts", "message"),
     [
         ([0, 8, 17], "^windows are 9 samples apart, expected 1 to 8: by increasing start and without a hole$"),
+        ([0, 1, 10], "^windows are 9 samples apart"),
         ([5, 5], "^windows are 0 samples apart, expected 1 to 8"),
         ([8, 4], "^windows are -4 samples apart"),
         ([20, 24], "^windows disagree on the samples from 24 to 27; they are not of one stretch$"),
