@@ -291,3 +291,11 @@ def test_the_fold_behind_the_last_is_refused(windows: WindowSet) -> None:
         else:
             with pytest.raises(HarError, match=rf"data.split.fold is {fold}; the loso split has folds 0 to {last}"):
                 make_split(config, windows)
+
+
+def test_where_nobody_validates_all_others_train(windows: WindowSet) -> None:
+    data = {"dataset": "synthetic", "split": {"kind": "fold5", "validation": 0}}
+    splits = make_splits(parse_config({"data": data, "model": {"name": "cnn1d"}, "training": {"keep": "last"}}, "test").data, windows)
+    for number, split in enumerate(splits):
+        tested = tuple(s for s in range(1, 31) if (s - 1) % 5 == number)
+        assert split == SubjectSplit(tuple(s for s in range(1, 31) if s not in tested), (), tested)
