@@ -11,7 +11,7 @@ from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
 
 METHODS = ("integrated_gradients", "occlusion")
-STEPS = 64  # of the path from the baseline; at 64 the attributions of the shipped networks add up to within 1 % of the difference
+STEPS = 64  # of the path from the baseline; a test holds the sum of the attributions against the difference
 OCCLUDED = 16  # samples, 0.32 s, about a third of a step, of one sensor
 BATCH = 256
 

@@ -21,7 +21,7 @@ STORE = "mlflow.db"
 DOWN_S = 300.0  # how long a store that did not answer is left alone
 PATIENCE_S = 7.0  # what a store that is away or slow may cost a training in all
 FAST_S = 0.05  # a call that takes no longer costs nobody anything
-LOCKED = "database is locked"  # sqlite gives up on another writer after five seconds, which a busy disk may take
+LOCKED = "database is locked"  # MLflow lets sqlite wait 20 s for another writer, 5 s while it connects; a busy disk may take longer
 LOCKED_S = 60.0  # how long a writer is waited for in all
 # MLflow would try a server that is down eight times, and wait two minutes for a silent one each time.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from har.cli import main
-from har.contract import LABELS, HarError
+from har.contract import LABELS, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.motionsense import LABELS as THEIRS
 from har.evaluation.predictions import read_predictions
 from har.pipeline.run_folder import RunFolder, find_runs
@@ -110,6 +110,32 @@ def test_of_the_same_people_only_those_of_the_split_are_scored(run: RunFolder, w
     monkeypatch.setattr(transfer, "prepare", lambda *arguments, **options: copied)
     with pytest.raises(HarError, match="leak: window"):  # the same signals under other numbers
         evaluate_on(run, "copy", "test", Path("results"))
+
+
+def test_whoever_trained_elsewhere_opens_the_test_subjects_on_request_alone(
+    folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of MotionSense's people on UCI HAR's, here the synthetic ones under a real name."""
+    from dataclasses import replace
+
+    from har.data.prepare import prepare
+    from har.pipeline import transfer
+
+    theirs = "dataset: motionsense, split: {kind: loso, validation: 2}"
+    Path("theirs.yaml").write_text(SMALL.replace("dataset: synthetic, validation_subjects: [5, 15, 25, 30]", theirs))
+    assert main(["train", "--config", "theirs.yaml", "--archive", str(folder), "--quiet"]) == 0
+    (run,) = find_runs(Path("runs"), "motionsense")
+    real = replace(prepare("synthetic"), dataset="uci-har", synthetic=False)
+    monkeypatch.setattr(transfer, "prepare", lambda *arguments, **options: real)
+    found = evaluate_on(run, "uci-har", "validation", Path("results"), own_archive=folder).predictions
+    assert set(found.table.subject) == set(TRAIN_SUBJECTS)
+    assert found.origin.split == "all"
+    assert not Path("results/uci_har/test_openings.csv").exists()
+    opened = evaluate_on(run, "uci-har", "test", Path("results"), own_archive=folder).predictions
+    assert set(opened.table.subject) == set(TEST_SUBJECTS)
+    assert opened.origin.split == "test"
+    (row,) = pd.read_csv("results/uci_har/test_openings.csv").to_dict("records")
+    assert row["data_digest"] == real.digest
 
 
 @pytest.mark.parametrize(
