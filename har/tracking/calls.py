@@ -62,7 +62,7 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
             client.delete_logged_model(model)
         _log_onnx(run_id, file, values)
     elif name == DATASET:
-        client.log_inputs(run_id, [_dataset(**values)])
+        _log_dataset(client, run_id, _dataset(**values))
     elif name == TAGS:
         client.log_batch(run_id, tags=[RunTag(key, value[:LONGEST_TAG]) for key, value in values.items()])
     elif name == END:
@@ -81,6 +81,16 @@ def _dataset(name: str, digest: str, context: str, source: dict[str, Any], profi
     kind, place = source["type"], {key: value for key, value in source.items() if key != "type"}
     data = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps(place), profile=json.dumps(profile))
     return DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, context)])
+
+
+def _log_dataset(client: mlflow.MlflowClient, run_id: str, data: DatasetInput) -> None:
+    """MLflow looks whether its store has a data set and then adds it; two runs that begin together may both add it, and one is refused."""
+    try:
+        client.log_inputs(run_id, [data])
+    except Exception as error:  # SQLAlchemy's, or a server's with its words
+        if not any(words in str(error).lower() for words in ("unique constraint", "duplicate")):  # sqlite's and PostgreSQL's, MySQL's
+            raise
+        client.log_inputs(run_id, [data])  # it is there now
 
 
 def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ import mlflow
 import pytest
 import torch
 from matplotlib.figure import Figure
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from har.cli import main
 from har.contract import HarError
@@ -243,6 +245,29 @@ def test_many_parameters(tmp_path: Path) -> None:
     with tracked_run(tmp_path, "e", "a run", {}) as run:
         run.log_params(many)
     assert mlflow.MlflowClient(tracking_uri(tmp_path)).get_run(run.run_id).data.params == many
+
+
+@pytest.mark.parametrize("begun_together", [True, False])
+def test_a_data_set_that_two_runs_name_first_at_once(begun_together: bool, tmp_path: Path) -> None:
+    values = {"name": "synthetic", "digest": "abc", "context": "training", "source": {"type": "local", "uri": "x"}, "profile": {}}
+    with tracked_run(tmp_path, "e", "one", {}) as one, tracked_run(tmp_path, "e", "two", {}) as two:
+        client = mlflow.MlflowClient(tracking_uri(tmp_path))
+
+        waiting = [two.run_id]
+
+        def other_is_faster(*_: object) -> None:
+            if waiting:
+                calls.perform(client, waiting.pop(), calls.DATASET, values, None)
+
+        if begun_together:  # the other one adds it between this one's look and its own addition
+            event.listen(Session, "before_flush", other_is_faster)
+            calls.perform(client, one.run_id, calls.DATASET, values, None)
+            event.remove(Session, "before_flush", other_is_faster)
+        else:
+            calls.perform(client, one.run_id, calls.DATASET, values, None)
+            other_is_faster()
+        for run in (one, two):
+            assert [entry.dataset.digest for entry in client.get_run(run.run_id).inputs.dataset_inputs] == ["abc"]
 
 
 def test_a_push_that_breaks_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
