@@ -48,14 +48,6 @@ def as_torch(network: nn.Module) -> nn.Module:
     return network
 
 
-def bare_step(module: ActivityClassifier, x: Tensor, y: Tensor) -> Tensor:
-    """The loss of `ActivityClassifier.training_step`."""
-    logits = module(x)
-    if logits.ndim == 3:
-        return module.loss(logits.flatten(0, 1), y.repeat_interleave(logits.shape[1], dim=0))
-    return module.loss(logits, y)
-
-
 def bare_epochs(config: RunConfig, module: ActivityClassifier, data: WindowDataModule) -> Iterator[None]:
     """What `har.training.fit` trains, epoch by epoch, as a loop over torch alone."""
     x_all, y_all = data.train_set.tensors
@@ -75,7 +67,7 @@ def bare_epochs(config: RunConfig, module: ActivityClassifier, data: WindowDataM
             if data.augmentation is not None:
                 x, y = data.augmentation(x, y)
             optimizer.zero_grad()
-            bare_step(module, x, y).backward()
+            module.batch_loss(x, y).backward()
             nn.utils.clip_grad_norm_(parameters, config.training.gradient_clip_norm)
             optimizer.step()
             schedule.step()

@@ -82,15 +82,16 @@ class ActivityClassifier(TaskModule):
         self.train(training)
         return torch.cat(parts)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        x, y = batch
+    def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Mean loss of a training batch: (batch, time, channel) windows and (batch,) numbers or (batch, num_classes) shares of classes."""
         logits = self(x)
         if logits.ndim == 3:  # (B, member, class): every member learns by itself
-            members = logits.shape[1]
-            loss = self.loss(logits.flatten(0, 1), y.repeat_interleave(members, dim=0))
-        else:
-            loss = self.loss(logits, y)
-        self.keep_loss(loss, len(y))
+            return self.loss(logits.flatten(0, 1), y.repeat_interleave(logits.shape[1], dim=0))
+        return self.loss(logits, y)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        loss = self.batch_loss(*batch)
+        self.keep_loss(loss, len(batch[1]))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
