@@ -74,7 +74,7 @@ def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member
     for classifier, member in zip(classifiers, members, strict=True):
         classifier.frontend.fit(x_all[torch.from_numpy(member.rows)])
     x_all, y_all = x_all.to(device), y_all.to(device)
-    parameters, buffers = stack_module_state([_Loss(classifier).train().to(device) for classifier in classifiers])  # type: ignore[arg-type]
+    parameters, buffers = stack_module_state([_Loss(classifier).train().to(device) for classifier in classifiers])
     _train(config, _Loss(classifiers[0]).train(), parameters, buffers, (x_all, y_all), members)
     for place, classifier in enumerate(classifiers):
         state = {name.removeprefix("classifier."): value[place].detach().cpu() for name, value in {**parameters, **buffers}.items()}
