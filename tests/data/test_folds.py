@@ -299,3 +299,32 @@ def test_where_nobody_validates_all_others_train(windows: WindowSet) -> None:
     for number, split in enumerate(splits):
         tested = tuple(s for s in range(1, 31) if (s - 1) % 5 == number)
         assert split == SubjectSplit(tuple(s for s in range(1, 31) if s not in tested), (), tested)
+
+
+def test_those_who_validate_do_what_all_do() -> None:
+    """Some people only sit, the others only walk: of two who validate, one does either, however many windows each has."""
+    people = [s for s in range(1, 31) if s not in TEST_SUBJECTS][:12]
+    windows = small(people, per_subject=20)
+    sits = np.isin(windows.subject, people[::2])
+    kept = windows.start < np.where(sits, 4, 20) * 16  # whoever sits has fewer windows, so that two of them are the smallest part
+    windows = replace(windows, y=np.where(sits, 3, 0)).subset(kept)
+    whole = float((windows.y == 3).mean())
+    for seed in range(4):
+        for split in make_splits(data(kind="loso", validation=2, seed=seed), windows):
+            assert len(set(split.validation) & set(people[::2])) == 1
+            assert float((split.select(windows, "validation").y == 3).mean()) == pytest.approx(whole)
+
+
+def test_three_people_can_be_split_and_two_cannot() -> None:
+    splits = make_splits(data(kind="loso", validation=1), small([1, 3, 5]))
+    assert [(len(s.train), len(s.validation), s.test) for s in splits] == [(1, 1, (1,)), (1, 1, (3,)), (1, 1, (5,))]
+    with pytest.raises(HarError, match="has 2 subjects to split into 2 folds; expected at least 3"):
+        make_splits(data(kind="loso", validation=1), small([1, 3]))
+
+
+def test_all_who_may_validate_can() -> None:
+    """Test subjects 2 and 4 train where all are folded, but never validate."""
+    people = [2, 4, 5, 7]
+    for number, split in enumerate(make_splits(data(kind="loso", subjects="all", validation=1), small(people))):
+        assert split.test == (people[number],)
+        assert split.validation in ((5,), (7,))

@@ -87,6 +87,17 @@ def test_shared_samples_of_a_recording_are_refused(parts: dict[str, WindowSet], 
         audit(parts | {"train": leaked})
 
 
+@pytest.mark.parametrize("shift", [-127, -1, 1, 127])
+def test_one_window_that_meets_one_other_is_enough(parts: dict[str, WindowSet], shift: int) -> None:
+    """Nothing else of the recording stands before it or behind it."""
+    alone = parts["test"].subset(np.array([5]))
+    assert alone.start[0] > 0  # far from the start of the recording, and so from 0
+    noise = np.random.default_rng(0).normal(size=alone.x.shape).astype(np.float32)
+    leaked = add(parts["train"], alone, subject=np.array([1]), start=alone.start + shift, x=noise)
+    with pytest.raises(HarError, match="leak: samples of recording synthetic_s"):
+        audit({"train": leaked, "test": alone})
+
+
 def test_touching_windows_of_a_recording_are_not_shared_samples(parts: dict[str, WindowSet]) -> None:
     test = parts["test"]
     last = int(np.flatnonzero(test.recording == test.recording[0])[-1])
