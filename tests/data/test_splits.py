@@ -88,14 +88,26 @@ def test_shared_samples_of_a_recording_are_refused(parts: dict[str, WindowSet], 
 
 
 @pytest.mark.parametrize("shift", [-127, -1, 1, 127])
-def test_one_window_that_meets_one_other_is_enough(parts: dict[str, WindowSet], shift: int) -> None:
-    """Nothing else of the recording stands before it or behind it."""
-    alone = parts["test"].subset(np.array([5]))
-    assert alone.start[0] > 0  # far from the start of the recording, and so from 0
-    noise = np.random.default_rng(0).normal(size=alone.x.shape).astype(np.float32)
-    leaked = add(parts["train"], alone, subject=np.array([1]), start=alone.start + shift, x=noise)
+@pytest.mark.parametrize("met", [0, 1])
+@pytest.mark.parametrize("others", [1, 2])
+def test_one_window_that_meets_one_other_is_enough(parts: dict[str, WindowSet], shift: int, met: int, others: int) -> None:
+    """Nothing else of the recording is near, neither before it nor behind it."""
+    own = parts["test"].recording == parts["test"].recording[5]
+    apart = parts["test"].subset(np.flatnonzero(own)[[3, -3]])
+    assert apart.start[0] > 0  # nor is the start of the recording
+    assert apart.start[1] - apart.start[0] > 4 * 128
+    noise = np.random.default_rng(0).normal(size=apart.x[:1].shape).astype(np.float32)
+    one = apart.subset(np.array([met]))
+    leaked = add(parts["train"], one, subject=np.array([1]), start=one.start + shift, x=noise)
     with pytest.raises(HarError, match="leak: samples of recording synthetic_s"):
-        audit({"train": leaked, "test": alone})
+        audit({"train": leaked, "test": apart if others == 2 else one})
+
+
+def test_the_same_samples_in_another_order_are_no_copy(parts: dict[str, WindowSet]) -> None:
+    taken = parts["validation"].subset(np.array([7]))
+    for x in (taken.x[:, ::-1], taken.x[:, :, ::-1], -taken.x):
+        other = add(parts["train"], taken, subject=np.array([1]), recording=np.array(["other"]), start=np.array([0]), x=x)
+        audit({"train": other, "validation": taken})
 
 
 def test_touching_windows_of_a_recording_are_not_shared_samples(parts: dict[str, WindowSet]) -> None:
