@@ -105,6 +105,23 @@ def test_the_readme_names_only_what_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_documents_name_only_files_that_exist() -> None:
+    """Not those that a reader is to write, nor those of the placeholders in capitals."""
+    named = re.compile(
+        r"(?<![\w./-])((?:har|tests|benchmarks|configs|docs|export|notebooks|deploy)/[\w./-]*\w\.(?:py|yaml|md|ipynb|png|svg|js|txt))\b"
+    )
+    documents = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "export/README.md",
+        *(ROOT / "docs").glob("*.md"),
+    ]
+    found = {(document.name, path) for document in documents for path in named.findall(document.read_text())}
+    assert len(found) > 30
+    assert not [one for one in found if not (ROOT / one[1]).exists() and not re.search("my_model|[A-Z]{4}", Path(one[1]).stem)]
+
+
 def test_the_changelog_and_citation_know_the_version() -> None:
     import har
 
