@@ -130,13 +130,44 @@ def test_copied_signal_is_refused_whatever_it_is_called(parts: dict[str, WindowS
         audit(parts | {"train": leaked})
 
 
-def test_a_sensor_at_rest_is_not_a_copy(parts: dict[str, WindowSet]) -> None:
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_a_sensor_at_rest_is_not_a_copy(parts: dict[str, WindowSet], value: float) -> None:
     still = {}
     for name, part in parts.items():
         x = part.x.copy()
-        x[0] = 0.0
+        x[0] = value
         still[name] = replace(part, x=x)
     audit(still)
+
+
+def test_a_signal_that_comes_back_to_where_it_was_is_a_copy(parts: dict[str, WindowSet]) -> None:
+    """First and last sample of every run are equal, those between are not."""
+    shape = parts["train"].x[:1].shape
+    wave = np.random.default_rng(0).normal(size=(1, RUN_LENGTH - 1, shape[2])).astype(np.float32)
+    again = np.resize(wave, shape)
+    assert np.array_equal(again[:, 0], again[:, RUN_LENGTH - 1])
+    leaked = {name: replace(part, x=np.concatenate((again, part.x[1:]))) for name, part in parts.items()}
+    with pytest.raises(HarError, match="window 0 of train and window 0 of validation hold the same"):
+        audit(leaked)
+
+
+@pytest.mark.parametrize("place", [1023, 1024, 1025, 2048])
+def test_copies_are_found_in_every_window_of_many(place: int) -> None:
+    """They are read in pieces of 1,024."""
+    rng = np.random.default_rng(0)
+
+    def many(subject: int) -> WindowSet:
+        x = rng.normal(size=(2060, RUN_LENGTH, 2)).astype(np.float32)
+        starts = np.arange(len(x)) * RUN_LENGTH
+        who = np.full(len(x), subject)
+        return WindowSet(x, np.zeros(len(x), dtype=int), who, np.array([f"r{subject}"] * len(x)), starts, ("a", "b"), "d", True)
+
+    train, test = many(1), many(2)
+    audit({"train": train, "test": test})
+    x = train.x.copy()
+    x[place] = test.x[3]
+    with pytest.raises(HarError, match=f"window {place} of train and window 3 of test hold the same"):
+        audit({"train": replace(train, x=x), "test": test})
 
 
 @pytest.mark.data

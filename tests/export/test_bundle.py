@@ -52,6 +52,18 @@ def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
 
 
+def test_the_bundle_names_the_runtimes_that_ran_these_very_bytes(
+    bundle: Path, parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path
+) -> None:
+    assert json.loads((bundle / "manifest.json").read_text())["tested"] == []
+    same = {"runtime": "onnxruntime", "version": "1.2.3", "processor": "aarch64"}
+    digest = hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
+    tested = [same | {"sha256": digest}, {"runtime": "other", "version": "1", "processor": "x86_64", "sha256": digest[::-1]}]
+    made = classifier("cnn1d", parts, config)
+    again = write_bundle(made, tmp_path / "again", facts=FACTS, windows=parts["validation"].x, evidence=Evidence(tested=tested)).folder
+    assert json.loads((again / "manifest.json").read_text())["tested"] == [same]
+
+
 def test_golden_windows_hold_every_activity_and_edge_values(parts: dict[str, WindowSet], config: RunConfig) -> None:
     vectors = golden_windows(classifier("cnn1d", parts, config))
     windows = golden_values(vectors)

@@ -15,7 +15,7 @@ from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
 from har.export import onnx_file
 from har.export.bundle import onnx_metadata, signal_contract
-from har.export.onnx_file import GRAVITY_ERROR, export_onnx, parity, refusal, thin_factors
+from har.export.onnx_file import GRAVITY_ERROR, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
 from har.models import registry
 from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
@@ -238,3 +238,27 @@ def test_the_gravity_filter_is_written_as_two_thin_matrices(parts: dict[str, Win
     assert factors is not None
     np.testing.assert_allclose(factors[0] @ factors[1], matrix, atol=GRAVITY_ERROR)
     assert thin_factors(np.eye(8)) is None
+
+
+class Doubled(nn.Module):
+    """Twice its input, and as much more as `flaw` says where that is above 10."""
+
+    def __init__(self, flaw: float = 0.0) -> None:
+        super().__init__()
+        self.flaw = flaw
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x + self.flaw * (x > 10)
+
+
+@pytest.mark.parametrize("row", [0, 1, 6, 7, 13, 14, 29])
+def test_one_wrong_answer_among_many_is_found(row: int, tmp_path: Path) -> None:
+    x = torch.randn(30, 4)
+    x[row, 3] = 11.0
+    write_graph(Doubled().eval(), {"x": torch.zeros(2, 4)}, "y", tmp_path / "m.onnx", {})
+    assert graph_difference(Doubled(), tmp_path / "m.onnx", {"x": x}, 1e-6) == 0.0
+    with pytest.raises(HarError, match=r"at batch 1 a value differs from torch by 5.00e-01, allowed 1e-01"):
+        graph_difference(Doubled(0.5), tmp_path / "m.onnx", {"x": x}, 0.1)
+    assert graph_difference(Doubled(0.5), tmp_path / "m.onnx", {"x": x}, 0.6) == 0.5
+    with pytest.raises(HarError, match="differs"):
+        graph_difference(Doubled(float("nan")), tmp_path / "m.onnx", {"x": x}, 1.0)
