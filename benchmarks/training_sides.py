@@ -20,6 +20,7 @@ from har.data.prepare import prepare
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.models.fast_recurrent import FastGRU
+from har.models.module import one_cycle
 from har.models.registry import build_network
 from har.pipeline.train import config_path, load_windows
 from har.training.fit import build_classifier, fit, window_batches
@@ -60,7 +61,7 @@ def bare_epochs(config: RunConfig, module: ActivityClassifier, data: WindowDataM
     ]
     optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)
     steps = config.training.epochs * -(-len(x_all) // size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=0.2)
+    schedule = one_cycle(optimizer, rate, steps)
     while True:
         for chosen in torch.randperm(len(x_all), generator=data.generator).split(size):
             x, y = x_all[chosen], y_all[chosen]

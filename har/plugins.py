@@ -29,7 +29,9 @@ def load_offered(group: str, what: str, name: str, own: Collection[str]) -> tupl
     """
     found = [point for point in entry_points(group=group) if point.name == name]
     if not found:
-        raise HarError(f"unknown {what} {name!r}; {nearest(name, [*own, *offered_names(group, own)])}")
+        raise HarError(
+            f"unknown {what} {name!r}; {nearest(name, [*own, *offered_names(group, own)])}; others come with packages that bring them"
+        )
     if len({point.value for point in found}) > 1:
         raise HarError(f"{what} {name!r} is offered by several packages, {', '.join(map(_origin, found))}; uninstall all but one")
     where = _origin(found[0])

@@ -200,7 +200,8 @@ def export(options: argparse.Namespace) -> None:
     from har.runtime.bundle import STREAMING
 
     run = best_run(runs)
-    folder = options.output or (BUNDLE if options.dataset != "synthetic" else BUNDLE.with_name("bundle-synthetic"))
+    own = options.dataset in ("uci-har", "hapt")
+    folder = options.output or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
     info = run.info()
     with progress(options, "Exporting, and checking every file on real windows"):
         result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))

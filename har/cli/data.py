@@ -3,12 +3,18 @@
 import argparse
 import os
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from har.cli.commands import split_choice, typed
 from har.cli.output import answer, answer_written, progress
+from har.contract import LABELS
+
+if TYPE_CHECKING:
+    from har.data.windowset import WindowSet
 
 
 def prepare(options: argparse.Namespace) -> None:
+    from har.data.folds import has_official
     from har.data.prepare import data_root, prepare
 
     choice = {"transitions": options.transitions, "difficulty": options.difficulty}
@@ -18,8 +24,11 @@ def prepare(options: argparse.Namespace) -> None:
     what = "synthetic windows" if windows.synthetic else "windows"
     text = (
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
-        f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} continuous segments\n"
+        f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} "
+        f"{'continuous segments' if windows.dataset == 'uci-har' else 'recordings'}\n"
+        f"{_activities(windows, named_as_ucis=has_official(windows))}\n"
         f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
+        + " --split kfold" * (not has_official(windows))
         + (f" --difficulty {options.difficulty:g}" if options.difficulty is not None else "")
         + f" --transitions {options.transitions}" * (options.transitions != "drop")
     )
@@ -32,6 +41,18 @@ def prepare(options: argparse.Namespace) -> None:
         "digest": windows.digest,
     }
     answer(options, text, facts | {"labels": windows.labels, "cache": data_root() / "cache"})
+
+
+def _activities(windows: "WindowSet", *, named_as_ucis: bool) -> str:
+    """Windows of each activity; of other data sets also the names that look like UCI HAR's and are not."""
+    from collections import Counter
+    from difflib import get_close_matches
+
+    count = Counter(windows.y.tolist())
+    text = ", ".join(f"{count[number]:,} {label}" for number, label in enumerate(windows.labels))
+    near = {label: get_close_matches(label, LABELS, n=1) for label in windows.labels if label not in LABELS and not named_as_ucis}
+    alike = ", ".join(f"{label} ({found[0]}?)" for label, found in near.items() if found)
+    return text + (f"\nnames that are nearly UCI HAR's: {alike}; the same activity has the same name" if alike else "")
 
 
 def splits(options: argparse.Namespace) -> None:

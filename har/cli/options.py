@@ -89,7 +89,13 @@ def add_split(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument("--folds", type=int, default=None, metavar="K", help="how many, with --split kfold (default: 5)")
     text = "whose folds: the 21 official training subjects or all (default: training; all with fold5)"
     command.add_argument("--subjects", choices=("training", "all"), default=None, help=text)
-    command.add_argument("--validation", type=int, default=None, metavar="N", help="subjects of a fold that choose the epoch (default: 4)")
+    command.add_argument(
+        "--validation",
+        type=int,
+        default=None,
+        metavar="N",
+        help="subjects of a fold that choose the epoch (default: 4, or a quarter of those left)",
+    )
     command.add_argument("--split-seed", type=int, default=None, metavar="N", help="of kfold, and of who validates (default: 0)")
     command.add_argument("--split-file", default=None, metavar="PATH", help="JSON of har data splits, with --split file")
 

@@ -149,7 +149,13 @@ def build_parser() -> argparse.ArgumentParser:
         "Without --model, the run with the best validation macro-F1. Checked against torch on real windows before it is written.",
     )
     add_selection(command)
-    command.add_argument("--output", type=Path, default=None, metavar="DIR", help=f"the bundle (default: {BUNDLE}, {BUNDLE}-synthetic)")
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help=f"the bundle (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)",
+    )
     add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
 

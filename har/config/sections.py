@@ -32,8 +32,9 @@ class SplitConfig(Section):
     subjects: Literal["training", "all"] | None = None
     """Whose folds: the 21 official training subjects (the default of ``kfold`` and ``loso``; here ideas are chosen) or
     all 30 (the default of ``fold5``; a report, which opens official test subjects). Of other people than UCI HAR's, all."""
-    validation: int = Field(default=4, ge=0)
-    """How many subjects of a fold's training part validate, never official test subjects; 0 with ``training.keep: last``."""
+    validation: int | None = Field(default=None, ge=0)
+    """How many subjects of a fold's training part validate, never official test subjects; 0 with ``training.keep: last``.
+    By default 4, or a quarter of them where that is less."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Of the folds of ``kfold`` and of the choice of validation subjects."""
     path: str | None = None

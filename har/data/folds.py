@@ -12,6 +12,7 @@ from har.data.splits import SubjectSplit, official_split
 from har.data.windowset import WindowSet
 
 FIXED_FOLDS = 5  # of `fold5`, the project's own: (subject - 1) mod 5
+VALIDATE = 4  # subjects of a fold, where nothing else is asked for
 DRAWS = 200  # of validation subjects, of which the one whose activities are nearest to all is kept
 
 
@@ -26,7 +27,7 @@ def make_splits(config: DataConfig, windows: WindowSet) -> list[SubjectSplit]:
     """
     split = config.split
     if split.kind == "official":
-        if not _has_official(windows):
+        if not has_official(windows):
             raise HarError(
                 f"the official split is that of UCI HAR's people, {windows.dataset} has others; name another: --split kfold or loso"
             )
@@ -77,13 +78,13 @@ class _Pool(NamedTuple):
         return np.unique(self.subject).tolist()
 
 
-def _has_official(windows: WindowSet) -> bool:
+def has_official(windows: WindowSet) -> bool:
     """Whether people of UCI HAR are among these."""
     return bool(np.isin(windows.subject, TRAIN_SUBJECTS + TEST_SUBJECTS).any())
 
 
 def _pool(split: SplitConfig, windows: WindowSet) -> _Pool:
-    whose = split.subjects or ("all" if split.kind == "fold5" or not _has_official(windows) else "training")
+    whose = split.subjects or ("all" if split.kind == "fold5" or not has_official(windows) else "training")
     keep = np.isin(windows.subject, TRAIN_SUBJECTS) if whose == "training" else np.ones(len(windows), dtype=bool)
     return _Pool(windows.y[keep], windows.subject[keep], len(windows.labels), windows.dataset)
 
@@ -127,18 +128,20 @@ def _with_validation(test: tuple[int, ...], pool: _Pool, split: SplitConfig, fol
     Official test subjects are never among them, because what validates decides the epoch.
     """
     candidates = tuple(s for s in pool.subjects if s not in test)
-    if not split.validation:
+    wanted = min(VALIDATE, -(-len(candidates) // 4)) if split.validation is None else split.validation
+    if not wanted:
         return SubjectSplit(candidates, (), test)
     may_validate = [s for s in candidates if s not in TEST_SUBJECTS]
-    if len(may_validate) < split.validation or len(candidates) <= split.validation:
+    if len(may_validate) < wanted or len(candidates) <= wanted:
+        rest = f" ({len(may_validate)} of them no official test subject)" if len(may_validate) < len(candidates) else ""
         raise HarError(
-            f"data.split.validation asks for {split.validation} subjects, but fold {fold} of {pool.dataset} leaves {len(candidates)} to "
-            f"train and validate ({len(may_validate)} of them no official test subject); lower it"
+            f"data.split.validation asks for {wanted} subjects, but fold {fold} of {pool.dataset} leaves {len(candidates)} to "
+            f"train and validate{rest}; lower it: --validation {max(1, min(len(may_validate), len(candidates) // 4))}"
         )
     count = np.array([np.bincount(pool.y[pool.subject == s], minlength=pool.labels) for s in candidates])  # (subject, label)
     whole = count.sum(axis=0) / count.sum()
     rng = np.random.default_rng((split.seed, fold))
-    draws = [rng.permutation(len(may_validate))[: split.validation] for _ in range(DRAWS)]
+    draws = [rng.permutation(len(may_validate))[:wanted] for _ in range(DRAWS)]
     row = {s: count[index] for index, s in enumerate(candidates)}
 
     def distance(draw: np.ndarray) -> float:

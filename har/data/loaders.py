@@ -15,9 +15,11 @@ A number of a person is the same person in every data set: 1 to 30 are those of 
 """
 
 import hashlib
+import inspect
 import json
 import os
 import re
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +39,7 @@ from har.signals.windowing import WindowRule
 ENTRY_POINTS = "har.datasets"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 LABEL = re.compile(r"[A-Z][A-Z0-9_]*")
+FASTEST_RAD_S = 70.0  # 4,000 degrees a second, the widest range of such sensors; walking in degrees a second is above it
 GRAVITY_G = (0.4, 3.0)  # of the median length of total acceleration: 1 at rest, more in a run; 9.8 in m/s^2, near 0 without gravity
 
 
@@ -49,8 +52,9 @@ class DataSet:
         title: as people know it, with its source.
         labels: names of the activities, in the order of the numbers in ``Recording.labels``.
         read: from the folder of an extracted copy to its recordings; raises `HarError` where it is not what is expected.
-        files: patterns of the files that decide the content, below the folder; where one changes, the windows are made again.
-        version: of the loader; where it changes, too.
+        files: patterns of the files that decide the content, below the folder; where one changes, the windows are made again, and where
+            the file with `read` in it changes, too.
+        version: of the loader; where it changes, too: raise it when code changes that `read` calls elsewhere.
         url: where people get it.
         terms: under which it may be used; they travel with every model that was trained on it.
         cite: its publication.
@@ -120,7 +124,7 @@ def prepare_loaded(
     """
     folder = folder_of(data, archive)
     digest = _digest(data, folder)
-    own = {"dataset": data.name, "version": data.version, "labels": list(data.labels)}
+    own = {"dataset": data.name, "version": data.version, "labels": list(data.labels), "loader": _source_digest(data)}
 
     def build() -> WindowSet:
         return windows_of(
@@ -166,13 +170,22 @@ def folder_of(data: DataSet, archive: Path | str | None) -> Path:
 def _digest(data: DataSet, folder: Path) -> str:
     paths = sorted({path for pattern in data.files for path in folder.glob(pattern) if path.is_file()})
     if not paths:
-        raise HarError(f"{folder} holds none of the files of {data.title}: {', '.join(data.files)}; name the folder it was extracted to")
+        what = f"{folder} holds none of the files of {data.title}: {', '.join(data.files)}"
+        raise HarError(f"{what}; name the folder it was extracted to, or set files of the DataSet")
     digest = hashlib.sha256()
     for path in paths:
         digest.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _source_digest(data: DataSet) -> str:
+    """Of the file in which the loader is written; empty where there is none, as in an interactive session."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(data.read)).read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return ""
 
 
 def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
@@ -182,12 +195,25 @@ def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
         HarError: a recording does not keep the signal contract, or two have one name.
     """
     names: set[str] = set()
-    for recording in data.read(folder):
+    for recording in _read(data, folder):
         if recording.name in names:
             raise HarError(f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
         names.add(recording.name)
         _check(data, recording)
         yield at_contract_rate(recording)
+
+
+def _read(data: DataSet, folder: Path) -> Iterator[Recording]:
+    """What the loader gives; a mistake in it is told with its place."""
+    try:
+        yield from data.read(folder)
+    except (HarError, OSError):
+        raise
+    except Exception as error:
+        places = [place for place in traceback.extract_tb(error.__traceback__) if place.filename != __file__]
+        places = [place for place in places if "site-packages" not in place.filename] or places  # rather there than in numpy
+        where = f" at {places[-1].filename}, line {places[-1].lineno}" if places else ""
+        raise HarError(f"the loader of {data.name} fails{where} ({type(error).__name__}: {error}); mend it there") from error
 
 
 def _check(data: DataSet, recording: Recording) -> None:
@@ -205,6 +231,9 @@ def _check(data: DataSet, recording: Recording) -> None:
     if not (np.diff(recording.time_s) > 0).all():
         row = int(np.argmin(np.diff(recording.time_s) > 0)) + 1
         raise HarError(f"{place} the time of sample {row} is not later than the one before; sort them")
+    if not isinstance(recording.labels, np.ndarray) or recording.labels.dtype.kind not in "iu":
+        kind = recording.labels.dtype if isinstance(recording.labels, np.ndarray) else type(recording.labels).__name__
+        raise HarError(f"{place} labels are {kind}, expected a numpy array of integers")
     if recording.labels.min() < UNLABELLED or recording.labels.max() >= len(data.labels):
         raise HarError(f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}")
     length = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))
@@ -213,6 +242,9 @@ def _check(data: DataSet, recording: Recording) -> None:
             f"{place} total acceleration has a median length of {length:.3g}, expected about 1 g: in g, with gravity; "
             f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added"
         )
+    fast = float(np.quantile(np.abs(samples[:, 3:]), 0.999))
+    if fast > FASTEST_RAD_S:
+        raise HarError(f"{place} angular velocity reaches {fast:.3g}, expected rad/s; degrees a second are multiplied by pi / 180")
 
 
 def at_contract_rate(recording: Recording) -> Recording:
@@ -221,7 +253,7 @@ def at_contract_rate(recording: Recording) -> Recording:
     Raises:
         HarError: the rate is below 40 Hz, or the times are not those of the samples.
     """
-    rate = measure_rate(Path(recording.name), recording.time_s)
+    rate = measure_rate(Path(recording.name), recording.time_s, "expected seconds from the loader")
     if rate.regular:
         return recording
     parts = []

@@ -28,7 +28,7 @@ from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.tasks import task_of
 from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.sequence import Sequence, labels_of
-from har.pipeline.train import load_windows
+from har.pipeline.train import enough_windows, load_windows
 from har.pipeline.train_common import device_facts
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module
@@ -81,7 +81,7 @@ def export_run(
     results: Path = Path("results"),
     mounting: tuple[RunFolder, RunFolder] | None = None,
 ) -> BundleResult:
-    """Write the bundle of a run, after parity with torch on windows of its validation subjects.
+    """Write the bundle of a run, after parity with torch on windows of its validation, or else training, subjects.
 
     A run of ``har train --refit`` has no validation subjects. Its parity is checked on training subjects, its temperature comes from
     the crossvalidation study below `results`, and smaller files are judged by the run of the same config and seed that has validation
@@ -104,8 +104,7 @@ def export_run(
             raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
         return _export_stream_run(run, folder, archive)
     windows, split = load_windows(run.config(), archive)
-    people = "validation" if split.subjects("validation") else "train"
-    real: WindowSet = split.select(windows, people)
+    real = enough_windows(split.parts(windows))
     step = max(1, len(real) // (2 * MIN_PARITY_WINDOWS))
     held_out, judge = _held_out(run, results), _judge_run(run)
     return write_bundle(

@@ -92,7 +92,9 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
     missing = [name for name in names or [] if name not in {run.path.parent.name for run in found}]
     missing += [f"seed {seed}" for seed in seeds or [] if f"seed-{seed}" not in {run.path.name for run in found}]
     if missing or not found:
-        wanted = ", ".join(missing) or "any run"
+        wanted = f" of {', '.join(missing)}" if missing else ""
         with_seeds = f" with seed {', '.join(map(str, seeds))}" if seeds else ""
-        raise HarError(f"no finished run of {wanted}{with_seeds} below {base}; train first: har train --dataset {dataset}")
+        there = sorted({path.parent.parent.name for path in base.glob(f"*/seed-*/{INFO}")})
+        known = f"there are {', '.join(there)}" if there else f"train first: har train --dataset {dataset}"
+        raise HarError(f"no finished run{wanted}{with_seeds} below {base}; {known}")
     return found

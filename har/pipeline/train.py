@@ -1,6 +1,6 @@
 """One run: audit, train, score the saved weights, export, track."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,18 +99,14 @@ def train_run(
         resume: go on with an interrupted training of the same code, config and data, and leave a finished one as it is.
 
     Raises:
-        HarError: the data are absent, a split leaks or has too few validation windows, or the training diverged.
+        HarError: the data are absent, a split leaks or has too few windows, or the training diverged.
     """
     quiet_lightning()
     windows, split = load_windows(config, archive)
     parts = split.parts(windows)
     watched = parts.get("validation")
     counts = audit(parts)
-    if watched and len(watched) < MIN_PARITY_WINDOWS:  # known now, so nobody trains for an hour to hear it
-        raise HarError(
-            f"{len(watched)} validation windows are too few to check the export, expected at least {MIN_PARITY_WINDOWS}; "
-            "name more validation subjects: data.validation_subjects, or data.split.validation"
-        )
+    checked = enough_windows(parts) if export else None  # known now, so nobody trains for an hour to hear it
     synthetic, who = windows.synthetic, f"{run}, seed {config.training.seed}"
     what = "SYNTHETIC data" if synthetic else windows.dataset
     say(
@@ -157,14 +153,29 @@ def train_run(
             reason = refusal(result.classifier.network)
             if export and reason is not None:
                 say(f"{who}: no ONNX file: {reason}")
-            elif export:
-                checked = watched or parts["train"]  # any real windows will do
+            elif checked is not None:
                 metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work.path, config.windowing.step)
             _log_end(tracked, predictions, result, metrics, work.path)
             work.finish()
             replace_folder(work.path, target)
     say(f"{who}: {_outcome(result, predictions)}" + (", SYNTHETIC data" if synthetic else ""))
     return RunFolder(target)
+
+
+def enough_windows(parts: Mapping[str, WindowSet]) -> WindowSet:
+    """Windows on which an export can be checked: of the validation subjects, or of the training subjects where those are too few.
+
+    Raises:
+        HarError: both are.
+    """
+    found = [parts[name] for name in ("validation", "train") if name in parts]
+    for windows in found:
+        if len(windows) >= MIN_PARITY_WINDOWS:
+            return windows
+    raise HarError(
+        f"{len(found[-1])} training windows of {found[-1].dataset} are too few to check an export, expected at least {MIN_PARITY_WINDOWS}; "
+        "take more recordings, or a smaller windowing.stride"
+    )
 
 
 def _score_watched(result: FitResult, validation: WindowSet, origin: Origin) -> Predictions:

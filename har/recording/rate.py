@@ -31,7 +31,7 @@ class Rate:
     regular: bool
 
 
-def measure_rate(path: Path, time_s: np.ndarray) -> Rate:
+def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit with --time-unit") -> Rate:
     """Judge (time,) increasing times in s by the median step, by the mean step and by the mean of each stretch of a window.
 
     The median alone is blind to samples that arrive in bursts: ten rows a millisecond apart and then a pause have a median
@@ -61,10 +61,10 @@ def measure_rate(path: Path, time_s: np.ndarray) -> Rate:
     kept = step[~is_gap]
     rate = 1.0 / float(kept.mean())
     if rate < MIN_RATE_HZ:
-        hint = "is the time in ms? name its unit with --time-unit" if rate < 1 else "record faster"
+        hint = f"is the time in ms? {unit_hint}" if rate < 1 else "record faster"
         raise HarError(f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {MIN_RATE_HZ:g} Hz; {hint}")
     if rate > MAX_RATE_HZ:
-        raise HarError(f"{path}: the sampling rate would be {rate:.4g} Hz; name the unit of the time with --time-unit")
+        raise HarError(f"{path}: the sampling rate would be {rate:.4g} Hz; is the time in s? {unit_hint}")
     jitter = float(np.quantile(np.abs(kept * rate - 1.0), 0.99))
     regular = abs(rate / SAMPLE_RATE_HZ - 1.0) <= RATE_TOLERANCE and jitter <= MAX_JITTER and _drift(kept) <= MAX_DRIFT
     return Rate(rate, regular)

@@ -92,7 +92,9 @@ def read_bundle(folder: Path | str) -> Bundle:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError:
-        raise HarError(f"no bundle at {folder}: {MANIFEST} is missing; make one: har export") from None
+        beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
+        others = f", or take {' or '.join(str(folder.parent / name) for name in beside)}" if beside else ""
+        raise HarError(f"no bundle at {folder}: {MANIFEST} is missing; make one with har export{others}") from None
     except (ValueError, RecursionError) as error:
         raise HarError(f"{folder / MANIFEST} is not valid JSON ({error}); export again: har export") from None
     if not isinstance(manifest, dict) or manifest.get("schema_version") != MANIFEST_SCHEMA_VERSION:

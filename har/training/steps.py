@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from har.models.module import one_cycle
+
 
 @dataclass(frozen=True)
 class Clipping:
@@ -63,7 +65,7 @@ def train_steps(
         clipping: of the gradients.
     """
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.2)
+    schedule = one_cycle(optimizer, learning_rate, steps)
     network.train()
     losses, norms = [], []
     for _ in range(steps):

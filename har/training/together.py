@@ -16,6 +16,7 @@ from har.contract import HarError
 from har.data.augmentation import Augmentation
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
+from har.models.module import one_cycle
 from har.training.fit import build_classifier
 
 
@@ -112,9 +113,7 @@ def _train(
     ]
     optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
     steps = -(-max(len(member.rows) for member in members) // training.batch_size)  # of an epoch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=training.learning_rate, total_steps=training.epochs * steps, pct_start=0.2
-    )
+    schedule = one_cycle(optimizer, training.learning_rate, training.epochs * steps)
     augmentation = Augmentation(config.augmentation, channels=config.data.channels, num_classes=int(y_all.max()) + 1, seed=members[0].seed)
     generators = [torch.Generator().manual_seed(member.seed) for member in members]
 

@@ -63,7 +63,7 @@ def test_every_subject_is_tested_once(windows: WindowSet, kind: dict[str, Any]) 
     config = data(**kind)
     splits = make_splits(config, windows)
     whose = kind.get("subjects") or ("all" if kind["kind"] == "fold5" else "training")
-    check(splits, set(range(1, 31)) if whose == "all" else set(TRAIN_SUBJECTS), config.split.validation)
+    check(splits, set(range(1, 31)) if whose == "all" else set(TRAIN_SUBJECTS), config.split.validation or 4)
     assert make_splits(config, windows) == splits
     if whose == "training":
         assert not any(set(s.train + s.validation + s.test) & set(TEST_SUBJECTS) for s in splits)
@@ -194,8 +194,8 @@ def test_validation_subjects_belong_to_the_official_split() -> None:
 def test_too_few_people_are_named() -> None:
     with pytest.raises(HarError, match="has 4 subjects to split into 5 folds"):
         make_splits(data(kind="kfold"), small([1, 3, 5, 6]))
-    with pytest.raises(HarError, match="asks for 4 subjects, but fold 0 of d leaves 4 to train"):
-        make_splits(data(kind="loso"), small([1, 3, 5, 6, 7]))
+    with pytest.raises(HarError, match="asks for 4 subjects, but fold 0 of d leaves 4 to train and validate; lower it: --validation 1"):
+        make_splits(data(kind="loso", validation=4), small([1, 3, 5, 6, 7]))
     with pytest.raises(HarError, match="fold 1 of d has no subject"):
         make_splits(data(kind="fold5"), small([1, 6, 11, 3, 5, 8]))
     with pytest.raises(HarError, match=r"data\.split\.fold is 20; the loso split has folds 0 to 7"):
@@ -320,6 +320,13 @@ def test_three_people_can_be_split_and_two_cannot() -> None:
     assert [(len(s.train), len(s.validation), s.test) for s in splits] == [(1, 1, (1,)), (1, 1, (3,)), (1, 1, (5,))]
     with pytest.raises(HarError, match="has 2 subjects to split into 2 folds; expected at least 3"):
         make_splits(data(kind="loso", validation=1), small([1, 3]))
+
+
+@pytest.mark.parametrize(("people", "validating"), [(3, 1), (5, 1), (6, 2), (13, 3), (14, 4), (25, 4)])
+def test_of_few_people_a_quarter_validates(people: int, validating: int) -> None:
+    others = [100 + number for number in range(people)]
+    for split in make_splits(data(kind="loso"), small(others)):
+        assert (len(split.train), len(split.validation)) == (people - 1 - validating, validating)
 
 
 def test_all_who_may_validate_can() -> None:

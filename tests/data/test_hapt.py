@@ -317,7 +317,7 @@ def test_the_command_prepares_hapt(
     assert main(["data", "prepare", "--dataset", "hapt", "--archive", str(folder), "--transitions", "unknown"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("hapt: ")
-    assert "3 subjects, 3 continuous segments" in out
+    assert "3 subjects, 3 recordings" in out
     assert main(["data", "prepare", "--transitions", "keep"]) == 2
     assert capsys.readouterr().err == "har: uci-har has no postural transitions to keep; they are in hapt alone: --dataset hapt\n"
 

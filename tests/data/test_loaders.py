@@ -1,5 +1,7 @@
 """Data sets of one file each: MotionSense's layout is read into the signal contract, and what breaks the contract is named."""
 
+import importlib.util
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from har import plugins
+from har.cli import main
 from har.cli.options import DATASETS as TYPED
 from har.config import WindowingConfig
 from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
@@ -129,6 +132,13 @@ def one(recording: Recording) -> DataSet:
         ({"labels": a_recording().labels + 1}, "labels from 1 to 2, expected -1 to 1"),
         ({"samples": 9.80665 * a_recording().samples}, r"median length of 9.8\d?, expected about 1 g"),
         ({"time_s": a_recording().time_s * 2}, "the sampling rate is 25 Hz"),
+        ({"time_s": a_recording().time_s * 1000}, "is the time in ms[?] expected seconds from the loader"),
+        ({"labels": a_recording().labels.tolist()}, "labels are list, expected a numpy array of integers"),
+        ({"labels": a_recording().labels / 1}, "labels are float64, expected a numpy array of integers"),
+        (
+            {"samples": a_recording().samples * np.float32([1, 1, 1, 57.3, 57.3, 57.3]) * 1.5},
+            "velocity reaches 85.9, expected rad/s; degrees",
+        ),
     ],
 )
 def test_a_recording_that_breaks_the_contract_is_refused(change: dict, message: str, tmp_path: Path) -> None:
@@ -140,6 +150,34 @@ def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = replace(one(a_recording()), read=lambda folder: iter([a_recording(), a_recording()]))
     with pytest.raises(HarError, match="two recordings named 'one'"):
         list(load_recordings(twice, tmp_path))
+
+
+def test_a_mistake_in_a_loader_is_told_with_its_place(tmp_path: Path) -> None:
+    def read(folder: Path) -> Iterator[Recording]:
+        yield a_recording()
+        raise KeyError("24")
+
+    with pytest.raises(HarError, match=rf"the loader of mine fails at {__file__}, line \d+ \(KeyError: '24'\); mend it there"):
+        list(load_recordings(replace(one(a_recording()), read=read), tmp_path))
+    with pytest.raises(HarError, match=r"the loader of mine fails \(TypeError: 'NoneType' object is not iterable\)"):
+        list(load_recordings(replace(one(a_recording()), read=lambda folder: None), tmp_path))
+
+
+def test_a_changed_loader_reads_anew(tmp_path: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.csv").touch()
+    source = tmp_path / "their_loader.py"
+    written = "from tests.data.test_loaders import a_recording\ndef read(folder):\n    yield a_recording(seconds={seconds})\n"
+    counts = []
+    for seconds in (20, 20, 30):
+        source.write_text(written.format(seconds=seconds))
+        spec = importlib.util.spec_from_file_location("their_loader", source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr("har.data.prepare.LOADED", (replace(one(a_recording()), read=module.read),))
+        counts.append(len(prepare("mine", archive=tmp_path)))
+    assert counts[0] == counts[1] < counts[2]
 
 
 def test_another_rate_is_brought_to_50_hz_stretch_by_stretch() -> None:
@@ -190,6 +228,31 @@ def test_a_data_set_of_another_package(folder: Path, workplace: Path, monkeypatc
     points.clear()
     with pytest.raises(HarError, match=r"unknown data set 'theirs'; .*valid: uci-har, hapt, synthetic, motionsense"):
         prepare("theirs", archive=folder)
+
+
+def test_what_was_prepared_is_said_with_the_command_that_follows(
+    tmp_path: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = write_motionsense(tmp_path / "own", people=10, bout_seconds=24.0)
+    assert main(["data", "prepare", "--dataset", "motionsense", "--archive", str(own)]) == 0
+    out = capsys.readouterr().out
+    assert "10 subjects, 60 recordings\n" in out
+    assert re.search(r"^\d+ WALKING, \d+ WALKING_UPSTAIRS", out, re.MULTILINE)
+    assert "JOGGING\n" in out
+    assert "next: har train --dataset motionsense --split kfold\n" in out
+    assert main(["train", "--dataset", "motionsense", "--split", "kfold", "--folds", "2", "--model", "cnn1d", "--epochs", "1"]) == 0
+    assert main(["export", "--dataset", "motionsense", "--model", "cnn1d-kfold2-1"]) == 0
+    capsys.readouterr()
+    assert main(["verify", "export/bundle"]) == 2
+    assert "make one with har export, or take export/bundle-motionsense\n" in capsys.readouterr().err
+    assert main(["evaluate", "--dataset", "motionsense", "--model", "cnn1d"]) == 2
+    assert "no finished run of cnn1d below runs/motionsense; there are cnn1d-kfold2-0, cnn1d-kfold2-1\n" in capsys.readouterr().err
+    (tmp_path / "one.csv").touch()
+    near = replace(one(a_recording()), labels=("WALKING", "UPSTAIRS"))
+    monkeypatch.setattr("har.data.prepare.LOADED", (near,))
+    monkeypatch.setattr("har.cli.options.DATASETS", ("mine",))
+    assert main(["data", "prepare", "--dataset", "mine", "--archive", str(tmp_path)]) == 0
+    assert "nearly UCI HAR's: UPSTAIRS (WALKING_UPSTAIRS?); the same activity has the same name\n" in capsys.readouterr().out
 
 
 def test_a_loader_may_be_a_generator(tmp_path: Path, workplace: Path) -> None:

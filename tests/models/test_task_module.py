@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from har.models.module import TaskModule
+from har.models.module import TaskModule, one_cycle
 
 
 class Recorded(TaskModule):
@@ -41,3 +41,19 @@ def test_a_loss_that_is_not_finite_is_seen() -> None:
     module.keep_loss(torch.tensor(float("nan")), 2)
     module.on_train_epoch_end()
     assert torch.tensor(module.logged[0][1]).isnan()
+
+
+@pytest.mark.parametrize("steps", [*range(1, 12), 100])
+def test_the_rate_rises_and_falls_whatever_the_number_of_steps(steps: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedule = one_cycle(optimizer, 0.5, steps)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(rates) < steps:
+            schedule.step()
+    assert all(0 < rate <= 0.5 for rate in rates)
+    if steps >= 5:
+        assert max(rates) > 0.45
+        assert rates[-1] < 0.01 * max(rates)

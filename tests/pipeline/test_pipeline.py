@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import torch
 from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import audit as audit_module
+from har.data.split_file import write_splits
+from har.data.splits import SubjectSplit
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
 from har.pipeline import train as train_module
@@ -191,13 +194,19 @@ def test_the_audit_is_the_one_that_runs(workplace: Path, config: RunConfig, monk
     assert seen == [{"train", "validation", "test"}]
 
 
-def test_too_few_validation_windows_are_noticed_before_training(
-    workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One subject has 72 windows here; the check of the export needs 256."""
+def test_too_few_windows_are_noticed_before_training(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One subject has 72 windows here; the check of the export needs 256, of the training subjects where few validate."""
+    one = config.with_overrides(data__validation_subjects=[5], training__epochs=1)
+    run = train_run(one, "cnn1d", RUNS, progress=False, say=quietly)
+    assert export_run(run, workplace / "bundle", None, workplace / "results").parity_windows >= 256
+    shutil.rmtree(RUNS)
     monkeypatch.setattr(train_module, "fit", lambda *_, **__: pytest.fail("a training was started"))
-    with pytest.raises(HarError, match=r"72 validation windows are too few .* at least 256; name more .*data\.validation_subjects"):
-        train_run(config.with_overrides(data__validation_subjects=[5]), "cnn1d", RUNS, progress=False, say=quietly)
+    write_splits(workplace / "small.json", [SubjectSplit((1, 3), (5,), (2, 4))], "kfold", "synthetic")
+    small = config.with_split(kind="file", path=str(workplace / "small.json"))
+    with pytest.raises(
+        HarError, match=r"144 training windows of synthetic are too few to check an export, expected at least 256; take more"
+    ):
+        train_run(small, "cnn1d", RUNS, progress=False, say=quietly)
     assert not RUNS.exists()
 
 
