@@ -13,7 +13,7 @@ PORT ?= 5000
 REFIT ?=
 STUDY ?= ideas
 NAME ?= growth
-ROW ?= data_loading windowing startup inference peer_inference growth $(notdir $(basename $(wildcard benchmarks/training.py)))
+ROW ?= data_loading windowing startup inference peer_inference growth training first_try many_seeds
 
 VENV := .venv
 HAR := $(VENV)/bin/har

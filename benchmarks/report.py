@@ -28,6 +28,7 @@ COMMANDS = {
     "peer_inference": "python benchmarks/peer_inference.py",
     "startup": "python benchmarks/startup.py",
     "growth": "python benchmarks/growth.py",
+    "first_try": "python benchmarks/first_try.py",
     "many_seeds": "python benchmarks/many_seeds.py",
 }
 ABOUT = {
@@ -38,6 +39,7 @@ ABOUT = {
     "peer_inference": "the champion beside MiniRocket and MultiRocket-Hydra",
     "startup": "commands and memory of the runtime",
     "growth": "10 and 100 times the data",
+    "first_try": "a newcomer's first try",
     "many_seeds": "many seeds and folds on one GPU",
 }
 DEVICE_TARGETS = {"cnn1d": "<= 2.0", "dilated_cnn": "<= 2.0"}  # the champion and recurrent networks stand in inference.csv
