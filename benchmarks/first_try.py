@@ -66,8 +66,9 @@ def run(folder: Path, words: Sequence[str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Of a newcomer: nothing that this project reads, and no other environment of Python."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("HAR_", "MLFLOW_", "PYTHON", "VIRTUAL_ENV"))}
+    """Of a newcomer: nothing that this project reads, and no other environment of Python. Lines come when they are printed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("HAR_", "MLFLOW_", "PYTHON", "VIRTUAL_ENV"))}
+    return own | {"PYTHONUNBUFFERED": "1"}
 
 
 def demo(folder: Path, clock: Clock) -> None:
