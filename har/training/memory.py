@@ -1,9 +1,12 @@
-"""Keep freed memory for the next step in place of giving it back to the system after every one."""
+"""What a training step's memory costs: freed memory is kept for the next step, and is not filled before it is written."""
 
 import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import torch
+import torch.utils.deterministic
 
 # malloc.h of glibc
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
@@ -32,6 +35,21 @@ def kept_memory() -> Iterator[None]:
         libc.mallopt(MMAP_MAX, USUAL_MMAPS)
         libc.mallopt(TRIM_THRESHOLD, USUAL_TRIM)
         libc.malloc_trim(0)
+
+
+@contextmanager
+def unfilled_memory() -> Iterator[None]:
+    """While it lasts, torch leaves new tensors as they are until they are written.
+
+    With deterministic algorithms it fills each with NaN first, so that code that reads what nobody wrote is found. No layer here does, the
+    weights are the same bit for bit, and filling took a tenth of a training step of an LSTM, two hundredths of a convolutional network's.
+    """
+    before = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = before
 
 
 def _glibc() -> ctypes.CDLL | None:

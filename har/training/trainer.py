@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from har.config import TrainingConfig
 from har.contract import HarError
 from har.models.module import TaskModule
-from har.training.memory import kept_memory
+from har.training.memory import kept_memory, unfilled_memory
 from har.training.resumption import Resumption
 
 
@@ -102,7 +102,7 @@ def run_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,  # epochs are logged, steps are not: they cost time and nobody reads them
     )
-    with kept_memory(), warnings.catch_warnings():
+    with kept_memory(), unfilled_memory(), warnings.catch_warnings():
         # In-memory tensors need no worker processes.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

@@ -1,5 +1,6 @@
 """Training: repeatable, honest about which weights are kept, blind to the test subjects."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
+from har.training import trainer
 from har.training.checkpoint import load_checkpoint
 from har.training.fit import FitResult, fit
+from tests.models.test_models import SMALL
 
 Parts = dict[str, WindowSet]
 
@@ -155,3 +158,25 @@ def test_a_module_without_bfloat16_refuses_it(config: RunConfig, parts: Parts, t
     monkeypatch.setattr("har.models.classifier.ActivityClassifier.can_use_bfloat16", False)
     with pytest.raises(HarError, match=r"trains in float32 alone; take training\.precision: bfloat16 away"):
         run(config.with_overrides(training__precision="bfloat16"), parts, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cnn1d", "cnn_lstm", "dilated_cnn", "gru", "lstm", "peephole_lstm", "transformer"])
+def test_memory_that_is_not_filled_changes_no_weight(
+    name: str, config: RunConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    small = config.with_overrides(model__name=name, model__options=SMALL[name], training__epochs=1, training__keep="last")
+    few = {"train": parts["train"].subset(np.arange(150)), "validation": parts["validation"].subset(np.arange(40))}
+    seen: list[bool] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, *_: object) -> None:
+            seen.append(torch.utils.deterministic.fill_uninitialized_memory)
+
+    left = weights(run(small, few, tmp_path / "left", callbacks=[Watch()]))
+    assert not any(seen)
+    assert torch.utils.deterministic.fill_uninitialized_memory == filled
+    monkeypatch.setattr(trainer, "unfilled_memory", nullcontext)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    assert torch.equal(left, weights(run(small, few, tmp_path / "filled", callbacks=[Watch()])))
+    assert seen[-1]
