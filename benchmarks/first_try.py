@@ -60,7 +60,7 @@ def run(folder: Path, words: Sequence[str]) -> None:
     Raises:
         SystemExit: it did not.
     """
-    done = subprocess.run(words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # nosec B603
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {done.returncode}, expected 0:\n{done.stdout[-2000:]}")
 
