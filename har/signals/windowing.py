@@ -131,8 +131,7 @@ def fill_windows(samples: np.ndarray, plan: WindowPlan, window_size: int, paddin
         out = np.empty((len(plan.starts), window_size, samples.shape[1]), dtype=samples.dtype)
     whole = plan.recorded == window_size
     if whole.all():
-        places = range(0, len(out), BLOCK) if len(samples) >= window_size else ()  # a stretch without a window may be shorter than one
-        for first in places:  # the copy between the two stays in the cache
+        for first in range(0, len(out), BLOCK):  # the copy between the two stays in the cache
             out[first : first + BLOCK] = cut_windows(samples, plan.starts[first : first + BLOCK], window_size)
         return out
     if whole.any():

@@ -32,6 +32,7 @@ def bundle(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> Pa
     result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=parts["validation"].x)
     assert result.parity <= 1e-5
     assert result.parity_windows == len(parts["validation"]) >= 256
+    assert result.golden == len(json.loads((result.folder / "test_vectors.json").read_text())["windows"])
     return result.folder
 
 
@@ -42,6 +43,8 @@ def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     assert manifest["labels"] == ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"]
     assert manifest["input"]["window_size"] == 128
     assert manifest["input"]["sample_rate_hz"] == 50.0
+    assert manifest["input"]["layout"] == "(batch, time, channel), float32, oldest sample first"
+    assert manifest["output"]["layout"] == "(batch, label), float32, rows sum to 1"
     assert [c["name"] for c in manifest["input"]["channels"]][:1] == ["total_acc_x"]
     assert [c["unit"] for c in manifest["input"]["channels"]] == ["g"] * 3 + ["rad/s"] * 3
     for name, digest in manifest["files"].items():
@@ -62,6 +65,14 @@ def test_the_bundle_names_the_runtimes_that_ran_these_very_bytes(
     made = classifier("cnn1d", parts, config)
     again = write_bundle(made, tmp_path / "again", facts=FACTS, windows=parts["validation"].x, evidence=Evidence(tested=tested)).folder
     assert json.loads((again / "manifest.json").read_text())["tested"] == [same]
+
+
+def test_another_stride_stands_in_the_manifest_and_in_the_file(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    folder = write_bundle(classifier("cnn1d", parts, config), tmp_path / "b", facts=FACTS, windows=parts["validation"].x, stride=16).folder
+    written = {p.key: json.loads(p.value) for p in onnx.load(folder / "model.onnx").metadata_props}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["input"] == written["input"]
+    assert manifest["input"]["stride"] == manifest["stream"]["hop"] == 16
 
 
 def test_golden_windows_hold_every_activity_and_edge_values(parts: dict[str, WindowSet], config: RunConfig) -> None:

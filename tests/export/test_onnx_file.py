@@ -15,6 +15,7 @@ from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
 from har.export import onnx_file
 from har.export.bundle import onnx_metadata, signal_contract
+from har.export.device_graph import DeviceGraph
 from har.export.onnx_file import GRAVITY_ERROR, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
 from har.models import registry
 from har.models.classifier import ActivityClassifier
@@ -263,3 +264,44 @@ def test_one_wrong_answer_among_many_is_found(row: int, tmp_path: Path) -> None:
     assert graph_difference(Doubled(0.5), tmp_path / "m.onnx", {"x": x}, 0.6) == 0.5
     with pytest.raises(HarError, match="differs"):
         graph_difference(Doubled(float("nan")), tmp_path / "m.onnx", {"x": x}, 1.0)
+
+
+def test_the_file_has_the_names_and_the_facts_that_it_was_given(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    made, path = classifier("cnn1d", parts, config), tmp_path / "m.onnx"
+    export_onnx(made, path, {"who": "me"})
+    session = open_session(path)
+    assert [given.name for given in session.get_inputs()] == ["windows"]
+    assert [found.name for found in session.get_outputs()] == ["probabilities"]
+    assert {p.key: p.value for p in onnx.load(path).metadata_props} == {"who": "me", "opset": str(OPSET)}
+
+
+def test_a_network_that_says_nothing_of_onnx_is_exported() -> None:
+    class Silent(nn.Module):
+        """No word of ONNX."""
+
+    class Refused(nn.Module):
+        onnx = "refused"
+        onnx_refusal = "it has a loop"
+
+    assert refusal(Silent) is None
+    assert refusal(Refused) == "it has a loop"
+    assert refusal(Ensemble([Refused(), Refused()])) == "it has a loop"
+
+
+@pytest.mark.parametrize("temperature", [None, 1.0, 2.0])
+def test_the_temperature_divides_the_logits(temperature: float | None, parts: dict[str, WindowSet], config: RunConfig) -> None:
+    made = classifier("cnn1d", parts, config).eval()
+    x = torch.from_numpy(np.array(parts["test"].x[:9]))
+    graph = DeviceGraph(made) if temperature is None else DeviceGraph(made, temperature)
+    with torch.no_grad():
+        torch.testing.assert_close(graph(x), torch.softmax(made(x) / (temperature or 1.0), dim=1))
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="expected a number above 0"):
+            DeviceGraph(made, wrong)
+
+
+def test_nothing_is_printed_while_a_graph_is_traced(
+    parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_onnx(classifier("cnn1d", parts, config), tmp_path / "m.onnx", {})
+    assert capsys.readouterr().out == ""

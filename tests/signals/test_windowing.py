@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from har.signals.windowing import WindowPlan, WindowRule, fill_windows, plan_windows
+from har.signals.windowing import BLOCK, WindowPlan, WindowRule, fill_windows, plan_windows
 from har.signals.windows import cut_windows, label_runs, window_starts
 
 RUNS = st.lists(st.tuples(st.integers(-1, 3), st.integers(1, 40)), max_size=12)
@@ -136,3 +136,68 @@ def test_a_stretch_shorter_than_a_window() -> None:
     assert len(plan_windows(labels, 8, 4, WindowRule(padding="edge", min_recorded=0.7)).starts) == 0
     with pytest.raises(ValueError, match="must be positive"):
         plan_windows(labels, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "label", "purity"), [("majority", 0, 0.6), ("last", 2, 0.3), ("centre", 0, 0.6)], ids=lambda value: str(value)
+)
+def test_each_label_rule_on_one_window(rule: str, label: int, purity: float) -> None:
+    labels = np.array([1, 0, 0, 0, 0, 0, 0, 2, 2, 2])
+    for least, count in ((purity, 1), (purity + 0.01, 0)):
+        plan = plan_windows(labels, 10, 5, WindowRule(label_rule=rule, min_purity=least, cross_labels=True))  # type: ignore[arg-type]
+        assert len(plan.starts) == count
+        assert plan.labels.tolist() == [label] * count
+
+
+def test_the_centre_is_the_later_of_two_middles_and_not_the_last() -> None:
+    plan = plan_windows(np.array([0, 0, 1, 2]), 4, 4, WindowRule(label_rule="centre", cross_labels=True))
+    assert plan.labels.tolist() == [1]
+
+
+def test_the_shortest_stretch_with_a_window() -> None:
+    assert WindowRule().shortest(128) == 128
+    for padding in ("zero", "edge"):
+        assert WindowRule(padding=padding).shortest(128) == 64  # type: ignore[arg-type]
+        assert WindowRule(padding=padding, min_recorded=0.51).shortest(128) == 66  # type: ignore[arg-type]
+        assert WindowRule(padding=padding, min_recorded=0.001).shortest(128) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("length", "starts", "recorded"),
+    [
+        (4, [], []),
+        (5, [0], [5]),
+        (9, [0], [9]),
+        (10, [0], [10]),
+        (11, [0, 5], [10, 6]),
+        (15, [0, 5], [10, 10]),  # nothing is left that no whole window holds
+        (16, [0, 5, 10], [10, 10, 6]),
+    ],
+)
+def test_what_is_padded(length: int, starts: list[int], recorded: list[int]) -> None:
+    rule = WindowRule(padding="zero", min_recorded=0.5)
+    before = np.full(7, -1)  # the stretch of the label begins at 7
+    plan = plan_windows(np.concatenate((before, np.zeros(length, dtype=int))), 10, 5, rule)
+    assert plan.starts.tolist() == [7 + start for start in starts]
+    assert plan.recorded.tolist() == recorded
+    assert {array.dtype for array in plan} == {np.dtype(np.int64)}
+    none = plan_windows(np.zeros(length, dtype=int), 10, 5, WindowRule(padding="none"))
+    assert none.starts.tolist() == [start for start, count in zip(starts, recorded, strict=True) if count == 10]
+
+
+def test_a_stretch_without_a_window_has_empty_plans_of_the_right_types() -> None:
+    for labels in (np.empty(0, dtype=int), np.zeros(3, dtype=int), np.full(50, -1)):
+        plan = plan_windows(labels, 10, 5)
+        assert [len(array) for array in plan] == [0, 0, 0]
+        assert {array.dtype for array in plan} == {np.dtype(np.int64)}
+        assert fill_windows(np.zeros((len(labels), 2), dtype=np.float32), plan, 10, "none").shape == (0, 10, 2)
+
+
+def test_more_windows_than_one_block_are_all_filled() -> None:
+    samples = np.random.default_rng(0).normal(size=(3 * BLOCK + 20, 2)).astype(np.float32)
+    plan = plan_windows(np.zeros(len(samples), dtype=int), 4, 1)
+    assert len(plan.starts) > 2 * BLOCK
+    out = np.full((len(plan.starts), 4, 2), np.nan, dtype=np.float32)
+    assert fill_windows(samples, plan, 4, "none", out) is out
+    np.testing.assert_array_equal(out[:, 0], samples[: len(out)])
+    np.testing.assert_array_equal(out[:, 3], samples[3:])
