@@ -4,6 +4,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.utils.deterministic
@@ -44,12 +45,13 @@ def unfilled_memory() -> Iterator[None]:
     With deterministic algorithms it fills each with NaN first, so that code that reads what nobody wrote is found. No layer here does, the
     weights are the same bit for bit, and filling took a tenth of a training step of an LSTM, two hundredths of a convolutional network's.
     """
-    before = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch_settings: Any = torch.utils.deterministic  # whose attribute its type does not know
+    before = torch_settings.fill_uninitialized_memory
+    torch_settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.utils.deterministic.fill_uninitialized_memory = before
+        torch_settings.fill_uninitialized_memory = before
 
 
 def _glibc() -> ctypes.CDLL | None:
