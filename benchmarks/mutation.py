@@ -5,7 +5,7 @@
 Runs mutmut over splits, audit, metrics, windows and export (``tool.mutmut`` in ``pyproject.toml`` says which files and tests), a changed
 operator, number, name or argument at a time. Text of error messages is left alone. A mutant that the type checker or an endless run
 catches is caught. Of export, whose tests take longest, every fourth mutant in the order of the code is tried. Writes
-``results/reliability/mutation.csv`` and ``mutation.md`` with the score of each file and the mutants that lived; exit code 1 where fewer
+``results/tests/mutation.csv`` and ``mutation.md`` with the score of each file and the mutants that lived; exit code 1 where fewer
 than 90 % are caught. What was tried is kept in ``mutants/`` and not tried again.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tables import made, markdown, write_table
 
-RESULT = Path("results/reliability/mutation.csv")
+RESULT = Path("results/tests/mutation.csv")
 MUTANTS = Path("mutants")
 TARGET = 0.9
 LIVED, NO_TEST = "survived", "no test"
