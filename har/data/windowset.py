@@ -1,6 +1,8 @@
 """Windows with everything needed to split them honestly and to find them again in their recording."""
 
 import hashlib
+import math
+import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -155,6 +157,16 @@ def _stretches(recording: Recording, shortest: int) -> Iterator[Stretch]:
             yield Stretch(recording.name, recording.subject, first, recording.samples[first:stop], labels)
 
 
+def _unfilled(shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array in pages of the usual size.
+
+    numpy asks for huge ones, and a virtual machine gives those back to its host whenever they are free: 600 MB of windows took 1.5 times
+    the CPU time a sample of 60 MB, and take as much this way (``benchmarks/growth.py``).
+    """
+    memory = mmap.mmap(-1, math.prod(shape) * np.dtype(np.float32).itemsize)
+    return np.frombuffer(memory, dtype=np.float32).reshape(shape)
+
+
 def cut_stretches(
     stretches: Iterable[Stretch],
     channels: tuple[str, ...],
@@ -192,7 +204,7 @@ def cut_stretches(
         raise HarError(
             f"{dataset}: no labelled stretch gives a window of {window_size} samples; use shorter windows, padding or a lower min_purity"
         )
-    x = np.empty((sum(len(plan.starts) for _, plan in planned), window_size, len(channels)), dtype=np.float32)
+    x = _unfilled((sum(len(plan.starts) for _, plan in planned), window_size, len(channels)))
     first = 0
     for stretch, plan in planned:
         samples = stretch.samples if to_channels is None else to_channels(stretch.samples).astype(np.float32, copy=False)
