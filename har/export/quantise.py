@@ -25,7 +25,9 @@ INT8, SMALL = "model.int8.onnx", "model.small.onnx"
 MIN_AGREEMENT = 0.99  # share of windows that get the activity of the float file
 MAX_LOSS = 0.002  # of accuracy, on people whom the weights have not seen
 CALIBRATION_WINDOWS = 256  # from which the ranges of activations are measured
+GROUP = 4  # of them have a range together
 MIN_WEIGHTS = 64  # a smaller tensor is left as it is: its scales would need as much room
+BETWEEN = ("Relu", "Add", "MaxPool")  # of convolutions; computed with int8 where all they get comes from these
 LEFT_AS_IT_IS = ("gravity",)  # the filter's matrices: what is subtracted from 1 g has to be right to 1e-3 g
 
 
@@ -72,7 +74,7 @@ def judge(model: Path, smaller: Path, windows: np.ndarray, y: np.ndarray) -> Jud
 
 
 def quantise_int8(model: Path, path: Path, windows: np.ndarray) -> None:
-    """Write a file whose convolutions (static, with the ranges of `windows`) and LSTM layers (dynamic) compute with int8.
+    """Write a file whose convolutions (static, with the ranges of `windows`), sums between them and LSTM layers (dynamic) compute with int8.
 
     Args:
         model: the float file.
@@ -103,9 +105,14 @@ def quantise_int8(model: Path, path: Path, windows: np.ndarray) -> None:
             quantize_static(
                 str(current),
                 str(Path(name) / "conv.onnx"),
-                _Batches(windows[:: max(1, len(windows) // CALIBRATION_WINDOWS)]),
+                _Groups(windows[:: max(1, len(windows) // CALIBRATION_WINDOWS)]),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
+                op_types_to_quantize=["Conv", *BETWEEN],
+                nodes_to_quantize=_with_convolutions(onnx.load(current)),
+                # The range of an activation is the mean of its range in small groups of windows. Few windows reach the range of all,
+                # and the steps would be too coarse for the others. Groups of 4 left the smallest difference to the float file on
+                # held-out training subjects (cnn1d, cnn_lstm, dilated_cnn; of 1 to 32); with twice the motion 99.6 % of the answers stay.
+                extra_options={"CalibMovingAverage": True},
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -167,15 +174,27 @@ RECIPES: Mapping[str, tuple[str, Recipe]] = {
 }
 
 
-class _Batches:
-    """Calibration windows, as onnxruntime's quantiser asks for them."""
+class _Groups:
+    """Calibration windows, as onnxruntime's quantiser asks for them: a few at a time, from all over the recordings."""
 
     def __init__(self, windows: np.ndarray) -> None:
-        self.parts = iter([windows[first : first + 32] for first in range(0, len(windows), 32)])
+        count = max(1, len(windows) // GROUP)
+        self.groups = iter([windows[first::count] for first in range(count)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        part = next(self.parts, None)
-        return None if part is None else {"windows": np.ascontiguousarray(part, dtype=np.float32)}
+        group = next(self.groups, None)
+        return None if group is None else {"windows": np.ascontiguousarray(group, dtype=np.float32)}
+
+
+def _with_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions and of what lies between them: an activation or a sum that stayed float costs three operators more."""
+    chain: set[str] = set()  # outputs
+    names = []
+    for node in model.graph.node:  # in the order of the calculation
+        if node.op_type == "Conv" or (node.op_type in BETWEEN and chain.issuperset(node.input)):
+            chain.update(node.output)
+            names.append(node.name)
+    return names
 
 
 def _forget_shapes(path: Path) -> None:

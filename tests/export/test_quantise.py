@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 from har.config import RunConfig
@@ -55,6 +56,35 @@ def test_every_convolution_and_lstm_is_int8(exported: Path, parts: dict[str, Win
     assert after["LSTM"] == 0
     assert after["Conv"] == before["Conv"]  # between a DequantizeLinear of its weights and a QuantizeLinear
     assert after["DequantizeLinear"] >= 2 * before["Conv"]
+
+
+def test_between_convolutions_nothing_is_float(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+    """An activation goes into the convolution before it, and a sum has int8 on both sides; sums of the statistics stay as they are."""
+    path, smaller, run = tmp_path / "model.onnx", tmp_path / INT8, tmp_path / "run.onnx"
+    export_onnx(classifier("dilated_cnn", parts, config), path, {})
+    quantise_int8(path, smaller, parts["train"].x)
+    options = ort.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(run), 3
+    ort.InferenceSession(str(smaller), options, providers=["CPUExecutionProvider"])
+    before, after = operators(path), operators(run)
+    assert after["QLinearConv"] == before["Conv"] >= 3
+    assert after["Conv"] == after["FusedConv"] == after["Relu"] == 0
+    # Of the sums one is the last block's, whose statistics are float, and one the small number under the root.
+    assert after["Add"] + after["QLinearAdd"] == before["Add"]
+    assert after["QLinearAdd"] >= before["Relu"] // 2
+
+
+@pytest.mark.parametrize("exported", ["cnn1d"], indirect=True)
+def test_a_window_beyond_all_others_changes_little(exported: Path, parts: dict[str, WindowSet]) -> None:
+    """The steps of an activation follow the usual window; one that is a hundred times as large does not make them coarse."""
+    x, beyond = parts["train"].x[:64], parts["train"].x[:64].copy()
+    beyond[0] *= 100
+    expected = run_windows(open_session(exported), x[1:])
+    differences = []
+    for calibration in (x, beyond):
+        quantise_int8(exported, exported.with_name(INT8), calibration)
+        differences.append(float(np.abs(run_windows(open_session(exported.with_name(INT8)), x[1:]) - expected).max()))
+    assert differences[1] <= 3 * differences[0]
 
 
 @pytest.mark.parametrize("exported", ["cnn1d"], indirect=True)
