@@ -2,7 +2,8 @@
 
     python benchmarks/inference.py [--runs 15]
 
-All on one thread of onnxruntime, as on a device. The champion is the bundle that comes with the project, ``model.onnx``; torch's eager
+All on one thread of onnxruntime, as on a device. The champion is the bundle that comes with the project: ``model.onnx``, and beside it
+the file with int8 arithmetic, whose bound is that of the same multiplications with float32. torch's eager
 network is its architecture in evaluation mode, with the first layer and the softmax, untrained (configs/device.yaml: what it costs does
 not depend on its weights). The arithmetic bound is what ``benchmarks/device.py`` says: the multiplications at the speed of the fastest
 matrix product seen in all rounds. Recurrent layers read their weights again for each sample, from the second-level cache where the
@@ -51,6 +52,8 @@ STREAMS = ("stream_gru", "stream_lstm")
 BATCHES = (1, 8, 64)  # windows; `har predict` takes 64 at once
 EAGER_BATCHES = (64, 256)  # torch is fastest at one of these
 CHAMPION = "champion"
+EAGER = "torch eager"
+CHAMPION_FILES = {CHAMPION: "model.onnx", "champion's int8 file": "model.int8.onnx"}
 FIRST_LEVEL = os.sysconf("SC_LEVEL1_DCACHE_SIZE") if "SC_LEVEL1_DCACHE_SIZE" in os.sysconf_names else 32 * 1024  # bytes
 
 
@@ -97,7 +100,7 @@ def eager_champion() -> DeviceGraph:
 
 def latency(folder: Path, runs: int) -> list[Row]:
     """Batch-1 times of the champion and of recurrent networks beside the bounds of this machine."""
-    paths = {CHAMPION: pretrained() / "model.onnx"}
+    paths = {name: pretrained() / file for name, file in CHAMPION_FILES.items()}
     for name in RECURRENT:
         torch.manual_seed(0)
         paths[name] = folder / f"{name}.onnx"
@@ -115,7 +118,7 @@ def latency(folder: Path, runs: int) -> list[Row]:
     speed, bandwidth = (max(values) for values in zip(*speeds, strict=True))  # other work slows the machine now and then
     table, micro = [], {"unit": "us", "scale": 1e6}
     for name, path in paths.items():
-        target = "<= 2.0" if name == CHAMPION else "<= 2.2"
+        target = "<= 2.0" if name in CHAMPION_FILES else "<= 2.2"
         bounds = limit_of(path).seconds(speed, bandwidth)
         clock, cpu = [t.wall for t in times[name]], [t.cpu for t in times[name]]
         table.append(
@@ -131,7 +134,7 @@ def latency(folder: Path, runs: int) -> list[Row]:
 
 def batches(runs: int) -> list[Row]:
     """Windows a second of the champion in batches, beside torch eager."""
-    graph, session = eager_champion(), open_session(pretrained() / "model.onnx")
+    graph = eager_champion()
     windows = synthetic_windows(max(EAGER_BATCHES))
     tensor = torch.from_numpy(windows)
 
@@ -141,30 +144,31 @@ def batches(runs: int) -> list[Row]:
                 graph(part)
 
     ways: dict[str, Callable[[], object]] = {}
-    for size in BATCHES:
-        ways[f"ours {size}"] = partial(run_windows, session, windows[: max(size, 64)], batch_size=size)
+    for name, file in CHAMPION_FILES.items():
+        session = open_session(pretrained() / file)
+        for size in BATCHES:
+            ways[in_batches(name, size)] = partial(run_windows, session, windows[: max(size, 64)], batch_size=size)
     for size in sorted({*BATCHES, *EAGER_BATCHES}):
-        ways[f"eager {size}"] = partial(eager, size)
-    counts = {name: max(int(name.split()[1]), 64) for name in ways}
+        ways[in_batches(EAGER, size)] = partial(eager, size)
     times = rounds(ways, runs, shortest_s=0.05)
-    per_window = {name: [type(t)(t.wall / counts[name], t.cpu / counts[name]) for t in spent] for name, spent in times.items()}
-    table = [
-        ratio(
-            per_window,
-            f"eager {size}",
-            f"ours {size}",
-            f"batches of {size}, windows per second over torch eager's",
-            ">= 3" if size == BATCHES[-1] else "",
-        )
-        for size in BATCHES
-    ]
-    best = min((f"eager {size}" for size in EAGER_BATCHES), key=lambda name: sum(t.wall for t in per_window[name]))
-    table.append(ratio(per_window, best, f"ours {BATCHES[-1]}", f"batches of {BATCHES[-1]}, over torch eager's at its best batch"))
-    for name, spent in per_window.items():
-        who, size = name.split()
-        rates, cpu = [1 / t.wall for t in spent], [1 / t.cpu for t in spent]
-        table.append(row(f"{'champion' if who == 'ours' else 'torch eager'}, batches of {size}", rates, "windows/s", cpu=cpu))
+    counts = {way: max(int(way.split()[-1]), 64) for way in ways}
+    per_window = {way: [type(t)(t.wall / counts[way], t.cpu / counts[way]) for t in spent] for way, spent in times.items()}
+    best = min((in_batches(EAGER, size) for size in EAGER_BATCHES), key=lambda way: sum(t.wall for t in per_window[way]))
+    table = []
+    for name in CHAMPION_FILES:
+        for size in BATCHES:
+            target = ">= 3" if size == BATCHES[-1] else ""
+            ours = in_batches(name, size)
+            table.append(ratio(per_window, in_batches(EAGER, size), ours, f"{ours}, windows per second over torch eager's", target))
+        ours = in_batches(name, BATCHES[-1])
+        table.append(ratio(per_window, best, ours, f"{ours}, over torch eager's at its best batch"))
+    for way, spent in per_window.items():
+        table.append(row(way, [1 / t.wall for t in spent], "windows/s", cpu=[1 / t.cpu for t in spent]))
     return table
+
+
+def in_batches(name: str, size: int) -> str:
+    return f"{name}, batches of {size}"
 
 
 def stream_recognizer(name: str, folder: Path) -> StreamRecognizer:

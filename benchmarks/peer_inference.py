@@ -6,7 +6,8 @@
 What a prediction costs does not depend on how many windows a peer was fitted on, so each is fitted on few, SYNTHETIC ones, but with
 all its kernels: the numbers that aeon takes by default, which are those of ``benchmarks/peers.py``. All read the same windows, one
 thread each: the peers the nine channels, the champion the six that a phone delivers. Asked one by one, as on a device, and all at once,
-where a peer is at its best; the champion is ``model.onnx`` of the bundle that comes with the project, in onnxruntime. Each round times
+where a peer is at its best; the champion is ``model.onnx`` of the bundle that comes with the project, in onnxruntime,
+and beside it the bundle's file with int8 arithmetic. Each round times
 all ways one after the other, and the ratios are taken within a round. Writes ``results/benchmarks/peer_inference.csv``: ratios first.
 """
 
@@ -16,6 +17,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,6 +37,7 @@ from har.runtime.session import open_session, run_windows
 
 RESULT = Path("results/benchmarks/peer_inference.csv")
 PEERS = {"MiniRocket": (minirocket, ">= 30"), "MultiRocket-Hydra": (multirocket_hydra, ">= 100")}
+CHAMPION_FILES = {"champion": "model.onnx", "champion's int8 file": "model.int8.onnx"}
 FITTED = 120  # windows
 
 
@@ -62,16 +65,16 @@ def measure(runs: int, count: int, fit_windows: int = FITTED) -> Times:
     chosen = np.random.default_rng(1).permutation(len(data))[:count]
     raw = np.ascontiguousarray(data.select_channels("raw6").x[chosen], dtype=np.float32)
     nine = channels_first(data.x[chosen])
-    session = open_session(pretrained() / "model.onnx")
 
     def one_by_one(predict: Callable[[np.ndarray], object], inputs: np.ndarray) -> None:
         for index in range(len(inputs)):
             predict(inputs[index : index + 1])
 
-    ways: dict[str, Callable[[], object]] = {
-        "champion": lambda: one_by_one(partial(run_windows, session), raw),
-        "champion, at once": lambda: run_windows(session, raw),
-    }
+    ways: dict[str, Callable[[], object]] = {}
+    for name, file in CHAMPION_FILES.items():
+        predict = partial(run_windows, open_session(pretrained() / file))
+        ways[name] = partial(one_by_one, predict, raw)
+        ways[f"{name}, at once"] = partial(predict, raw)
     for name in PEERS:
         model = fitted(name, data, fit_windows)
         ways[name] = partial(one_by_one, model.predict, nine)
@@ -83,10 +86,9 @@ def measure(runs: int, count: int, fit_windows: int = FITTED) -> Times:
 def rows(times: Times) -> list[Row]:
     """How many times as fast the champion is, then milliseconds a window."""
     table = []
-    for how in ("", ", at once"):
-        for name, (_, target) in PEERS.items():
-            said = "window by window" if not how else "all windows at once"
-            table.append(ratio(times, name + how, f"champion{how}", f"champion, times as fast as {name}, {said}", target))
+    for champion, how, (name, (_, target)) in product(CHAMPION_FILES, ("", ", at once"), PEERS.items()):
+        said = "window by window" if not how else "all windows at once"
+        table.append(ratio(times, name + how, champion + how, f"{champion}, times as fast as {name}, {said}", target))
     return table + [seconds(times, name, measure=f"{name}, one window", unit="ms", scale=1e3) for name in times]
 
 

@@ -98,9 +98,10 @@ def test_batches_beside_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "BATCHES", (1, 2))
     monkeypatch.setattr(inference, "EAGER_BATCHES", (2,))
     table = measures(inference.batches(1))
-    assert table["batches of 2, windows per second over torch eager's"]["target"] == ">= 3"
+    for name in ("champion", "champion's int8 file"):
+        assert table[f"{name}, batches of 2, windows per second over torch eager's"]["target"] == ">= 3"
     rates = [float(row["median"]) for row in table.values() if row["unit"] == "windows/s"]
-    assert len(rates) == 4
+    assert len(rates) == 6  # two files and torch, two sizes
     assert min(rates) > 0
 
 
