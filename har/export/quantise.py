@@ -74,7 +74,8 @@ def judge(model: Path, smaller: Path, windows: np.ndarray, y: np.ndarray) -> Jud
 
 
 def quantise_int8(model: Path, path: Path, windows: np.ndarray) -> None:
-    """Write a file whose convolutions (static, with the ranges of `windows`), sums between them and LSTM layers (dynamic) compute with int8.
+    """Write a file that computes with int8: convolutions and what lies between them (static, with the ranges of `windows`), LSTM layers
+    (dynamic).
 
     Args:
         model: the float file.
