@@ -90,8 +90,8 @@ def main() -> int:
     table = [[str(row[column]) for column in rows[0]] for row in rows]
     text = [
         "# Mutants: small mistakes on purpose, and whether a test noticed\n",
-        f"{rows[-1]['percent']} % of the {rows[-1]['tried']} that were tried are caught; at least {100 * TARGET:.0f} % are wanted. Each file's "
-        f"share taken for all its mutants: {100 * weighted(rows[:-1]):.1f} %. Of export at most every {options.every}th is tried.\n",
+        f"{rows[-1]['percent']} % of the {rows[-1]['tried']} that were tried are caught; at least {100 * TARGET:.0f} % are wanted. Each "
+        f"file's share taken for all its mutants: {100 * weighted(rows[:-1]):.1f} %. Of export at most every {options.every}th is tried.\n",
         markdown(list(rows[0]), table),
         "\nThose that lived; `mutmut show NAME` shows one:\n",
         *(f"- `{name}`" for name in lived),
