@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
+from har.export.planes import to_planes
 from har.files import write_whole
 from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
@@ -112,7 +113,8 @@ def trace(
         raise RuntimeError("torch.onnx.export returned no program")
     model = program.model_proto
     _strip(model)
-    _factorise_gravity(model)
+    _factorise_gravity(model, [values.detach().numpy() for name, values in graph.named_buffers() if name.split(".")[-1] == "gravity"])
+    to_planes(model)
     return model
 
 
@@ -145,23 +147,29 @@ def _strip(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
 
 
-def _factorise_gravity(model: onnx.ModelProto) -> None:
+def _factorise_gravity(model: onnx.ModelProto, matrices: Sequence[np.ndarray]) -> None:
     """Write the gravity filter's matrix as a product of two thin ones: 0.3 Hz over a window has few degrees of freedom.
 
     A third of the size of a small int8 file would be that matrix.
+
+    Args:
+        model: whose graph multiplies windows (batch, channel, time) with the transposed matrices.
+        matrices: of the filter, (time, time).
     """
-    for tensor in [t for t in model.graph.initializer if t.name.endswith("gravity")]:
-        factors = thin_factors(numpy_helper.to_array(tensor).astype(np.float64))
-        if factors is None:
+    for matrix in matrices:
+        factors = thin_factors(matrix.astype(np.float64))
+        tensor = next((t for t in model.graph.initializer if np.array_equal(numpy_helper.to_array(t), matrix.T)), None)
+        if factors is None or tensor is None:
             continue
-        names = [f"{tensor.name}_left", f"{tensor.name}_right"]
-        at, node = next((i, node) for i, node in enumerate(model.graph.node) if node.op_type == "MatMul" and node.input[0] == tensor.name)
-        inner = onnx.helper.make_node("MatMul", [names[1], node.input[1]], [f"{node.output[0]}_slow"], f"{node.name}_slow")
-        node.input[0], node.input[1] = names[0], inner.output[0]
+        names = ["gravity_right", "gravity_left"]
+        at, node = next((i, node) for i, node in enumerate(model.graph.node) if node.op_type == "MatMul" and node.input[1] == tensor.name)
+        inner = onnx.helper.make_node("MatMul", [node.input[0], names[0]], [f"{node.output[0]}_slow"], f"{node.name}_slow")
+        node.input[0], node.input[1] = inner.output[0], names[1]
         model.graph.node.insert(at, inner)
         model.graph.initializer.remove(tensor)
-        pairs = zip(names, factors, strict=True)
-        model.graph.initializer.extend(numpy_helper.from_array(factor.astype(np.float32), name) for name, factor in pairs)
+        pairs = zip(names, reversed(factors), strict=True)  # (left @ right).T is right.T @ left.T
+        thin = [numpy_helper.from_array(np.ascontiguousarray(factor.T, dtype=np.float32), name) for name, factor in pairs]
+        model.graph.initializer.extend(thin)
 
 
 def thin_factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

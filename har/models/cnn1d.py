@@ -36,10 +36,10 @@ class CNN1D(nn.Module):
             if number < depth - 1:
                 blocks.append(nn.MaxPool1d(2))
         self.blocks = nn.Sequential(*blocks)
-        self.pool = StatisticsPooling()
+        self.pool = StatisticsPooling(dim=2)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.pool.factor * width, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, in_channels) -> (batch, num_classes) logits."""
         features = self.blocks(x.transpose(1, 2))  # (B, width, T / 2^(depth - 1))
-        return self.head(self.pool(features.transpose(1, 2)))
+        return self.head(self.pool(features))

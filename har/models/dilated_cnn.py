@@ -36,7 +36,7 @@ class DilatedCNN(nn.Module):
             nn.Conv1d(in_channels, width, stem_size, stride=2, padding=stem_size // 2, bias=False), nn.BatchNorm1d(width), nn.ReLU()
         )
         self.blocks = nn.ModuleList(ConvBlock(width, width, kernel_size, dilation=2**number) for number in range(depth))
-        self.pool = StatisticsPooling()
+        self.pool = StatisticsPooling(dim=2)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.pool.factor * width, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,4 +44,4 @@ class DilatedCNN(nn.Module):
         features = self.stem(x.transpose(1, 2))  # (B, width, T / 2)
         for block in self.blocks:
             features = features + block(features)
-        return self.head(self.pool(features.transpose(1, 2)))
+        return self.head(self.pool(features))

@@ -18,6 +18,13 @@ def network_inputs(compression: Sequence[float], differences: Sequence[float] = 
     return len(UCI9) + len(COMPRESSED) * (len(compression) + len(differences))
 
 
+def asinh(x: Tensor) -> Tensor:
+    """`torch.asinh`, which an exported graph computes by its logarithm: onnxruntime takes that of many numbers at once, Asinh one by one."""
+    if torch.onnx.is_in_onnx_export():
+        return torch.sign(x) * torch.log(torch.abs(x) + torch.sqrt(x * x + 1))
+    return torch.asinh(x)
+
+
 def upright(gravity: Tensor) -> Tensor:
     """Rotations that take the direction of gravity's reaction to the first axis, x, whatever side of the phone is up.
 
@@ -98,23 +105,37 @@ class SensorFrontend(nn.Module):
 
     def derive(self, x: Tensor) -> Tensor:
         """(batch, time, channel) sensor values -> (batch, time, out_channels) before standardisation."""
+        return self._derive(x).transpose(1, 2)
+
+    def _derive(self, x: Tensor) -> Tensor:
+        """(batch, time, channel) -> (batch, out_channels, time): as convolutions want it, and with few operators, of which a device pays
+        each, however little it computes.
+        """
+        x = x.transpose(1, 2)
         if self.derive_body_acc:
-            total_acc, gyro = x[..., : len(TOTAL_ACC)], x[..., len(TOTAL_ACC) :]
+            total_acc, gyro = x.split(len(TOTAL_ACC), dim=1)
             # The filter keeps a constant as it is; without it float32 loses less of what is small beside 1 g.
-            mean = total_acc.mean(dim=1, keepdim=True)
+            mean = total_acc.mean(dim=2, keepdim=True)
             motion = total_acc - mean
             if self.turned_upright:
-                turn = upright(mean[:, 0])[:, None]  # (B, 1, 3, 3)
+                turn = upright(mean[..., 0]).unsqueeze(-1)  # (B, 3, 3, 1)
                 # Motion is turned apart from its mean, and term by term: both keep what is small beside 1 g.
-                motion, gyro = ((turn * part[:, :, None]).sum(dim=-1) for part in (motion, gyro))
+                motion, gyro = ((turn * part.unsqueeze(1)).sum(dim=2) for part in (motion, gyro))
                 # 1 g whatever the phone reads: the error of its own accelerometer's axes would tell how it lies, on no other phone.
-                total_acc = motion + torch.cat((torch.ones_like(mean[..., :1]), torch.zeros_like(mean[..., 1:])), dim=-1)
-            body_acc = motion - torch.matmul(self.gravity, motion)  # (T, T) @ (B, T, 3)
-            x = torch.cat((body_acc, gyro, total_acc), dim=-1)  # (B, T, 9), the order of UCI9
-        motion = x[..., : len(COMPRESSED)]
-        step = torch.cat((torch.zeros_like(motion[:, :1]), motion[:, 1:] - motion[:, :-1]), dim=1)
-        copies = [torch.asinh(motion / scale) for scale in self.scale] + [torch.asinh(step / scale) for scale in self.step_scale]
-        return torch.cat((x, *copies), dim=-1)  # (B, T, 9 + 6 a scale)
+                total_acc = motion + torch.cat((torch.ones_like(mean[:, :1]), torch.zeros_like(mean[:, 1:])), dim=1)
+            body_acc = motion - torch.matmul(motion, self.gravity.T)  # (B, 3, T) @ (T, T)
+            motion = torch.cat((body_acc, gyro), dim=1)
+            parts = [motion, total_acc]  # (B, 9, T), the order of UCI9
+        else:
+            motion, parts = x[:, : len(COMPRESSED)], [x]
+        small = [motion] * len(self.scale)
+        if len(self.step_scale):
+            before = nn.functional.pad(motion[..., :-1], (1, 0), mode="replicate")  # the first sample has no difference
+            small += [motion - before] * len(self.step_scale)
+        if small:
+            scales = torch.cat((self.scale.flatten(), self.step_scale.flatten())).unsqueeze(-1)
+            parts.append(asinh(torch.cat(small, dim=1) / scales))
+        return torch.cat(parts, dim=1)  # (B, 9 + 6 a scale, T)
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
@@ -125,4 +146,4 @@ class SensorFrontend(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, channel) sensor values -> (batch, time, out_channels) network inputs."""
-        return (self.derive(x) - self.mean) / self.std
+        return ((self._derive(x) - self.mean[:, None]) / self.std[:, None]).transpose(1, 2)

@@ -5,14 +5,23 @@ from torch import Tensor, nn
 
 
 class StatisticsPooling(nn.Module):
-    """Mean, maximum and standard deviation over time: (batch, time, feature) -> (batch, 3 * feature)."""
+    """Mean, maximum and standard deviation over time: (batch, time, feature) -> (batch, 3 * feature).
+
+    Args:
+        dim: the axis of time; 2 for (batch, feature, time).
+    """
 
     factor = 3
 
+    def __init__(self, dim: int = 1) -> None:
+        super().__init__()
+        self.dim = dim
+
     def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(dim=1)
-        variance = (x - mean.unsqueeze(1)).square().mean(dim=1)
-        return torch.cat((mean, x.amax(dim=1), torch.sqrt(variance + 1e-5)), dim=1)
+        mean = x.mean(dim=self.dim, keepdim=True)
+        deviation = x - mean
+        variance = (deviation * deviation).mean(dim=self.dim)
+        return torch.cat((mean.squeeze(self.dim), x.amax(dim=self.dim), torch.sqrt(variance + 1e-5)), dim=1)
 
 
 class ConvBlock(nn.Module):

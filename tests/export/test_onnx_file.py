@@ -20,6 +20,7 @@ from har.export.onnx_file import GRAVITY_ERROR, export_onnx, graph_difference, p
 from har.models import registry
 from har.models.classifier import ActivityClassifier
 from har.models.ensemble import Ensemble
+from har.models.frontend import asinh
 from har.models.registry import ModelEntry, find_model, model_names
 from har.runtime.session import open_session, run_windows
 from har.training.fit import build_classifier
@@ -230,16 +231,34 @@ def test_a_full_disk_leaves_nothing(
 def test_the_gravity_filter_is_written_as_two_thin_matrices(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
     made = classifier("cnn1d", parts, config)
     export_onnx(made, tmp_path / "model.onnx", {})
-    shapes = {t.name: tuple(t.dims) for t in onnx.load(tmp_path / "model.onnx").graph.initializer}
-    left, right = (shape for name, shape in shapes.items() if "gravity" in name)
-    assert left == right[::-1]
-    assert left[0] == 128
-    assert left[1] <= 24
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    thin = {t.name: onnx.numpy_helper.to_array(t).astype(np.float64) for t in graph.initializer if "gravity" in t.name}
+    first, second = (thin[node.input[1]] for node in graph.node if node.op_type == "MatMul")  # of windows (batch, channel, time)
+    assert first.shape == second.shape[::-1]
+    assert first.shape[0] == 128
+    assert first.shape[1] <= 24
     matrix = made.frontend.gravity.double().numpy()
+    np.testing.assert_allclose((first @ second).T, matrix, atol=2 * GRAVITY_ERROR)
     factors = thin_factors(matrix)
     assert factors is not None
     np.testing.assert_allclose(factors[0] @ factors[1], matrix, atol=GRAVITY_ERROR)
     assert thin_factors(np.eye(8)) is None
+
+
+class Compressed(nn.Module):
+    """The frontend's compression alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return asinh(x)
+
+
+def test_the_compression_is_asinh_from_rest_to_far_beyond_any_sensor(tmp_path: Path) -> None:
+    write_graph(Compressed().eval(), {"x": torch.zeros(2, 1)}, "y", tmp_path / "m.onnx", {})
+    assert "Asinh" not in {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
+    sizes = np.concatenate(([0.0], np.logspace(-8, 8, 2001)))
+    x = np.concatenate((-sizes, sizes)).astype(np.float32)[:, None]
+    found = open_session(tmp_path / "m.onnx").run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, np.arcsinh(x.astype(np.float64)), atol=2e-7, rtol=1e-6)
 
 
 class Doubled(nn.Module):
