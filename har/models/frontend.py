@@ -19,7 +19,7 @@ def network_inputs(compression: Sequence[float], differences: Sequence[float] = 
 
 
 def asinh(x: Tensor) -> Tensor:
-    """`torch.asinh`, which an exported graph computes by its logarithm: onnxruntime takes that of many numbers at once, Asinh one by one."""
+    """`torch.asinh`, computed by a logarithm in an exported graph: onnxruntime takes that of many numbers at once, Asinh one by one."""
     if torch.onnx.is_in_onnx_export():
         return torch.sign(x) * torch.log(torch.abs(x) + torch.sqrt(x * x + 1))
     return torch.asinh(x)
