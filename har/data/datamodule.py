@@ -1,6 +1,5 @@
 """In-memory batches for Lightning: no worker processes, no per-item work."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
@@ -53,7 +52,8 @@ class WindowDataModule(SeededDataModule):
 
 
 def _tensors(windows: WindowSet) -> TensorDataset:
-    return TensorDataset(torch.from_numpy(np.array(windows.x, dtype=np.float32)), torch.from_numpy(np.array(windows.y, dtype=np.int64)))
+    # A copy by torch, whose memory lies in pages of the usual size (see `har.data.windowset`): less than half the time of one by numpy.
+    return TensorDataset(torch.tensor(windows.x, dtype=torch.float32), torch.tensor(windows.y, dtype=torch.int64))
 
 
 def _loader(dataset: TensorDataset, batches: BatchSampler) -> DataLoader:

@@ -71,7 +71,7 @@ def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member
     recurrent = next((type(m).__name__ for m in classifiers[0].modules() if isinstance(m, nn.RNNBase)), None)
     if recurrent is not None:
         raise HarError(f"{config.model.name} has a layer {recurrent}, which cannot be trained together with others; use har sweep")
-    x_all, y_all = torch.from_numpy(np.array(windows.x, dtype=np.float32)), torch.from_numpy(np.array(windows.y, dtype=np.int64))
+    x_all, y_all = torch.tensor(windows.x, dtype=torch.float32), torch.tensor(windows.y, dtype=torch.int64)
     for classifier, member in zip(classifiers, members, strict=True):
         classifier.frontend.fit(x_all[torch.from_numpy(member.rows)])
     x_all, y_all = x_all.to(device), y_all.to(device)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -35,4 +34,4 @@ class WindowTask(Task[M]):
 
 def tensor(windows: WindowSet) -> Tensor:
     """(window, time, channel) float32."""
-    return torch.from_numpy(np.array(windows.x, dtype=np.float32))
+    return torch.tensor(windows.x, dtype=torch.float32)
