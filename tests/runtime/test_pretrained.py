@@ -20,7 +20,7 @@ from har.runtime.verify import verify
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in PLACES[0].iterdir())
 MOST_BYTES = {"default": 1_000_000}
-OTHERS_BYTES = 1_600_000  # with the files that tell the mounting
+OTHERS_BYTES = 1_500_000  # with the files that tell the mounting
 
 
 @pytest.mark.parametrize("name", NAMES)
