@@ -20,10 +20,11 @@ memory      largest resident size of ``har train`` for two epochs, the archive r
 
 Each run does all sides one after the other and the ratios are taken within a run, so that other work on the machine touches all of them;
 the load that it found stands beside them. CPU time is given where sides have one thread. Writes ``results/benchmarks/training.csv`` and
-``training.md``.
+``training.md``; with some rows or models, these alone, and the others stay as they were measured.
 """
 
 import argparse
+import csv
 import json
 import os
 import statistics
@@ -121,13 +122,26 @@ def rows(found: Found) -> list[dict[str, object]]:
     return made_rows
 
 
-def write_markdown(path: Path, table: list[dict[str, object]], stamp: dict[str, str]) -> None:
+def in_place(table: list[dict[str, object]], path: Path) -> list[dict[str, object]]:
+    """The rows of the file with those of `table` in place of the same measures, each as it was stamped; what is new stands behind."""
+    fresh = {row["measure"]: row for row in table}
+    with open(path, newline="", encoding="utf-8") as file:
+        before: list[dict[str, object]] = [dict(row) for row in csv.DictReader(file)]
+    return [fresh.pop(row["measure"], row) for row in before] + list(fresh.values())
+
+
+def write_markdown(path: Path, table: list[dict[str, object]]) -> None:
     """The same for people."""
-    lines = ["# What training costs", "", f"`{stamp['command']}`, {stamp['date_utc']}, commit {stamp['commit']}, {stamp['versions']};"]
-    lines += [f"{stamp['machine']}. Medians of the runs, smallest and largest in brackets; a ratio below 1 is in our favour.", ""]
-    lines += ["| measure | median | unit | target | runs |", "|---|---:|---|---|---:|"]
+    lines = [
+        "# What training costs",
+        "",
+        f"Command, machine and versions of each row: {path.with_suffix('.csv').name}. Medians of the runs, smallest",
+    ]
+    lines[-1] += " and largest in brackets; a ratio below 1 is in our favour."
+    lines += ["", "| measure | median | unit | target | runs | date | commit |", "|---|---:|---|---|---:|---|---|"]
     lines += [
-        f"| {row['measure']} | {row['median']} ({row['smallest']} to {row['largest']}) | {row['unit']} | {row['target']} | {row['runs']} |"
+        f"| {row['measure']} | {row['median']} ({row['smallest']} to {row['largest']}) | {row['unit']} | {row['target']} | {row['runs']} "
+        f"| {row['date_utc']} | {row['commit']} |"
         for row in table
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -162,8 +176,11 @@ def main() -> None:
         print(f"{row['measure']:80} {row['median']} {row['unit']} ({row['smallest']} to {row['largest']}) {row['target']}")
     machine = f"{os.cpu_count()} cores, load average {min(load):.1f} to {max(load):.1f} before the runs"
     stamp = made("torch") | {"machine": machine}
-    write_table(options.output, table, stamp)
-    write_markdown(options.output.with_suffix(".md"), table, stamp)
+    table = [row | stamp for row in table]
+    if (options.rows, options.models) != (list(TARGETS), list(WINDOW_MODELS)) and options.output.is_file():
+        table = in_place(table, options.output)
+    write_table(options.output, table, {})
+    write_markdown(options.output.with_suffix(".md"), table)
 
 
 if __name__ == "__main__":

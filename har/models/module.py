@@ -1,11 +1,13 @@
 """What the LightningModules of all tasks share: optimiser, schedule, and the score that may choose an epoch."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+
+PLAIN = frozenset(("_current_fx_name", "loss_sum", "examples"))  # attributes that are set in every step
 
 
 class TaskModule(pl.LightningModule):
@@ -28,6 +30,16 @@ class TaskModule(pl.LightningModule):
     in_bfloat16: bool = False
     loss_sum: Tensor | float = 0.0  # over the examples of the epoch so far
     examples: int = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As torch does; but what no step may wait for is put in its place without asking whether it is a parameter, a buffer or a module.
+
+        Lightning notes the name of every hook that it calls, and of the one before when it is done: 44 times a step.
+        """
+        if name in PLAIN:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     @property
     def num_parameters(self) -> int:

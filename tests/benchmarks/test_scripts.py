@@ -10,7 +10,9 @@ import numpy as np
 import paired
 import pytest
 import startup
+import training
 import windowing
+from tables import write_table
 
 from har.config import load_config
 from har.contract import WINDOW_SIZE
@@ -136,3 +138,12 @@ def test_peers_have_all_their_kernels_however_few_windows_they_saw() -> None:
     model = peer_inference.fitted("MiniRocket", data, 24)
     assert model.n_kernels == 10_000
     assert len(model.predict(peer_inference.channels_first(data.x[:2]))) == 2
+
+
+def test_rows_of_some_models_take_the_place_of_the_same_and_leave_the_others(tmp_path: Path) -> None:
+    def row(measure: str, median: str, commit: str) -> dict[str, object]:
+        return {"measure": measure, "median": median, "commit": commit}
+
+    write_table(tmp_path / "t.csv", [row("a", "1", "old"), row("b", "2", "old"), row("c", "3", "old")], {})
+    merged = training.in_place([row("b", "4", "new"), row("d", "5", "new")], tmp_path / "t.csv")
+    assert merged == [row("a", "1", "old"), row("b", "4", "new"), row("c", "3", "old"), row("d", "5", "new")]

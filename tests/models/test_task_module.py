@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from har.models.module import TaskModule, one_cycle
+from har.models.module import PLAIN, TaskModule, one_cycle
 
 
 class Recorded(TaskModule):
@@ -41,6 +41,19 @@ def test_a_loss_that_is_not_finite_is_seen() -> None:
     module.keep_loss(torch.tensor(float("nan")), 2)
     module.on_train_epoch_end()
     assert torch.tensor(module.logged[0][1]).isnan()
+
+
+def test_what_is_set_in_every_step_is_set_and_layers_are_still_found() -> None:
+    module = Recorded()
+    assert set(vars(module)) >= {"_current_fx_name"}  # Lightning still notes the name of a hook there
+    for name in PLAIN:
+        setattr(module, name, 3)
+        assert getattr(module, name) == 3
+    module.layer = torch.nn.Linear(2, 2)
+    module.register_buffer("scale", torch.ones(1))
+    module.scale = torch.zeros(1)
+    assert [name for name, _ in module.named_parameters()] == ["layer.weight", "layer.bias"]
+    assert module.state_dict()["scale"] == 0
 
 
 @pytest.mark.parametrize("steps", [*range(1, 12), 100])
