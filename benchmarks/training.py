@@ -132,12 +132,8 @@ def in_place(table: list[dict[str, object]], path: Path) -> list[dict[str, objec
 
 def write_markdown(path: Path, table: list[dict[str, object]]) -> None:
     """The same for people."""
-    lines = [
-        "# What training costs",
-        "",
-        f"Command, machine and versions of each row: {path.with_suffix('.csv').name}. Medians of the runs, smallest",
-    ]
-    lines[-1] += " and largest in brackets; a ratio below 1 is in our favour."
+    lines = ["# What training costs", "", f"Command, machine and versions of each row: {path.with_suffix('.csv').name}."]
+    lines += ["Medians of the runs, smallest and largest in brackets; a ratio below 1 is in our favour."]
     lines += ["", "| measure | median | unit | target | runs | date | commit |", "|---|---:|---|---|---:|---|---|"]
     lines += [
         f"| {row['measure']} | {row['median']} ({row['smallest']} to {row['largest']}) | {row['unit']} | {row['target']} | {row['runs']} "

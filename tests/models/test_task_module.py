@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from har.models.module import PLAIN, TaskModule, one_cycle
+from har.models.module import TaskModule, one_cycle
 
 
 class Recorded(TaskModule):
@@ -43,15 +43,19 @@ def test_a_loss_that_is_not_finite_is_seen() -> None:
     assert torch.tensor(module.logged[0][1]).isnan()
 
 
-def test_what_is_set_in_every_step_is_set_and_layers_are_still_found() -> None:
-    module = Recorded()
-    assert set(vars(module)) >= {"_current_fx_name"}  # Lightning still notes the name of a hook there
-    for name in PLAIN:
+def test_what_is_set_in_every_step_does_not_pass_through_torch_and_layers_are_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, asked = Recorded(), []
+    assert "_current_fx_name" in vars(module)  # Lightning still notes the name of a hook there
+    torchs = torch.nn.Module.__setattr__
+    monkeypatch.setattr(torch.nn.Module, "__setattr__", lambda self, name, value: (asked.append(name), torchs(self, name, value))[1])
+    for name in ("_current_fx_name", "loss_sum", "examples"):
         setattr(module, name, 3)
         assert getattr(module, name) == 3
+    assert asked == []
     module.layer = torch.nn.Linear(2, 2)
     module.register_buffer("scale", torch.ones(1))
     module.scale = torch.zeros(1)
+    assert {"layer", "scale"} <= set(asked)
     assert [name for name, _ in module.named_parameters()] == ["layer.weight", "layer.bias"]
     assert module.state_dict()["scale"] == 0
 
