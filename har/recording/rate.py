@@ -32,7 +32,7 @@ class Rate:
 
 
 def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit with --time-unit") -> Rate:
-    """Judge (time,) increasing times in s by the median step, by the mean step and by the mean of each stretch of a window.
+    """Judge (time,) times in s, increasing within a stretch, by the median and the mean step, and by the mean of each window's length.
 
     The median alone is blind to samples that arrive in bursts: ten rows a millisecond apart and then a pause have a median
     of 1 kHz and are 50 Hz all the same. A step of more than 2.5 median periods is a gap if such steps are rare, less than
@@ -45,6 +45,7 @@ def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit
     if len(time_s) < 2:
         raise HarError(f"{path} has {len(time_s)} sample; expected at least one window of samples at {SAMPLE_RATE_HZ:g} Hz")
     step = np.diff(time_s)
+    step = step[step > 0]  # the clock may have been set back between two stretches
     median = float(np.median(step))
     is_gap = step > GAP_PERIODS * median
     pause = float(np.quantile(step, 1 - 1 / WINDOW_SIZE))  # as long as happens once in a window
@@ -84,7 +85,7 @@ def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray) -> Non
     if len(time_s) <= WINDOW_SIZE:
         return
     step = np.diff(time_s) * SAMPLE_RATE_HZ  # in periods
-    kept = step[step <= GAP_PERIODS]
+    kept = step[(step > 0) & (step <= GAP_PERIODS)]
     if not len(kept) or abs(kept.mean() - 1.0) > 2 * RATE_TOLERANCE or _drift(kept, 1.0) > MAX_DRIFT:
         found = SAMPLE_RATE_HZ / float(kept.mean()) if len(kept) else 0.0
         raise HarError(

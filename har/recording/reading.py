@@ -1,53 +1,126 @@
 """From a file to 50 Hz pieces in the signal contract: order, units, gaps and rate are checked, mended or named."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from har.contract import RAW6, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.recording.limits import (
+    CLIPPED_LEAST,
+    FULL_SCALES_G,
+    LIMITS,
+    LIMITS_TEXT,
+    SENSORS,
+    Repeats,
+    check_outside,
+    outside,
+    whole_runs,
+)
 from har.recording.options import ReadOptions
+from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.rate import check_still_regular, measure_rate
 from har.recording.tables import Rows, read_rows
 from har.recording.types import COLUMNS, GAP_PERIODS, Recording
 from har.signals.resampling import StreamResampler
 
-LATE_S = 5.0  # rows may stand this much too late in the file
 FEWEST_ROWS = 256  # taken at a time, so that rate and units are measured on more than a moment
 GRAVITY_RANGE_G = (0.8, 1.2)  # median |total_acc| of a person's day; 9.8 means m/s^2, near 0 means body acceleration
-GYRO_MAX_RAD_S = 40.0  # the usual full scale of 2000 deg/s is 34.9 rad/s
+
+
+@dataclass
+class Faults:
+    """Faults of one kind: how many there are, and the first of them by name."""
+
+    count: int = 0
+    named: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.named) < 3:
+            self.named.append(text)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.named)
+        return ", ".join(self.named) + f" and {more} more" * (more > 0)
 
 
 @dataclass
 class ReadReport:
-    """What was found and mended; complete once all pieces were taken."""
+    """What was found in a recording and what was repaired; complete once all pieces were taken.
+
+    Attributes:
+        rows: number of rows that are used.
+        rate_hz: measured sampling rate.
+        resampled: whether the samples were brought to 50 Hz.
+        out_of_order: number of rows sorted by time, each at most `LATE_S` late; the latest by `latest_s`.
+        restarts: where the time goes back by more, so that a new stretch begins.
+        duplicates: number of repeated rows left out.
+        missing: number of rows with missing values that were interpolated.
+        outside: rows outside the physical limits, left out.
+        frozen: sensor and first line of the runs in which it repeats one value, left out, and their length in s.
+        interpolated_gaps, gaps: number of short gaps that were filled, and of gaps that no window crosses.
+    """
 
     rows: int = 0
     rate_hz: float = float("nan")
     resampled: bool = False
     out_of_order: int = 0
+    latest_s: float = 0.0
+    restarts: Faults = field(default_factory=Faults)
     duplicates: int = 0
     missing: int = 0
+    outside: Faults = field(default_factory=Faults)
+    frozen: dict[tuple[str, int], float] = field(default_factory=dict)
     interpolated_gaps: int = 0
     gaps: int = 0
     low: np.ndarray = field(default_factory=lambda: np.full(len(RAW6), np.inf))
     high: np.ndarray = field(default_factory=lambda: np.full(len(RAW6), -np.inf))
+    at_low: np.ndarray = field(default_factory=lambda: np.zeros(len(RAW6), dtype=np.int64))  # samples at exactly the lowest value
+    at_high: np.ndarray = field(default_factory=lambda: np.zeros(len(RAW6), dtype=np.int64))
+
+    def add(self, values: np.ndarray) -> None:
+        """Take note of (time, 6) samples that are used."""
+        self.rows += len(values)
+        low, high = np.minimum(self.low, values.min(axis=0)), np.maximum(self.high, values.max(axis=0))
+        self.at_low = self.at_low * (low == self.low) + (values == low).sum(axis=0)
+        self.at_high = self.at_high * (high == self.high) + (values == high).sum(axis=0)
+        self.low, self.high = low, high
+
+    def clipping(self) -> str:
+        """A phrase about acceleration that clips below the limit; empty where it does not."""
+        acc = SENSORS["accelerometer"]
+        peaks, counts = np.abs(np.concatenate((self.low[acc], self.high[acc]))), np.concatenate((self.at_low[acc], self.at_high[acc]))
+        for scale in FULL_SCALES_G:
+            clipped = counts[(np.abs(peaks / scale - 1) <= 0.02) & (counts >= CLIPPED_LEAST)].sum()
+            if clipped:
+                return f"acceleration clips at {scale:g} g ({100 * clipped / self.rows:.2g} % of samples)"
+        return ""
 
     def text(self) -> str:
-        """One line: rows, rate, and what was mended."""
+        """One line: rows, rate, and what was repaired or left out."""
         parts = [f"{self.rows} rows at {self.rate_hz:.4g} Hz" + (f", resampled to {SAMPLE_RATE_HZ:g} Hz" if self.resampled else "")]
         for count, what in (
-            (self.out_of_order, "rows sorted by time"),
-            (self.duplicates, "repeated rows dropped"),
-            (self.missing, "rows with missing values interpolated"),
-            (self.interpolated_gaps, "short gaps interpolated"),
-            (self.gaps, "gaps, which no window crosses"),
+            (self.out_of_order, f"sorted by time (up to {self.latest_s:.3g} s late)"),
+            (self.restarts.count, f"where the time goes back and a new stretch begins: {self.restarts}"),
+            (self.duplicates, "repeated and dropped"),
+            (self.missing, "with missing values interpolated"),
+            (self.outside.count, f"outside the physical limits ({LIMITS_TEXT}), left out as a gap: {self.outside}"),
         ):
             if count:
-                parts.append(f"{count} {what}")
-        return "; ".join(parts)
+                parts.append(f"{count} row{'s' * (count != 1)} {what}")
+        if self.frozen:
+            runs = Faults()
+            for (sensor, line), seconds in self.frozen.items():
+                runs.add(f"the {sensor} repeats one value for {seconds:.3g} s from line {line} on")
+            parts.append(f"left out as a gap: {runs}")
+        for count, what in ((self.interpolated_gaps, "interpolated"), (self.gaps, "that no window crosses")):
+            if count:
+                parts.append(f"{count} {'short ' * (what == 'interpolated')}gap{'s' * (count != 1)} {what}")
+        return "; ".join([*parts, *filter(None, [self.clipping()])])
 
 
 def read_recording(path: Path | str, *, subject: int = 0, options: ReadOptions | None = None) -> Recording:
@@ -78,39 +151,36 @@ def read_pieces(
         HarError: what does not fit, with line and column.
     """
     path, options = Path(path), options or ReadOptions()
-    stretch, current = -1, None
-    previous_s = -np.inf
-    for rows in _in_order(path, read_rows(path, options), report):
-        rows = _without_missing(path, rows, options, report)
-        if not len(rows.time_s):
-            continue
-        values = options.to_contract(rows.values)
+    number, current = -1, None
+    previous_s, previous_stretch = -np.inf, 0
+    for rows in _within_limits(path, _in_order(path, read_rows(path, options), report), options, report):
         if report.rows == 0:
             rate = measure_rate(path, rows.time_s)
             report.rate_hz, report.resampled = rate.hz, not rate.regular
-            _check_gravity(path, values, options)
         elif not report.resampled:
             check_still_regular(path, rows.time_s, rows.line)
-        _check_gyro(path, values)
-        report.rows += len(values)
-        report.low, report.high = np.minimum(report.low, values.min(axis=0)), np.maximum(report.high, values.max(axis=0))
+        report.add(rows.values)
         longest = max(GAP_PERIODS / min(report.rate_hz, SAMPLE_RATE_HZ), options.interpolate_s)
         step = np.diff(rows.time_s, prepend=previous_s)
-        short = (step > GAP_PERIODS / report.rate_hz) & (step <= longest)
+        restarts = np.diff(rows.stretch, prepend=previous_stretch) != 0
+        short = (step > GAP_PERIODS / report.rate_hz) & (step <= longest) & ~restarts
         report.interpolated_gaps += int(short.sum())
-        cuts = np.flatnonzero(step > longest).tolist()
-        for first, stop in pairwise([*sorted({0, *cuts}), len(values)]):
+        report.gaps += int(((step > longest) & np.isfinite(step) & ~restarts).sum())
+        cuts = np.flatnonzero((step > longest) | restarts).tolist()
+        for first, stop in pairwise([*sorted({0, *cuts}), len(rows.time_s)]):
             if first in cuts:
                 if current is not None:
-                    yield from _pieces(stretch, current.finish())
-                    report.gaps += 1
-                stretch, current = stretch + 1, _Stretch(path.stem, subject, report, mend=options.interpolate_s > 0)
+                    yield from _pieces(number, current.finish())
+                number, current = number + 1, _Stretch(path.stem, subject, report, mend=options.interpolate_s > 0)
             assert current is not None
-            yield from _pieces(stretch, current.push(rows.time_s[first:stop], values[first:stop], rows.labels[first:stop]))
-        previous_s = rows.time_s[-1]
+            yield from _pieces(number, current.push(rows.time_s[first:stop], rows.values[first:stop], rows.labels[first:stop]))
+        previous_s, previous_stretch = rows.time_s[-1], rows.stretch[-1]
     if current is None:
+        if report.frozen:
+            sensors = " and ".join(f"the {sensor}" for sensor in sorted({sensor for sensor, _ in report.frozen}))
+            raise HarError(f"{path}: {sensors} repeats one value over all rows; the sensor was off or the column is wrong")
         raise HarError(f"{path} has no row without missing values; record again")
-    yield from _pieces(stretch, current.finish())
+    yield from _pieces(number, current.finish())
     _check_constant(path, report)
 
 
@@ -165,32 +235,102 @@ class _Stretch:
         return Recording(self.name, self.subject, time_s, values.astype(np.float32), labels)
 
 
-def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator[Rows]:
-    """Rows sorted by time, without repeated times. A row may be up to `LATE_S` too late."""
-    held: Rows | None = None
-    done_s = -np.inf
+def _with_last(parts: Iterator[Rows]) -> Iterator[tuple[Rows, bool]]:
+    """Each part, and whether it is the last one."""
+    before: Rows | None = None
     for part in parts:
+        if before is not None:
+            yield before, False
+        before = part
+    if before is not None:
+        yield before, True
+
+
+def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator[Rows]:
+    """Rows sorted by time within their stretch, without repeated times.
+
+    A row more than `LATE_S` late begins a new stretch in file order, so that two moments are never mixed.
+    """
+    held: Rows | None = None
+    stretch, newest_s = 0, -np.inf
+    for part, last in _with_last(parts):
         if not np.isfinite(part.time_s).all():
             raise HarError(f"{path}: the time in line {part.line[np.argmin(np.isfinite(part.time_s))]} is not a finite number")
-        late = part.time_s <= done_s
-        if late.any():
-            raise HarError(f"{path}: line {part.line[np.argmax(late)]} is out of order by more than {LATE_S:g} s; sort the rows by time")
+        number, late_s = number_stretches(part.time_s, newest_s)
+        first = np.diff(number, prepend=0) != 0
+        if number[-1] > most_restarts(len(number)):
+            raise HarError(
+                f"{path}: {number[-1]} or more of {len(number)} rows are more than {LATE_S:g} s late, the first in line "
+                f"{part.line[np.argmax(first)]}; expected the rows in the order of their times: sort them"
+            )
+        for row in np.flatnonzero(first):
+            report.restarts.add(f"by {late_s[row]:.4g} s in line {part.line[row]}")
+        small = (late_s > 0) & ~first
+        report.out_of_order += int(small.sum())
+        report.latest_s = max(report.latest_s, float(late_s[small].max(initial=0.0)))
+        newest_s = max(newest_s if number[-1] == 0 else -np.inf, float(part.time_s[number == number[-1]].max()))
+        stretch += int(number[-1])
+        part = replace(part, stretch=number + stretch - number[-1])
         joined = part if held is None else _join(held, part)
-        report.out_of_order += int((np.diff(joined.time_s) < 0).sum())
-        order = np.argsort(joined.time_s, kind="stable")
-        joined = _take(joined, order)
-        keep = np.diff(joined.time_s, prepend=-np.inf) > 0
+        joined = _take(joined, np.lexsort((joined.time_s, joined.stretch)))
+        keep = (np.diff(joined.time_s, prepend=-np.inf) > 0) | (np.diff(joined.stretch, prepend=-1) > 0)
         report.duplicates += int((~keep).sum())
         _check_shared_times(path, joined, keep)
-        joined = _take(joined, np.flatnonzero(keep))
-        ready = int(np.searchsorted(joined.time_s, joined.time_s[-1] - LATE_S, side="right"))
-        ready = ready if ready >= FEWEST_ROWS else 0
-        held = _take(joined, np.arange(ready, len(joined.time_s)))
-        if ready:
-            done_s = float(joined.time_s[ready - 1])
-            yield _take(joined, np.arange(ready))
-    if held is not None and len(held.time_s):
-        yield held
+        joined = _take(joined, keep)
+        is_ready = (joined.stretch < stretch) | (joined.time_s < newest_s - LATE_S - ROUNDING_S)  # nothing sorted can come before these
+        if last:
+            is_ready[:] = True
+        elif is_ready.sum() < FEWEST_ROWS:
+            is_ready[:] = False
+        held = _take(joined, ~is_ready)
+        if is_ready.any():
+            yield _take(joined, is_ready)
+
+
+def _within_limits(path: Path, parts: Iterator[Rows], options: ReadOptions, report: ReadReport) -> Iterator[Rows]:
+    """Rows in g and rad/s, without those that have missing values or break a physical limit: their times are left as gaps."""
+    repeats, held, held_s = Repeats(), None, np.empty((0, len(SENSORS)))
+    begins = dict.fromkeys(SENSORS, 0)  # line of the first row of the run that a sensor is in
+    units_known = False
+    for part, last in _with_last(parts):
+        part = _without_missing(path, part, options, report)
+        part = replace(part, values=options.to_contract(part.values))
+        if len(part.line) > 1 and not units_known:
+            _check_gravity(path, part.values, options)
+            units_known = True
+        part = _without_outside(path, part, report)
+        seconds = np.concatenate((held_s, repeats.push(part.time_s, part.values)))
+        rows = part if held is None else _join(held, part)
+        if not len(rows.line):
+            continue
+        is_frozen = whole_runs(seconds)
+        ready = len(rows.line)
+        for number, sensor in enumerate(SENSORS):
+            new = np.flatnonzero(seconds[:, number] == 0.0)
+            lines = np.full(len(rows.line), begins[sensor])
+            lines[new] = rows.line[new]
+            lines = np.maximum.accumulate(lines)
+            for row in np.flatnonzero(is_frozen[:, number]):
+                report.frozen[sensor, int(lines[row])] = float(seconds[row, number])
+            begins[sensor] = int(lines[-1])
+            if not (last or is_frozen[-1, number]):
+                ready = min(ready, int(new[-1]))  # the run at the end may become frozen with the next rows
+        held, held_s = _take(rows, np.arange(ready, len(rows.line))), seconds[ready:]
+        rows = _take(rows, np.flatnonzero(~is_frozen[:ready].any(axis=1)))
+        if len(rows.line):
+            yield rows
+
+
+def _without_outside(path: Path, rows: Rows, report: ReadReport) -> Rows:
+    broken = outside(rows.values)
+    if not broken.any():
+        return rows
+    first = f"line {rows.line[np.argmax(broken)]}"
+    check_outside(rows.values, broken, f"{path}:", "read it with --gyro-unit deg/s", first)
+    for row in np.flatnonzero(broken):
+        column = int(np.argmax(np.abs(rows.values[row]) / LIMITS))
+        report.outside.add(f"line {rows.line[row]} ({COLUMNS[column]} is {rows.values[row, column]:.4g})")
+    return _take(rows, ~broken)
 
 
 def _check_shared_times(path: Path, rows: Rows, keep: np.ndarray) -> None:
@@ -205,11 +345,11 @@ def _check_shared_times(path: Path, rows: Rows, keep: np.ndarray) -> None:
 
 
 def _join(a: Rows, b: Rows) -> Rows:
-    return Rows(*(np.concatenate((getattr(a, n), getattr(b, n))) for n in ("line", "time_s", "values", "labels")))
+    return Rows(*(np.concatenate((getattr(a, item.name), getattr(b, item.name))) for item in fields(Rows)))
 
 
 def _take(rows: Rows, index: np.ndarray) -> Rows:
-    return Rows(rows.line[index], rows.time_s[index], rows.values[index], rows.labels[index])
+    return Rows(*(getattr(rows, item.name)[index] for item in fields(Rows)))
 
 
 def _without_missing(path: Path, rows: Rows, options: ReadOptions, report: ReadReport) -> Rows:
@@ -240,15 +380,6 @@ def _check_gravity(path: Path, values: np.ndarray, options: ReadOptions) -> None
         if options.acc_unit == "m/s2" and 0.08 < norm < 0.13:
             cause = "it looks like g already: leave --acc-unit out"
         raise HarError(f"{path}: the median length of total acceleration is {norm:.3g} g, expected about 1 g; {cause}")
-
-
-def _check_gyro(path: Path, values: np.ndarray) -> None:
-    peak = float(np.abs(values[:, 3:]).max())
-    if peak > GYRO_MAX_RAD_S:
-        raise HarError(
-            f"{path}: the gyroscope reaches {peak:.4g} rad/s, expected at most {GYRO_MAX_RAD_S:g}; it looks like deg/s: "
-            "read it with --gyro-unit deg/s"
-        )
 
 
 def _check_constant(path: Path, report: ReadReport) -> None:

@@ -27,6 +27,7 @@ class Rows:
     time_s: np.ndarray
     values: np.ndarray  # (row, 6)
     labels: np.ndarray
+    stretch: np.ndarray  # number of the stretch in which the time does not go back; 0 until the rows are put in order
 
 
 def read_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
@@ -124,7 +125,7 @@ def _parse(form: _Form, lines: list[str], first: int) -> Rows:
         rows = csv.reader(lines, delimiter=form.delimiter)
         names = [row[form.label].strip() if form.label < len(row) else "" for row in rows]
         labels = label_numbers(form.path, names, numbers)
-    return Rows(numbers[: len(table)], table[:, 0] * TIME_UNITS[form.time_unit], table[:, 1:], labels)
+    return Rows(numbers[: len(table)], table[:, 0] * TIME_UNITS[form.time_unit], table[:, 1:], labels, np.zeros_like(labels))
 
 
 def _parse_slowly(form: _Form, lines: list[str], numbers: np.ndarray) -> np.ndarray:
@@ -190,7 +191,7 @@ def _parquet_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
                 )
                 lines = np.arange(line, line + len(values))
                 if len(values):
-                    yield Rows(lines, time_s, values, label_numbers(path, names, lines))
+                    yield Rows(lines, time_s, values, label_numbers(path, names, lines), np.zeros_like(lines))
                 line += len(values)
     except (OSError, pa.ArrowException) as error:
         raise HarError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); write it again or use CSV") from None

@@ -26,7 +26,7 @@ class Recording:
     Attributes:
         name: unique name of the recording.
         subject: number of the person.
-        time_s: (time,) seconds, strictly increasing.
+        time_s: (time,) seconds, increasing within a stretch; where the clock was set back, the next stretch begins.
         samples: (time, 6) float32 in the order of ``contract.RAW6``: total acceleration in g, angular velocity in rad/s.
         labels: (time,) index into ``contract.LABELS``, -1 where unlabelled.
     """
@@ -43,7 +43,8 @@ class Recording:
 
     def contiguous_runs(self) -> list[tuple[int, int]]:
         """Stretches without a gap as (first sample, one past the last sample); no window may cross their edges."""
-        cuts = np.flatnonzero(np.diff(self.time_s) > GAP_PERIODS / SAMPLE_RATE_HZ) + 1
+        step = np.diff(self.time_s)
+        cuts = np.flatnonzero((step > GAP_PERIODS / SAMPLE_RATE_HZ) | (step <= 0)) + 1
         return list(pairwise([0, *cuts.tolist(), len(self.time_s)]))
 
 

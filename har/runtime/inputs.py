@@ -3,7 +3,7 @@
 import numpy as np
 
 from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
-from har.recording.reading import GYRO_MAX_RAD_S
+from har.recording.limits import FROZEN_S, LIMITS, LIMITS_TEXT, SENSORS, check_outside, frozen, outside
 
 LEAST_NORM_G, MOST_NORM_G = 0.3, 4.0  # of the median length of total acceleration; walking people stay between 0.8 and 1.2
 RATE_TOLERANCE = 0.02  # share by which a stream's rate may be off
@@ -11,7 +11,7 @@ RATE_STEPS = WINDOW_SIZE - 1  # over which a stream's rate is taken: before any 
 
 
 def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) -> None:
-    """Refuse windows of another shape, values that are not finite, and other units or another order than those of the contract.
+    """Refuse windows of another shape, in other units or order than the contract's, or with values that no sensor measures.
 
     Args:
         windows: (window, time, channel).
@@ -19,7 +19,8 @@ def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) ->
         channels: names, in their order.
 
     Raises:
-        HarError: with what was found.
+        HarError: with what was found: also a value that is not finite or outside the physical limits, or a sensor that repeats one value
+            for `FROZEN_S`.
     """
     expected = (window_size, len(channels))
     if windows.ndim != 3 or windows.shape[1:] != expected:
@@ -29,8 +30,28 @@ def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) ->
             f"windows have shape {windows.shape}, expected (window, {expected[0]}, {expected[1]}): time, then {', '.join(channels)}{hint}"
         )
     check_finite(windows.reshape(-1, len(channels)), channels, window_size)
-    if len(windows):
-        check_units(windows.reshape(-1, len(channels)))
+    if not len(windows):
+        return
+    samples = windows.reshape(-1, len(channels))
+    check_units(samples)
+    broken = np.flatnonzero(outside(samples))
+    if len(broken):
+        window, sample = divmod(int(broken[0]), window_size)
+        channel = int(np.argmax(np.abs(samples[broken[0]]) / LIMITS))
+        raise HarError(
+            f"window {window} has {channels[channel]} = {samples[broken[0], channel]:.4g} at sample {sample}, outside the physical limits "
+            f"({LIMITS_TEXT}); leave the window out"
+        )
+    _check_frozen(windows)
+
+
+def _check_frozen(windows: np.ndarray) -> None:
+    far = windows[:, :: int(FROZEN_S * SAMPLE_RATE_HZ) // 2]  # two of these lie in every run that is long enough
+    repeats = far[:, 1:] == far[:, :-1]
+    for sensor, part in SENSORS.items():
+        for window in np.flatnonzero(repeats[:, :, part].all(axis=2).any(axis=1)):
+            if frozen(np.arange(windows.shape[1]) / SAMPLE_RATE_HZ, windows[window])[:, list(SENSORS).index(sensor)].any():
+                raise HarError(f"window {window}: the {sensor} repeats one value for {FROZEN_S:g} s or longer; leave the window out")
 
 
 def check_finite(samples: np.ndarray, channels: list[str], window_size: int | None = None) -> None:
@@ -54,7 +75,6 @@ def check_units(samples: np.ndarray) -> None:
         HarError: with what it looks like.
     """
     acc, gyro = (float(np.median(np.linalg.norm(samples[:, part], axis=1))) for part in (slice(0, 3), slice(3, 6)))
-    peak = float(np.abs(samples[:, 3:]).max())
     if acc < LEAST_NORM_G and 0.8 < gyro < 1.2:
         raise HarError(
             f"the median length of total acceleration is {acc:.3g} g and that of angular velocity {gyro:.3g} rad/s: they have changed "
@@ -65,10 +85,8 @@ def check_units(samples: np.ndarray) -> None:
         if 7.0 < acc < 13.0:
             cause = "it looks like m/s^2: divide by 9.80665"
         raise HarError(f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
-    if peak > GYRO_MAX_RAD_S:
-        raise HarError(
-            f"the gyroscope reaches {peak:.4g} rad/s, expected at most {GYRO_MAX_RAD_S:g}; it looks like deg/s: multiply by pi / 180"
-        )
+    broken = outside(samples)
+    check_outside(samples, broken, "samples refused:", "multiply by pi / 180", f"sample {np.argmax(broken)}")
 
 
 def check_rate(step_s: np.ndarray) -> None:

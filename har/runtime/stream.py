@@ -1,14 +1,16 @@
 """Activities from samples as they arrive, in chunks of any length."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from har.contract import SAMPLE_RATE_HZ, UNKNOWN, WINDOW_SIZE, HarError
+from har.recording.limits import FROZEN_S, Repeats, outside
+from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
-from har.runtime.inputs import RATE_STEPS, check_finite, check_rate, check_units
+from har.runtime.inputs import check_finite, check_rate, check_units
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:
@@ -40,6 +42,28 @@ def answer_of(row: np.ndarray, labels: list[str], unknown_below: float, from_s: 
     return Answer(from_s, to_s, labels[best] if row[best] >= unknown_below else UNKNOWN, float(row[best]), row)
 
 
+@dataclass
+class StreamFaults:
+    """How many samples of a stream were not taken as they came.
+
+    Attributes:
+        sorted, late: samples at most `LATE_S` late: put into their place, or left out because those after them were answered already.
+        latest_s: how late the latest of them was, s.
+        restarts: samples that were later still and so began a new stretch.
+        repeated: samples delivered twice, left out.
+        outside: samples outside the physical limits, left out.
+        frozen: samples left out because a sensor had repeated its value for `FROZEN_S`.
+    """
+
+    sorted: int = 0
+    late: int = 0
+    latest_s: float = 0.0
+    restarts: int = 0
+    repeated: int = 0
+    outside: int = 0
+    frozen: int = 0
+
+
 class SampleStream(ABC):
     """Samples of one phone: checked, resampled where they are not at 50 Hz, and cut where a gap is.
 
@@ -55,17 +79,20 @@ class SampleStream(ABC):
 
     def reset(self) -> None:
         """Forget everything, as at the start of a recording."""
+        self.faults = StreamFaults()
         self._forget()
-        self._last_s: float | None = None
+        self._last_s = -np.inf
         self._next_s = 0.0  # time of the next sample, where none is given
 
     def _forget(self) -> None:
-        self._steps = np.empty(0)  # s, between the last samples
-        self._recent = np.empty((0, len(self.channels)))  # the last samples, for their units
+        self._recent_s = np.empty(0)  # of the last samples, for their rate and units; those outside the limits are among them
+        self._recent = np.empty((0, len(self.channels)))
+        self._repeats = Repeats()
+        self._was_frozen = False
         self._begin()
 
     def interrupt(self) -> list[Answer]:
-        """What comes next is another stretch, as behind a gap: the clock was set back, or the app was away.
+        """Begin another stretch with the next sample, as after a gap: the app was away, for example.
 
         Its times may begin anywhere. How the phone is worn stays known, unlike after `reset`.
 
@@ -76,23 +103,27 @@ class SampleStream(ABC):
             return self._held_back()
         finally:
             self._begin()
-            self._last_s = None
+            self._last_s = -np.inf
 
     def push(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
         """Take the next samples.
 
-        A chunk that is refused is not taken. Where its shape, a value or its times are wrong, it can be mended and pushed again; where its
-        units or its rate are, the samples before it are suspect as well and are forgotten, so that what is right later is answered.
+        A sample more than `LATE_S` earlier than the newest one begins a new stretch: the clock was set back. One that is at most so late
+        is put into its place where no answer has used the samples around it yet, otherwise it is left out. Samples outside the physical
+        limits, samples delivered twice and those of a sensor that repeats its value for `FROZEN_S` are left out. `faults` counts them all.
+
+        A chunk that is refused is not taken. Where its shape, a value or its times are wrong, it can be repaired and pushed again; where
+        its units or its rate are, the samples before it are suspect as well and are forgotten, so that later ones are answered.
 
         Args:
             chunk: (time, channel) in g and rad/s, channels as in the manifest; none or one sample, (channel,), are allowed.
-            time_s: (time,) increasing times of measurement in s; left out, each is 20 ms behind the one before.
+            time_s: (time,) times of measurement in s; left out, each is 20 ms after the one before.
 
         Returns:
             An answer for each stretch that the chunk has completed.
 
         Raises:
-            HarError: the shape, order, units, rate or times are wrong, or a value is not finite.
+            HarError: the shape, units, rate or times are wrong, or a value is not finite.
         """
         chunk = np.asarray(chunk, dtype=np.float64)
         chunk = chunk[np.newaxis] if chunk.ndim == 1 else chunk
@@ -101,30 +132,77 @@ class SampleStream(ABC):
             raise HarError(f"a chunk has shape {chunk.shape}, expected (time, {len(channels)}): time, then {', '.join(channels)}")
         check_finite(chunk, channels)
         times = self._times(len(chunk), time_s)
-        known = times if self._last_s is None else np.concatenate(([self._last_s], times))
-        step = np.diff(known)
-        if not np.isfinite(times).all() or (step <= 0).any():
-            raise HarError(
-                "the times of the samples do not increase; sort them, leave out what was delivered twice, and call interrupt() "
-                "where the clock was set back"
-            )
-        period = 1.0 / min(self.source_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)  # as files are read: what 50 Hz does not notice is no gap
-        is_gap = step > GAP_PERIODS * period
-        cuts = np.flatnonzero(is_gap) + len(chunk) - len(step)  # first sample behind each gap
-        steps, recent = np.concatenate((self._steps, step[~is_gap])), np.concatenate((self._recent, chunk))
+        if not len(chunk):
+            return []
+        if not np.isfinite(times).all():
+            raise HarError(f"the time of sample {np.argmin(np.isfinite(times))} is not finite; expected seconds")
+        faults = replace(self.faults)
+        next_s = float(times[-1]) + 1 / SAMPLE_RATE_HZ
+        chunk, times, stretch, late = self._in_order(chunk, times, faults)
+        recent_s, recent = self._with_late(late)
+        recent_s, recent = np.concatenate((recent_s, times)), np.concatenate((recent, chunk))
         try:
             if self._resampler is None:
-                check_rate(steps)
-            if len(recent) >= WINDOW_SIZE:  # chunks may be too short to tell their unit
+                step = np.diff(recent_s[~outside(recent)])
+                check_rate(step[(step > 0) & (step <= self._longest_s)])
+            if len(recent) >= WINDOW_SIZE:  # fewer do not show their unit
                 check_units(recent)
-            answers = self._take_parts(chunk, times, cuts)
         except HarError:
             self._forget()
             raise
-        self._steps, self._recent = steps[-RATE_STEPS:], recent[-WINDOW_SIZE:]
+        self._recent_s, self._recent = recent_s[-WINDOW_SIZE:], recent[-WINDOW_SIZE:]
+        self.faults, self._next_s = faults, next_s
         if len(times):
-            self._last_s, self._next_s = float(times[-1]), float(times[-1]) + 1 / SAMPLE_RATE_HZ
-        return answers
+            self._last_s = float(times[-1])
+        for time, sample in zip(*late, strict=True):
+            taken = not outside(sample[None])[0] and self._insert(float(time), sample)
+            faults.sorted, faults.late = faults.sorted + taken, faults.late + (not taken)
+        within = ~outside(chunk)
+        faults.outside += int((~within).sum())
+        return self._take_parts(chunk[within], times[within], stretch[within])
+
+    def _in_order(
+        self, chunk: np.ndarray, times: np.ndarray, faults: StreamFaults
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Samples sorted by time within their stretch, their times and stretches, and the times and samples that come after later ones."""
+        stretch, late_s = number_stretches(times, self._last_s)
+        first = np.diff(stretch, prepend=0) > 0
+        if first.sum() > most_restarts(len(times)):
+            raise HarError(f"the times of {len(times)} samples do not increase: they go back {int(first.sum())} times or more; sort them")
+        order = np.lexsort((times, stretch))
+        late_s, chunk, times, stretch = np.where(first, 0.0, late_s)[order], chunk[order], times[order], stretch[order]
+        before_s = np.concatenate(([self._last_s], times[:-1]))
+        before = np.concatenate((self._recent[-1:] if len(self._recent) else np.full_like(chunk[:1], np.nan), chunk[:-1]))
+        repeated = (times == before_s) & (np.diff(stretch, prepend=0) == 0)
+        if (chunk[repeated] != before[repeated]).any():
+            raise HarError("the times of the samples do not increase: two have one time and other values; expected when each was measured")
+        passed = (stretch == 0) & (times < self._last_s)
+        faults.restarts += int(first.sum())
+        faults.repeated += int(repeated.sum())
+        faults.latest_s = max(faults.latest_s, float(late_s.max(initial=0.0)))
+        faults.sorted += int(((late_s > 0) & ~passed & ~repeated).sum())
+        late = passed & ~repeated
+        kept = ~(passed | repeated)
+        return chunk[kept], times[kept], stretch[kept], (times[late], chunk[late])
+
+    def _with_late(self, late: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The last samples and their times, with late ones in their places: they were measured, so they count for rate and units."""
+        recent_s, recent = self._recent_s, self._recent
+        for time, sample in zip(*late, strict=True):
+            place = len(recent_s)
+            while place and 0 < recent_s[place - 1] - time <= LATE_S + ROUNDING_S:
+                place -= 1
+            recent_s, recent = np.insert(recent_s, place, time), np.insert(recent, place, sample, axis=0)
+        return recent_s, recent
+
+    def _insert(self, time_s: float, sample: np.ndarray) -> bool:
+        """Put a late sample into its place, where nothing after it was used yet; whether that could be done."""
+        return False
+
+    @property
+    def _longest_s(self) -> float:
+        """A longer step between two samples is a gap, as in files: what 50 Hz does not notice is none."""
+        return GAP_PERIODS / min(self.source_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
 
     def _times(self, count: int, time_s: np.ndarray | None) -> np.ndarray:
         """(count,) times of the next samples, where they are not given 20 ms apart."""
@@ -137,17 +215,27 @@ class SampleStream(ABC):
             raise HarError(f"time_s has shape {times.shape} for {count} samples; expected a time for each")
         return times
 
-    def _take_parts(self, chunk: np.ndarray, times: np.ndarray, cuts: np.ndarray) -> list[Answer]:
+    def _take_parts(self, chunk: np.ndarray, times: np.ndarray, stretch: np.ndarray) -> list[Answer]:
+        """Answers of samples within the limits, in their order; gaps, set clocks and frozen sensors end a stretch."""
+        is_frozen = (self._repeats.push(times, chunk) >= FROZEN_S - ROUNDING_S).any(axis=1)
+        self.faults.frozen += int(is_frozen.sum())
+        thawed = np.concatenate(([self._was_frozen], is_frozen))
+        self._was_frozen = bool(thawed[-1])
+        kept = np.flatnonzero(~is_frozen)
+        begins = (np.diff(times[kept], prepend=self._taken_s) > self._longest_s) | (np.diff(stretch[kept], prepend=0) > 0) | thawed[kept]
         answers: list[Answer] = []
-        for part in np.split(np.arange(len(chunk)), cuts):
-            if len(part) and part[0] in cuts:
-                answers += self._held_back()
+        for part in np.split(np.arange(len(kept)), np.flatnonzero(begins)):
+            if len(part) and begins[part[0]]:
+                answers += [] if thawed[kept[part[0]]] else self._held_back()
                 self._begin()
-            answers += self._resampled(chunk[part], times[part])
+            answers += self._resampled(chunk[kept[part]], times[kept[part]])
+        if len(kept):
+            self._taken_s = float(times[kept[-1]])
         return answers
 
     def _begin(self) -> None:
-        """Nothing before this moment counts: the start of a recording, or the end of a gap."""
+        """Begin a stretch: no earlier sample counts, as at the start of a recording or after a gap."""
+        self._taken_s = np.nan
         self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
         self._restart()
 
@@ -191,6 +279,14 @@ class WindowStream(SampleStream):
     def _restart(self) -> None:
         self._samples = np.empty((0, len(self.channels)), dtype=np.float32)
         self._time_s = np.empty(0)
+
+    def _insert(self, time_s: float, sample: np.ndarray) -> bool:
+        if self._resampler is not None or not len(self._time_s) or time_s <= self._time_s[0]:
+            return False
+        place = int(np.searchsorted(self._time_s, time_s))
+        self._time_s = np.insert(self._time_s, place, time_s)
+        self._samples = np.insert(self._samples, place, sample.astype(np.float32), axis=0)
+        return True
 
     def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
         samples, times = np.concatenate((self._samples, samples)), np.concatenate((self._time_s, time_s))

@@ -209,18 +209,121 @@ def test_irregular_times_are_brought_to_a_grid(tmp_path: Path) -> None:
     assert np.abs(found[50:-50, 3] - np.sin(2 * np.pi * 1.2 * found_s[50:-50])).max() < 0.02
 
 
-def test_rows_out_of_order_and_repeated_are_mended_and_reported(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:
+def test_rows_a_little_late_are_sorted_and_repeated_ones_dropped(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:
     changed = [rows[0], *rows[1:]]
-    changed[100:140] = changed[100:140][::-1]
+    changed[100:106] = changed[100:106][::-1]  # the last of them is 0.1 s late
     changed.insert(300, changed[299])
     report = ReadReport()
     pieces = [piece for _, piece in read_pieces(save(changed, tmp_path), report, options=ReadOptions(chunk_rows=1000))]
     np.testing.assert_allclose(np.concatenate([p.samples for p in pieces]), recording.samples, atol=5e-7)
-    assert (report.duplicates, report.out_of_order) == (1, 39)
-    assert "1 repeated rows dropped" in report.text()
-    late = [*rows[:1500], rows[10], *rows[1500:]]
-    with pytest.raises(HarError, match="line 1501 is out of order by more than 5 s"):
-        read_recording(save(late, tmp_path), options=ReadOptions(chunk_rows=1000))
+    assert (report.duplicates, report.out_of_order, report.latest_s) == (1, 5, pytest.approx(0.1))
+    assert "5 rows sorted by time (up to 0.1 s late); 1 row repeated and dropped" in report.text()
+
+
+@pytest.mark.parametrize("chunk_rows", [1000, 200_000])
+@pytest.mark.parametrize("back_s", [0.14, 10.007, 3600.0])
+def test_a_clock_that_is_set_back_begins_a_new_stretch(
+    back_s: float, chunk_rows: int, recording: Recording, rows: list[list[str]], tmp_path: Path
+) -> None:
+    for row in rows[1301:]:
+        row[0] = f"{float(row[0]) - back_s:.3f}"
+    report = ReadReport()
+    pieces = list(read_pieces(save(rows, tmp_path), report, options=ReadOptions(chunk_rows=chunk_rows, interpolate_s=1.0)))
+    before, after = (np.concatenate([piece.samples for number, piece in pieces if number == n]) for n in (0, 1))
+    np.testing.assert_allclose(before, recording.samples[:1300], atol=5e-7)
+    np.testing.assert_allclose(after, recording.samples[1300:], atol=5e-7)
+    assert not report.resampled
+    step = float(rows[1300][0]) - float(rows[1301][0])
+    assert f"1 row where the time goes back and a new stretch begins: by {step:.4g} s in line 1302" in report.text()
+    whole = read_recording(tmp_path / "changed.csv")
+    assert whole.contiguous_runs() == [(0, 1300), (1300, len(rows) - 1)]
+
+
+def test_one_stray_time_costs_nothing_else(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:
+    rows[501][0] = "5000.000"
+    report = ReadReport()
+    pieces = list(read_pieces(save(rows, tmp_path), report))
+    assert [len(piece.samples) for _, piece in pieces] == [500, 1, len(rows) - 502]
+    assert "in line 503" in report.text()
+
+
+def test_rows_in_no_order_are_refused(rows: list[list[str]], tmp_path: Path) -> None:
+    rows[1:] = rows[:0:-1]
+    with pytest.raises(
+        HarError, match=r"rows are more than 0.1 s late, the first in line 8; expected the rows in the order of their times"
+    ):
+        read_recording(save(rows, tmp_path))
+
+
+@pytest.mark.parametrize(("column", "value"), [(1, "1e18"), (2, "-1000"), (3, "16.01"), (5, "-500")])
+def test_a_row_outside_the_limits_is_as_good_as_missing(column: int, value: str, rows: list[list[str]], tmp_path: Path) -> None:
+    missing = read_recording(save([*rows[:700], *rows[701:]], tmp_path))
+    rows[700][column] = value
+    report = ReadReport()
+    (piece,) = [piece for _, piece in read_pieces(save(rows, tmp_path), report)]
+    np.testing.assert_array_equal(piece.samples, missing.samples)
+    np.testing.assert_array_equal(piece.time_s, missing.time_s)
+    assert f"1 row outside the physical limits (16 g, 40 rad/s), left out as a gap: line 701 ({COLUMNS[column - 1]} is" in report.text()
+
+
+def test_values_at_the_limits_are_kept(rows: list[list[str]], tmp_path: Path) -> None:
+    rows[700][1], rows[701][2], rows[702][6] = "16", "-16", "-40"
+    assert len(read_recording(save(rows, tmp_path)).samples) == len(rows) - 1
+
+
+def test_a_file_with_too_much_outside_the_limits_is_refused(rows: list[list[str]], tmp_path: Path) -> None:
+    for row in rows[1::50]:
+        row[1] = "300"
+    with pytest.raises(HarError, match=r"53 of 2625 samples are outside the physical limits \(16 g, 40 rad/s\), the first in line 2"):
+        read_recording(save(rows, tmp_path))
+
+
+def test_few_values_in_degrees_are_told_from_glitches(recording: Recording, tmp_path: Path) -> None:
+    """A quiet recording in deg/s crosses the limit in few samples: smoothly, as a glitch does not."""
+    quiet = np.array(recording.samples, dtype=np.float64)
+    quiet[:, 3:] *= 1e-3
+    turn = 60 * np.sin(np.linspace(0, np.pi, 40))  # deg/s; about 20 samples above 40
+    quiet[500:540, 3] = turn
+    write_csv(Recording("q", 1, recording.time_s, quiet.astype(np.float32), recording.labels), tmp_path / "q.csv")
+    with pytest.raises(HarError, match="looks like deg/s: read it with --gyro-unit deg/s"):
+        read_recording(tmp_path / "q.csv")
+    assert np.abs(read_recording(tmp_path / "q.csv", options=ReadOptions(gyro_unit="deg/s")).samples[:, 3]).max() < 1.1
+
+
+@pytest.mark.parametrize("chunk_rows", [1000, 200_000])
+@pytest.mark.parametrize(("columns", "sensor"), [(slice(1, 4), "accelerometer"), (slice(4, 7), "gyroscope")])
+def test_a_frozen_sensor_is_a_gap(
+    columns: slice, sensor: str, chunk_rows: int, recording: Recording, rows: list[list[str]], tmp_path: Path
+) -> None:
+    for row in rows[801:1201]:
+        row[columns] = rows[801][columns]
+    for row in rows[1501:1549]:  # 47 steps of 20 ms are not frozen yet
+        row[columns] = rows[1501][columns]
+    report = ReadReport()
+    pieces = list(read_pieces(save(rows, tmp_path), report, options=ReadOptions(chunk_rows=chunk_rows)))
+    lengths = [sum(len(piece.samples) for number, piece in pieces if number == n) for n in (0, 1)]
+    assert lengths == [800, len(rows) - 1201]
+    assert f"left out as a gap: the {sensor} repeats one value for 7.98 s from line 802 on; 1 gap that no window crosses" in report.text()
+
+
+def test_a_sensor_that_is_off_is_refused(rows: list[list[str]], tmp_path: Path) -> None:
+    for row in rows[1:]:
+        row[4:7] = ["0", "0", "0"]
+    with pytest.raises(HarError, match="the gyroscope repeats one value over all rows; the sensor was off"):
+        read_recording(save(rows, tmp_path))
+
+
+def test_clipping_is_reported(rows: list[list[str]], tmp_path: Path) -> None:
+    report = ReadReport()
+    list(read_pieces(save(rows, tmp_path), report))
+    assert "clips" not in report.text()
+    for row in rows[1:]:
+        row[1] = str(max(min(float(row[1]), 1.97), -1.9))
+    for row in rows[100:400:30]:
+        row[1] = "1.998"
+    report = ReadReport()
+    list(read_pieces(save(rows, tmp_path), report, options=ReadOptions(chunk_rows=1000)))
+    assert f"acceleration clips at 2 g ({100 * 10 / (len(rows) - 1):.2g} % of samples)" in report.text()
 
 
 def test_gaps_end_a_stretch_unless_they_may_be_mended(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from har.data import synthetic
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer
-from har.runtime.stream import Answer, WindowStream
+from har.runtime.stream import Answer, StreamFaults, WindowStream
 from har.signals.resampling import StreamResampler
 from har.signals.windows import cut_windows, label_runs, window_starts
 from tests.runtime.test_recognizer import bundle, recognizer  # noqa: F401
@@ -144,18 +144,85 @@ def test_a_wrong_rate_that_ends_is_answered_later(recognizer: Recognizer) -> Non
     assert len(answers) == 6
 
 
-def test_where_the_clock_was_set_back_an_interrupted_stream_goes_on(recognizer: Recognizer) -> None:  # noqa: F811
+@pytest.mark.parametrize("size", [1, 7, 300])
+@pytest.mark.parametrize("back_s", [0.5, 500.0])
+def test_a_clock_that_is_set_back_begins_a_new_stretch(back_s: float, size: int, recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:300], 1000.0 + np.arange(300) / 50
+    time_s[130:] -= back_s
+    stream = recognizer.open_stream()
+    answers, refused = pushed_in_pieces(stream, samples, time_s, size)
+    assert refused == []
+    assert [answer.from_s for answer in answers] == pytest.approx([1000.0, time_s[130]])
+    expected = np.concatenate((expected_of(recognizer, samples[:130]), expected_of(recognizer, samples[130:])))
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)
+    assert stream.faults == StreamFaults(restarts=1)
+
+
+def test_an_interrupted_stream_continues_on_its_own_clock(recognizer: Recognizer) -> None:  # noqa: F811
     samples, time_s = RECORDING.samples[:300], 1000.0 + np.arange(300) / 50
     stream = recognizer.open_stream()
     stream.push(samples[:100], time_s[:100])
-    with pytest.raises(HarError, match=r"do not increase; sort them, .* call interrupt\(\) where the clock was set back"):
-        stream.push(samples[100:], time_s[100:] - 500.0)
     assert stream.interrupt() == []
     answers = stream.push(samples[100:], time_s[100:] - 500.0)
     assert [answer.from_s for answer in answers] == pytest.approx([502.0, 503.28])
     assert stream.interrupt() == []
     (answer,) = stream.push(samples[:128])
-    assert answer.from_s == pytest.approx(506.0), "without times, a stream's own clock goes on"
+    assert answer.from_s == pytest.approx(506.0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 300])
+def test_samples_that_are_a_little_late_are_sorted(size: int, recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:300], np.arange(300) / 50
+    order = np.arange(300)
+    order[[60, 61, 62]] = 61, 62, 60  # sample 60 comes 40 ms after sample 62
+    order = np.insert(order, 200, order[199])  # and one is delivered twice
+    stream = recognizer.open_stream()
+    answers, refused = pushed_in_pieces(stream, samples[order], time_s[order], size)
+    assert refused == []
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected_of(recognizer, samples), atol=1e-5)
+    assert stream.faults == StreamFaults(sorted=1, latest_s=pytest.approx(0.04), repeated=1)
+
+
+def test_a_late_sample_whose_window_is_answered_is_left_out(recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:260], np.arange(260) / 50
+    stream = recognizer.open_stream(source_hz=50.5)  # resampled, so that nothing can be put in its place later
+    stream.push(samples[:100], time_s[:100])
+    stream.push(samples[101:], time_s[101:])
+    assert stream.push(samples[:1], time_s[-1:] - 0.05) == []
+    assert stream.faults == StreamFaults(late=1, latest_s=pytest.approx(0.05))
+
+
+def test_times_in_no_order_are_refused(recognizer: Recognizer) -> None:  # noqa: F811
+    stream = recognizer.open_stream()
+    with pytest.raises(HarError, match="300 samples do not increase: they go back"):
+        stream.push(RECORDING.samples[:300], np.arange(300)[::-1] / 50)
+    assert len(stream.push(RECORDING.samples[:300], np.arange(300) / 50)) == 3
+
+
+@pytest.mark.parametrize("size", [1, 50, 300])
+@pytest.mark.parametrize(("channel", "value"), [(0, 1e18), (1, -1000.0), (4, 500.0)])
+def test_a_sample_outside_the_limits_is_as_good_as_missing(channel: int, value: float, size: int, recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = np.array(RECORDING.samples[:300], dtype=np.float64), np.arange(300) / 50
+    samples[140, channel] = value
+    missing = np.delete(samples, 140, axis=0)
+    stream = recognizer.open_stream()
+    answers, refused = pushed_in_pieces(stream, samples, time_s, size)
+    assert refused == []
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected_of(recognizer, missing.astype(np.float32)), atol=1e-5)
+    assert stream.faults == StreamFaults(outside=1)
+
+
+@pytest.mark.parametrize("sensor", [slice(0, 3), slice(3, 6)])
+@pytest.mark.parametrize("size", [1, 50, 900])
+def test_a_frozen_sensor_gives_no_answer(size: int, sensor: slice, recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = np.array(RECORDING.samples[:900]), np.arange(900) / 50
+    samples[200:600, sensor] = samples[200, sensor]
+    stream = recognizer.open_stream()
+    answers, refused = pushed_in_pieces(stream, samples, time_s, size)
+    assert refused == []
+    assert [answer.from_s for answer in answers] == pytest.approx([0.0, 1.28, 12.0, 13.28, 14.56])
+    np.testing.assert_allclose([a.probabilities for a in answers[2:]], expected_of(recognizer, samples[600:]), atol=1e-5)
+    assert stream.faults == StreamFaults(frozen=350)  # known after one second
 
 
 def test_an_interruption_keeps_the_mounting_and_reset_forgets_it() -> None:
