@@ -38,6 +38,28 @@ def cannot_write(path: Path, error: "OSError | CannotWriteError", what: str = ""
     return CannotWriteError(f"{said}; the disk at {place} takes no more: free some space there, or {other}", error)
 
 
+def read_small(path: Path, what: str, most_bytes: int = 1 << 24) -> str:
+    """Content of a small text file in UTF-8, a manifest or a config. A pipe would be waited for and a device may never end.
+
+    Args:
+        path: of the file.
+        what: it is, for the message.
+        most_bytes: larger files are refused.
+
+    Raises:
+        HarError: it is no regular file, or too large.
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if path.exists() and not path.is_file():
+        raise HarError(f"{path} is no regular file, expected {what}; name a file")
+    with open(path, "rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise HarError(f"{path} has more than {most_bytes:,} bytes, expected {what}; name another file")
+    return content.decode()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Where what is done inside raises that it cannot write, say so of `path`.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from har.contract import HarError
-from har.files import CannotWriteError, append_whole, cannot_write, whole_file, write_whole
+from har.files import CannotWriteError, append_whole, cannot_write, read_small, whole_file, write_whole
 from har.pipeline.ledger import add_opening
 from har.pipeline.work import WORK, Work
 from har.tracking.journal import Journal, journals
@@ -126,3 +126,14 @@ def test_a_full_disk_takes_nothing_from_a_training_that_was_interrupted(tmp_path
     with file_size_limit(0), pytest.raises(HarError, match="takes no more"):
         work.remember("second")
     assert (tmp_path / WORK).read_text() == before
+
+
+def test_pipes_devices_and_large_files_are_not_read_as_small_ones(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(HarError, match="is no regular file, expected a manifest; name a file"):
+            read_small(path, "a manifest")
+    (tmp_path / "large").write_text("0123456789")
+    with pytest.raises(HarError, match="has more than 9 bytes, expected a manifest"):
+        read_small(tmp_path / "large", "a manifest", 9)
+    assert read_small(tmp_path / "large", "a manifest", 10) == "0123456789"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from har.contract import SPLITS, TEST_SUBJECTS, HarError
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
-from har.files import write_whole
+from har.files import read_small, write_whole
 
 SCHEMA_VERSION = 1
 
@@ -61,7 +61,7 @@ def read_splits(path: Path | str) -> list[SubjectSplit]:
             subject validates.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_small(Path(path), "a split of har data splits"))
         found = _File.model_validate(content)
     except OSError as error:
         raise HarError(f"cannot read the split {path} ({error.strerror}); expected a JSON file with folds of subjects") from None

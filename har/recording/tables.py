@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from har.recording.types import COLUMNS, UNLABELLED
 NUMERIC = ("time_s", *COLUMNS)
 LABEL_INDEX = {name: number for number, name in enumerate(LABELS)} | {"": UNLABELLED}
 DELIMITERS = (",", ";", "\t")
+LONGEST_LINE = 1 << 16  # characters; the widest exports have some hundred columns
 READ_BYTES = 1 << 20  # of a column at a time; else a row group is read whole, and one may be as long as the file
 
 
@@ -38,6 +39,9 @@ def read_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
     """
     if not path.exists():
         raise HarError(f"no recording at {path}; expected a CSV or Parquet file with the columns {', '.join(NUMERIC)}")
+    if not path.is_file():  # a pipe would be waited for, a device may never end
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise HarError(f"cannot read {path}: it is {what}, expected a regular file; write the recording to a file first")
     rows = _parquet_rows(path, options) if path.suffix.lower() in (".parquet", ".pq") else _csv_rows(path, options)
     empty = True
     for part in rows:
@@ -79,7 +83,8 @@ class _Form:
 def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            lines = _lines(path, file)
+            first = next(lines, "")
             if not first.strip():
                 what = "is empty" if not first else "begins with an empty line"
                 raise HarError(f"{path} {what}; expected a header with the columns {', '.join(NUMERIC)}, then one row a sample")
@@ -90,14 +95,24 @@ def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
             columns, label = _positions(path, header, options)
             form = _Form(path, delimiter, header, columns, label, options.time_unit)
             line = 2
-            while lines := list(islice(file, options.chunk_rows)):
-                if "".join(lines).strip():
-                    yield _parse(form, lines, line)
-                line += len(lines)
+            while part := list(islice(lines, options.chunk_rows)):
+                if "".join(part).strip():
+                    yield _parse(form, part, line)
+                line += len(part)
     except csv.Error as error:
         raise HarError(f"{path} is not well-formed CSV ({error}); is a quotation mark not closed?") from None
     except (OSError, UnicodeDecodeError) as error:
         raise HarError(f"cannot read {path} as text ({error}); expected a CSV file in UTF-8, or Parquet") from None
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Lines of a file, each with its end; a file without line breaks is not read whole."""
+    number = 1
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise HarError(f"{path}: line {number} is longer than {LONGEST_LINE:,} characters; expected CSV with one row a line")
+        yield line
+        number += 1
 
 
 def _is_number(text: str) -> bool:

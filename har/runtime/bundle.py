@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from har.contract import MANIFEST_SCHEMA_VERSION, HarError
+from har.files import read_small
 
 # What reading JSON of another structure raises; the last two where lists stand in lists without end, and for numbers beyond any float.
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
@@ -90,7 +91,7 @@ def read_bundle(folder: Path | str) -> Bundle:
     """
     folder = Path(folder)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_small(folder / MANIFEST, "a bundle's manifest"))
     except OSError:
         beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
         others = f", or take {' or '.join(str(folder.parent / name) for name in beside)}" if beside else ""

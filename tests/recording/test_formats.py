@@ -1,5 +1,6 @@
 """CSV as spreadsheets and other countries write it: read as it is meant, or refused in one sentence."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,30 @@ def test_what_holds_no_recording_is_one_clear_sentence(name: str, tmp_path: Path
     with pytest.raises(HarError, match=message) as caught:
         read_recording(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "link to a device"])
+def test_pipes_and_devices_are_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/zero")
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(HarError, match="it is a pipe or a device, expected a regular file; write the recording to a file first"):
+        read_recording(path)
+
+
+def test_a_file_without_line_breaks_is_not_read_whole(recording: Recording, tmp_path: Path) -> None:
+    """A sparse file of 1 TB stands for one that does not fit into memory."""
+    path = tmp_path / "r.csv"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(HarError, match="line 1 is longer than 65,536 characters; expected CSV with one row a line"):
+        read_recording(path)
+    write_csv(recording, path)
+    with open(path, "ab") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(HarError, match=f"line {len(recording.time_s) + 2} is longer than 65,536 characters"):
+        read_recording(path)
