@@ -38,7 +38,7 @@ from har.pipeline.provenance import git_commit
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer
-from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, stretches
+from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, taken_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path("results/reliability/day_stream.csv")
@@ -133,7 +133,7 @@ def judge(
         "deliveries": len(day.counts),
         "clock_h": f"{np.diff(day.time_s).clip(0).sum() / 3600:.1f}",
         "restarts": int(day.restarts.sum()),
-        "stretches": sum(1 for _ in stretches(day, page=page)),
+        "stretches": sum(len(taken.stretches) for taken in taken_of(day, sorts=True)),
         "answers": len(played.rows),
         "missing": len(expected.to_s) - len(there),
         "doubled": doubled,
@@ -169,7 +169,7 @@ def memory_of(memory: list[dict[str, int]]) -> dict[str, str]:
 
 def faults_of(day: Day, expected: Expected, there: np.ndarray, *, page: bool) -> list[dict[str, Any]]:
     """What happened at each kind of fault: the stretches that it began, and how long until the first answer."""
-    begins = np.array([part[0] for _, part in stretches(day, page=page)])
+    begins = np.array([stretch[0] for taken in taken_of(day, sorts=True) for stretch in taken.stretches])
     cutting = [fault for fault in day.faults if fault[0] not in ("lost sample", "jitter", "late burst", "sample twice")]
     blamed = np.searchsorted([at for _, at in cutting], begins, side="right") - 1
     kinds = np.array(["start" if number < 0 else cutting[number][0] for number in blamed])

@@ -165,15 +165,17 @@ class SampleStream(ABC):
         self, chunk: np.ndarray, times: np.ndarray, faults: StreamFaults
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Samples sorted by time within their stretch, their times and stretches, and the times and samples that come after later ones."""
+        twice = self._delivered_before(chunk, times)
+        faults.repeated += int(twice.sum())
+        chunk, times = chunk[~twice], times[~twice]
         stretch, late_s = number_stretches(times, self._last_s)
         first = np.diff(stretch, prepend=0) > 0
         if first.sum() > most_restarts(len(times)):
             raise HarError(f"the times of {len(times)} samples do not increase: they go back {int(first.sum())} times or more; sort them")
         order = np.lexsort((times, stretch))
         late_s, chunk, times, stretch = np.where(first, 0.0, late_s)[order], chunk[order], times[order], stretch[order]
-        before_s = np.concatenate(([self._last_s], times[:-1]))
-        before = np.concatenate((self._recent[-1:] if len(self._recent) else np.full_like(chunk[:1], np.nan), chunk[:-1]))
-        repeated = (times == before_s) & (np.diff(stretch, prepend=0) == 0)
+        before = np.concatenate((self._recent[-1:] if len(self._recent) else np.full_like(chunk[:1], np.nan), chunk[:-1]))[: len(chunk)]
+        repeated = (np.diff(times, prepend=self._last_s) == 0) & (np.diff(stretch, prepend=0) == 0)
         if (chunk[repeated] != before[repeated]).any():
             raise HarError("the times of the samples do not increase: two have one time and other values; expected when each was measured")
         passed = (stretch == 0) & (times < self._last_s)
@@ -184,6 +186,15 @@ class SampleStream(ABC):
         late = passed & ~repeated
         kept = ~(passed | repeated)
         return chunk[kept], times[kept], stretch[kept], (times[late], chunk[late])
+
+    def _delivered_before(self, chunk: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """(time,) which samples repeat earlier ones; none where some of those that are not new are unknown: the clock was set back."""
+        old = np.flatnonzero(times <= self._last_s)
+        known = times[old, None] == self._recent_s
+        known &= (chunk[old, None] == self._recent).all(axis=2)
+        twice = np.zeros(len(times), dtype=bool)
+        twice[old] = known.any(axis=1).all()
+        return twice
 
     def _with_late(self, late: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The last samples and their times, with late ones in their places: they were measured, so they count for rate and units."""

@@ -3,15 +3,16 @@
 Shared by ``test_day.py`` (minutes) and ``benchmarks/day_stream.py`` (24 hours).
 """
 
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
-from har.recording import UNLABELLED, Recording
+from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE, HarError
+from har.recording import Recording
+from har.recording.order import LATE_S, ROUNDING_S
 from har.recording.rate import measure_rate
 from har.recording.types import GAP_PERIODS
 from har.runtime.recognizer import Recognizer
@@ -35,7 +36,6 @@ FAULTS = {
     "restart": 12,
 }
 JITTER_S, STRONG_JITTER_S = 3e-4, 3e-3  # largest, either way
-LATE_S = 60.0  # a sample older than the one before by less was delivered late or twice; by more, the clock was set back
 QUIET = (1 / 6, 11 / 12)  # shares of the day: without a restart between them, so that growth of memory is seen
 PAGE_MEASURES_S, PAGE_GRAVITY_G = 2.0, (0.8, 1.2)  # before the web page's live stream answers: export/web/src/live.js, checks.js
 
@@ -125,7 +125,7 @@ def _times(samples: int, hz: float, faults: list[tuple[str, int]], rng: np.rando
         "short gap": lambda: rng.integers(3, 51) / hz,
         "long gap": lambda: np.exp(rng.uniform(0.0, np.log(3 * 3600.0))),
         "clock forward": lambda: rng.uniform(1.0, 3600.0),
-        "clock back": lambda: -rng.uniform(2 * LATE_S, 3600.0),
+        "clock back": lambda: -rng.uniform(0.2, 3600.0),
         "restart": lambda: rng.uniform(2.0, 60.0),
     }
     jump_s, jitter_s = np.zeros(samples), np.full(samples, JITTER_S)
@@ -162,64 +162,84 @@ def _delivered(samples: int, hz: float, faults: list[tuple[str, int]], rng: np.r
     return [part for part, count in zip(parts, times, strict=True) for _ in range(count)], restarts
 
 
-def in_order(time_s: np.ndarray, newest_s: float = -np.inf) -> list[np.ndarray]:
-    """Which samples an app keeps: not those that are late or come twice. A list, because behind its first array the clock was set back."""
-    before = np.concatenate(([newest_s], time_s))[:-1]
-    setting = np.cumsum(time_s < before - LATE_S)
-    kept = []
-    for number in range(int(setting[-1]) + 1 if len(setting) else 1):
-        found = np.flatnonzero(setting == number)
-        newest = np.maximum.accumulate(np.concatenate(([newest_s if number == 0 else -np.inf], time_s[found])))[:-1]
-        kept.append(found[time_s[found] > newest])
-    return kept
-
-
 class App:
-    """An app around the Python runtime: it mends what a stream refuses, and nothing else.
+    """An app around the Python runtime: it leaves out samples that are not numbers, and nothing else.
 
     Attributes:
-        refused: deliveries that were.
+        refused: deliveries that held such samples.
     """
 
     def __init__(self, recognizer: Recognizer, source_hz: float | None = None) -> None:
-        self.stream, self.refused, self._newest_s = recognizer.open_stream(source_hz), 0, -np.inf
+        self.stream, self.refused = recognizer.open_stream(source_hz), 0
 
     def take(self, time_s: np.ndarray, values: np.ndarray) -> list[Answer]:
         """Answers that a delivery completes."""
         try:
-            answers = self.stream.push(values, time_s)
+            return self.stream.push(values, time_s)
         except HarError:
             self.refused += 1
-            answers = self._take_mended(time_s, values)
-        else:
-            self._newest_s = float(time_s[-1])
-        return answers
-
-    def _take_mended(self, time_s: np.ndarray, values: np.ndarray) -> list[Answer]:
-        finite = np.isfinite(values).all(axis=1)
-        time_s, values, answers = time_s[finite], values[finite], []
-        for number, kept in enumerate(in_order(time_s, self._newest_s)):
-            if number:
-                answers += self.stream.interrupt()
-            answers += self.stream.push(values[kept], time_s[kept])
-            self._newest_s = float(time_s[kept[-1]]) if len(kept) else self._newest_s
-        return answers
+            finite = np.isfinite(values).all(axis=1)
+            return self.stream.push(values[finite], time_s[finite])
 
 
-def stretches(day: Day, *, page: bool) -> Iterator[tuple[int, np.ndarray]]:
-    """Run and numbers of the samples of each stretch without a gap, as the app of this file or the web page's live stream cut a day."""
-    finite, runs = np.flatnonzero(np.isfinite(day.values).all(axis=1)), day.runs()
-    for run in range(int(runs[-1]) + 1):
-        own = finite[runs[finite] == run]
-        if page:  # it knows no late samples: a clock that goes back is another stretch
-            settings = [own[np.concatenate(([True], np.diff(day.time_s[own]) != 0))]]
-        else:
-            settings = [own[kept] for kept in in_order(day.time_s[own])]
-        for kept in settings:
-            step = np.diff(day.time_s[kept])
-            for part in np.split(kept, np.flatnonzero((step > GAP_PERIODS / SAMPLE_RATE_HZ) | (step < 0)) + 1):
-                if len(part):
-                    yield run, part
+class Taken:
+    """What a stream takes of a run: stretches without a gap, and the windows that it cuts out of them, as numbers of samples.
+
+    Args:
+        day: as it was delivered.
+        sorts: whether a sample that comes after the next delivery has begun is still put into its place.
+    """
+
+    def __init__(self, day: Day, *, sorts: bool) -> None:
+        self.time_s, self.sorts = day.time_s, sorts
+        self.stretches: list[list[int]] = []
+        self.windows: list[list[np.ndarray]] = []
+        self._cut, self._recent = 0, list[int]()
+
+    def deliver(self, numbers: np.ndarray) -> None:
+        """Take the samples of a delivery."""
+        own = self.stretches[-1] if self.stretches else []
+        old = [n for n in numbers if own and self.time_s[n] <= self.time_s[own[-1]]]
+        known = {self.time_s[n] for n in self._recent[-WINDOW_SIZE:]}
+        if all(self.time_s[n] in known for n in old):
+            numbers = np.array([n for n in numbers if n not in set(old)], dtype=np.int64)
+        newest_s = self.time_s[own[-1]] if own else -np.inf
+        groups: list[list[int]] = [[]]
+        for n in numbers:
+            if self.time_s[n] < newest_s - LATE_S - ROUNDING_S:
+                groups.append([])
+                newest_s = -np.inf
+            newest_s = max(newest_s, self.time_s[n])
+            groups[-1].append(n)
+        for number, group in enumerate(groups):
+            group = sorted(dict.fromkeys(group), key=lambda n: self.time_s[n])
+            if number or not self.stretches:
+                self._begin()
+            for n in group:
+                self._take(int(n))
+
+    def _begin(self) -> None:
+        self.stretches.append([])
+        self.windows.append([])
+        self._cut = 0
+
+    def _take(self, n: int) -> None:
+        own = self.stretches[-1]
+        step = self.time_s[n] - self.time_s[own[-1]] if own else 0.0
+        if step > GAP_PERIODS / SAMPLE_RATE_HZ:
+            self._begin()
+            own = self.stretches[-1]
+        elif own and step == 0:
+            return
+        elif step < 0:
+            first = self._cut * STRIDE
+            if not self.sorts or first >= len(own) or self.time_s[n] <= self.time_s[own[first]]:
+                return
+        insort(own, n, key=lambda n: self.time_s[n])
+        self._recent = [*self._recent[-WINDOW_SIZE:], n]
+        while len(own) >= self._cut * STRIDE + WINDOW_SIZE:
+            self.windows[-1].append(np.array(own[self._cut * STRIDE : self._cut * STRIDE + WINDOW_SIZE]))
+            self._cut += 1
 
 
 @dataclass(frozen=True)
@@ -251,27 +271,48 @@ def batch_answers(recognizer: Recognizer, day: Day, *, source_hz: float | None =
         source_hz: as the stream of the app is opened.
         page: with the stretches of the web page, each at the rate that it measures.
     """
-    rows = []
-    for run, own in groupby(stretches(day, page=page), key=lambda found: found[0]):
-        pieces = []
-        for _, part in own:
+    columns: list[list[np.ndarray]] = [[] for _ in range(6)]
+    for run, taken in enumerate(taken_of(day, sorts=source_hz is None)):
+        mounting = recognizer.start_mounting()
+        for stretch, windows in zip(taken.stretches, taken.windows, strict=True):
+            part, hz = np.array(stretch), source_hz
             time_s, values = day.time_s[part], day.values[part]
-            hz = source_hz
             if page:
                 first, hz = _measured(time_s, values)
                 part, time_s, values = part[first:], time_s[first:], values[first:]
+                windows = windows if not first else list(part[_cuts(len(part), recognizer)])
             if hz is not None and len(part):
                 time_s, values = StreamResampler(hz, SAMPLE_RATE_HZ).push(time_s, values, last=True)
-            starts = window_starts(len(time_s), WINDOW_SIZE, recognizer.stride)
-            if len(starts):
-                piece = Recording("day", 0, time_s, values.astype(np.float32), np.full(len(time_s), UNLABELLED))
-                pieces.append((piece, time_s[starts], time_s[starts + WINDOW_SIZE - 1] + 1 / SAMPLE_RATE_HZ, part[0], hz is not None))
-        if pieces:
-            timeline = recognizer.predict_pieces("day", enumerate(piece for piece, *_ in pieces))
-            from_s, to_s = (np.concatenate([piece[place] for piece in pieces]) for place in (1, 2))
-            begins, resampled = (np.concatenate([np.full(len(piece[1]), piece[place]) for piece in pieces]) for place in (3, 4))
-            rows.append((np.full(len(to_s), run), from_s, to_s, begins, resampled, timeline.probabilities))
-    return Expected(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+                at = _cuts(len(time_s), recognizer)
+                x, window_s = values[at], time_s[at]
+            else:
+                at = np.array(windows).reshape(-1, WINDOW_SIZE).astype(np.int64)
+                x, window_s = day.values[at], day.time_s[at]
+            if not len(x):
+                continue
+            rows = [recognizer.predict_in_order(x[i : i + 64].astype(np.float32), mounting)[0] for i in range(0, len(x), 64)]
+            found = (window_s[:, 0], window_s[:, -1] + 1 / SAMPLE_RATE_HZ, np.full(len(x), part[0]), np.full(len(x), hz is not None))
+            for column, values_of in zip(columns, (np.full(len(x), run), *found, np.concatenate(rows)), strict=True):
+                column.append(values_of)
+    return Expected(*(np.concatenate(column) for column in columns))
+
+
+def taken_of(day: Day, *, sorts: bool) -> Iterator[Taken]:
+    """What a stream takes of each run of an app."""
+    taken = Taken(day, sorts=sorts)
+    ends = np.cumsum(day.counts)
+    for number, (restart, first, stop) in enumerate(zip(day.restarts, ends - day.counts, ends, strict=True)):
+        if restart and number:
+            yield taken
+            taken = Taken(day, sorts=sorts)
+        finite = np.isfinite(day.values[first:stop]).all(axis=1)
+        taken.deliver(np.arange(first, stop)[finite])
+    yield taken
+
+
+def _cuts(count: int, recognizer: Recognizer) -> np.ndarray:
+    """(window, time) numbers of the samples of each window of a stretch."""
+    return window_starts(count, WINDOW_SIZE, recognizer.stride)[:, None] + np.arange(WINDOW_SIZE)
 
 
 def _measured(time_s: np.ndarray, values: np.ndarray) -> tuple[int, float | None]:
