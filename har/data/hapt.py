@@ -10,6 +10,7 @@ import numpy as np
 from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS, HarError, nearest
 from har.data.archives import HAPT, Reader, open_source
 from har.recording import UNLABELLED, Recording
+from har.recording.limits import LIMITS_TEXT, outside
 
 NAME = "hapt"
 SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS  # user N is subject N of UCI HAR
@@ -172,6 +173,8 @@ def _read_recording(
             continue
         labels[segment.first : segment.stop] = min(segment.label, num_labels - 1) if is_transition else segment.label
     samples = np.concatenate((total_acc, gyro), axis=1).astype(dtype)
+    if (broken := outside(samples)).any():
+        raise HarError(f"RawData/*_{name}.txt: row {np.argmax(broken) + 1} is outside the physical limits ({LIMITS_TEXT}); {AGAIN}")
     return Recording(name, user, np.arange(len(samples)) / SAMPLE_RATE_HZ, samples, labels)
 
 

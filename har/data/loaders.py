@@ -17,6 +17,7 @@ A number of a person is the same person in every data set: 1 to 30 are those of 
 import hashlib
 import inspect
 import json
+import logging
 import os
 import re
 import traceback
@@ -32,14 +33,15 @@ from har.data.places import data_root, last_source, remember_source
 from har.data.windowset import WindowSet, windows_of
 from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
+from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside
 from har.recording.rate import measure_rate
 from har.signals.resampling import StreamResampler
 from har.signals.windowing import WindowRule
 
 ENTRY_POINTS = "har.datasets"
+LOG = logging.getLogger(__name__)
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 LABEL = re.compile(r"[A-Z][A-Z0-9_]*")
-FASTEST_RAD_S = 70.0  # 4,000 degrees a second, the widest range of such sensors; walking in degrees a second is above it
 GRAVITY_G = (0.4, 3.0)  # of the median length of total acceleration: 1 at rest, more in a run; 9.8 in m/s^2, near 0 without gravity
 
 
@@ -195,12 +197,27 @@ def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
         HarError: a recording does not keep the signal contract, or two have one name.
     """
     names: set[str] = set()
+    left_out, total, first = 0, 0, ""
     for recording in _read(data, folder):
         if recording.name in names:
             raise HarError(f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
         names.add(recording.name)
         _check(data, recording)
-        yield at_contract_rate(recording)
+        kept = _within_limits(recording)
+        left_out, total = left_out + len(recording.time_s) - len(kept.time_s), total + len(recording.time_s)
+        first = first or recording.name * (len(kept.time_s) < len(recording.time_s))
+        if len(kept.time_s) < 2:
+            raise HarError(f"{data.name}, recording {recording.name}: no sample is within the physical limits; the sensor was off")
+        yield at_contract_rate(kept)
+    if left_out:
+        LOG.warning(
+            "%s: %d of %d samples are left out as gaps, the first in recording %s: outside the physical limits (%s) or of a frozen sensor",
+            data.name,
+            left_out,
+            total,
+            first,
+            LIMITS_TEXT,
+        )
 
 
 def _read(data: DataSet, folder: Path) -> Iterator[Recording]:
@@ -242,9 +259,16 @@ def _check(data: DataSet, recording: Recording) -> None:
             f"{place} total acceleration has a median length of {length:.3g}, expected about 1 g: in g, with gravity; "
             f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added"
         )
-    fast = float(np.quantile(np.abs(samples[:, 3:]), 0.999))
-    if fast > FASTEST_RAD_S:
-        raise HarError(f"{place} angular velocity reaches {fast:.3g}, expected rad/s; degrees a second are multiplied by pi / 180")
+    broken = outside(samples)
+    check_outside(samples, broken, place, "multiply by pi / 180 in the loader", f"sample {np.argmax(broken)}")
+
+
+def _within_limits(recording: Recording) -> Recording:
+    """The recording without the samples that break a physical limit; where they were is a gap."""
+    kept = ~(outside(recording.samples) | frozen(recording.time_s, recording.samples).any(axis=1))
+    if kept.all():
+        return recording
+    return replace(recording, time_s=recording.time_s[kept], samples=recording.samples[kept], labels=recording.labels[kept])
 
 
 def at_contract_rate(recording: Recording) -> Recording:

@@ -7,6 +7,7 @@ import numpy as np
 from har.contract import BODY_ACC, GYRO, LABELS, STRIDE, TEST_SUBJECTS, TOTAL_ACC, TRAIN_SUBJECTS, UCI9, WINDOW_SIZE, HarError
 from har.data.archives import Reader
 from har.data.windowset import WindowSet, content_digest
+from har.recording.limits import ACC_LIMIT_G, GYRO_LIMIT_RAD_S, LIMITS_TEXT
 from har.signals.windows import chain_windows
 
 NAME = "uci-har"
@@ -69,6 +70,13 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
         if not np.isfinite(signal).all():
             row, column = np.argwhere(~np.isfinite(signal))[0]
             raise HarError(f"{name} has a value that is not finite in row {row + 1}, column {column + 1}; download the archive again")
+        limit = GYRO_LIMIT_RAD_S if channel in GYRO else ACC_LIMIT_G
+        if np.abs(signal).max() > limit:
+            row, column = np.argwhere(np.abs(signal) > limit)[0]
+            raise HarError(
+                f"{name} has {signal[row, column]:g} in row {row + 1}, column {column + 1}, outside the physical limits ({LIMITS_TEXT}); "
+                "download the archive again"
+            )
         x[:, :, index] = signal
     _check_gravity(x, part)
     chain, start = chain_windows(x, subject * len(LABELS) + y, STRIDE)

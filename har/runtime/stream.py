@@ -74,6 +74,7 @@ class SampleStream(ABC):
 
     def __init__(self, channels: list[str], source_hz: float | None = None) -> None:
         self.channels = channels
+        self._taken_s = float("nan")  # time of the last sample used of the stretch
         self.source_hz = None if source_hz is not None and source_hz == SAMPLE_RATE_HZ else source_hz
         self.reset()
 
@@ -246,7 +247,7 @@ class SampleStream(ABC):
 
     def _begin(self) -> None:
         """Begin a stretch: no earlier sample counts, as at the start of a recording or after a gap."""
-        self._taken_s = np.nan
+        self._taken_s = float("nan")
         self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
         self._restart()
 

@@ -132,6 +132,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "other labels": (edit("activity_labels.txt", lambda t: t.replace("LAYING", "LYING")), "LYING; expected WALKING"),
     "row missing": (edit(SIGNAL, lambda t: t.split("\n", 1)[1]), "rows of 128 values; expected"),
     "value missing": (edit(SIGNAL, lambda t: t[:30] + t[47:]), "not a table of numbers"),
+    "glitch": (edit(SIGNAL, lambda t: "           1e+03" + t[16:]), "has 1000 in row 1, column 1, outside the physical limits"),
     "not finite": (edit(SIGNAL, lambda t: "             nan" + t[16:]), "not finite in row 1, column 1"),
     "text": (edit(SIGNAL, lambda t: "             abc" + t[16:]), "not a table of numbers"),
     "empty": (edit(SIGNAL, lambda t: ""), "is empty"),

@@ -124,6 +124,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "value missing": (edit(ACC, put(9, "0.1 0.2")), "acc_exp02_user05.txt is not a table of numbers"),
     "text": (edit(ACC, put(9, "0.1 0.2 abc")), "not a table of numbers"),
     "not finite": (edit(GYRO, put(9, "0.1 inf 0.3")), "gyro_exp02_user05.txt has a value that is not finite in row 9, column 2"),
+    "glitch": (edit(GYRO, put(9, "0.1 41 0.3")), r"RawData/\*_exp02_user05.txt: row 9 is outside the physical limits \(16 g, 40 rad/s\)"),
     "nan": (edit(ACC, put(9, "0.1 0.2 nan")), "not finite in row 9, column 3"),
     "empty": (edit(ACC, lambda rows: rows.clear()), "acc_exp02_user05.txt is empty"),
     "no labels": (edit(LINES, lambda rows: rows.clear()), "labels.txt is empty"),

@@ -137,7 +137,7 @@ def one(recording: Recording) -> DataSet:
         ({"labels": a_recording().labels / 1}, "labels are float64, expected a numpy array of integers"),
         (
             {"samples": a_recording().samples * np.float32([1, 1, 1, 57.3, 57.3, 57.3]) * 1.5},
-            "velocity reaches 85.9, expected rad/s; degrees",
+            "the gyroscope reaches 85.95 rad/s, expected at most 40; it looks like deg/s: multiply by pi / 180 in the loader",
         ),
     ],
 )
@@ -150,6 +150,21 @@ def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = replace(one(a_recording()), read=lambda folder: iter([a_recording(), a_recording()]))
     with pytest.raises(HarError, match="two recordings named 'one'"):
         list(load_recordings(twice, tmp_path))
+
+
+def test_samples_outside_the_limits_are_gaps_in_training_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recording = a_recording()
+    recording.samples[140, 1] = 1000.0
+    recording.samples[300:360, 3:] = recording.samples[300, 3:]
+    (found,) = load_recordings(one(recording), tmp_path)
+    kept = np.delete(np.arange(1000), [140, *range(300, 360)])
+    np.testing.assert_array_equal(found.samples, recording.samples[kept])
+    np.testing.assert_array_equal(found.time_s, recording.time_s[kept])
+    assert "mine: 61 of 1000 samples are left out as gaps, the first in recording one: outside the physical limits" in caplog.text
+    off = a_recording()
+    off.samples[:, 3:] = 0
+    with pytest.raises(HarError, match="no sample is within the physical limits; the sensor was off"):
+        list(load_recordings(one(off), tmp_path))
 
 
 def test_a_mistake_in_a_loader_is_told_with_its_place(tmp_path: Path) -> None:
