@@ -33,13 +33,13 @@ def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) ->
     if not len(windows):
         return
     samples = windows.reshape(-1, len(channels))
-    check_units(samples)
-    broken = np.flatnonzero(outside(samples))
-    if len(broken):
-        window, sample = divmod(int(broken[0]), window_size)
-        channel = int(np.argmax(np.abs(samples[broken[0]]) / LIMITS))
+    broken = check_units(samples)
+    if broken.any():
+        first = int(np.argmax(broken))
+        window, sample = divmod(first, window_size)
+        channel = int(np.argmax(np.abs(samples[first]) / LIMITS))
         raise HarError(
-            f"window {window} has {channels[channel]} = {samples[broken[0], channel]:.4g} at sample {sample}, outside the physical limits "
+            f"window {window} has {channels[channel]} = {samples[first, channel]:.4g} at sample {sample}, outside the physical limits "
             f"({LIMITS_TEXT}); leave the window out"
         )
     _check_frozen(windows)
@@ -48,6 +48,8 @@ def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) ->
 def _check_frozen(windows: np.ndarray) -> None:
     far = windows[:, :: int(FROZEN_S * SAMPLE_RATE_HZ) // 2]  # two of these lie in every run that is long enough
     repeats = far[:, 1:] == far[:, :-1]
+    if not repeats.any():
+        return
     for sensor, part in SENSORS.items():
         for window in np.flatnonzero(repeats[:, :, part].all(axis=2).any(axis=1)):
             if frozen(np.arange(windows.shape[1]) / SAMPLE_RATE_HZ, windows[window])[:, list(SENSORS).index(sensor)].any():
@@ -68,8 +70,11 @@ def check_finite(samples: np.ndarray, channels: list[str], window_size: int | No
     raise HarError(f"{what} is not finite at {where}, channel {channels[channel]}; interpolate or leave it out")
 
 
-def check_units(samples: np.ndarray) -> None:
+def check_units(samples: np.ndarray) -> np.ndarray:
     """Refuse (time, 6) samples whose size says that they are in other units, in another order, or without gravity.
+
+    Returns:
+        (time,) bool: which of them are outside the physical limits.
 
     Raises:
         HarError: with what it looks like.
@@ -87,6 +92,7 @@ def check_units(samples: np.ndarray) -> None:
         raise HarError(f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
     broken = outside(samples)
     check_outside(samples, broken, "samples refused:", "multiply by pi / 180", f"sample {np.argmax(broken)}")
+    return broken
 
 
 def check_rate(step_s: np.ndarray) -> None:

@@ -43,6 +43,25 @@ def test_every_window_of_a_person_is_accepted_alone(parts: dict[str, WindowSet])
         check_windows(window[None], 128, CHANNELS)
 
 
+@pytest.mark.parametrize(("channel", "value"), [(0, 16.1), (2, -1e18), (4, 41.0)])
+def test_a_value_outside_the_limits_is_named(channel: int, value: float, parts: dict[str, WindowSet]) -> None:
+    x = np.array(parts["test"].x[:20])
+    x[7, 100, channel] = value
+    with pytest.raises(HarError, match=f"window 7 has {CHANNELS[channel]} = .* at sample 100, outside the physical limits"):
+        check_windows(x, 128, CHANNELS)
+
+
+@pytest.mark.parametrize(("sensor", "channels"), [("accelerometer", slice(0, 3)), ("gyroscope", slice(3, 6))])
+@pytest.mark.parametrize("first", [0, 33, 77])
+def test_a_frozen_sensor_is_named(first: int, sensor: str, channels: slice, parts: dict[str, WindowSet]) -> None:
+    x = np.array(parts["test"].x[:20])
+    x[7, first : first + 50, channels] = x[7, first, channels]
+    check_windows(x, 128, CHANNELS)
+    x[7, first : first + 51, channels] = x[7, first, channels]  # 50 steps are one second
+    with pytest.raises(HarError, match=f"window 7: the {sensor} repeats one value for 1 s or longer; leave the window out"):
+        check_windows(x, 128, CHANNELS)
+
+
 def test_another_rate_is_named() -> None:
     check_rate(np.full(140, 0.0201))
     check_rate(np.full(100, 0.01))  # too few to know
