@@ -21,5 +21,11 @@ def shown(text: str) -> str:
 
 
 def csv_text(text: str) -> str:
-    """A text for a cell of a CSV file, with an apostrophe in front where a spreadsheet would read a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    """A text for a cell of a CSV file, with an apostrophe in front where a spreadsheet would read a formula; a number stays as it is."""
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

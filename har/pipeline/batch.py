@@ -207,7 +207,7 @@ def predict_file(job: Job, *, maker: Maker) -> str:
     except OSError as error:
         where = error.filename or job.output
         raise HarError(f"cannot read or write {where} ({error.strerror or error}); check its permissions and the free space") from None
-    return f"{rows} windows; {minutes_text(minutes)}; {report.text()}"
+    return f"{rows} windows; {report.text()}; {minutes_text(minutes)}"
 
 
 def _counted(parts: Iterable[Timeline], minutes: dict[str, float]) -> Iterator[Timeline]:

@@ -24,8 +24,9 @@ from har.evaluation.report_figures import (
     subjects_figure,
 )
 from har.evaluation.statistics import paired_tests
-from har.files import whole_file, write_whole
+from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
+from har.pipeline.table_file import write_table
 
 PREDICTIONS = "predictions"  # below a report: those that it was made of
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
@@ -74,7 +75,7 @@ def write_report(predictions: list[Predictions], report: Path, command: str, sou
         "intervals": intervals,
         "calibration": calibration,
     }
-    written = [_write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
+    written = [write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
     sections = [markdown(summary(predictions)), _what(predictions, synthetic=synthetic)]
     if tested:
         sections += ["## Test subjects, with peers\n", intervals_markdown(intervals), INTERVALS]
@@ -152,24 +153,18 @@ def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tup
     subjects = subject_table(systems)[table.run.tolist()]
     pairs = paired_tests({run: subjects[run] for run in subjects.columns})
     paths = [
-        _write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
-        _write_table(pairs, report / artefact("people_pairs", ".csv", synthetic=synthetic)),
-        _write_table(subjects.reset_index(), report / artefact("people_subjects", ".csv", synthetic=synthetic)),
+        write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
+        write_table(pairs, report / artefact("people_pairs", ".csv", synthetic=synthetic)),
+        write_table(subjects.reset_index(), report / artefact("people_subjects", ".csv", synthetic=synthetic)),
     ]
     for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
         paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
     sections = ["## Across people\n", people_markdown(table), ACROSS]
     if champion in subjects.columns:
         against = paired_tests({run: subjects[run] for run in subjects.columns}, champion)
-        paths.append(_write_table(against, report / artefact("people_champion", ".csv", synthetic=synthetic)))
+        paths.append(write_table(against, report / artefact("people_champion", ".csv", synthetic=synthetic)))
         sections += [AGAINST.format(champion=champion), pairs_markdown(against), "Every pair, corrected over all of them:"]
     return [*sections, pairs_markdown(pairs)], paths
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> Path:
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
-    return path
 
 
 def _calibration_markdown(table: pd.DataFrame) -> str:

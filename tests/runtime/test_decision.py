@@ -1,5 +1,6 @@
 """Which activity probabilities stand for: one table of cases, read here and by the web client's tests."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,14 @@ def test_labels_that_could_be_taken_for_something_else_are_refused(label: Any, t
             read_bundle(tmp_path)
         assert "\n" not in str(caught.value)
         assert "\x1b" not in str(caught.value)
+
+
+def test_a_label_is_no_formula_in_the_csv_file(tmp_path: Path) -> None:
+    labels = ['=HYPERLINK("http://x","y")', "+A,B", "-1", "@C", "D=E"]
+    timeline = Timeline(labels, np.arange(5.0), np.arange(5.0) + 1, np.eye(5), np.zeros(5))
+    write_timeline(timeline, tmp_path / "t.csv")
+    with open(tmp_path / "t.csv", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["from_s", "to_s", "activity", "confidence", *(f"p_{label}" for label in labels)]
+    assert [row[2] for row in rows] == ["'" + labels[0], "'+A,B", "-1", "'@C", "D=E"]
+    assert rows[1] == ["1.000", "2.000", "'+A,B", "1.000000", "0.000000", "1.000000", "0.000000", "0.000000", "0.000000"]
