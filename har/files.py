@@ -2,7 +2,10 @@
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,26 +72,90 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader of a pipe needs no more, as in `har predict ... | head`: no mistake
     except OSError as error:
         raise cannot_write(path, error) from None
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; at the end it becomes `path`, or is gone. The folder is made.
+    """A temporary name to write to; at the end its file becomes `path`, or is gone. The folder is made.
+
+    A symbolic link stays, and the file that it names is replaced. A device, a pipe or an open descriptor, such as ``/dev/stdout``, is
+    never replaced: the content is written into it.
 
     Raises:
         HarError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        opened = _opened_stream(path)
+        if opened is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                temporary = Path(folder) / "content"
+                yield temporary
+                with open(temporary, "rb") as content, open(opened, "wb") as stream:
+                    shutil.copyfileobj(content, stream)
+            return
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.replace(temporary, target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _opened_stream(path: Path) -> int | Path | None:
+    """What to open for writing where `path` is no regular file or folder: a duplicate of a descriptor, or the path; else None."""
+    descriptor = named_descriptor(path)
+    if descriptor is not None:
+        return os.dup(descriptor)
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else path
+
+
+def named_descriptor(path: Path) -> int | None:
+    """Number of the open descriptor of this process that a path names, such as ``/dev/stdout`` or ``/dev/fd/3``; else None."""
+    for _ in range(40):  # links, as many as Linux follows
+        if path.name.isdecimal() and os.path.realpath(path.parent) in (f"/proc/{os.getpid()}/fd", "/dev/fd"):
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def check_output(output: Path, inputs: Iterable[Path], option: str = "--output") -> None:
+    """Refuse an output that would replace what is read, under whatever name: links, hard links, other spellings.
+
+    Args:
+        output: file or folder that a command is to replace.
+        inputs: files and folders that it reads.
+        option: that names the output.
+
+    Raises:
+        HarError: with the input.
+    """
+    target = Path(os.path.realpath(output))  # as `whole_file` writes, also where x of x/../recording.csv is not there
+    for path in inputs:
+        own = Path(os.path.realpath(path))
+        if any(_same(target, place) for place in (own, *own.parents)):
+            what = "is" if _same(target, own) else "holds"
+            raise HarError(f"{option} {output} {what} {path}, which is read and would be replaced; name another place with {option}")
+        if own.is_dir() and target.is_file() and target.is_relative_to(own):
+            raise HarError(f"{option} {output} is a file of {path}, which is read; name another place with {option}")
+
+
+def _same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(one, other)
+    return False
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -39,15 +39,19 @@ class ActivityModel(PythonModel):
             params: none are known.
 
         Returns:
-            A row a window: ``activity``, ``confidence`` and ``p_LABEL`` for every activity, as ``har predict --output`` writes them.
+            One row per window: ``activity``, UNKNOWN where the model is not sure enough, ``confidence`` and ``p_LABEL`` for every
+            activity, as ``har predict --output`` writes them.
 
         Raises:
-            HarError: the shape, the order or the units are wrong, or a value is not finite.
+            HarError: the shape, the order or the units are wrong, or a value or a probability is not finite.
         """
+        from har.runtime.decision import decide, outcomes
+
         probabilities = self._recognizer.predict(model_input)
         labels = self._recognizer.labels
+        names = outcomes(labels)
         table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in labels])
-        table.insert(0, "activity", [labels[best] for best in probabilities.argmax(axis=1)])
+        table.insert(0, "activity", [names[index] for index in decide(labels, probabilities, self._recognizer.unknown_below)])
         table.insert(1, "confidence", probabilities.max(axis=1))
         return table
 

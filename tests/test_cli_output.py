@@ -1,10 +1,12 @@
 """Answers for machines, silence, completion, and what the doctor says."""
 
+import ast
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,3 +162,120 @@ def test_every_command_takes_json_and_quiet() -> None:
         options = build_parser().parse_args([*words, "--json", "--quiet"])
         assert options.json
         assert options.quiet
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "one.csv"
+    write_csv(synthetic.generate(3, 0, bout_seconds=8.0), path)
+    return path
+
+
+def har(*words: object, stdout: Any = subprocess.PIPE, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "har", *map(str, words)]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120, cwd=cwd)
+
+
+def test_rows_on_standard_output_can_be_piped(recording: Path, tmp_path: Path) -> None:
+    assert har("predict", recording, "--output", "rows.csv", "--quiet", cwd=tmp_path).returncode == 0
+    rows = (tmp_path / "rows.csv").read_text()
+    done = har("predict", recording, "--output", "/dev/stdout", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, rows)
+    assert "minutes: " in done.stderr  # what is for people is not among the rows
+    with open(tmp_path / "all.txt", "a") as file:
+        file.write("before\n")
+        file.flush()
+        assert har("predict", recording, "--output", "/dev/stdout", stdout=file, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "all.txt").read_text() == f"before\n{rows}"
+    with_json = har("predict", recording, "--output", "/dev/stdout", "--json", cwd=tmp_path)
+    assert (with_json.returncode, with_json.stdout) == (2, "")
+    shell = f"{sys.executable} -m har predict {recording} --output /dev/stdout 2> errors.txt | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, rows.split("\n")[0] + "\n")
+    assert "har:" not in (tmp_path / "errors.txt").read_text()
+
+
+def test_no_command_writes_onto_its_input(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link.csv").symlink_to(recording)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(pretrained(), bundle)
+    Path("folder").symlink_to(bundle)
+    before = {path: path.read_bytes() for path in (recording, *bundle.iterdir())}
+    for output in (recording, "one.csv", "none/../one.csv", "link.csv", "bundle/manifest.json", "folder/model.onnx"):
+        assert main(["predict", str(recording), "--bundle", str(bundle), "--output", str(output)]) == 2
+        said = capsys.readouterr()
+        assert "which is read" in said.err
+        assert said.out == ""
+    assert {path: path.read_bytes() for path in (recording, *bundle.iterdir())} == before
+    assert main(["predict", str(recording), "--bundle", str(bundle), "--output", "other.csv"]) == 0  # as the error advises
+    split = Path("split.json")
+    split.write_text("{}")
+    assert main(["data", "splits", "--split", "file", "--split-file", "split.json", "--output", "./split.json"]) == 2
+    assert "--output split.json is split.json, which is read" in capsys.readouterr().err
+    assert split.read_text() == "{}"
+
+
+def test_minutes_end_the_answer(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(recording), "--bundle", str(pretrained()), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    labels = json.loads((pretrained() / "manifest.json").read_text())["labels"]
+    assert list(said["minutes"]) == [*labels, "UNKNOWN"]
+    for name, minutes in said["minutes"].items():
+        assert minutes == pytest.approx(sum(span["to_s"] - span["from_s"] for span in said["spans"] if span["activity"] == name) / 60)
+    assert said["minutes"]["UNKNOWN"] > 0
+    assert main(["predict", str(recording), "--bundle", str(pretrained())]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("minutes: ")
+    assert last.endswith(f", UNKNOWN {said['minutes']['UNKNOWN']:.2f}")
+
+
+def test_a_name_forges_no_line_and_steers_no_terminal(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "one\nhar: all is well\x1b[2J.csv"
+    recording.rename(path)
+    output = "out\rhar: wrote nothing\x1b]0;owned\x07.csv"
+    commands = (
+        ["predict", str(path), "--bundle", str(pretrained()), "--output", output],
+        ["predict", str(path), str(path), "--bundle", str(pretrained()), "--output", "many\nhar: done", "--workers", "1"],
+        ["predict", "no\nhar: such.csv"],
+    )
+    for command, code in zip(commands, (0, 0, 2), strict=True):
+        assert main(command) == code
+        captured = capsys.readouterr()
+        said = captured.out + captured.err
+        assert "\\nhar: " in said
+        assert not [line for line in said.splitlines() if line.startswith("har: ") and code == 0]
+        assert not set(said) & {"\x1b", "\x07", "\r"}
+
+
+def unescaped_prints(source: str) -> list[str]:
+    """Calls of print whose text `shown` has not seen, and uses of print in another way than as a parameter's default."""
+    tree = ast.parse(source)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"]
+    allowed = {id(call.func) for call in calls}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            allowed |= {id(default) for default in (*node.args.defaults, *node.args.kw_defaults)}
+        elif isinstance(node, ast.AnnAssign):
+            allowed.add(id(node.value))  # of a dataclass
+    found = [ast.unparse(call) for call in calls if not all("shown(" in (text := ast.unparse(a)) or text[0] in "'\"" for a in call.args)]
+    return found + [f"line {n.lineno}" for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "print" and id(n) not in allowed]
+
+
+def test_whatever_is_printed_has_its_control_characters_spelled_out() -> None:
+    root = Path(str(doctor.__file__)).parents[1]
+    found = {path.relative_to(root).as_posix(): unescaped_prints(path.read_text()) for path in root.rglob("*.py")}
+    # JSON has escapes of its own.
+    assert {path: uses for path, uses in found.items() if uses} == {
+        "cli/output.py": ["print(json.dumps(_plain(data), allow_nan=False), file=options.answers_to, flush=True)"]
+    }
+    assert unescaped_prints("print(name)\nprint(shown(name), other)\nf(say=print)") == [
+        "print(name)",
+        "print(shown(name), other)",
+        "line 3",
+    ]

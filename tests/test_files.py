@@ -2,6 +2,9 @@
 
 import errno
 import os
+import re
+import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from har.contract import HarError
-from har.files import CannotWriteError, append_whole, cannot_write, read_small, whole_file, write_whole
+from har.files import CannotWriteError, append_whole, cannot_write, check_output, named_descriptor, read_small, whole_file, write_whole
 from har.pipeline.ledger import add_opening
 from har.pipeline.work import WORK, Work
 from har.tracking.journal import Journal, journals
@@ -137,3 +140,83 @@ def test_pipes_devices_and_large_files_are_not_read_as_small_ones(tmp_path: Path
     with pytest.raises(HarError, match="has more than 9 bytes, expected a manifest"):
         read_small(tmp_path / "large", "a manifest", 9)
     assert read_small(tmp_path / "large", "a manifest", 10) == "0123456789"
+
+
+def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/table.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("real/table.csv")
+    write_whole(tmp_path / "link.csv", "new")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real/table.csv").read_text() == "new"
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["table.csv"]
+    (tmp_path / "dangling.csv").symlink_to("later/table.csv")
+    write_whole(tmp_path / "dangling.csv", "new")
+    assert (tmp_path / "later/table.csv").read_text() == "new"
+    (tmp_path / "round.csv").symlink_to("round.csv")
+    with pytest.raises(HarError, match="cannot write"):
+        write_whole(tmp_path / "round.csv", "new")
+
+
+def test_a_pipe_stays_a_pipe_and_gets_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with open(tmp_path / "read", "wb") as read, subprocess.Popen(["cat", path], stdout=read) as reader:
+        write_whole(path, "a" * 200_000)  # more than a pipe holds
+        assert reader.wait(timeout=30) == 0
+    assert (tmp_path / "read").read_text() == "a" * 200_000
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert {file.name for file in tmp_path.iterdir()} == {"pipe", "read"}
+
+
+def test_a_device_is_written_and_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the real device node only what the system says is looked at; the rename would fail here before it could do harm."""
+    before = os.stat(os.devnull)
+    monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("a device would be replaced"))
+    write_whole(Path(os.devnull), "content")
+    after = os.stat(os.devnull)
+    assert stat.S_ISCHR(after.st_mode)
+    assert (before.st_ino, before.st_rdev, before.st_mode) == (after.st_ino, after.st_rdev, after.st_mode)
+
+
+def test_an_open_descriptor_is_written_where_it_stands(tmp_path: Path) -> None:
+    with open(tmp_path / "out", "w") as file:
+        file.write("before\n")
+        file.flush()
+        write_whole(Path(f"/dev/fd/{file.fileno()}"), "content\n")
+        file.seek(0, os.SEEK_END)
+        file.write("after\n")
+    assert (tmp_path / "out").read_text() == "before\ncontent\nafter\n"
+    assert named_descriptor(Path("/dev/stdout")) == 1
+    assert named_descriptor(tmp_path / "1") is None
+    with pytest.raises(HarError, match="Bad file descriptor"):
+        write_whole(Path("/dev/fd/987"), "content")
+
+
+def test_an_output_that_is_read_is_refused_under_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    path = Path("data/same.csv")
+    path.write_text("x")
+    Path("link.csv").symlink_to(path)
+    Path("folder").symlink_to("data")
+    os.link(path, "hard.csv")
+    for name in (
+        "data/same.csv",
+        "./data/../data/same.csv",
+        "none/../data/same.csv",
+        "link.csv",
+        "hard.csv",
+        "folder/same.csv",
+        str(path.resolve()),
+    ):
+        with pytest.raises(HarError, match=rf"--report {re.escape(str(Path(name)))} is .*same\.csv, which is read .* with --report"):
+            check_output(Path(name), [path], "--report")
+        with pytest.raises(HarError, match="which is read"):
+            check_output(path, [Path(name)])
+    with pytest.raises(HarError, match=r"--output data holds data/same\.csv"):
+        check_output(Path("data"), [path])
+    with pytest.raises(HarError, match=r"--output link\.csv is a file of folder, which is read"):
+        check_output(Path("link.csv"), [Path("folder")])
+    check_output(Path("data/other.csv"), [path, Path("data"), Path("none.csv")])
+    check_output(Path("other"), [path])

@@ -62,7 +62,10 @@ def expected(windows: np.ndarray) -> pd.DataFrame:
     recognizer = Recognizer.load(pretrained())
     p = recognizer.predict(windows)
     table = pd.DataFrame(p, columns=[f"p_{label}" for label in recognizer.labels])
-    table.insert(0, "activity", [recognizer.labels[best] for best in p.argmax(axis=1)])
+    sure = p.max(axis=1) >= recognizer.unknown_below
+    assert 0 < sure.sum() < len(p)
+    names = np.where(sure, np.array(recognizer.labels)[p.argmax(axis=1)], "UNKNOWN")
+    table.insert(0, "activity", pd.Series(names.tolist()))
     table.insert(1, "confidence", p.max(axis=1))
     return table
 

@@ -101,7 +101,8 @@ def test_a_name_in_a_file_does_not_steer_the_terminal(tmp_path: Path, capsys: py
     said = capsys.readouterr().err
     assert "\\x1b]0;owned\\x07\\x1b[2J" in said
     assert not set(said) & {"\x1b", "\x07"}
-    assert shown("café, naïve\n数") == "café, naïve\n数"
+    assert shown("café, naïve 数") == "café, naïve 数"
+    assert shown("one\nhar: two\r\u202e\udc80") == "one\\nhar: two\\r\\u202e\\udc80"
 
 
 @pytest.mark.parametrize(("name", "words"), [("c.yaml", ["train", "--config"]), ("s.yaml", ["sweep"])])

@@ -7,11 +7,10 @@ import signal
 import sys
 from types import FrameType
 
-from har.cli.output import speaking
+from har.cli.output import complain, speaking
 from har.cli.parser import build_parser
 from har.contract import HarError
 from har.files import FULL
-from har.redaction import shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,15 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     except HarError as error:
         if debug:
             raise
-        _tell(str(error))
+        complain(str(error))
         return 2
     except ModuleNotFoundError as error:
         if debug or (error.name or "").split(".")[0] == "har":
             raise
-        _tell(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'")
+        complain(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'")
         return 2
     except KeyboardInterrupt:
-        _tell("interrupted")
+        complain("interrupted")
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as in `har compare | head`
@@ -45,17 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         where = (error.filename2 if error.errno in FULL else None) or error.filename or "a file"  # the second one is the target of a copy
-        _tell(f"cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space")
+        complain(f"cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space")
         return 2
     except Exception as error:
         if debug:
             raise
-        _tell(f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; run again with --debug")
+        complain(f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}; run again with --debug")
         return 1
-
-
-def _tell(text: str) -> None:
-    print(f"har: {shown(text)}", file=sys.stderr)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -1,14 +1,14 @@
 """What each command does: parse, call one function, print."""
 
 import argparse
-import functools
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.cli.output import answer, answer_written, progress
+from har.cli.output import answer, answer_written, progress, say, say_all
 from har.contract import HarError, nearest
+from har.files import check_output
 
 if TYPE_CHECKING:
     from har.pipeline.evaluate import Scored
@@ -105,10 +105,11 @@ def train(options: argparse.Namespace) -> None:
         progress=progress,
         split=split_choice(options, options.fold),
         resume=options.resume,
+        say=say,
     )
     dataset = runs[-1].info().origin.dataset
     text = f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves"
-    answer(options, text, [_run_data(run) for run in runs])
+    answer(options, [text], [_run_data(run) for run in runs])
 
 
 def _run_data(run: "RunFolder") -> dict[str, Any]:
@@ -128,7 +129,7 @@ def sweep(options: argparse.Namespace) -> None:
         engine=options.engine,
         gpus_per_job=options.gpus_per_job,
         command=typed(),
-        say=functools.partial(print, flush=True),
+        say=say,
         live=sys.stdout.isatty(),
     )
     answer_written(options, written)
@@ -145,7 +146,7 @@ def experiment(options: argparse.Namespace) -> None:
         quick=options.quick,
         dataset=options.dataset,
         command=typed(),
-        say=functools.partial(print, flush=True),
+        say=say,
     )
     answer_written(options, find_experiment(options.name)(bench))
 
@@ -163,10 +164,10 @@ def evaluate(options: argparse.Namespace) -> None:
         for run in runs:
             scored = evaluate_any(run, options.split, options.results, options.archive) if options.on is None else _on_another(run, options)
             found.append(scored.data)
-            print(scored.text.split("\n")[0] if options.brief else scored.text + "\n", flush=True)
+            say_all(scored.text.split("\n")[0] if options.brief else scored.text + "\n")
             step()
     after = f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}; har explain shows the mistakes"
-    answer(options, after if options.on is None else "", found)
+    answer(options, [after] if options.on is None else [], found)
 
 
 def _on_another(run: "RunFolder", options: argparse.Namespace) -> "Scored":
@@ -187,10 +188,10 @@ def compare(options: argparse.Namespace) -> None:
     with progress(options, "Comparing"):
         predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
         rows = per_run(predictions).to_dict("records")
-        written = write_report(predictions, options.report, typed()) if options.report else []
-    text = "SYNTHETIC data\n" * predictions[0].origin.synthetic + table.rstrip("\n")
+        written = write_report(predictions, options.report, typed(), options.folder) if options.report else []
+    lines = ["SYNTHETIC data"] * predictions[0].origin.synthetic + table.rstrip("\n").split("\n")
     data = {"dataset": predictions[0].origin.dataset, "synthetic": predictions[0].origin.synthetic, "runs": rows, "written": written}
-    answer(options, "\n".join([text, *(f"wrote {path}" for path in written)]), data)
+    answer(options, [*lines, *(f"wrote {path}" for path in written)], data)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -203,6 +204,7 @@ def export(options: argparse.Namespace) -> None:
     own = options.dataset in ("uci-har", "hapt")
     folder = options.output or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
     info = run.info()
+    check_output(folder, [Path(path) for path in (run.path, options.archive, options.results) if path])
     with progress(options, "Exporting, and checking every file on real windows"):
         result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
         log_bundle(run, folder, options.runs)
@@ -211,15 +213,16 @@ def export(options: argparse.Namespace) -> None:
     compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"
     why = f"chosen among {len(runs)}" if len(runs) > 1 else "the only one named"
     score = "nobody validated" if info.score is None else f"validation macro-F1 {100 * info.score:.2f} %"
-    text = (
-        f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}\n"
-        f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}\n"
+    quoted = shlex.quote(str(result.folder))
+    lines = [
+        f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}",
+        f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}",
         f"wrote {result.folder}: {', '.join(_file(name, said) for name, said in result.models.items())}, manifest.json, "
-        f"MODEL_CARD.md, {result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all\n"
-        f"next: har verify {result.folder}; har predict --bundle {result.folder} RECORDING.csv"
-    )
+        f"MODEL_CARD.md, {result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all",
+        f"next: har verify {quoted}; har predict --bundle {quoted} RECORDING.csv",
+    ]
     facts = {"folder": result.folder, "models": result.models, "largest_difference": result.parity, "bytes": result.bytes}
-    answer(options, text, _run_data(run) | facts)
+    answer(options, lines, _run_data(run) | facts)
 
 
 def _file(name: str, said: dict) -> str:
@@ -249,7 +252,7 @@ def verify(options: argparse.Namespace) -> None:
     count, largest = verify_bundle(folder)
     what = "windows" if read_bundle(folder).main == MODEL else "samples"
     text = f"{folder}: checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}"
-    answer(options, text, {"folder": folder, "golden": count, "largest_difference": largest})
+    answer(options, [text], {"folder": folder, "golden": count, "largest_difference": largest})
 
 
 def smooth(options: argparse.Namespace) -> None:
@@ -263,7 +266,7 @@ def smooth(options: argparse.Namespace) -> None:
 def demo(options: argparse.Namespace) -> None:
     from har.pipeline.demo import run_demo
 
-    run_demo(list(MODELS), options.runs, epochs=options.epochs, progress=sys.stderr.isatty())
+    run_demo(list(MODELS), options.runs, epochs=options.epochs, progress=sys.stderr.isatty(), say=say_all)
 
 
 def track_push(options: argparse.Namespace) -> None:
@@ -273,7 +276,7 @@ def track_push(options: argparse.Namespace) -> None:
     with progress(options, "Sending"):
         sent, left = push(options.runs)
     text = f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else "")
-    answer(options, text, {"sent": sent, "left": left})
+    answer(options, [text], {"sent": sent, "left": left})
 
 
 def dashboard(options: argparse.Namespace) -> None:

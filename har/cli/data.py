@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import shlex
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from har.cli.commands import split_choice, typed
 from har.cli.output import answer, answer_written, progress
 from har.contract import LABELS
+from har.files import check_output
 
 if TYPE_CHECKING:
     from har.data.windowset import WindowSet
@@ -22,16 +25,17 @@ def prepare(options: argparse.Namespace) -> None:
     with progress(options, f"Preparing {options.dataset}") if at_hand else nullcontext():  # a download has a bar of its own
         windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
     what = "synthetic windows" if windows.synthetic else "windows"
-    text = (
+    lines = [
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} "
-        f"{'continuous segments' if windows.dataset == 'uci-har' else 'recordings'}\n"
-        f"{_activities(windows, named_as_ucis=has_official(windows))}\n"
-        f"digest {windows.digest}, cached in {data_root() / 'cache'}\nnext: har train --dataset {windows.dataset}"
+        f"{'continuous segments' if windows.dataset == 'uci-har' else 'recordings'}",
+        *_activities(windows, named_as_ucis=has_official(windows)).split("\n"),
+        f"digest {windows.digest}, cached in {data_root() / 'cache'}",
+        f"next: har train --dataset {windows.dataset}"
         + " --split kfold" * (not has_official(windows))
         + (f" --difficulty {options.difficulty:g}" if options.difficulty is not None else "")
-        + f" --transitions {options.transitions}" * (options.transitions != "drop")
-    )
+        + f" --transitions {options.transitions}" * (options.transitions != "drop"),
+    ]
     people = sorted(set(windows.subject.tolist()))
     facts = {
         "dataset": windows.dataset,
@@ -40,7 +44,7 @@ def prepare(options: argparse.Namespace) -> None:
         "subjects": people,
         "digest": windows.digest,
     }
-    answer(options, text, facts | {"labels": windows.labels, "cache": data_root() / "cache"})
+    answer(options, lines, facts | {"labels": windows.labels, "cache": data_root() / "cache"})
 
 
 def _activities(windows: "WindowSet", *, named_as_ucis: bool) -> str:
@@ -58,10 +62,14 @@ def _activities(windows: "WindowSet", *, named_as_ucis: bool) -> str:
 def splits(options: argparse.Namespace) -> None:
     from har.pipeline.splits import describe_splits
 
-    text = describe_splits(options.dataset, split_choice(options), options.validation_subjects, options.archive, options.output)
     if options.output:
-        text += f"\nwrote {options.output}\nnext: har train --dataset {options.dataset} --split file --split-file {options.output}"
-    answer(options, text, {"written": [options.output] if options.output else [], "splits": text.split("\n")})
+        check_output(options.output, [Path(path) for path in (options.split_file, options.archive) if path])
+    text = describe_splits(options.dataset, split_choice(options), options.validation_subjects, options.archive, options.output)
+    lines = text.split("\n")
+    if options.output:
+        path = shlex.quote(str(options.output))
+        lines += [f"wrote {options.output}", f"next: har train --dataset {options.dataset} --split file --split-file {path}"]
+    answer(options, lines, {"written": [options.output] if options.output else [], "splits": lines})
 
 
 def filters(options: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from har.redaction import shown
+
 
 @contextmanager
 def speaking(options: argparse.Namespace) -> Iterator[None]:
@@ -48,24 +50,41 @@ def progress(options: argparse.Namespace, text: str, total: int | None = None) -
         yield lambda: bar.advance(task)
 
 
-def answer(options: argparse.Namespace, text: str, data: Any) -> None:
-    """The answer of a command.
+def answer(options: argparse.Namespace, lines: list[str], data: Any) -> None:
+    """Print the answer of a command.
 
     Args:
         options: of the command.
-        text: for people.
+        lines: for people, each one line: a line break inside, as in a name, is spelled out as all control characters are.
         data: the same for machines; paths become text.
     """
     if options.json:
         print(json.dumps(_plain(data), allow_nan=False), file=options.answers_to, flush=True)
-    elif text and not options.quiet:
-        print(text, flush=True)
+    elif not options.quiet:
+        for line in lines:
+            say(line)
+
+
+def say(line: str) -> None:
+    """Print one line on standard output, its control characters spelled out."""
+    print(shown(line), flush=True)
+
+
+def say_all(text: str) -> None:
+    """Print the lines of a text whose line breaks are its own; no name from outside may be in it that has any."""
+    for line in text.split("\n"):
+        say(line)
+
+
+def complain(line: str) -> None:
+    """Print one line on standard error, as `say`."""
+    print(f"har: {shown(line)}", file=sys.stderr)
 
 
 def answer_written(options: argparse.Namespace, paths: Iterable[Path], text: str = "") -> None:
-    """The answer of a command that wrote files: a line each, before them `text`."""
+    """Print the answer of a command that wrote files: a line each, before them `text`."""
     written = list(paths)
-    answer(options, "\n".join([text] * bool(text) + [f"wrote {path}" for path in written]), {"written": written})
+    answer(options, [*(text.split("\n") if text else []), *(f"wrote {path}" for path in written)], {"written": written})
 
 
 def _plain(value: Any) -> Any:

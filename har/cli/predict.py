@@ -1,15 +1,16 @@
 """What `har predict` does: one recording for people to read, or many into a folder."""
 
 import argparse
-import functools
 import glob
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from har.cli.commands import BUNDLE
-from har.cli.output import answer
+from har.cli.output import answer, complain, say
 from har.contract import SAMPLE_RATE_HZ, HarError
+from har.files import check_output, named_descriptor
 from har.redaction import shown
 
 if TYPE_CHECKING:
@@ -46,21 +47,30 @@ def _may_be_file(name: Path) -> bool:
 
 def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
-    from har.runtime.report import timeline_text, write_timeline
+    from har.runtime.report import minutes_text, timeline_text, write_timeline
     from har.runtime.state import load_recognizer
 
     recording, output = options.recordings[0], options.output
+    to_stdout = output is not None and named_descriptor(output) == 1
+    if to_stdout and options.json:
+        raise HarError(f"--json prints its answer where --output {output} writes its rows; leave out one of the two")
+    if output is not None:
+        check_output(output, (recording, bundle))
     recognizer, found = load_recognizer(bundle), ReadReport()
     pieces = _watched(read_pieces(recording, found, options=reading), recording, options)
     timeline = recognizer.predict_pieces(recording.stem, pieces)
-    text = f"{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}"
-    if output:
+    minutes = timeline.minutes()
+    lines = [*timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
+    if output is not None:
         write_timeline(timeline, output)
-        text += f"\nwrote {output}: {len(timeline.from_s)} windows"
+        lines.append(f"wrote {output}: {len(timeline.from_s)} windows")
+    lines.append(minutes_text(minutes))
     names = ("from_s", "to_s", "activity", "confidence")
     spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
     facts = {"recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
-    answer(options, text, facts | {"spans": spans, "input": found.text(), "written": [output] if output else []})
+    facts |= {"spans": spans, "minutes": minutes, "input": found.text(), "written": [output] if output else []}
+    with redirect_stdout(sys.stderr) if to_stdout and not options.quiet else nullcontext():
+        answer(options, lines, facts)
 
 
 def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options: argparse.Namespace) -> "Iterator[tuple[int, Recording]]":
@@ -69,7 +79,7 @@ def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options
     for stretch, piece in pieces:
         samples += len(piece.time_s)
         if shows:
-            print(f"\r{recording.name}: {samples / SAMPLE_RATE_HZ / 60:,.0f} min ", end="", file=sys.stderr, flush=True)
+            print(f"\r{shown(recording.name)}: {samples / SAMPLE_RATE_HZ / 60:,.0f} min ", end="", file=sys.stderr, flush=True)
         yield stretch, piece
     if shows:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
@@ -80,14 +90,14 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
 
     if options.output is None:
         raise HarError("several recordings need a folder for their predictions; name it with --output")
-    say = functools.partial(print, flush=True)
     problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)
-    print("".join(f"har: {shown(problem)}\n" for problem in problems), end="", file=sys.stderr)
+    for problem in problems:
+        complain(problem)
     if problems:
         raise HarError(
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
         )
-    answer(options, f"the predictions are below {options.output}", {"folder": options.output})
+    answer(options, [f"the predictions are below {options.output}"], {"folder": options.output})
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

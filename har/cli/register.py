@@ -12,5 +12,5 @@ def register(options: argparse.Namespace) -> None:
 
     found = register_bundle(options.bundle or BUNDLE, options.runs, options.name)
     what = f"registered {found.name} version {found.version}" if found.new else f"{found.name} version {found.version} holds this bundle"
-    text = f"{what}\n{found.reason}\nnext: mlflow.pyfunc.load_model('models:/{found.name}@{CHAMPION}'), see docs/tracking.md"
-    answer(options, text, {"name": found.name, "version": found.version, "new": found.new, "reason": found.reason})
+    lines = [what, found.reason, f"next: mlflow.pyfunc.load_model('models:/{found.name}@{CHAMPION}'), see docs/tracking.md"]
+    answer(options, lines, {"name": found.name, "version": found.version, "new": found.new, "reason": found.reason})

@@ -15,6 +15,7 @@ import numpy as np
 from har.data.staging import remove_stale, staging
 from har.data.windowset import WindowSet
 from har.files import cannot_write
+from har.redaction import shown
 
 FORMAT = 2  # raise it when the parsing or the entry changes, so that older entries are not read
 ARRAYS = ("x", "y", "subject", "recording", "start")
@@ -42,7 +43,7 @@ def load_or_build(folder: Path, key: str, build: Callable[[], WindowSet]) -> Win
         if entry.exists():
             return load_entry(entry)
     except Damage as damage:
-        print(f"har: the cache entry {entry} is damaged ({damage}); it is built again", file=sys.stderr)
+        print(f"har: {shown(f'the cache entry {entry} is damaged ({damage}); it is built again')}", file=sys.stderr)
     windows = build()
     try:
         with staging(folder, key) as temporary:

@@ -18,7 +18,8 @@ from har.data.staging import remove_stale, staging
 from har.pipeline.engine import Outcome, Progress, default_workers, run_jobs
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runtime.bundle import MANIFEST, sha256
-from har.runtime.recognizer import AnyRecognizer
+from har.runtime.recognizer import AnyRecognizer, Timeline
+from har.runtime.report import minutes_text
 from har.runtime.state import load_recognizer
 from har.runtime.timeline_file import need_pyarrow, read_said, write_parquet
 
@@ -128,7 +129,7 @@ def find_jobs(named: Iterable[Path], output: Path) -> list[Job]:
     found: dict[Path, None] = {}
     for name in named:
         root, files = _expand(name)
-        if root.is_relative_to(target):
+        if Path(os.path.realpath(root)).is_relative_to(os.path.realpath(target)):
             raise HarError(f"--output {output} holds {name}, and predictions may not lie among recordings; name another folder")
         roots.append(root)
         found |= dict.fromkeys(file for file in files if not file.is_relative_to(target))
@@ -191,21 +192,30 @@ def predict_file(job: Job, *, maker: Maker) -> str:
         HarError: the recording cannot be read or changed meanwhile, or the file cannot be written.
     """
     recognizer, report = _recognizer(maker.bundle, maker.digest), ReadReport()
+    minutes: dict[str, float] = {}
     parts = recognizer.predict_parts(str(job.recording), read_pieces(job.recording, report, options=maker.reading))
     try:
         key = maker.key(job.recording)
         job.output.unlink(missing_ok=True)  # made from something else: where this fails, no old answer is left
         with staging(job.output.parent, job.output.name) as folder:
             temporary = folder / job.output.name
-            about = {"made_from": key, "synthetic": recognizer.bundle.synthetic}
-            rows = write_parquet(parts, recognizer.labels, temporary, lambda: about | {"recording": report.text()})
+            about = {"made_from": key, "synthetic": recognizer.bundle.synthetic, "minutes": minutes}
+            rows = write_parquet(_counted(parts, minutes), recognizer.labels, temporary, lambda: about | {"recording": report.text()})
             if maker.key(job.recording) != key:
                 raise HarError(f"{job.recording} changed while it was read; type the command again when it is complete")
             os.replace(temporary, job.output)
     except OSError as error:
         where = error.filename or job.output
         raise HarError(f"cannot read or write {where} ({error.strerror or error}); check its permissions and the free space") from None
-    return f"{rows} windows; {report.text()}"
+    return f"{rows} windows; {report.text()}; {minutes_text(minutes)}"
+
+
+def _counted(parts: Iterable[Timeline], minutes: dict[str, float]) -> Iterator[Timeline]:
+    """The parts of a timeline as they come; their minutes per activity are added up in `minutes`."""
+    for part in parts:
+        for name, value in part.minutes().items():
+            minutes[name] = minutes.get(name, 0.0) + value
+        yield part
 
 
 def _engine(name: str) -> Callable[[Sequence[Job], Callable[[Job], str], int | None], Iterator[Outcome[Job, str]]]:

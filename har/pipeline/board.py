@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from har.pipeline.engine import Progress
+from har.redaction import shown
 
 REFRESH_HZ = 2.0
 FRAME = 7  # lines of the table that are no rows, and one for the cursor
@@ -120,7 +121,7 @@ class Board:
             assert self._progress is not None
             self._progress.add(text, failed=failed)
         elif failed:
-            self._console.print(text, style="red", markup=False, highlight=False)
+            self._console.print(shown(text), style="red", markup=False, highlight=False)
 
     def seconds_left(self) -> float | None:
         """Until all is done, from the time that the jobs of the same row took, else all jobs; None where none has ended yet."""
@@ -139,18 +140,18 @@ class Board:
         """The table as it is now, with as many rows as the terminal has room for: those that run and fail first."""
         room = max(1, self._console.height - FRAME)
         names = sorted(self.rows, key=lambda name: (not self.rows[name].running, not self.rows[name].failed, not self.rows[name].left))
-        shown, hidden = names[:room], names[room:]
+        visible, hidden = names[:room], names[room:]
         table = Table(caption=self._caption(len(hidden)), caption_justify="left")
         table.add_column("run", no_wrap=True)
         for head in ("done", "running", "failed", "left", self._score):
             table.add_column(head, justify="right", no_wrap=True)
-        for name in (name for name in self.rows if name in shown):
+        for name in (name for name in self.rows if name in visible):
             row = self.rows[name]
             value = "" if not row.values else f"{(max if self._best else statistics.fmean)(row.values):.4g}"
             oldest = self._clock() - min(list(row.running.values()), default=0.0)
             running = f"{len(row.running)}, {duration(oldest)}" if row.running else ""
             style = "dim" if row.done == row.total else "red" if row.failed else "green" if row.running else ""
-            table.add_row(name, str(row.done), running, str(row.failed or ""), str(row.left), value, style=style)
+            table.add_row(shown(name), str(row.done), running, str(row.failed or ""), str(row.left), value, style=style)
         return table
 
     def _caption(self, hidden: int) -> str:

@@ -1,5 +1,6 @@
 """The comparison report: one table over runs and seeds, and the files every number of it comes from."""
 
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from har.contract import artefact
+from har.contract import HarError, artefact
 from har.evaluation.calibration import calibration_table
 from har.evaluation.compare import collect, interval_table, intervals_markdown, markdown, per_run, summary, tables_by
 from har.evaluation.metrics import scores
@@ -23,9 +24,11 @@ from har.evaluation.report_figures import (
     subjects_figure,
 )
 from har.evaluation.statistics import paired_tests
-from har.files import whole_file, write_whole
+from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
+from har.pipeline.table_file import write_table
 
+PREDICTIONS = "predictions"  # below a report: those that it was made of
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
 PEOPLE = ("studies/people_predictions", "studies/peers_predictions")  # of all 30 subjects, held out fold by fold
 HELD_OUT = "studies/crossvalidation*_predictions"  # of the training subjects, held out fold by fold
@@ -37,7 +40,7 @@ def comparison(folder: Path, transitions: str | None = None) -> tuple[list[Predi
     return predictions, markdown(summary(predictions))
 
 
-def write_report(predictions: list[Predictions], report: Path, command: str) -> list[Path]:
+def write_report(predictions: list[Predictions], report: Path, command: str, source: Path | None = None) -> list[Path]:
     """Write the comparison with its tables and figures, and the predictions they come from.
 
     Intervals and tests are over people. What `har sweep` and ``benchmarks/peers.py`` left below the folder is part of it: peers on
@@ -48,13 +51,18 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
         predictions: of all runs.
         report: folder; files of an earlier report are replaced.
         command: that was typed, named in the Markdown file.
+        source: folder that the predictions were read from, of which no file may get lost.
 
     Returns:
         The files written.
+
+    Raises:
+        HarError: the folder ``predictions`` of the report, which is replaced, holds what this report does not write again.
     """
     synthetic = predictions[0].origin.synthetic
-    report.mkdir(parents=True, exist_ok=True)
     predictions = [*predictions, *cross_validated(predictions, report)]
+    _check_replaced(Path(os.path.realpath(report / PREDICTIONS)), {_file_name(item, synthetic=synthetic) for item in predictions}, source)
+    report.mkdir(parents=True, exist_ok=True)
     peers = [item for seeds in read_pooled(report / PEERS).values() for item in seeds]
     intervals = interval_table([*predictions, *peers])
     tested = by_run([item for item in predictions if item.origin.split == "test"])
@@ -67,7 +75,7 @@ def write_report(predictions: list[Predictions], report: Path, command: str) -> 
         "intervals": intervals,
         "calibration": calibration,
     }
-    written = [_write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
+    written = [write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
     sections = [markdown(summary(predictions)), _what(predictions, synthetic=synthetic)]
     if tested:
         sections += ["## Test subjects, with peers\n", intervals_markdown(intervals), INTERVALS]
@@ -145,24 +153,18 @@ def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tup
     subjects = subject_table(systems)[table.run.tolist()]
     pairs = paired_tests({run: subjects[run] for run in subjects.columns})
     paths = [
-        _write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
-        _write_table(pairs, report / artefact("people_pairs", ".csv", synthetic=synthetic)),
-        _write_table(subjects.reset_index(), report / artefact("people_subjects", ".csv", synthetic=synthetic)),
+        write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
+        write_table(pairs, report / artefact("people_pairs", ".csv", synthetic=synthetic)),
+        write_table(subjects.reset_index(), report / artefact("people_subjects", ".csv", synthetic=synthetic)),
     ]
     for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
         paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
     sections = ["## Across people\n", people_markdown(table), ACROSS]
     if champion in subjects.columns:
         against = paired_tests({run: subjects[run] for run in subjects.columns}, champion)
-        paths.append(_write_table(against, report / artefact("people_champion", ".csv", synthetic=synthetic)))
+        paths.append(write_table(against, report / artefact("people_champion", ".csv", synthetic=synthetic)))
         sections += [AGAINST.format(champion=champion), pairs_markdown(against), "Every pair, corrected over all of them:"]
     return [*sections, pairs_markdown(pairs)], paths
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> Path:
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
-    return path
 
 
 def _calibration_markdown(table: pd.DataFrame) -> str:
@@ -202,13 +204,28 @@ def _provenance(predictions: list[Predictions], command: str) -> str:
     return f"{when}\nVersions: {made}."
 
 
+def _file_name(item: Predictions, *, synthetic: bool) -> str:
+    origin = item.origin
+    return artefact(f"predictions_{origin.split}_{origin.run}_seed{origin.seed}", ".parquet", synthetic=synthetic)
+
+
+def _check_replaced(folder: Path, names: set[str], source: Path | None) -> None:
+    found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")] if folder.is_dir() else []
+    other = [path for path in found if path.is_dir() or not path.match("predictions_*.parquet")]
+    read = Path(os.path.realpath(source)) if source is not None else None
+    if read is not None and (folder.is_relative_to(read) or read.is_relative_to(folder)):
+        other += [path for path in found if path.name not in names]
+    if other:
+        raise HarError(
+            f"{folder} would be replaced and holds {other[0].name}, which this report does not write; name another folder with --report"
+        )
+
+
 def _write_predictions(predictions: list[Predictions], report: Path, *, synthetic: bool) -> Path:
-    folder, staged = report / "predictions", report / ".predictions"
+    folder, staged = Path(os.path.realpath(report / PREDICTIONS)), report / ".predictions"
     shutil.rmtree(staged, ignore_errors=True)
     for item in predictions:
-        origin = item.origin
-        name = artefact(f"predictions_{origin.split}_{origin.run}_seed{origin.seed}", ".parquet", synthetic=synthetic)
-        write_predictions(item, staged / name)
+        write_predictions(item, staged / _file_name(item, synthetic=synthetic))
     shutil.rmtree(folder, ignore_errors=True)
     staged.rename(folder)
-    return folder
+    return report / PREDICTIONS

@@ -8,7 +8,9 @@ import pandas as pd
 
 from har.contract import GRAVITY_CUTOFF_HZ, GYRO, NOISE_CUTOFF_HZ, SAMPLE_RATE_HZ, TOTAL_ACC, UNITS, artefact
 from har.data import synthetic
+from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
+from har.pipeline.table_file import write_table
 from har.signals.causal import CausalFilter, gravity_filter, noise_filter
 from har.signals.phase import both_forms, designed_response, distance, measured_response
 
@@ -46,11 +48,9 @@ def write_filter_report(folder: Path, command: str, *, seed: int = 0, subjects: 
             f"| {name}, {cutoff_hz:g} Hz | {triad} ({unit}) | {apart.rms:.4f} | {apart.largest:.3f} "
             f"| {apart.lag_samples} ({apart.lag_samples / SAMPLE_RATE_HZ:.2f} s) | {apart.rms_aligned:.4f} |"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    table = folder / artefact(STEM, ".csv", synthetic=True)
-    pd.concat(rows).to_csv(table, index=False, float_format="%.4f", lineterminator="\n")
+    table = write_table(pd.concat(rows), folder / artefact(STEM, ".csv", synthetic=True), "%.4f")
     text = folder / artefact(STEM, ".md", synthetic=True)
-    text.write_text(_text(summary, command, len(recordings), seed), encoding="utf-8")
+    write_whole(text, _text(summary, command, len(recordings), seed))
     return [table, text]
 
 

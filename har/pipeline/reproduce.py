@@ -15,6 +15,7 @@ from har.data.reproduction import PRINTED_DIGITS, TOLERANCE, Chain, Place, error
 from har.data.segments import segments_of
 from har.evaluation.figures import reproduction_figure
 from har.pipeline.provenance import git_commit, versions
+from har.pipeline.table_file import write_table
 from har.signals.chain import PUBLISHED, SensorChain
 from har.signals.filters import lowpass, median_filter
 
@@ -101,8 +102,8 @@ def write_reproduction(folder: Path, command: str, archive: Path | str | None = 
     table, places = reproduce(archive, uci_archive)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in ("reproduction.csv", "segments.csv", "reproduction.md", "reproduction.png")]
-    table.to_csv(paths[0], index=False, float_format="%.6g", lineterminator="\n")
-    _segment_table(places).to_csv(paths[1], index=False, float_format="%.3g", lineterminator="\n")
+    write_table(table, paths[0], "%.6g")
+    write_table(_segment_table(places), paths[1], "%.3g")
     paths[2].write_text(_report(table, places, command))
     # Without the version of matplotlib in it, the same data give the same file.
     reproduction_figure(table, (IDENTIFIED, DESCRIBED)).savefig(paths[3], dpi=110, metadata={"Software": None})

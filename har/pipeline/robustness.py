@@ -18,9 +18,10 @@ from har.data.windowset import Stretch, WindowSet
 from har.evaluation.predictions import Origin
 from har.evaluation.report_figures import save_figure
 from har.evaluation.robustness_figure import robustness_figure
-from har.files import whole_file, write_whole
+from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import ONNX, RunFolder
+from har.pipeline.table_file import write_table
 from har.pipeline.tasks import task_of
 from har.pipeline.train import load_windows
 from har.runtime.mounted import remount
@@ -73,8 +74,7 @@ def write_robustness(
     origin = runs[0].info().origin
     synthetic = origin.synthetic
     folder, stem = results / FOLDER, artefact(stem_of(origin.dataset), "", synthetic=synthetic)
-    with whole_file(folder / f"{stem}.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+    write_table(table, folder / f"{stem}.csv")
     figures = save_figure(robustness_figure(table, synthetic=synthetic), folder, stem)
     text = _markdown(table, runs, command, synthetic=synthetic)
     write_whole(folder / f"{stem}.md", text)

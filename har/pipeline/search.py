@@ -23,11 +23,12 @@ from har.data import synthetic
 from har.data.audit import audit
 from har.evaluation.metrics import per_subject
 from har.evaluation.predictions import make_predictions
-from har.files import whole_file, write_whole
+from har.files import write_whole
 from har.pipeline.board import Board
 from har.pipeline.engine import Engine
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
+from har.pipeline.table_file import write_table
 from har.pipeline.train import load_windows
 from har.pipeline.train_common import run_facts
 from har.tracking import closing_orphans, tracked_run
@@ -236,9 +237,7 @@ def write_search(name: str, study: StudyConfig, storage: Path, names: dict[str, 
             values = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in best.params.items())
             pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
             lines.append(f"| {run} | {len(trials)} | {pruned} | {100 * float(best.value or 0):.2f} | {values} |")
-    table = folder / f"{name}_trials.csv"
-    with whole_file(table) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    table = write_table(pd.DataFrame(rows), folder / f"{name}_trials.csv", "%.6g")
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     text = folder / f"{name}.md"
     about = f"Best: {CRITERION}, per cent, of the {study.split.kind} split; no official test subject is scored or trained on."

@@ -30,6 +30,7 @@ from har.pipeline.ledger import record_opening
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import RunFolder, find_runs
 from har.pipeline.sweep import RESULT, STUDIES
+from har.pipeline.table_file import write_table
 from har.recording import Recording
 from har.signals.chain import PUBLISHED
 from har.signals.smoothing import StreamSmoother, estimate_transitions, smooth
@@ -95,8 +96,7 @@ def write_smoothing(model: str, runs: Path, results: Path, command: str, archive
     summary, subjects = pd.DataFrame(rows), pd.concat(tables)
     written = []
     for stem, table in (("smoothing", summary), ("smoothing_subjects", subjects), ("smoothing_choice", pd.DataFrame(choices))):
-        written.append(report / f"{stem}.csv")
-        table.to_csv(written[-1], index=False, float_format="%.6f", lineterminator="\n")
+        written.append(write_table(table, report / f"{stem}.csv"))
     written += save_figure(timeline_figure(*_worst(*shown)), report, "smoothing")
     path = report / "smoothing.md"
     path.write_text(_text(model, summary, subjects, choices, chosen, command))

@@ -10,6 +10,7 @@ from har.data import synthetic, uci_har
 from har.data.prepare import prepare
 from har.data.windowset import WindowSet
 from har.evaluation.spectra import compare_spectra, ratio_summary, spectra_figure
+from har.pipeline.table_file import write_table
 
 DOTS_PER_INCH = 110
 
@@ -39,8 +40,7 @@ def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[l
             with rc_context({"svg.hashsalt": "spectra", "svg.fonttype": "none"}):
                 figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix == ".svg" else None)
         for stem, content in stems.items():
-            paths.append(folder / artefact(stem, ".csv", synthetic=True))
-            content.to_csv(paths[-1], index=False, float_format="%.4g", lineterminator="\n")
+            paths.append(write_table(content, folder / artefact(stem, ".csv", synthetic=True), "%.4g"))
     except OSError as error:
         raise HarError(f"cannot write the spectra to {folder} ({error.strerror}); name another folder with --output") from None
     return paths, summary.to_string(index=False, float_format="%.2f")

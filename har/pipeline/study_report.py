@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from har.files import whole_file, write_whole
+from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import StudyConfig
+from har.pipeline.table_file import write_table
 
 LOG = "LOG.md"
 
@@ -34,10 +35,7 @@ def write_study(name: str, study: StudyConfig, results: list[dict[str, Any]], fo
     summary.insert(0, "study", name)
     written = []
     for suffix, table in (("", summary), ("_jobs", jobs), ("_subjects", subjects)):
-        path = folder / f"{name}{suffix}.csv"
-        with whole_file(path) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
-        written.append(path)
+        written.append(write_table(table, folder / f"{name}{suffix}.csv"))
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     path = folder / f"{name}.md"
     write_whole(

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from har.evaluation.statistics import mean_interval
-from har.files import whole_file, write_whole
+from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import StudyConfig
+from har.pipeline.table_file import write_table
 from har.pipeline.tasks import task_of
 
 NESTED = ("scores", "references", "subjects")
@@ -42,10 +43,7 @@ def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]
     if task.intervals:
         tables["_intervals"] = score_intervals(subjects)
     for suffix, content in tables.items():
-        path = folder / f"{name}{suffix}.csv"
-        with whole_file(path) as temporary:
-            content.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
-        written.append(path)
+        written.append(write_table(content, folder / f"{name}{suffix}.csv"))
     opened = jobs.opens_test_subjects.any()
     whose = "official test subjects are among the scored" if opened else "no official test subject is scored or trained on"
     way = "higher" if task.higher_is_better else "lower"

@@ -18,6 +18,7 @@ from har.pipeline.ledger import record_opening
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.pipeline.study import run_key
+from har.pipeline.table_file import write_table
 from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.pipeline.work import finished_before, work_folder
@@ -166,8 +167,7 @@ def write_score(score: TaskScore, folder: Path, part: str, *, synthetic: bool) -
     """Write ``scores_PART.json`` and ``subjects_PART.csv``."""
     content = {"values": score.values, "references": score.references}
     write_whole(folder / artefact(f"scores_{part}", ".json", synthetic=synthetic), json.dumps(content, indent=1) + "\n")
-    with whole_file(folder / artefact(f"subjects_{part}", ".csv", synthetic=synthetic)) as temporary:
-        score.subjects.to_csv(temporary, index=False, float_format="%.6f")
+    write_table(score.subjects, folder / artefact(f"subjects_{part}", ".csv", synthetic=synthetic))
 
 
 def score_text(values: dict[str, float]) -> str:

@@ -77,6 +77,18 @@ def golden_values(vectors: dict[str, Any]) -> np.ndarray:
     return (np.asarray(whole, dtype=np.float64) * vectors["unit"]).astype(np.float32)
 
 
+def threshold(unknown: dict[str, Any]) -> float:
+    """Least probability that is an answer, from an entry ``unknown`` of a manifest; 0 where every one is.
+
+    Raises:
+        HarError: it is no number from 0 to 1.
+    """
+    below = 0.0 if unknown["below"] is None else float(unknown["below"])
+    if not 0.0 <= below <= 1.0:
+        raise HarError(f"the manifest has unknown.below = {below}, expected a probability from 0 to 1 or null; export again: har export")
+    return below
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
@@ -106,6 +118,7 @@ def read_bundle(folder: Path | str) -> Bundle:
     missing = [name for name in REQUIRED if name not in manifest]
     if missing:
         raise HarError(f"{folder / MANIFEST} has no entry {missing[0]!r}; export again: har export")
+    check_labels(manifest["labels"], folder / MANIFEST)
     bundle = Bundle(folder, manifest)
     mounting = manifest.get("mounting") or {}
     shipped = [name for name, said in manifest["models"].items() if "left_out" not in said]
@@ -119,6 +132,22 @@ def read_bundle(folder: Path | str) -> Bundle:
         if sha256(path) != expected:
             raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
     return bundle
+
+
+def check_labels(labels: Any, path: Path) -> None:
+    """Refuse labels that a screen, a file or a person could take for something else.
+
+    Raises:
+        HarError: they are no list of different texts of one printable line, without a space at either end.
+    """
+    if not isinstance(labels, list) or not labels:
+        raise HarError(f"{path} has labels {labels!r:.80}, expected a list of names of activities; export again: har export")
+    for label in labels:
+        if not isinstance(label, str) or not label.isprintable() or label != label.strip() or not label:
+            raise HarError(f"{path} has a label {label!r:.80}, expected a name in one printable line; export again: har export")
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise HarError(f"{path} has the label {twice!r:.80} twice, expected different names; export again: har export")
 
 
 def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -10,15 +10,20 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
 from har.recording import Recording
-from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle
+from har.recording.types import GAP_PERIODS
+from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle, threshold
+from har.runtime.decision import check_probabilities, decide, outcomes
 from har.runtime.inputs import check_windows
 from har.runtime.mounted import MountedModels, remount
 from har.runtime.session import open_checked, run_windows
 from har.runtime.stream import Answer, SampleStream, WindowStream
 from har.signals.mounting import Mounting
 from har.signals.windows import cut_windows, window_starts
+
+# Between the end of one answer and the start of the next; jitter of the times is less, a gap or a step back in time is more.
+NEW_STRETCH_S = (GAP_PERIODS - 1) / SAMPLE_RATE_HZ - 1e-6
 
 
 @dataclass(frozen=True)
@@ -30,22 +35,49 @@ class Timeline:
         from_s: (window,) start of the stretch a window speaks for, in the recording's own time.
         to_s: (window,) its end. Between two overlapping windows the border is half-way between their centres.
         probabilities: (window, num_classes).
+        below: (window,) least probability that is an answer; 0 where every one is.
     """
 
     labels: list[str]
     from_s: np.ndarray
     to_s: np.ndarray
     probabilities: np.ndarray
+    below: np.ndarray
+
+    def decisions(self) -> np.ndarray:
+        """(window,) index into `outcomes` of the labels; see `decide`."""
+        return decide(self.labels, self.probabilities, self.below)
+
+    def activities(self) -> list[str]:
+        """Name of the activity of each window, UNKNOWN where its model is not sure enough."""
+        names = outcomes(self.labels)
+        return [names[index] for index in self.decisions()]
+
+    def minutes(self) -> dict[str, float]:
+        """Minutes of each activity in the order of the labels, UNKNOWN last; 0 where it does not occur."""
+        names, decided = outcomes(self.labels), self.decisions()
+        seconds = np.bincount(decided, weights=self.to_s - self.from_s, minlength=len(names))
+        found = {name: float(sum_s) / 60 for name, sum_s in zip(names, seconds, strict=True)}
+        return {name: found[name] for name in [*(name for name in names if name != UNKNOWN), UNKNOWN]}
 
     def spans(self) -> list[tuple[float, float, str, float, int]]:
-        """Runs of one activity: start in s, end in s, label, mean confidence, windows. A gap in time ends a run."""
-        best = self.probabilities.argmax(axis=1)
-        new = (np.diff(best) != 0) | (self.from_s[1:] > self.to_s[:-1] + 1e-9)
-        edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(best)]
+        """Runs of one activity: start in s, end in s, name, mean confidence, windows.
+
+        UNKNOWN is an activity here, its confidence the highest probability. A gap in time ends a run, and so does a step back in time.
+        """
+        decided, confidence, names = self.decisions(), self.probabilities.max(axis=1), outcomes(self.labels)
+        new = (np.diff(decided) != 0) | (np.abs(self.from_s[1:] - self.to_s[:-1]) > NEW_STRETCH_S)
+        edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(decided)]
         return [
-            (float(self.from_s[a]), float(self.to_s[b - 1]), self.labels[best[a]], float(self.probabilities[a:b, best[a]].mean()), b - a)
+            (float(self.from_s[a]), float(self.to_s[b - 1]), names[decided[a]], float(confidence[a:b].mean()), b - a)
             for a, b in pairwise(edges)
         ]
+
+
+def joined(parts: Sequence[Timeline]) -> Timeline:
+    """One timeline of its parts, in order; at least one."""
+    fields = ("from_s", "to_s", "probabilities", "below")
+    return Timeline(parts[0].labels, *(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
 
 class AnyRecognizer(ABC):
@@ -60,7 +92,7 @@ class AnyRecognizer(ABC):
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
         self.bundle, self.session, self.labels = bundle, session, bundle.labels
         self.channels = [channel["name"] for channel in bundle.manifest["input"]["channels"]]
-        self.unknown_below = float(bundle.manifest["unknown"]["below"] or 0.0)
+        self.unknown_below = threshold(bundle.manifest["unknown"])
         self._stream: SampleStream | None = None
 
     @abstractmethod
@@ -85,8 +117,7 @@ class AnyRecognizer(ABC):
     def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
         """The whole timeline of a recording that arrives in pieces; see `predict_parts`."""
         parts = list(self.predict_parts(name, pieces))
-        from_s, to_s, rows = (np.concatenate([getattr(part, field) for part in parts]) for field in ("from_s", "to_s", "probabilities"))
-        return Timeline(self.labels, from_s, to_s, rows)
+        return joined(parts)
 
     def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
         """Answers that the next samples at 50 Hz complete; see `SampleStream.push`, and `open_stream` for other rates."""
@@ -177,9 +208,9 @@ class Recognizer(AnyRecognizer):
             (window, num_classes) float32, in the order of ``labels``.
 
         Raises:
-            HarError: the shape, the order or the units are wrong, or a value is not finite.
+            HarError: the shape, the order or the units are wrong, or a value or a probability is not finite.
         """
-        return run_windows(self.session, self._checked(windows))
+        return check_probabilities(self.labels, run_windows(self.session, self._checked(windows)))
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         windows = np.asarray(windows, dtype=np.float32)
@@ -216,7 +247,7 @@ class Recognizer(AnyRecognizer):
         probabilities = np.empty((len(windows), len(self.labels)), dtype=np.float32)
         probabilities[known] = run_windows(self.mounted.model, in_place)
         probabilities[~known] = run_windows(self.session, windows[~known])
-        return probabilities, np.where(known, self.mounted.unknown_below, self.unknown_below)
+        return check_probabilities(self.labels, probabilities), np.where(known, self.mounted.unknown_below, self.unknown_below)
 
     def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
         mounting = self.start_mounting()  # a gap is no reason to wear the phone otherwise
@@ -230,9 +261,9 @@ class Recognizer(AnyRecognizer):
             raise HarError(f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
 
     def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
-        """Probabilities, start and end of what each window speaks for; the borders lie half-way between window centres."""
+        """Parts of the timeline of a stretch; the borders between windows lie half-way between their centres."""
         samples, time_s = np.empty((0, len(self.channels)), dtype=np.float32), np.empty(0)
-        held: tuple[np.ndarray, np.ndarray] | None = None  # the last window, which speaks until the next one begins
+        held: tuple[np.ndarray, ...] = ()  # start, probabilities and threshold of the last window, which lasts until the next one begins
         half, before = self.window_size // 2, self.stride - self.stride // 2
         end_s = 0.0
         for piece in pieces:
@@ -240,17 +271,18 @@ class Recognizer(AnyRecognizer):
             starts = window_starts(len(samples), self.window_size, self.stride)
             if not len(starts):
                 continue
-            rows = self.predict_in_order(cut_windows(samples, starts, self.window_size), mounting)[0]
+            rows, below = self.predict_in_order(cut_windows(samples, starts, self.window_size), mounting)
             begin_s = time_s[starts + half - before]
-            if held is None:
-                begin_s[0] = time_s[0]  # the first window speaks from the very start of the stretch
+            if held:
+                begin_s, rows, below = (np.concatenate(pair) for pair in zip(held, (begin_s, rows, below), strict=True))
             else:
-                rows, begin_s = np.concatenate((held[0], rows)), np.concatenate((held[1], begin_s))
+                begin_s[0] = time_s[0]  # the first window speaks from the very start of the stretch
             if len(rows) > 1:
-                yield Timeline(self.labels, begin_s[:-1], begin_s[1:], rows[:-1])
-            held = rows[-1:], begin_s[-1:]
+                yield Timeline(self.labels, begin_s[:-1], begin_s[1:], rows[:-1], below[:-1])
+            held = begin_s[-1:], rows[-1:], below[-1:]
             end_s = float(time_s[starts[-1] + self.window_size - 1]) + 1 / SAMPLE_RATE_HZ
             drop = int(starts[-1]) + self.stride
             samples, time_s = samples[drop:], time_s[drop:]
-        if held is not None:
-            yield Timeline(self.labels, held[1], np.array([end_s]), held[0])
+        if held:
+            begin_s, rows, below = held
+            yield Timeline(self.labels, begin_s, np.array([end_s]), rows, below)

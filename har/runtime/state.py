@@ -11,6 +11,7 @@ import onnxruntime as ort
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, of_one_folder, read_bundle
+from har.runtime.decision import check_probabilities
 from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline
 from har.runtime.session import open_checked
 from har.runtime.stream import Answer, SampleStream, answer_of
@@ -68,12 +69,15 @@ class StreamRecognizer(AnyRecognizer):
 
         Returns:
             (time, num_classes), and the state behind the last sample.
+
+        Raises:
+            HarError: a probability is not finite.
         """
         kept = np.zeros(self.state_size, dtype=np.float32) if state is None else state
         names = [item.name for item in self.session.get_inputs()]
         given = {names[0]: np.ascontiguousarray(samples[None], dtype=np.float32), names[1]: kept[None]}
         probabilities, kept = self.session.run(None, given)
-        return probabilities[0], kept[0]
+        return check_probabilities(self.labels, probabilities[0]), kept[0]
 
     def check_golden(self) -> tuple[int, float]:
         """Number of golden samples, and the largest difference of a probability over chunks of several lengths.
@@ -113,7 +117,8 @@ class StreamRecognizer(AnyRecognizer):
                 if answers:
                     answered = True
                     from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
-                    yield Timeline(self.labels, from_s, to_s, np.stack([answer.probabilities for answer in answers]))
+                    rows = np.stack([answer.probabilities for answer in answers])
+                    yield Timeline(self.labels, from_s, to_s, rows, np.full(len(rows), self.unknown_below))
         if not answered:
             raise HarError(f"{name} has no stretch of {self.hop} samples ({self.hop / SAMPLE_RATE_HZ:.2f} s) without a gap; record longer")
 

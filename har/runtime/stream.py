@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, UNKNOWN, WINDOW_SIZE, HarError
+from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
 from har.recording.limits import FROZEN_S, Repeats, outside
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
+from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import check_finite, check_rate, check_units
 from har.signals.resampling import StreamResampler
 
@@ -37,9 +38,13 @@ class Answer:
 
 
 def answer_of(row: np.ndarray, labels: list[str], unknown_below: float, from_s: float, to_s: float) -> Answer:
-    """The answer that (num_classes,) probabilities give."""
-    best = int(row.argmax())
-    return Answer(from_s, to_s, labels[best] if row[best] >= unknown_below else UNKNOWN, float(row[best]), row)
+    """The answer that (num_classes,) probabilities give.
+
+    Raises:
+        HarError: a probability is not finite.
+    """
+    decided = int(decide(labels, row[np.newaxis], unknown_below)[0])
+    return Answer(from_s, to_s, outcomes(labels)[decided], float(row.max()), row)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from har.contract import HarError
+from har.runtime.decision import outcomes
 from har.runtime.recognizer import Timeline
 
 SAID = b"har"  # key of what the file says about itself, JSON, in the metadata of its footer
@@ -32,7 +33,7 @@ def write_parquet(parts: Iterable[Timeline], labels: list[str], path: Path, said
         OSError: the file cannot be written.
     """
     pa, pq = need_pyarrow()
-    activity = pa.dictionary(pa.int8(), pa.string())
+    activity = pa.dictionary(pa.int16(), pa.string())
     columns = [("from_s", pa.float64()), ("to_s", pa.float64()), ("activity", activity), ("confidence", pa.float32())]
     schema = pa.schema([*columns, *((f"p_{label}", pa.float32()) for label in labels)])
     rows, waiting, held = 0, [], 0
@@ -69,9 +70,8 @@ def read_said(path: Path) -> dict[str, Any] | None:
 
 def _table(part: Timeline, labels: list[str], schema: Any) -> Any:
     pa, _ = need_pyarrow()
-    best = part.probabilities.argmax(axis=1)
     rows = part.probabilities.astype(np.float32)
-    activity = pa.DictionaryArray.from_arrays(pa.array(best.astype(np.int8)), pa.array(labels))
+    activity = pa.DictionaryArray.from_arrays(pa.array(part.decisions().astype(np.int16)), pa.array(outcomes(labels)))
     return pa.Table.from_arrays([part.from_s, part.to_s, activity, rows.max(axis=1), *rows.T], schema=schema)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import mlflow
 
 from har.contract import HarError
-from har.redaction import redacted
+from har.redaction import redacted, shown
 from har.tracking.store import quiet, store_lock, tracking_uri, unreachable
 from har.tracking.views import charts_of, keep_views
 
@@ -31,7 +31,7 @@ def serve(runs: Path, port: int) -> None:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
     if uri.startswith(("http://", "https://")):
-        print(f"MLflow on {redacted(uri)}, a server with a user interface of its own", flush=True)
+        print(shown(f"MLflow on {uri}, a server with a user interface of its own"), flush=True)
         _print_addresses(runs, uri, redacted(uri).rstrip("/"))
         return
     with socket.socket() as probe:
@@ -40,7 +40,7 @@ def serve(runs: Path, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
             raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {redacted(uri)}", flush=True)
+    print(shown(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {uri}"), flush=True)
     _print_addresses(runs, uri, f"http://127.0.0.1:{port}")
     _become_server(uri, port)
 
@@ -53,7 +53,7 @@ def _print_addresses(runs: Path, uri: str, address: str) -> None:
     except Exception as error:  # MLflow's, of the network, of the database: each store has its own
         raise unreachable(uri, error) from None
     for name, route in routes.items():
-        print(f"{name}, table:  {address}{route}\n{name}, charts: {address}{charts_of(route)}", flush=True)
+        print(shown(f"{name}, table:  {address}{route}"), shown(f"{name}, charts: {address}{charts_of(route)}"), sep="\n", flush=True)
 
 
 def _become_server(uri: str, port: int) -> None:

@@ -140,3 +140,21 @@ def test_seeds_that_are_not_comparable_are_refused_and_unfinished_runs_not_read(
     write_predictions(predictions(GOOD, run="gru", model="gru", seed=7, channels="uci9"), folder / "predictions_other.parquet")
     with pytest.raises(HarError, match="the seeds of gru differ in channels"):
         summary(collect(folder))
+
+
+def test_a_report_replaces_its_own_predictions_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    write_report(comparison(folder)[0], report, "har compare", folder)
+    own = report / "predictions"
+    names = {path.name for path in own.iterdir()}
+    write_report(comparison(own)[0], report, "har compare", own)  # read from where it is written: nothing is lost
+    assert {path.name for path in own.iterdir()} == names
+    some = [item for item in comparison(own)[0] if item.origin.run == "gru"]
+    assert len(some) < len(names)
+    with pytest.raises(HarError, match=r"predictions would be replaced and holds predictions_.*parquet, which this report does not write"):
+        write_report(some, report, "har compare", own)
+    write_report(some, tmp_path / "other", "har compare", own)  # as the error advises
+    (own / "sub").mkdir()
+    with pytest.raises(HarError, match="holds sub, which this report does not write; name another folder with --report"):
+        write_report(some, report, "har compare", folder)
+    assert {path.name for path in own.iterdir()} == {*names, "sub"}

@@ -121,6 +121,11 @@ def test_what_a_file_says_about_itself(place: Path) -> None:
     assert said["made_from"]["bytes"] == Path("in/anna/day.csv").stat().st_size
     assert "1 gaps" in said["recording"]
     assert said["synthetic"] is False
+    table = pq.read_table("out/anna/day.parquet").to_pandas()
+    assert list(said["minutes"]) == [*LABELS, "UNKNOWN"]
+    minutes = (table.to_s - table.from_s).groupby(table.activity.astype(str)).sum() / 60
+    assert {name: value for name, value in said["minutes"].items() if value} == pytest.approx(minutes.to_dict())
+    assert set(table.activity[table.confidence < 0.5]) == {"UNKNOWN"}
 
 
 def test_a_broken_recording_stops_no_other_and_leaves_no_old_answer(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,7 +85,7 @@ def test_no_window_crosses_a_gap(recognizer: Recognizer, recording: Recording) -
 
 def test_spans_end_at_a_gap_even_within_one_activity() -> None:
     probabilities = np.tile([0.9, 0.1], (3, 1))
-    timeline = Timeline(["A", "B"], np.array([0.0, 1.0, 9.0]), np.array([1.0, 2.0, 10.0]), probabilities)
+    timeline = Timeline(["A", "B"], np.array([0.0, 1.0, 9.0]), np.array([1.0, 2.0, 10.0]), probabilities, np.zeros(3))
     assert [(a, b, label, n) for a, b, label, _, n in timeline.spans()] == [(0.0, 2.0, "A", 2), (9.0, 10.0, "A", 1)]
 
 
@@ -103,8 +103,9 @@ def test_the_report_says_synthetic_and_the_file_has_a_row_a_window(recognizer: R
     rows = [line.split(",") for line in path.read_text().splitlines()]
     assert len(rows) == 1 + len(timeline.from_s)
     assert rows[0][:4] == ["from_s", "to_s", "activity", "confidence"]
-    for row, probabilities in zip(rows[1:], timeline.probabilities, strict=True):
-        assert row[2] == timeline.labels[probabilities.argmax()]
+    for row, probabilities, name in zip(rows[1:], timeline.probabilities, timeline.activities(), strict=True):
+        assert row[2] == name
+        assert float(row[3]) == pytest.approx(probabilities.max(), abs=1e-6)
         np.testing.assert_allclose([float(v) for v in row[4:]], probabilities, atol=1e-6)
     with pytest.raises(HarError, match="cannot write"):
         write_timeline(timeline, path / "timeline.csv")

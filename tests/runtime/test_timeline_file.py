@@ -21,7 +21,8 @@ def parts(count: int, windows: int) -> list[Timeline]:
     rng = np.random.default_rng(0)
     rows = rng.dirichlet(np.ones(3), (count, windows)).astype(np.float32)
     from_s = np.arange(count * windows).reshape(count, windows) * 1.28
-    return [Timeline(LABELS, first, first + 1.28, some) for first, some in zip(from_s, rows, strict=True)]
+    below = np.full(windows, 0.6)
+    return [Timeline(LABELS, first, first + 1.28, some, below) for first, some in zip(from_s, rows, strict=True)]
 
 
 def test_what_is_written_is_what_came(tmp_path: Path) -> None:
@@ -33,7 +34,9 @@ def test_what_is_written_is_what_came(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table["confidence"], rows.max(axis=1))
     np.testing.assert_array_equal(table["from_s"], np.concatenate([part.from_s for part in made]))
     np.testing.assert_array_equal(table["to_s"], np.concatenate([part.to_s for part in made]))
-    assert table["activity"].to_pylist() == [LABELS[best] for best in rows.argmax(axis=1)]
+    names = [LABELS[row.argmax()] if row.max() >= 0.6 else "UNKNOWN" for row in rows]
+    assert 0 < names.count("UNKNOWN") < len(names)
+    assert table["activity"].to_pylist() == names
     assert read_said(tmp_path / "t.parquet") == {"about": "it"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from har.files import whole_file
+from har.pipeline import table_file
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.train_common import Say
 
@@ -57,7 +57,4 @@ def write_table(table: pd.DataFrame, folder: Path, stem: str) -> Path:
     Raises:
         HarError: the folder cannot be written.
     """
-    path = folder / f"{stem}.csv"
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    return path
+    return table_file.write_table(table, folder / f"{stem}.csv", "%.6g")
