@@ -12,7 +12,7 @@ from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, of_one_folder, read_bundle
 from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline
-from har.runtime.session import open_checked
+from har.runtime.session import check_finite, open_checked
 from har.runtime.stream import Answer, SampleStream, answer_of
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
@@ -68,11 +68,16 @@ class StreamRecognizer(AnyRecognizer):
 
         Returns:
             (time, num_classes), and the state behind the last sample.
+
+        Raises:
+            HarError: a probability or a value of the state is not finite.
         """
         kept = np.zeros(self.state_size, dtype=np.float32) if state is None else state
         names = [item.name for item in self.session.get_inputs()]
         given = {names[0]: np.ascontiguousarray(samples[None], dtype=np.float32), names[1]: kept[None]}
         probabilities, kept = self.session.run(None, given)
+        check_finite(probabilities[0], "sample")
+        check_finite(kept, "sample")
         return probabilities[0], kept[0]
 
     def check_golden(self) -> tuple[int, float]:
