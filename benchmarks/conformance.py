@@ -24,7 +24,7 @@ from tables import made, write_table
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path("results/device/conformance.csv")
-OLDEST, OLDER = "1.19.2", "1.23.2"  # of onnxruntime: the oldest that pyproject.toml allows, and one before 1.26
+OLDEST, OLDER = "1.24.1", "1.25.1"  # of onnxruntime: the oldest that pyproject.toml allows, and one before 1.26
 ARM = "1.26.0"  # 1.31.1 crashes while it looks at the processor, in its import, under the emulator of Debian 12
 NUMPY = {OLDEST: "1.26.4", OLDER: "2.2.6"}  # what these were built for
 ARM_PACKAGES = (  # Debian's Python with what it links against

@@ -13,6 +13,7 @@ from har.data.reproduction import printed
 from har.data.windowset import WindowSet, windows_of
 from har.evaluation.predictions import Origin
 from har.recording import Recording
+from har.runtime.session import open_session
 from har.signals.chain import PUBLISHED
 from har.signals.windows import label_runs
 
@@ -126,3 +127,21 @@ def write_motionsense(folder: Path, people: int = 4, bout_seconds: float = 12.0)
             rows = "".join(f"{i},{','.join(f'{value:.6f}' for value in row)}\n" for i, row in enumerate(table))
             path.write_text("," + ",".join(motionsense.COLUMNS) + "\n" + rows)
     return folder
+
+
+def assert_nan_in_nan_out(path: Path) -> None:
+    """Of an exported file of windows: a window with one value that is not finite gets no finite answer, and the one next to it its own."""
+    session = open_session(path)
+    given = session.get_inputs()[0]
+    finite = np.random.default_rng(0).normal(size=(2, *given.shape[1:])).astype(np.float32)
+    names = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
+    alone = session.run(names, {given.name: finite})
+    assert all(np.isfinite(values).all() for values in alone)
+    for value in (np.nan, np.inf, -np.inf):
+        for sample in (0, finite.shape[1] // 2, finite.shape[1] - 1):
+            for channel in range(finite.shape[2]):
+                changed = finite.copy()
+                changed[1, sample, channel] = value
+                for before, after in zip(alone, session.run(names, {given.name: changed}), strict=True):
+                    assert np.isnan(after[1]).all(), f"{path.name}: {value} in sample {sample}, channel {channel}"
+                    np.testing.assert_allclose(after[0], before[0], atol=1e-6)

@@ -196,7 +196,7 @@ def write_bundle(
             "tolerance": PARITY_TOLERANCE,
             "parity": {"windows": len(windows), "largest_difference": difference},
             "versions": made_with(),
-            "tested": _tested(evidence, sha256(temporary / MODEL)),
+            "tested": tested_in(evidence.tested, sha256(temporary / MODEL)),
             "robustness": list(evidence.robustness),
         }
         names = [MODEL, *(name for name in variants if (temporary / name).is_file()), *beside, VECTORS]
@@ -221,10 +221,9 @@ def _what_is_said(
     }
 
 
-def _tested(evidence: Evidence, digest: str) -> list[dict[str, str]]:
+def tested_in(tested: Sequence[dict[str, str]], digest: str) -> list[dict[str, str]]:
     """Runtimes in which these very bytes held; an export is equal to the byte, so that it may have been tested before."""
-    rows = [row for row in evidence.tested if row["sha256"] == digest]
-    return [{name: row[name] for name in ("runtime", "version", "processor")} for row in rows]
+    return [{name: row[name] for name in ("runtime", "version", "processor")} for row in tested if row["sha256"] == digest]
 
 
 def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence) -> dict[str, Any]:

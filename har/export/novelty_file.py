@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
+from har.export.not_finite import carry_not_finite
 from har.export.onnx_file import BATCH_SIZES, check_graph, trace, write_model
 from har.models.reconstructor import Reconstructor
 from har.runtime.session import open_session
@@ -26,7 +27,7 @@ class NoveltyGraph(nn.Module):
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, time, channel) in g and rad/s -> (batch,) score and (batch,) bool, true where the window is unknown."""
         score = self.module(windows)
-        return score, score > self.module.threshold
+        return score, ~(score <= self.module.threshold)  # unknown also where the score is NaN
 
 
 def export_novelty(module: Reconstructor, path: Path, metadata: dict[str, str]) -> None:
@@ -40,6 +41,7 @@ def export_novelty(module: Reconstructor, path: Path, metadata: dict[str, str]) 
     # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.
     example = torch.zeros(2, module.frontend.window_size, module.frontend.in_channels)
     model = trace(NoveltyGraph(module), (example,), ["windows"], list(OUTPUTS), {"windows": {0: torch.export.Dim("batch")}})
+    carry_not_finite(model)
     check_graph(model)
     write_model(model, path, metadata)
 

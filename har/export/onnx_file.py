@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
 from har.export.device_graph import DeviceGraph
+from har.export.not_finite import carry_not_finite
 from har.export.planes import to_planes
 from har.files import write_whole
 from har.models.classifier import ActivityClassifier
@@ -59,11 +60,13 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
 
 
 def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a module in evaluation mode to `path`, whole or not at all; the first axis of every input is the batch, of any size.
+    """Write a module in evaluation mode to `path`, whole or not at all; the first axis is the batch, of any size.
+
+    The file answers NaN where a value of the input is not finite.
 
     Args:
-        graph: takes the inputs in their order and gives one tensor.
-        example: two of each input, by name.
+        graph: takes one input and gives one tensor.
+        example: two of the input, (2, time, channel), by its name.
         output: name of what it gives.
         path: of the ONNX file.
         metadata: written into the file.
@@ -76,6 +79,7 @@ def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, pa
         raise ValueError(f"examples have {[len(values) for values in example.values()]} entries, expected two of each input")
     batch = torch.export.Dim("batch")
     model = trace(graph, tuple(example.values()), list(example), [output], tuple({0: batch} for _ in example))
+    carry_not_finite(model)
     check_graph(model)
     check_batch(model, [tuple(values.shape[1:]) for values in example.values()])
     write_model(model, path, metadata)

@@ -4,6 +4,7 @@ onnxruntime lays out channels in blocks, which processors multiply fastest, for 
 matrix product of copies of its input.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,13 +21,13 @@ def to_planes(model: onnx.ModelProto) -> None:
     """Rewrite every convolution with (out, in, time) weights, and what lies between two of them, in place.
 
     Tensors (batch, channel, time) become (batch, channel, 1, time) before the first convolution of a chain and go back behind the last.
-    Inputs whose channels are no multiple of `BLOCK` get channels of zeros with weights of zero, which change no sum.
+    A convolution at the start of a chain whose channels are no multiple of `BLOCK` reads additional channels of zeros with weights of
+    zero, which change no sum. Only convolutions read these.
     """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    if not any(_is_over_time(node, weights) for node in model.graph.node):
+    writer = _Writer(model.graph)
+    if not any(writer.is_over_time(node) for node in model.graph.node):
         return
     axis = helper.make_tensor("planes_axis", onnx.TensorProto.INT64, [1], [2])
-    writer = _Writer(weights)
     nodes = [new for node in model.graph.node for new in writer.rewrite(node)]
     nodes += [new for output in model.graph.output for new in writer.back(output.name)]
     del model.graph.node[:], model.graph.value_info[:]
@@ -34,30 +35,46 @@ def to_planes(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend([axis, *writer.added])
 
 
-def _is_over_time(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> bool:
-    return node.op_type == "Conv" and node.input[1] in weights and len(weights[node.input[1]].dims) == 3
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names of the tensors that a node reads, also from inside its branches and loop bodies."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _reads(inner)
+            yield from (output.name for output in graph.output)
 
 
 class _Writer:
     """Takes the nodes in their order and remembers which tensors there are as planes."""
 
-    def __init__(self, weights: dict[str, onnx.TensorProto]) -> None:
-        self.weights = weights
-        self.planes: dict[str, str] = {}  # tensor -> its name as planes
-        self.zeros: dict[str, int] = {}  # tensor -> channels of zeros behind its own
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 3}
+        self.values = {name: numpy_helper.to_array(tensor) for name, tensor in self.weights.items()}
+        self.planes: dict[str, str] = {}  # tensor that is computed as planes -> its name
         self.flat: set[str] = set()  # tensors of `planes` that were written back
-        self.done: set[str] = set()  # weights that are rewritten already
+        self.entered: dict[str, dict[int, str]] = defaultdict(dict)  # other tensor -> channels of zeros behind its own -> name as planes
+        self.kernels: dict[tuple[str, int], str] = {}  # weights and channels of zeros behind their own -> name as planes
         self.added: list[onnx.TensorProto] = []
+        self.own = set(self.weights) - {value.name for value in (*graph.input, *graph.output)}  # weights of convolutions alone
+        for node in graph.node:
+            names = list(_reads(node))
+            if self.is_over_time(node):
+                del names[1]
+            self.own.difference_update(names)
+
+    def is_over_time(self, node: onnx.NodeProto) -> bool:
+        return node.op_type == "Conv" and node.input[1] in self.weights
 
     def rewrite(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """The nodes that stand for one."""
-        known = [name in self.planes for name in node.input]
-        if _is_over_time(node, self.weights):
+        known = [self._known(name) for name in node.input]
+        if self.is_over_time(node):
             yield from self._convolution(node)
         elif (node.op_type in POOLS and known[0] and len(node.output) == 1) or (node.op_type in ELEMENTWISE and all(known)):
-            yield self._as_planes(node, [self.planes[name] for name in node.input])
+            yield self._as_planes(node, [name for name in known if name is not None])
         else:
-            for name in node.input:
+            for name in _reads(node):
                 yield from self.back(name)
             yield node
 
@@ -67,26 +84,42 @@ class _Writer:
             self.flat.add(name)
             yield helper.make_node("Squeeze", [self.planes[name], "planes_axis"], [name], name=f"{name}_from_planes")
 
+    def _known(self, name: str) -> str | None:
+        """The tensor as planes with its own channels alone, where there is one: a pool or a sum of more would have more, too."""
+        return self.planes.get(name) or self.entered[name].get(0)
+
     def _convolution(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        source, tensor = node.input[0], self.weights[node.input[1]]
+        source, weights = node.input[0], node.input[1]
         group = next((a.i for a in node.attribute if a.name == "group"), 1)
-        if source not in self.planes:
-            self.zeros[source] = -tensor.dims[1] % BLOCK if group == 1 else 0
-        missing = self.zeros.get(source, 0)
-        if tensor.name not in self.done:
-            self.done.add(tensor.name)
-            values = np.pad(numpy_helper.to_array(tensor), ((0, 0), (0, missing), (0, 0)))
-            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values[:, :, None]), tensor.name))
-        if source not in self.planes:
-            inner = source
-            if missing:
-                inner, pads = f"{source}_padded", f"{source}_pads"
-                self.added.append(helper.make_tensor(pads, onnx.TensorProto.INT64, [6], [0, 0, 0, 0, missing, 0]))
-                yield helper.make_node("Pad", [source, pads], [inner], name=inner)
-            self.planes[source] = f"{source}_planes"
-            self.flat.add(source)
-            yield helper.make_node("Unsqueeze", [inner, "planes_axis"], [self.planes[source]], name=f"{source}_to_planes")
-        yield self._as_planes(node, [self.planes[source], *node.input[1:]])
+        missing = -self.values[weights].shape[1] % BLOCK if group == 1 and source not in self.planes else 0
+        if source not in self.planes and missing not in self.entered[source]:
+            yield from self._enter(source, missing)
+        inner = self.planes.get(source) or self.entered[source][missing]
+        yield self._as_planes(node, [inner, self._kernel(weights, missing), *node.input[2:]])
+
+    def _enter(self, source: str, missing: int) -> Iterator[onnx.NodeProto]:
+        inner, name = source, f"{source}_exact" if self.entered[source] else source
+        if missing:
+            inner, pads = f"{source}_padded", f"{source}_pads"
+            name = inner if self.entered[source] else source
+            self.added.append(helper.make_tensor(pads, onnx.TensorProto.INT64, [6], [0, 0, 0, 0, missing, 0]))
+            yield helper.make_node("Pad", [source, pads], [inner], name=inner)
+        self.entered[source][missing] = f"{name}_planes"
+        yield helper.make_node("Unsqueeze", [inner, "planes_axis"], [f"{name}_planes"], name=f"{name}_to_planes")
+
+    def _kernel(self, weights: str, missing: int) -> str:
+        """Name of weights as planes: their own, unless something else reads them otherwise."""
+        if (weights, missing) not in self.kernels:
+            name = weights if weights in self.own else f"{weights}_planes{missing}"
+            values = np.pad(self.values[weights], ((0, 0), (0, missing), (0, 0)))[:, :, None]
+            made = numpy_helper.from_array(np.ascontiguousarray(values), name)
+            if weights in self.own:
+                self.own.remove(weights)
+                self.weights[weights].CopyFrom(made)
+            else:
+                self.added.append(made)
+            self.kernels[weights, missing] = name
+        return self.kernels[weights, missing]
 
     def _as_planes(self, node: onnx.NodeProto, inputs: list[str]) -> onnx.NodeProto:
         new = onnx.NodeProto()

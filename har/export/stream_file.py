@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import RAW6, SAMPLE_RATE_HZ, UNITS, HarError
+from har.export.not_finite import carry_not_finite_along
 from har.export.onnx_file import check_graph, trace, write_model
 from har.models.labeller import StreamLabeller
 from har.runtime.session import open_session
@@ -63,6 +64,7 @@ def export_stream(labeller: StreamLabeller, path: Path, metadata: dict[str, str]
     example = (torch.zeros(2, 5, labeller.frontend.in_channels), torch.zeros(2, labeller.state_size))
     model = trace(StreamGraph(labeller), example, list(INPUTS), list(OUTPUTS), {"samples": {0: batch}, "state": {0: batch}})
     _free_time(model)
+    carry_not_finite_along(model)
     check_graph(model)
     write_model(model, path, metadata)
 

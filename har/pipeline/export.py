@@ -119,7 +119,7 @@ def export_run(
             metrics=_metrics(held_out, run.predictions("test")),
             answering=fit_answering(*held_out) if held_out is not None else Answering(),
             jury=_jury(judge, run, windows, split, archive) if judge else None,
-            tested=_tested(results),
+            tested=tested_files(results),
             robustness=card_rows(results, judge.info().origin) if judge else [],
         ),
     )
@@ -211,7 +211,7 @@ def fit_answering(held_out: Predictions, who: str) -> Answering:
     return Answering(temperature, below, f"{len(set(held_out.table.subject))} {who} ({len(y)} windows)", float(answered.mean()), right)
 
 
-def _tested(results: Path) -> list[dict[str, str]]:
+def tested_files(results: Path) -> list[dict[str, str]]:
     """What `benchmarks/conformance.py` found to hold."""
     path = results / "device" / "conformance.csv"
     if not path.is_file():

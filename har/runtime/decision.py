@@ -28,21 +28,12 @@ def decide(labels: Sequence[str], probabilities: np.ndarray, below: np.ndarray |
     Raises:
         HarError: a probability is not finite.
     """
-    rows = check_probabilities(labels, probabilities)
-    unknown = outcomes(labels).index(UNKNOWN)
-    return np.where(rows.max(axis=1).astype(np.float64) >= np.asarray(below, dtype=np.float64), rows.argmax(axis=1), unknown)
-
-
-def check_probabilities(labels: Sequence[str], probabilities: np.ndarray) -> np.ndarray:
-    """Return (window, num_classes) probabilities as they are, where all are finite.
-
-    Raises:
-        HarError: one is not; the highest of the others would be no answer.
-    """
-    if not np.isfinite(probabilities).all():
-        row, column = np.argwhere(~np.isfinite(probabilities))[0]
+    rows = np.asarray(probabilities)
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
         raise HarError(
-            f"the model's probability of {labels[column]} is {probabilities[row, column]} in answer {row + 1} of {len(probabilities)}, "
+            f"the model's probability of {labels[column]} is {rows[row, column]} in answer {row + 1} of {len(rows)}, "
             "expected a finite number; check the bundle with har verify"
         )
-    return probabilities
+    unknown = outcomes(labels).index(UNKNOWN)
+    return np.where(rows.max(axis=1).astype(np.float64) >= np.asarray(below, dtype=np.float64), rows.argmax(axis=1), unknown)

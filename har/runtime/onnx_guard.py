@@ -1,7 +1,12 @@
-"""An ONNX file must hold its weights itself: one that names other files could make a device read any file it may read.
+"""Refuse ONNX files that take their weights from other files.
 
-onnxruntime follows such names without a word. The `onnx` package could tell, and is too large for a device, so the few fields that can
-name a file are read here, after the protobuf encoding (https://protobuf.dev/programming-guides/encoding/) and ``onnx.proto``.
+Such a file could make a device read any file that its user may read, and older versions of onnxruntime follow it without a message. The
+`onnx` package could find these references but is too large for a device, so the few fields that can name a file are read here, as the
+protobuf encoding (https://protobuf.dev/programming-guides/encoding/) and ``onnx.proto`` define them.
+
+Protobuf readers disagree on unusual encodings: C++ drops the bits of a key above 32, other readers refuse them. A guard that reads a
+file otherwise than onnxruntime does can be bypassed. So only the one encoding that every writer uses is accepted: numbers without
+superfluous bytes, keys of at most 32 bits, no groups, and messages where ``onnx.proto`` has messages.
 """
 
 from collections.abc import Iterator
@@ -10,9 +15,18 @@ from pathlib import Path
 from har.contract import HarError
 
 # Fields of each message that hold, at any depth, a tensor: number -> message.
-GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION, MODEL = "graph", "node", "attribute", "tensor", "sparse", "function", "model"
+GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION = (
+    "GraphProto",
+    "NodeProto",
+    "AttributeProto",
+    "TensorProto",
+    "SparseTensorProto",
+    "FunctionProto",
+)
+MODEL, TRAINING = "ModelProto", "TrainingInfoProto"
 FIELDS = {
-    MODEL: {7: GRAPH, 25: FUNCTION},
+    MODEL: {7: GRAPH, 20: TRAINING, 25: FUNCTION},
+    TRAINING: {1: GRAPH, 2: GRAPH},
     GRAPH: {1: NODE, 5: TENSOR, 15: SPARSE},
     FUNCTION: {7: NODE, 11: ATTRIBUTE},
     NODE: {5: ATTRIBUTE},
@@ -20,20 +34,27 @@ FIELDS = {
     SPARSE: {1: TENSOR, 2: TENSOR},
     TENSOR: {},
 }
-EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a tensor
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a tensor; the location is 0 where the tensor holds its values itself
 MAX_DEPTH = 64
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types; 3 and 4 are groups, which ONNX does not have
 
 
-def check_self_contained(path: Path) -> None:
-    """Refuse an ONNX file that names other files, or that is not whole.
+def check_self_contained(content: bytes, path: Path) -> None:
+    """Refuse an ONNX model that names other files, or whose encoding is broken or unusual.
+
+    Args:
+        content: of the file; a session must be opened from these bytes, since the file may change after the check.
+        path: of the file, for the message.
 
     Raises:
-        HarError: it does.
+        HarError: the model is refused.
     """
     try:
-        external = _names_files(memoryview(path.read_bytes()), MODEL, 0)
+        external = _names_files(memoryview(content), MODEL, 0)
     except (IndexError, ValueError, RecursionError):
-        raise HarError(f"{path} is not a readable ONNX model (its structure is broken); export again: har export") from None
+        raise HarError(
+            f"{path} is not a readable ONNX model (its structure is broken or unusual); do not use it, export again: har export"
+        ) from None
     if external:
         raise HarError(f"{path} takes weights from another file, which no bundle does; do not use it, export again")
 
@@ -42,44 +63,54 @@ def _names_files(content: memoryview, message: str, depth: int) -> bool:
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
     for field, value in _fields(content):
-        if message == TENSOR and (field == EXTERNAL_DATA or (field == DATA_LOCATION and value == 1)):
+        if message == TENSOR and (field == EXTERNAL_DATA or (field == DATA_LOCATION and value != 0)):
             return True
         inner = FIELDS[message].get(field)
-        if inner is not None and isinstance(value, memoryview) and _names_files(value, inner, depth + 1):
+        if inner is None:
+            continue
+        if not isinstance(value, memoryview):
+            raise ValueError(f"field {field} of {message} holds no message")
+        if _names_files(value, inner, depth + 1):
             return True
     return False
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field; numbers of fixed width are passed over."""
+def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview | None]]:
+    """Number and value of each field; None for numbers of fixed width."""
     at = 0
     while at < len(content):
-        key, at = _varint(content, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(content, at)
-            yield key >> 3, value
-        elif kind == 2:
-            size, at = _varint(content, at)
-            if at + size > len(content):
-                raise ValueError("cut off")
-            yield key >> 3, content[at : at + size]
-            at += size
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
+        key, at = _varint(content, at, 32)
+        field, kind = key >> 3, key & 7
+        if field == 0:
+            raise ValueError("a field without a number")
+        if kind == VARINT:
+            value, at = _varint(content, at, 64)
+            yield field, value
+            continue
+        if kind == BYTES:
+            size, at = _varint(content, at, 31)
+        elif kind in (FIXED64, FIXED32):
+            size = 8 if kind == FIXED64 else 4
         else:
             raise ValueError(f"unknown wire type {kind}")
-    if at != len(content):
-        raise ValueError("cut off")
+        if at + size > len(content):
+            raise ValueError("cut off")
+        yield field, content[at : at + size] if kind == BYTES else None
+        at += size
 
 
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
+def _varint(content: memoryview, at: int, bits: int) -> tuple[int, int]:
+    """A number of at most `bits` bits in its shortest encoding, and the position after it."""
     value = shift = 0
     while True:
         byte = content[at]
         value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+        at += 1
         if byte < 0x80:
-            return value, at
-        if shift > 63:
+            break
+        shift += 7
+        if shift >= bits:
             raise ValueError("a number is too long")
+    if value >> bits or (byte == 0 and shift):
+        raise ValueError("a number is too large, or has superfluous bytes")
+    return value, at

@@ -14,7 +14,7 @@ from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
 from har.recording import Recording
 from har.recording.types import GAP_PERIODS
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle, threshold
-from har.runtime.decision import check_probabilities, decide, outcomes
+from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import check_windows
 from har.runtime.mounted import MountedModels, remount
 from har.runtime.session import open_checked, run_windows
@@ -210,7 +210,7 @@ class Recognizer(AnyRecognizer):
         Raises:
             HarError: the shape, the order or the units are wrong, or a value or a probability is not finite.
         """
-        return check_probabilities(self.labels, run_windows(self.session, self._checked(windows)))
+        return run_windows(self.session, self._checked(windows))
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         windows = np.asarray(windows, dtype=np.float32)
@@ -247,7 +247,7 @@ class Recognizer(AnyRecognizer):
         probabilities = np.empty((len(windows), len(self.labels)), dtype=np.float32)
         probabilities[known] = run_windows(self.mounted.model, in_place)
         probabilities[~known] = run_windows(self.session, windows[~known])
-        return check_probabilities(self.labels, probabilities), np.where(known, self.mounted.unknown_below, self.unknown_below)
+        return probabilities, np.where(known, self.mounted.unknown_below, self.unknown_below)
 
     def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
         mounting = self.start_mounting()  # a gap is no reason to wear the phone otherwise

@@ -1,5 +1,6 @@
 """Open an ONNX file and run windows through it."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,11 +20,17 @@ from har.runtime.onnx_guard import check_self_contained
 DECIDING = ("labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream", "mounting")
 
 
-def open_session(path: Path) -> ort.InferenceSession:
+def open_session(path: Path, expected_sha256: str | None = None) -> ort.InferenceSession:
     """An onnxruntime session on the CPU with one thread, as on a watch.
 
+    The file is read once; what is checked is what is opened.
+
+    Args:
+        path: of the ONNX file.
+        expected_sha256: of its content, in hexadecimal; None where nothing is known of it.
+
     Raises:
-        HarError: the file is missing or is not an ONNX model.
+        HarError: the file is missing, is not an ONNX model, is another one than expected, or takes weights from other files.
     """
     if hasattr(ort, "disable_telemetry_events"):
         ort.disable_telemetry_events()
@@ -31,10 +38,15 @@ def open_session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # the guard does not know onnxruntime's own format
     if not path.is_file():
         raise HarError(f"no ONNX file at {path}; export first: har export")
+    content = path.read_bytes()
+    if expected_sha256 is not None and hashlib.sha256(content).hexdigest() != expected_sha256:
+        raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
+    check_self_contained(content, path)
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exception classes share no public base
         reason = str(error).split("\n")[0][:160]
         raise HarError(f"{path} is not a readable ONNX model ({reason}); export again: har export") from None
@@ -51,10 +63,9 @@ def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) 
         own: entries of which this file says something else than the manifest's first level.
 
     Raises:
-        HarError: it names other files, cannot be read, or says something else than the manifest.
+        HarError: it is not the manifest's file, names other files, cannot be read, or says something else than the manifest.
     """
-    check_self_contained(path)
-    session = open_session(path)
+    session = open_session(path, bundle.manifest["files"][path.name])
     inside = session.get_modelmeta().custom_metadata_map
     expected = bundle.manifest | (own or {})
     for name in DECIDING:
@@ -64,10 +75,36 @@ def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) 
 
 
 def run_windows(session: ort.InferenceSession, windows: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-    """(window, time, channel) float32 -> (window, num_classes) probabilities, `batch_size` windows at a time."""
+    """(window, time, channel) float32 -> (window, num_classes) probabilities, `batch_size` windows at a time.
+
+    Raises:
+        HarError: a value that the model gives is not finite.
+    """
     windows = np.ascontiguousarray(windows, dtype=np.float32)
     name = session.get_inputs()[0].name
     if 0 < len(windows) <= batch_size:  # a device's single window: nothing to join, which would take a twentieth of its time
-        return session.run(None, {name: windows})[0]
-    parts = [session.run(None, {name: windows[i : i + batch_size]})[0] for i in range(0, len(windows), batch_size)]
-    return np.concatenate(parts) if parts else np.empty((0, session.get_outputs()[0].shape[1]), dtype=np.float32)
+        found = session.run(None, {name: windows})[0]
+    else:
+        parts = [session.run(None, {name: windows[i : i + batch_size]})[0] for i in range(0, len(windows), batch_size)]
+        found = np.concatenate(parts) if parts else np.empty((0, session.get_outputs()[0].shape[1]), dtype=np.float32)
+    check_finite(found, "window")
+    return found
+
+
+def check_finite(found: np.ndarray, unit: str) -> None:
+    """Refuse answers that are not finite: the largest of NaN values would name an activity.
+
+    Args:
+        found: what a model gave; its first axis counts `unit`.
+        unit: "window" or "sample", for the message.
+
+    Raises:
+        HarError: a value is NaN or infinite.
+    """
+    if np.isfinite(found).all():
+        return
+    first = int(np.flatnonzero(~np.isfinite(found).all(axis=tuple(range(1, found.ndim))))[0])
+    raise HarError(
+        f"the model gives no finite answer for {unit} {first}: its input is not finite or far out of range, or the model is damaged; "
+        "leave such samples out, or check the model with har verify"
+    )

@@ -11,9 +11,8 @@ import onnxruntime as ort
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording import Recording
 from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, of_one_folder, read_bundle
-from har.runtime.decision import check_probabilities
 from har.runtime.recognizer import AnyRecognizer, Recognizer, Timeline
-from har.runtime.session import open_checked
+from har.runtime.session import check_finite, open_checked
 from har.runtime.stream import Answer, SampleStream, answer_of
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
@@ -71,13 +70,15 @@ class StreamRecognizer(AnyRecognizer):
             (time, num_classes), and the state behind the last sample.
 
         Raises:
-            HarError: a probability is not finite.
+            HarError: a probability or a value of the state is not finite.
         """
         kept = np.zeros(self.state_size, dtype=np.float32) if state is None else state
         names = [item.name for item in self.session.get_inputs()]
         given = {names[0]: np.ascontiguousarray(samples[None], dtype=np.float32), names[1]: kept[None]}
         probabilities, kept = self.session.run(None, given)
-        return check_probabilities(self.labels, probabilities[0]), kept[0]
+        check_finite(probabilities[0], "sample")
+        check_finite(kept, "sample")
+        return probabilities[0], kept[0]
 
     def check_golden(self) -> tuple[int, float]:
         """Number of golden samples, and the largest difference of a probability over chunks of several lengths.

@@ -22,6 +22,7 @@ from har.runtime.recognizer import Recognizer
 from har.runtime.verify import verify
 from har.training.fit import build_classifier
 from tests.export.test_onnx_file import classifier
+from tests.helpers import assert_nan_in_nan_out
 
 FACTS = {"model": "cnn1d", "run": "cnn1d", "seed": 0, "dataset": "synthetic", "synthetic": True, "data_digest": "d", "commit": "c"}
 
@@ -263,6 +264,7 @@ def test_smaller_files_are_judged_and_shipped(whole: Path) -> None:
         assert manifest["files"][name]
         recognizer = Recognizer.load(whole, name)
         assert recognizer.check_golden(name)[0] >= 64
+        assert_nan_in_nan_out(whole / name)
     assert "left_out" not in manifest["models"]["model.small.onnx"]
 
 

@@ -24,6 +24,7 @@ from har.models.frontend import asinh
 from har.models.registry import ModelEntry, find_model, model_names
 from har.runtime.session import open_session, run_windows
 from har.training.fit import build_classifier
+from tests.helpers import assert_nan_in_nan_out
 from tests.models.test_models import SMALL
 
 OPERATORS = {  # how many of which
@@ -57,6 +58,8 @@ def test_every_model_exports_with_parity(name: str, parts: dict[str, WindowSet],
     export_onnx(made, path, onnx_metadata(signal_contract(made), {"model": name}))
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]  # one file, no external data
     assert parity(made, path, parts["validation"].x) <= 1e-5
+
+    assert_nan_in_nan_out(path)
 
     model = onnx.load(path)
     assert [(o.domain, o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")] == [("", OPSET)]

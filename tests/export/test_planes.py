@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from har.contract import OPSET
@@ -106,3 +108,97 @@ def test_a_graph_without_convolutions_over_time_stays_as_it_is() -> None:
     before = model.SerializeToString()
     to_planes(model)
     assert model.SerializeToString() == before
+
+
+def test_pools_and_sums_read_no_channels_of_zeros() -> None:
+    """The pooling branch of InceptionTime: a pool next to convolutions that read the same input, which has six channels."""
+    parts = [
+        conv("x", "a", 6, 8, pads=[1, 1]),
+        helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[3], strides=[1], pads=[1, 1]),
+        conv("p", "b", 6, 8, 1),
+        helper.make_node("Concat", ["a", "b"], ["c"], axis=1),
+        helper.make_node("Relu", ["x"], ["r"]),
+        conv("r", "d", 6, 8, 1),
+        helper.make_node("Add", ["x", "r"], ["s"]),
+        conv("c", "y", 16, 4, pads=[1, 1]),
+    ]
+    rewritten(model_of(parts, 6, ("y", "d", "s")))
+
+
+def test_weights_that_others_read_too_stay_as_they_are() -> None:
+    first, tensors = conv("x", "a", 6, 6, pads=[1, 1])
+    again = helper.make_node("Conv", ["a", "a_w", "a_b"], ["b"], kernel_shape=[3], pads=[1, 1])  # no zeros behind its six channels
+    grouped = helper.make_node("Conv", ["x2", "a_w", "a_b"], ["g"], kernel_shape=[3], pads=[1, 1], group=2)
+    parts = [
+        helper.make_node("Concat", ["x", "x"], ["x2"], axis=1),
+        (first, tensors),
+        again,
+        grouped,
+        helper.make_node("ReduceSum", ["a_w"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["b", "sum"], ["y"]),
+    ]
+    rewritten(model_of(parts, 6, ("y", "g")))
+
+
+def test_tensors_that_a_branch_reads_are_written_back_before_it() -> None:
+    value = helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)
+    branches = [helper.make_graph([helper.make_node(kind, ["a"], ["inner"])], kind, [], [value]) for kind in ("Relu", "Neg")]
+    parts = [
+        conv("x", "a", 6, 8),
+        helper.make_node("Constant", [], ["which"], value=helper.make_tensor("w", TensorProto.BOOL, [], [True])),
+        helper.make_node("If", ["which"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    rewritten(model_of(parts, 6))
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> onnx.ModelProto:
+    """Convolutions, pools, activations, sums and concatenations of the same time in any order, each of what was made before."""
+    channels = draw(st.integers(1, 9))
+    made, parts = [("x", channels)], []
+    for i in range(draw(st.integers(1, 9))):
+        name, (source, width) = f"t{i}", draw(st.sampled_from(made))
+        kind = draw(st.sampled_from(["conv", "conv", "max", "average", "relu", "tanh", "sum", "concat", "same weights"]))
+        alike = [other for other in made if other[1] == width]
+        if kind == "conv":
+            group = draw(st.sampled_from([g for g in (1, 2, 3, width) if width % g == 0]))
+            out, size = group * draw(st.integers(1, 5)), draw(st.sampled_from([1, 3, 5]))
+            spread = draw(st.sampled_from([1, 2]))
+            edge = spread * (size - 1) // 2
+            parts.append(conv(source, name, width, out, size, group=group, pads=[edge, edge], dilations=[spread]))
+            width = out
+        elif kind in ("max", "average"):
+            pool = {"max": "MaxPool", "average": "AveragePool"}[kind]
+            size = draw(st.sampled_from([1, 3]))
+            parts.append(helper.make_node(pool, [source], [name], kernel_shape=[size], strides=[1], pads=[size // 2, size // 2]))
+        elif kind in ("relu", "tanh"):
+            parts.append(helper.make_node(kind.capitalize(), [source], [name]))
+        elif kind == "sum":
+            parts.append(helper.make_node("Add", [source, draw(st.sampled_from(alike))[0]], [name]))
+        elif kind == "concat":
+            other, more = draw(st.sampled_from(made))
+            parts.append(helper.make_node("Concat", [source, other], [name], axis=1))
+            width += more
+        else:  # of an earlier convolution of as many channels, where there is one
+            same = [part for part in parts if isinstance(part, tuple) and part[1][0].dims[1] == width and not group_of(part[0])]
+            if not same:
+                continue
+            node = onnx.NodeProto()
+            node.CopyFrom(draw(st.sampled_from(same))[0])
+            width = next(part for part in same if part[0].input[1] == node.input[1])[1][0].dims[0]
+            node.input[0], node.output[0] = source, name
+            parts.append(node)
+        made.append((name, width))
+    parts.append(helper.make_node("Neg", [made[-1][0]], ["y"]))
+    outputs = draw(st.lists(st.sampled_from([name for name, _ in made[1:]]), max_size=3, unique=True)) if len(made) > 1 else []
+    return model_of(parts, channels, ["y", *outputs])
+
+
+def group_of(node: onnx.NodeProto) -> bool:
+    return any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs())
+def test_any_graph_gives_the_same_answers(model: onnx.ModelProto) -> None:
+    rewritten(model)

@@ -74,6 +74,13 @@ def test_pieces_of_any_length_give_the_answers_of_torch(written: Path, made: Str
         assert [answer.from_s for answer in answers] == pytest.approx([0.5 * i for i in range(48)])
 
 
+def test_a_sample_that_is_not_finite_is_refused_after_the_model_too(written: Path) -> None:
+    samples = np.array(RECORDING.samples[:50])
+    samples[20, 3] = np.nan
+    with pytest.raises(HarError, match="no finite answer for sample 20"):
+        StreamRecognizer.load(written).label_samples(samples)
+
+
 def test_a_gap_starts_from_an_empty_state(written: Path) -> None:
     recognizer = load_recognizer(written)
     assert isinstance(recognizer, StreamRecognizer)

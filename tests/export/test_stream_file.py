@@ -54,6 +54,25 @@ def test_a_stream_exports_with_its_state(name: str, tmp_path: Path) -> None:
     for row, one in zip(found, pair, strict=True):
         np.testing.assert_allclose(row, run_stream(session, one, 100, made.state_size), atol=1e-5)
 
+    kept = np.zeros((2, made.state_size), dtype=np.float32)
+    clean, clean_state = session.run(None, {"samples": pair, "state": kept})
+    for value in (np.nan, np.inf):
+        for sample in (0, 150, 299):
+            for channel in range(6):
+                changed = pair.copy()
+                changed[1, sample, channel] = value
+                found, after = session.run(None, {"samples": changed, "state": kept})
+                np.testing.assert_allclose(found[0], clean[0], atol=1e-6)
+                np.testing.assert_allclose(after[0], clean_state[0], atol=1e-6)
+                np.testing.assert_allclose(found[1, :sample], clean[1, :sample], atol=1e-6)  # nothing is known of it yet
+                assert np.isnan(found[1, sample:]).all()
+                assert np.isnan(after[1]).all()
+    kept[1, -1] = np.nan
+    found, after = session.run(None, {"samples": pair, "state": kept})
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
+    assert np.isnan(after[1]).all()
+
     with torch.no_grad():
         next(iter(made.network.parameters())).mul_(1.5)
     with pytest.raises(HarError, match="a probability differs from torch by"):

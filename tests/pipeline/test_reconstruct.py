@@ -133,6 +133,10 @@ def test_a_run_keeps_its_threshold_in_the_checkpoint_and_in_the_file(run: RunFol
     assert unknown.tolist() == (expected > float(module.threshold)).tolist()
     noise = np.random.default_rng(0).normal(0, 5, (1, 128, 6)).astype(np.float32)
     assert open_session(run.path / "model.onnx").run(["unknown"], {"windows": noise})[0].all()
+    noise[0, 127, 5] = np.nan
+    score, unknown = open_session(run.path / "model.onnx").run(["score", "unknown"], {"windows": noise})
+    assert np.isnan(score).all()
+    assert unknown.all()
     again = evaluate_task_run(run, "test", run.path.parent)
     assert {"auroc_held_out", "ap_held_out", "detected_held_out"} <= set(again.values)
     assert set(again.references) == {"energy", "mahalanobis", "neighbour"}

@@ -15,7 +15,9 @@ from har.evaluation.predictions import read_predictions
 from har.recording import write_csv
 from har.runtime.pretrained import PLACES, find_bundle, pretrained
 from har.runtime.recognizer import Recognizer
+from har.runtime.session import open_session, run_windows
 from har.runtime.verify import verify
+from tests.helpers import assert_nan_in_nan_out
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in PLACES[0].iterdir())
@@ -36,6 +38,16 @@ def test_it_is_whole_and_small_and_says_what_it_is(name: str) -> None:
     assert "-dirty" not in manifest["commit"]
     assert set(manifest["metrics"]) == {"validation", "test"}
     assert {path.name for path in folder.iterdir()} == {*manifest["files"], "manifest.json"}
+
+
+@pytest.mark.parametrize("path", sorted(PLACES[0].glob("*/*.onnx")), ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_window_that_is_not_finite_gets_no_finite_answer(path: Path) -> None:
+    """Where a client checks nothing."""
+    assert_nan_in_nan_out(path)
+    session, windows = open_session(path), np.zeros((3, 128, 6), dtype=np.float32)
+    windows[1, 127, 5] = np.nan
+    with pytest.raises(HarError, match="no finite answer for window 1"):
+        run_windows(session, windows)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
  */
 
 import { CHANNELS, HarError, SAMPLE_RATE_HZ, UNITS, WINDOW_SIZE } from "./contract.js";
-import { readMetadata } from "./onnx_metadata.js";
+import { checkSelfContained, readMetadata } from "./onnx_metadata.js";
 
 /** Versions of the manifest that this page understands. */
 export const SCHEMA_VERSIONS = Object.freeze([2]);
@@ -172,7 +172,8 @@ function checkContract({ input, labels, tolerance, unknown, stream, mounting }) 
  * @param {Uint8Array} model
  */
 function checkMetadata(file, manifest, model) {
-  const inside = readMetadata(model);
+  checkSelfContained(file, model);
+  const inside = readMetadata(file, model);
   for (const name of [...SAID_TWICE, "mounting"]) {
     const said = canonical(Reflect.get(manifest, name));
     const found = inside.get(name);

@@ -7,7 +7,7 @@ import * as ort from "onnxruntime-web/wasm";
 
 import { readBundle } from "../src/bundle.js";
 import { Model, configure } from "../src/model.js";
-import { readMetadata } from "../src/onnx_metadata.js";
+import { checkSelfContained, readMetadata } from "../src/onnx_metadata.js";
 import { BUNDLE, NO_BUNDLE, reader, sha256 } from "./helpers.mjs";
 
 const options = { skip: NO_BUNDLE };
@@ -54,7 +54,7 @@ test("a whole bundle is read, and its model says what its manifest says", option
   const bundle = await readBundle(reader(BUNDLE));
   assert.ok(bundle.files.has("model.onnx") && bundle.files.has("test_vectors.json"));
   assert.equal(bundle.unknownBelow, bundle.manifest.unknown.below ?? 0);
-  const metadata = readMetadata(await file("model.onnx"));
+  const metadata = readMetadata("model.onnx", await file("model.onnx"));
   assert.deepEqual(JSON.parse(metadata.get("labels") ?? ""), bundle.manifest.labels);
 });
 
@@ -116,7 +116,7 @@ test("a model that is cut off, no model, or of another shape is refused even whe
   await assert.rejects(changed(() => undefined, { "model.onnx": encoder.encode("garbage") }), /model\.onnx (is cut off|says labels = nothing)/);
 
   const metadata = metadataOf(model);
-  const bundle = await changed(() => undefined, { "model.onnx": Uint8Array.from([...metadata, 0x3a, 2, 1, 2]) }); // a graph of two bytes
+  const bundle = await changed(() => undefined, { "model.onnx": Uint8Array.from([...metadata, 0x3a, 2, 0x12, 0]) }); // a graph without nodes
   await assert.rejects(Model.open(ort, bundle), /model\.onnx is not a readable ONNX model/);
 
   const whole = await readBundle(reader(BUNDLE));
@@ -124,6 +124,48 @@ test("a model that is cut off, no model, or of another shape is refused even whe
   await assert.rejects(Model.open(ort, other), /has an output of shape batch x \d+; the manifest says 'probabilities' of batch x \d+/);
   const renamed = { ...whole, manifest: { ...whole.manifest, input: { ...whole.manifest.input, name: "x" } } };
   await assert.rejects(Model.open(ort, renamed), /has an input named windows/);
+});
+
+/** @param {number} value @param {number} [extra] superfluous bytes */
+function varint(value, extra = 0) {
+  const bytes = [];
+  for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
+  bytes.push(value);
+  for (; extra > 0; extra--) bytes.push(((bytes.pop() ?? 0) | 128), 0);
+  return bytes;
+}
+
+/** @param {number} field @param {number[]} content */
+const held = (field, content) => [...varint(field * 8 + 2), ...varint(content.length), ...content];
+
+test("a model that takes weights from another file is refused, however that is encoded", options, async () => {
+  /** @type {Record<string, (tensor: number[]) => number[]>} */
+  const places = {
+    weights: (tensor) => held(7, held(5, tensor)),
+    attribute: (tensor) => held(7, held(1, held(5, held(5, tensor)))),
+    branch: (tensor) => held(7, held(1, held(5, held(6, held(5, tensor))))),
+    sparse: (tensor) => held(7, held(15, held(1, tensor))),
+    function: (tensor) => held(25, held(7, held(5, held(5, tensor)))),
+    training: (tensor) => held(20, held(2, held(5, tensor))),
+  };
+  const named = held(13, [...held(1, [...encoder.encode("location")]), ...held(2, [...encoder.encode("secret.bin")])]);
+  for (const [place, around] of Object.entries(places)) {
+    const refuses = (/** @type {number[]} */ tensor, /** @type {RegExp} */ message) =>
+      assert.throws(() => checkSelfContained("a.onnx", Uint8Array.from(around(tensor))), message, place);
+    checkSelfContained("a.onnx", Uint8Array.from(around(held(9, [1, 2, 3, 4]))));
+    refuses([...varint(14 * 8), 1], /a\.onnx takes weights from another file/);
+    refuses([...varint(14 * 8), ...varint(2 ** 32 + 1)], /a\.onnx takes weights from another file/);
+    refuses(named, /a\.onnx takes weights from another file/);
+    for (const high of [2 ** 32, 3 * 2 ** 32, 2 ** 35]) {
+      refuses([...varint(14 * 8 + high), 1], /encoded in an unusual way/);
+      refuses([...varint(13 * 8 + 2 + high), ...named.slice(1)], /encoded in an unusual way/);
+    }
+    refuses([...varint(14 * 8, 1), 1], /encoded in an unusual way/);
+    refuses([...varint(14 * 8 + 3), ...varint(14 * 8 + 4)], /encoded in an unusual way/);
+    refuses([0, 0], /encoded in an unusual way/);
+  }
+  const hidden = Uint8Array.from([...(await file("model.onnx")), ...held(7, held(5, [...varint(14 * 8 + 2 ** 32), 1]))]);
+  await assert.rejects(changed(() => undefined, { "model.onnx": hidden }), /model\.onnx is cut off, is no ONNX file, or is encoded in an unusual way/);
 });
 
 test("a browser without WebAssembly or its SIMD is named, not the model", options, async () => {
@@ -160,7 +202,7 @@ function metadataOf(model) {
     for (; value > 127; value >>= 7) bytes.push((value & 127) | 128);
     bytes.push(value);
   };
-  for (const [key, value] of readMetadata(model)) {
+  for (const [key, value] of readMetadata("model.onnx", model)) {
     const [k, v] = [encoder.encode(key), encoder.encode(value)];
     const size = (/** @type {number} */ length) => (length < 128 ? 1 : length < 16384 ? 2 : 3);
     put((14 << 3) | 2);
