@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 try:
@@ -17,8 +17,18 @@ PREFIX = ".partial-"
 STALE_S = 24 * 3600.0  # where no lock tells the living from the dead, nobody writes for a day
 
 
+class InUseError(Exception):
+    """Another process writes what is to be written: in the folder `path`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"another process writes {path}")
+        self.path = path
+
+
 @contextmanager
-def staging(folder: Path, name: str, *, worth_keeping: Callable[[Path], bool] | None = None, resume: bool = False) -> Iterator[Path]:
+def staging(
+    folder: Path, name: str, *, worth_keeping: Callable[[Path], bool] | None = None, resume: bool = False, alone: bool = False
+) -> Iterator[Path]:
     """A temporary folder inside `folder` to write into, and to rename what is finished out of; removed at the end.
 
     Its owner holds a lock on it, which ends with the process, however that ends. So `remove_stale` takes away what killed writers
@@ -29,13 +39,18 @@ def staging(folder: Path, name: str, *, worth_keeping: Callable[[Path], bool] | 
         name: of what is written, to be recognised by a person.
         worth_keeping: whether a folder holds something to go on from: then an interruption (Ctrl-C, SIGTERM) leaves it.
         resume: hand out a folder that somebody left behind and that is worth keeping, where there is one.
+        alone: refuse where another process writes something of this name; without file locks (Windows) that is not known.
 
     Raises:
         OSError: the folder cannot be written.
+        InUseError: another process writes it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = _left_behind(folder, name, worth_keeping) if resume and worth_keeping is not None else None
-    path, lock = found or _locked_folder(folder, name)
+    with _one_at_a_time(folder) if alone else nullcontext():
+        if alone and (other := _living(folder, name)) is not None:
+            raise InUseError(other)
+        found = _left_behind(folder, name, worth_keeping) if resume and worth_keeping is not None else None
+        path, lock = found or _locked_folder(folder, name)
     kept = False
     try:
         yield path
@@ -47,6 +62,31 @@ def staging(folder: Path, name: str, *, worth_keeping: Callable[[Path], bool] | 
             shutil.rmtree(path, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Between looking for another writer and making a folder of one's own, no other process does the same in `folder`."""
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _living(folder: Path, name: str) -> Path | None:
+    """A temporary folder of this name whose writer lives."""
+    for path in sorted(folder.glob(f"{PREFIX}{name}-*")) if fcntl is not None else ():
+        lock = _lock_of_the_dead(path)
+        if lock is not None:
+            os.close(lock)
+        elif path.exists():
+            return path
+    return None
 
 
 def _left_behind(folder: Path, name: str, worth_keeping: Callable[[Path], bool]) -> tuple[Path, int] | None:

@@ -10,6 +10,7 @@ from har.pipeline.export import best_run, export_run
 from har.pipeline.register import log_bundle
 from har.pipeline.train import train_configs
 from har.recording import read_recording
+from har.redaction import redacted
 from har.runtime.recognizer import Recognizer
 from har.runtime.report import timeline_text
 from har.runtime.verify import verify
@@ -48,7 +49,7 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
     recording = read_recording(path)
     say(timeline_text(recording.name, recognizer.bundle, recognizer.predict_recording(recording)))
 
-    say(f"\n== Done on synthetic data. Runs are tracked in {tracking_uri(runs)}. Next:")
+    say(f"\n== Done on synthetic data. Runs are tracked in {redacted(tracking_uri(runs))}. Next:")
     say("  make dashboard                        the synthetic runs in MLflow, on 127.0.0.1:5000")
     say("  make data train evaluate export       the real data, UCI HAR (ARCHIVE=PATH for a copy at hand)")
     say(f"  .venv/bin/har verify {BUNDLE}   checks the synthetic bundle again")

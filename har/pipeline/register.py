@@ -9,6 +9,7 @@ from typing import Any
 from har.contract import TEST_SUBJECTS, HarError
 from har.pipeline.inputs import spans
 from har.pipeline.run_folder import RunFolder
+from har.redaction import redacted
 from har.runtime.bundle import MANIFEST, VECTORS, Bundle, golden_values, sha256
 from har.runtime.recognizer import Recognizer
 from har.tracking import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version, ended_run
@@ -83,8 +84,8 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
     run = registry.run_of(digest)
     if run is None:
         raise HarError(
-            f"no run in the MLflow store {registry.uri} holds the bundle {folder}; export it again there (har export), or send what waits: "
-            "har track push"
+            f"no run in the MLflow store {redacted(registry.uri)} holds the bundle {folder}; export it again there (har export), or send "
+            "what waits: har track push"
         )
     with registry.locked():
         champion, version = registry.champion(), registry.holding(digest)

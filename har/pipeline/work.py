@@ -1,13 +1,15 @@
 """The folder a training works in until it is done, and who may go on with one that an interrupted training left."""
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from har.contract import HarError
-from har.data.staging import remove_stale, staging
+from har.data.staging import InUseError, remove_stale, staging
 from har.files import FULL, CannotWriteError, cannot_write, write_whole
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.train_common import Say
@@ -31,9 +33,9 @@ class Work:
     key: str
     run_id: str | None
 
-    def remember(self, run_id: str) -> None:
-        """Note where the training is tracked, for whoever goes on with it."""
-        write_whole(self.path / WORK, json.dumps({"key": self.key, "run_id": run_id}) + "\n")
+    def remember(self, run_id: str | None) -> None:
+        """Note where the training is tracked, for a resumed one, and its process, for another one that is refused meanwhile."""
+        write_whole(self.path / WORK, json.dumps({"key": self.key, "run_id": run_id, "pid": os.getpid()}) + "\n")
 
     def finish(self) -> None:
         """Take away what only an unfinished training needs."""
@@ -43,8 +45,9 @@ class Work:
 
 @contextmanager
 def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> Iterator[Work]:
-    """A folder beside `target` to train in, so that the same run started twice at once does not write into one.
+    """A folder next to `target` to train in, which one process at a time has.
 
+    The operating system's lock on it ends with its process, so that a killed training blocks none.
     An error removes it. Ctrl-C, SIGTERM and a killed process leave it where an epoch was over, for the next call with `resume` and the
     same key; without it, or with another key, what was left is removed.
 
@@ -54,6 +57,9 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
         resume: go on with an interrupted training of this key, where there is one.
         who: the run, for messages.
         say: gets one line on what is gone on with, or was left.
+
+    Raises:
+        HarError: another process trains into `target`, or the disk is full.
     """
 
     def worth_keeping(path: Path) -> bool:
@@ -61,7 +67,7 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
 
     if not resume:
         remove_stale(target.parent, target.name)
-    with staging(target.parent, target.name, worth_keeping=worth_keeping, resume=resume) as path:
+    with _alone(target, staging(target.parent, target.name, worth_keeping=worth_keeping, resume=resume, alone=True)) as path:
         path.chmod(0o755)
         if resume:
             remove_stale(target.parent, target.name)  # of other settings, code or data
@@ -69,7 +75,9 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
         if run_id is not None:
             say(f"{who}: goes on where it was interrupted")
         try:
-            yield Work(path, key, run_id)
+            work = Work(path, key, run_id)
+            work.remember(run_id)
+            yield work
         except (OSError, CannotWriteError) as error:
             if isinstance(error, OSError) and error.errno not in FULL:
                 raise
@@ -78,6 +86,20 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
             if worth_keeping(path):
                 say(f"{who}: interrupted; the same command with --resume goes on after its last whole epoch")
             raise
+
+
+@contextmanager
+def _alone(target: Path, folder: AbstractContextManager[Path]) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(folder)
+        except InUseError as error:
+            process = _noted(error.path).get("pid")
+            by = f"process {process}" if process is not None else "another process"
+            raise HarError(
+                f"{target} is being trained by {by}; wait until that ends, or train with another --seed or into another folder with --runs"
+            ) from None
+        yield path
 
 
 def finished_before(target: Path, key: str, runs: Path, *, who: str, say: Say) -> RunFolder | None:
@@ -111,7 +133,7 @@ def close_dead_runs(runs: Path, say: Say) -> None:
         say(f"{closed} tracked runs of processes that died are closed as KILLED")
 
 
-def _noted(path: Path) -> dict[str, str]:
+def _noted(path: Path) -> dict[str, Any]:
     try:
         return json.loads((path / WORK).read_text())
     except (OSError, ValueError):

@@ -14,11 +14,12 @@ from har.tracking.registry import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Vers
 from har.tracking.runs import TrackedRun, parent_run, tracked_run
 from har.tracking.sending import push
 from har.tracking.server import serve
-from har.tracking.store import tracking_uri
+from har.tracking.store import VARIABLE, tracking_uri
 
 __all__ = [
     "BUNDLE_DIGEST",
     "CHAMPION",
+    "VARIABLE",
     "Entry",
     "Registry",
     "TrackedRun",

@@ -1,15 +1,19 @@
 """The calls to MLflow that a run consists of, in a form that can also wait on disk."""
 
 import json
+import tempfile
 import time
 import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.models import ModelSignature
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput, Metric, Param, Run, RunTag
+from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
@@ -60,7 +64,7 @@ def perform(client: mlflow.MlflowClient, run_id: str, name: str, values: dict[st
         assert file is not None
         for model in _models_of(client, run_id):  # of an attempt that broke off
             client.delete_logged_model(model)
-        _log_onnx(run_id, file, values)
+        _log_onnx(client, run_id, file, values)
     elif name == DATASET:
         _log_dataset(client, run_id, _dataset(**values))
     elif name == TAGS:
@@ -93,7 +97,50 @@ def _log_dataset(client: mlflow.MlflowClient, run_id: str, data: DatasetInput) -
         client.log_inputs(run_id, [data])  # it is there now
 
 
-def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:
+def log_model(
+    client: mlflow.MlflowClient,
+    run: Run,
+    name: str,
+    save: Callable[[Path, Model], object],
+    tags: Mapping[str, str] | None = None,
+) -> LoggedModel:
+    """Log a model of a run; nothing is left of one that could not be logged.
+
+    `mlflow.pyfunc.log_model` and its like take the store of the whole process instead of a client's.
+
+    Args:
+        client: of the store.
+        run: that made it.
+        name: of the model.
+        save: writes it to a new folder, with MLflow's description.
+        tags: of the model.
+
+    Raises:
+        Exception: whatever MLflow raises.
+    """
+    run_id = run.info.run_id
+    logged = client.create_logged_model(run.info.experiment_id, name, run_id, tags=dict(tags or {}), params=run.data.params)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            save(path, Model(logged.artifact_location, run_id, model_uuid=logged.model_id, model_id=logged.model_id))
+            client.log_model_artifacts(logged.model_id, str(path))
+        client.finalize_logged_model(logged.model_id, "READY")
+    except BaseException:
+        remove_model(client, logged)
+        raise
+    return logged
+
+
+def remove_model(client: mlflow.MlflowClient, logged: LoggedModel) -> None:
+    """Remove a model that was logged, with its files, as far as the store lets itself be reached."""
+    with suppress(Exception):
+        get_artifact_repository(logged.artifact_location, client.tracking_uri).delete_artifacts()
+    with suppress(Exception):
+        client.delete_logged_model(logged.model_id)
+
+
+def _log_onnx(client: mlflow.MlflowClient, run_id: str, path: Path, values: dict[str, Any]) -> None:
     import mlflow.onnx
     import onnx
 
@@ -102,13 +149,19 @@ def _log_onnx(run_id: str, path: Path, values: dict[str, Any]) -> None:
         inputs=Schema([TensorSpec(float32, (-1, *values["input_shape"]), "windows")]),
         outputs=Schema([TensorSpec(float32, (-1, values["num_classes"]), "probabilities")]),
     )
-    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Named requirements: without them MLflow starts a process to guess them.
-        mlflow.onnx.log_model(
-            onnx.load(path),
-            name=NAME,
-            signature=signature,
-            pip_requirements=["numpy", "onnxruntime", "onnx"],
-            save_as_external_data=False,
-        )
+
+    def save(folder: Path, model: Model) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Named requirements: without them MLflow starts a process to guess them.
+            mlflow.onnx.save_model(
+                onnx.load(path),
+                str(folder),
+                mlflow_model=model,
+                signature=signature,
+                pip_requirements=["numpy", "onnxruntime", "onnx"],
+                save_as_external_data=False,
+            )
+
+    logged = log_model(client, client.get_run(run_id), NAME, save)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])

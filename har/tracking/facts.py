@@ -5,6 +5,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import ViewType
 
+from har.tracking.fresh import is_missing
 from har.tracking.journal import journals
 from har.tracking.store import patiently, quiet, tracking_uri, unreachable
 
@@ -20,7 +21,7 @@ def store_facts(runs: Path) -> tuple[str, int]:
     """
     quiet()
     uri, waiting = tracking_uri(runs), len(journals(runs))
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if is_missing(uri):
         return f"{uri}, made by the first training", waiting
     try:
         names = patiently(uri, lambda: [one.name for one in mlflow.MlflowClient(tracking_uri=uri).search_experiments(ViewType.ACTIVE_ONLY)])

@@ -7,9 +7,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from har.tracking.calls import LONGEST_TAG, now_ms
+from har.tracking.fresh import is_missing
 from har.tracking.journal import Journal, journals
 from har.tracking.runs import PARENT, WAITS, TrackedRun
-from har.tracking.store import fails, is_down, patiently, quiet, remote, renew_patience, tracking_uri, unreachable, warn
+from har.tracking.store import fails, is_down, opened, patiently, remote, renew_patience, unreachable, warn
 
 NOTE = "mlflow.note.content"  # Markdown on the page of a run
 CUT = "\n\n(MLflow takes no longer note; the rest stands in the table of the study.)"
@@ -32,13 +33,12 @@ def ended_run(runs: Path, experiment: str, name: str, run_id: str, key: str | No
     Raises:
         HarError: there can be no such store.
     """
-    quiet()
-    uri = tracking_uri(runs)
+    uri = opened(runs)
     about = {"experiment": experiment, "name": name, "tags": {}, "start_ms": now_ms(), "run_id": run_id}
     for journal in journals(runs):
         if run_id in (journal.about().get("run_id"), f"{WAITS}{journal.folder.name}"):  # behind what waits already
             return TrackedRun(uri, runs, journal.about(), None, journal)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if is_missing(uri):
         warn(f"there is no MLflow store at {uri}; nothing is added to {name}")
         return None
     renew_patience(uri)
@@ -99,7 +99,7 @@ def note_study(runs: Path, experiment: str, study: str, parent: str, note: str) 
     else:
         about = {"experiment": experiment, "name": study, "tags": {PARENT: study}, "start_ms": now_ms()}
         waiting = [journal for journal in journals(runs) if (journal.about()["experiment"], _study(journal)) == (experiment, study)]
-        run = TrackedRun(tracking_uri(runs), runs, about, None, waiting[0] if waiting else None)
+        run = TrackedRun(opened(runs), runs, about, None, waiting[0] if waiting else None)
     if len(note) > LONGEST_TAG:
         note = note[: LONGEST_TAG - len(CUT)].rsplit("\n", 1)[0] + CUT
     if run is not None:

@@ -14,10 +14,12 @@ from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
 from har.tracking.calls import end_run
-from har.tracking.store import TooSlowError, fails, is_down, patiently, remote, store_lock, tracking_uri, unreachable, warn
+from har.tracking.fresh import is_missing
+from har.tracking.relocation import LOCK_TAG
+from har.tracking.store import TooSlowError, fails, is_down, opened, patiently, remote, store_lock, unreachable, warn
 
 OWNERS = ".owners"  # below the folder of all runs: a locked file for each tracked run, as long as its process lives
-HOST, LOCK = "har.host", "har.lock"  # tags: on which machine, and where that file is
+HOST, LOCK = "har.host", LOCK_TAG  # tags: on which machine, and where that file is
 
 
 @contextmanager
@@ -47,8 +49,8 @@ def close_orphans(runs: Path) -> int:
     Raises:
         HarError: the store cannot be reached.
     """
-    uri = tracking_uri(runs)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    uri = opened(runs)
+    if is_missing(uri):
         return 0
     if is_down(uri):
         return 0
@@ -80,8 +82,8 @@ def _close(uri: str, runs: Path) -> int:
 
 def confirm_finished(runs: Path, run_id: str) -> None:
     """Say FINISHED of a run that is whole on disk, where its process died before it could."""
-    uri = tracking_uri(runs)
-    if is_down(uri):
+    uri = opened(runs)
+    if is_missing(uri) or is_down(uri):
         return
 
     def confirm() -> None:

@@ -5,15 +5,16 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
 import mlflow
 import numpy as np
-from mlflow.entities import LoggedModelOutput, Run
+from mlflow.entities import LoggedModel, LoggedModelOutput, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -23,7 +24,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import har
 from har.contract import HarError
-from har.tracking.store import quiet, store_lock, tracking_uri, unreachable
+from har.tracking.calls import log_model, remove_model
+from har.tracking.fresh import is_missing
+from har.tracking.store import opened, process_wide, store_lock, unreachable
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
@@ -77,9 +80,8 @@ class Registry:
     """
 
     def __init__(self, runs: Path, name: str) -> None:
-        quiet()
-        self.uri, self.name, self._runs = tracking_uri(runs), name, runs
-        if self.uri.startswith("sqlite:///") and not Path(self.uri.removeprefix("sqlite:///")).is_file():
+        self.uri, self.name, self._runs = opened(runs), name, runs
+        if is_missing(self.uri):
             raise HarError(f"no MLflow store at {self.uri}; a bundle is registered where its run is tracked: har train, then har export")
         self._client = self._asked(lambda: mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
 
@@ -118,32 +120,35 @@ class Registry:
         Raises:
             HarError: the store failed.
         """
-        if self._found(lambda: self._client.get_registered_model(self.name)) is None:
-            self._asked(lambda: self._client.create_registered_model(self.name, description=about))
-        logged = self._asked(
-            lambda: self._client.create_logged_model(run.info.experiment_id, self.name, run.info.run_id, tags=dict(entry.tags))
-        )
+        with ExitStack() as undo:
+            if self._found(lambda: self._client.get_registered_model(self.name)) is None:
+                self._asked(lambda: self._client.create_registered_model(self.name, description=about))
+                undo.callback(self._remove_empty)
 
-        def fill() -> ModelVersion:
-            with tempfile.TemporaryDirectory() as folder:
-                model = Model(logged.artifact_location, run.info.run_id, model_uuid=logged.model_id, model_id=logged.model_id)
-                save_pyfunc(entry, Path(folder) / "model", model)
-                self._client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
-            self._client.finalize_logged_model(logged.model_id, "READY")
-            self._client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, 0)])
-            return self._client.create_model_version(
-                self.name, f"models:/{logged.model_id}", run.info.run_id, tags=dict(entry.tags), model_id=logged.model_id
-            )
-
-        try:
-            made = self._asked(fill)
-        except BaseException:
-            with suppress(Exception):  # the store may be gone; what made this necessary is what the user has to hear
-                self._client.delete_logged_model(logged.model_id)
-            raise
-        shown = [{"name": self.name, "version": str(made.version)}]
-        self._asked(lambda: self._client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(shown)}))
+            save = partial(save_pyfunc, entry)
+            logged = self._asked(lambda: log_model(self._client, run, self.name, save, tags=dict(entry.tags)))
+            undo.callback(remove_model, self._client, logged)
+            made = self._asked(lambda: self._make_version(entry, run, logged))
+            undo.callback(self._remove_version, str(made.version))
+            shown = {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": self.name, "version": str(made.version)}])}
+            self._asked(lambda: self._client.set_logged_model_tags(logged.model_id, shown))
+            self._asked(lambda: self._client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, 0)]))
+            undo.pop_all()
         return Version(str(made.version), dict(entry.tags))
+
+    def _make_version(self, entry: Entry, run: Run, logged: LoggedModel) -> ModelVersion:
+        source = f"models:/{logged.model_id}"
+        with process_wide(self.uri):  # where MLflow looks for that model
+            return self._client.create_model_version(self.name, source, run.info.run_id, tags=dict(entry.tags), model_id=logged.model_id)
+
+    def _remove_version(self, number: str) -> None:
+        with suppress(Exception):  # the store may be gone; the user has to see the first error
+            self._client.delete_model_version(self.name, number)
+
+    def _remove_empty(self) -> None:
+        with suppress(Exception):
+            if not self._client.search_model_versions(f"name = '{self.name}'", max_results=1):  # nobody else registered meanwhile
+                self._client.delete_registered_model(self.name)
 
     def decide(self, version: Version, reason: str, description: str, *, moves: bool) -> None:
         """Write down why a version is the champion or is not, and then, where it is, move the alias."""
@@ -196,8 +201,7 @@ def save_pyfunc(entry: Entry, path: Path, model: Model | None = None) -> None:
             else:
                 (runtime / "har").mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(package / name, runtime / "har" / name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True):  # a filter would not do: MLflow sets its own
             mlflow.pyfunc.save_model(
                 str(path),
                 python_model=str(package / CODE),

@@ -14,24 +14,24 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from pytorch_lightning.loggers.logger import Logger
 
+from har.redaction import redacted
 from har.tracking import calls
 from har.tracking.journal import Journal, journals
 from har.tracking.owners import owned
+from har.tracking.relocation import ARTIFACTS
 from har.tracking.store import (
     fails,
     is_down,
+    opened,
     patiently,
-    quiet,
     remote,
     renew_patience,
     store_lock,
-    tracking_uri,
     unreachable,
     warn,
 )
 from har.tracking.system_metrics import SystemMetrics
 
-ARTIFACTS = "mlartifacts"
 PARENT = "study_parent"  # tag of the run of a study
 WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
 
@@ -160,7 +160,7 @@ class TrackedRun:
                 return
             except Exception as error:  # MLflow's, of the network, of the database: each store has its own
                 fails(self._uri)
-                self._wait(str(error).split("\n")[0][:200])
+                self._wait(redacted(str(error).split("\n")[0])[:200])
         assert self._journal is not None
         self._journal.add(name, values, file)
 
@@ -186,8 +186,7 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
     Raises:
         HarError: there can be no such store.
     """
-    quiet()
-    uri = tracking_uri(runs)
+    uri = opened(runs)
     with owned(runs) as own_tags:
         about = {"experiment": experiment, "name": name, "tags": {**tags, **own_tags}, "start_ms": calls.now_ms(), "run_id": run_id}
         run = _open(uri, runs, about)
@@ -230,7 +229,6 @@ def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
 
 def start(uri: str, runs: Path, about: dict[str, Any]) -> tuple[mlflow.MlflowClient, str]:
     """Start the run that is described, or go on with it where it has an id that the store knows; raises what MLflow raises."""
-    mlflow.set_tracking_uri(uri)
     client, experiment_id = _experiment(uri, runs, about["experiment"])
     if about.get("run_id") and _reopened(client, about["run_id"], about["tags"]):
         return client, about["run_id"]
@@ -275,8 +273,7 @@ def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
     Raises:
         HarError: there can be no such store.
     """
-    quiet()
-    uri = tracking_uri(runs)
+    uri = opened(runs)
     if is_down(uri):
         return ""
     try:

@@ -10,7 +10,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from har.tracking import calls
 from har.tracking.journal import Journal, journals, pushing
 from har.tracking.runs import PARENT, open_parent, start
-from har.tracking.store import quiet, tracking_uri, unreachable
+from har.tracking.store import opened, unreachable
 
 
 def push(runs: Path) -> tuple[int, int]:
@@ -22,8 +22,7 @@ def push(runs: Path) -> tuple[int, int]:
     Raises:
         HarError: the store cannot be reached, or a call failed; what was sent before is not sent again.
     """
-    quiet()
-    uri, sent, left = tracking_uri(runs), 0, 0
+    uri, sent, left = opened(runs), 0, 0
     with pushing(runs):
         for journal in journals(runs):
             if journal.in_use():
@@ -38,7 +37,6 @@ def push(runs: Path) -> tuple[int, int]:
 
 
 def _send(journal: Journal, uri: str, runs: Path) -> None:
-    mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(tracking_uri=uri)
 
     def begin(about: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ import mlflow
 
 from har.contract import HarError
 from har.redaction import redacted, shown
-from har.tracking.store import quiet, store_lock, tracking_uri, unreachable
+from har.tracking.fresh import is_missing
+from har.tracking.store import opened, store_lock, unreachable
 from har.tracking.views import charts_of, keep_views
 
 
@@ -26,9 +27,8 @@ def serve(runs: Path, port: int) -> None:
     Raises:
         HarError: there is no store yet, it cannot be opened, or the port is taken.
     """
-    quiet()
-    uri = tracking_uri(runs)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    uri = opened(runs)
+    if is_missing(uri):
         raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
     if uri.startswith(("http://", "https://")):
         print(shown(f"MLflow on {uri}, a server with a user interface of its own"), flush=True)

@@ -2,22 +2,26 @@
 
 import logging
 import os
+import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock
+from mlflow.tracking._tracking_service import utils as process
 
 from har.contract import HarError
 from har.redaction import redacted, shown
-from har.tracking.fresh import whole_store
+from har.tracking.fresh import sqlite_uri, store_file, whole_store
+from har.tracking.relocation import ARTIFACTS, relocate
 
 STORE = "mlflow.db"
+VARIABLE = "MLFLOW_TRACKING_URI"
 DOWN_S = 300.0  # how long a store that did not answer is left alone
 PATIENCE_S = 7.0  # what a store that is away or slow may cost a training in all
 FAST_S = 0.05  # a call that takes no longer costs nobody anything
@@ -37,8 +41,47 @@ class TooSlowError(Exception):
 
 
 def tracking_uri(runs: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else an sqlite file in the folder `runs`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / STORE).resolve()}"
+    """MLFLOW_TRACKING_URI where it is set, else an sqlite file in the folder `runs`.
+
+    Raises:
+        HarError: MLflow cannot keep a store in that folder, because of its name.
+    """
+    return os.environ.get(VARIABLE) or sqlite_uri((runs / STORE).resolve())
+
+
+def opened(runs: Path) -> str:
+    """Address of a store that is about to be used, after `quiet`; one that was moved or copied keeps its artifacts where it is now.
+
+    Raises:
+        HarError: there can be no store, or it was copied without its artifacts.
+    """
+    quiet()
+    uri = tracking_uri(runs)
+    path = store_file(uri)
+    if path is not None and path.is_file():
+        try:
+            home, others = relocate(path, runs)
+        except (sqlite3.Error, OSError):
+            return uri  # MLflow says what is wrong with it
+        for other in others:
+            how = "copied" if other.exists() else "moved"
+            warn(f"the MLflow store of {other} was {how} to {home}; its artifacts are now kept in {home / ARTIFACTS}")
+    return uri
+
+
+@contextmanager
+def process_wide(uri: str) -> Iterator[None]:
+    """Let MLflow itself ask a store, where it asks that of the process whatever its client says; then as it was before."""
+    before, variable = process._tracking_uri, os.environ.get(VARIABLE)
+    process.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        process.set_tracking_uri(before)  # which also sets the variable, or removes it
+        if variable is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = variable
 
 
 def remote(uri: str) -> bool:
@@ -131,7 +174,7 @@ def store_lock(runs: Path) -> AbstractContextManager[object]:
 
 def unreachable(uri: str, error: Exception) -> HarError:
     """What to say where a store cannot be opened."""
-    reason = str(error).split("\n")[0][:200]
+    reason = redacted(str(error).split("\n")[0])[:200]  # in this order: half a password is not recognised
     mend = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
     if uri.startswith("sqlite:"):
         mend = "look at its disk, or name another store in MLFLOW_TRACKING_URI"

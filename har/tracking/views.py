@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import mlflow
 
+from har.redaction import redacted
 from har.tracking.store import warn
 
 VIEW = "har"  # the view's key in the tag and in addresses
@@ -53,7 +54,7 @@ def keep_views(client: mlflow.MlflowClient) -> dict[str, str]:
             if experiment.tags.get(TAG) != value:
                 client.set_experiment_tag(number, TAG, value)
         except Exception as error:  # MLflow's, of the network, of the database: each store has its own
-            warn(f"the columns and charts of {experiment.name} cannot be kept in the store ({str(error).splitlines()[0][:200]})")
+            warn(f"the columns and charts of {experiment.name} cannot be kept in the store ({redacted(str(error).splitlines()[0])[:200]})")
         else:
             asked["viewStateShareKey"] = VIEW
         routes[experiment.name] = f"/#/experiments/{number}/runs?{urlencode(asked)}"
