@@ -40,8 +40,8 @@ UCI9 = BODY_ACC + GYRO + TOTAL_ACC
 CHANNEL_SETS = {"raw6": RAW6, "uci9": UCI9}
 AXES_CONVENTION = (
     "right-handed, as Android names them: with the screen towards you, x to the right, y up, z out of the screen; at rest total "
-    "acceleration is +1 g on the axis that points up. In UCI HAR the phone hung at the waist with x up"
-)  # measured: the median total_acc_x of standing people is 1.0 g
+    "acceleration is +1 g on the axis that points up"
+)  # where the axes pointed on the body, the description of a data set says (`har.data.windowset.Description`)
 UNITS = {**dict.fromkeys(TOTAL_ACC + BODY_ACC, "g"), **dict.fromkeys(GYRO, "rad/s")}
 
 GRAVITY_CUTOFF_HZ = 0.3  # Anguita et al. 2013

@@ -159,15 +159,19 @@ def evaluate(options: argparse.Namespace) -> None:
         raise HarError("--map and --on-archive belong to another data set: name it with --on")
     if options.split == "validation":
         runs = validated_runs(runs, options)
-    found = []
+    found, ledgers = [], []
     with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
         for run in runs:
             scored = evaluate_any(run, options.split, options.results, options.archive) if options.on is None else _on_another(run, options)
-            found.append(scored.data)
+            found.append(scored.data | ({"ledger": scored.ledger} if scored.ledger else {}))
+            ledgers += [scored.ledger] if scored.ledger else []
             say_all(scored.text.split("\n")[0] if options.brief else scored.text + "\n")
             step()
     after = f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}; har explain shows the mistakes"
-    answer(options, [after] if options.on is None else [], found)
+    lines = [f"official test subjects were scored, a row for each run in the ledger {ledger}" for ledger in dict.fromkeys(ledgers)]
+    if ledgers and options.results != RESULTS:
+        lines.append(f"the published ledger is below {RESULTS}: move the new rows there before you report these scores")
+    answer(options, [*lines, *[after] * (options.on is None)], found)
 
 
 def _on_another(run: "RunFolder", options: argparse.Namespace) -> "Scored":

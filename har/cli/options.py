@@ -87,7 +87,7 @@ def add_difficulty(command: argparse.ArgumentParser) -> None:
 def add_split(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument("--split", choices=SPLIT_KINDS, default=None, help=f"who trains, validates and tests (default: {default})")
     command.add_argument("--folds", type=int, default=None, metavar="K", help="how many, with --split kfold (default: 5)")
-    text = "whose folds: the 21 official training subjects or all (default: training; all with fold5)"
+    text = "of UCI HAR's subjects, whose folds: of its training subjects or of all (default: training; all with fold5)"
     command.add_argument("--subjects", choices=("training", "all"), default=None, help=text)
     command.add_argument(
         "--validation",

@@ -98,7 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
         "evaluate",
         do.evaluate,
         "Score the saved weights of trained runs",
-        "The test subjects of UCI HAR are scored by --split test alone, which adds a row a run to RESULTS/uci_har/test_openings.csv.",
+        "The official test subjects of UCI HAR and HAPT are scored by --split test alone. Each scoring adds a row to the ledger "
+        "RESULTS/DATASET/test_openings.csv; where it cannot be written, nothing is scored.",
     )
     add_selection(command)
     command.add_argument("--split", choices=SPLITS[1:], default="validation", help="whose windows (default: %(default)s)")

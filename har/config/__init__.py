@@ -87,6 +87,12 @@ class RunConfig(Section):
         content["data"] |= {"split": split, "validation_subjects": None}
         return parse_config(content, "split")
 
+    def recipe(self) -> dict[str, Any]:
+        """The whole config without the seed, in plain values: what two trainings share whose scores may be averaged."""
+        content = self.model_dump(mode="json")
+        del content["training"]["seed"]
+        return content
+
     def to_yaml(self) -> str:
         """The whole config as YAML, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

@@ -8,11 +8,23 @@ from typing import NamedTuple
 import numpy as np
 
 from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS, HarError, nearest
+from har.data import uci_har
 from har.data.archives import HAPT, Reader, open_source
+from har.data.windowset import Description
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, outside
 
 NAME = "hapt"
+DESCRIPTION = Description(
+    title="HAPT",
+    subjects=f"{uci_har.VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
+    placement=uci_har.PLACEMENT,
+    axes=uci_har.AXES,
+    terms=uci_har.TERMS,
+    cite="J. L. Reyes-Ortiz et al., Transition-Aware Human Activity Recognition Using Smartphones, Neurocomputing 2016",
+    limits=uci_har.LIMITS,
+    official=True,
+)
 SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS  # user N is subject N of UCI HAR
 EXPERIMENTS = 61  # of the published archive, as the two counts below
 ROWS = 1_122_772

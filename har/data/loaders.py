@@ -30,7 +30,7 @@ import numpy as np
 from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.cache import cache_key, load_or_build
 from har.data.places import data_root, last_source, remember_source
-from har.data.windowset import WindowSet, windows_of
+from har.data.windowset import Description, WindowSet, windows_of
 from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside
@@ -60,7 +60,9 @@ class DataSet:
         url: where people get it.
         terms: under which it may be used; they travel with every model that was trained on it.
         cite: its publication.
-        people: who took part and how the device was worn, for model cards.
+        people: who took part, for model cards.
+        placement: where and how the device was worn, for model cards and pages.
+        axes: where the axes of the recordings pointed on the body, such as ``x up along the body``.
         synthetic: whether it was generated; every artefact says so.
 
     Raises:
@@ -78,6 +80,8 @@ class DataSet:
     cite: str = ""
     people: str = "see the data set"
     synthetic: bool = False
+    placement: str = ""
+    axes: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -86,6 +90,11 @@ class DataSet:
         if wrong or len(set(self.labels)) < max(2, len(self.labels)):
             what = f"label {wrong[0]!r}" if wrong else f"labels {', '.join(self.labels) or 'none'}"
             raise HarError(f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
+
+    @property
+    def description(self) -> Description:
+        """What reports, model cards and pages say about it."""
+        return Description(self.title, self.people, self.placement, self.axes, self.terms, self.cite)
 
 
 def find_data_set(name: str, own: Collection[DataSet], others: Collection[str] = ()) -> DataSet:

@@ -84,5 +84,7 @@ MOTIONSENSE = DataSet(
     files=("**/sub_*.csv",),
     url="https://github.com/mmalekzadeh/motion-sense",
     cite="M. Malekzadeh et al., Mobile Sensor Data Anonymization, IoTDI 2019",
-    people="24 people with an iPhone in the front pocket of their trousers, six activities",
+    people="24 subjects with an iPhone, six activities",
+    placement="in the front pocket of the trousers",
+    axes="x up along the body where the phone stands upright in the pocket",
 )

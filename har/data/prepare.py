@@ -16,7 +16,7 @@ from har.data.loaders import ENTRY_POINTS, DataSet, find_data_set, folder_of, lo
 from har.data.motionsense import MOTIONSENSE
 from har.data.places import data_root, last_source, remember_source
 from har.data.segments import segments_of
-from har.data.windowset import WindowSet, cut_stretches, windows_of
+from har.data.windowset import Description, WindowSet, cut_stretches, windows_of
 from har.plugins import offered_names
 from har.recording import Recording
 from har.signals.chain import PUBLISHED
@@ -39,6 +39,17 @@ def loaded(dataset: str) -> DataSet | None:
         HarError: there is no such data set.
     """
     return None if dataset in DATASETS else find_data_set(dataset, LOADED, DATASETS)
+
+
+def describe(dataset: str) -> Description:
+    """What reports, model cards and pages say about a data set; of one that is not known here, its name alone."""
+    own = {module.NAME: module.DESCRIPTION for module in (uci_har, hapt, synthetic)}
+    if dataset in own:
+        return own[dataset]
+    try:
+        return find_data_set(dataset, LOADED, DATASETS).description
+    except HarError:  # results and bundles are also read where the package that brings the data set is not installed
+        return Description(dataset)
 
 
 def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:

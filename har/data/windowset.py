@@ -15,6 +15,36 @@ from har.signals.windowing import WindowRule, fill_windows, plan_windows
 
 
 @dataclass(frozen=True)
+class Description:
+    """What reports, model cards and pages say about a data set; a text that is not known is empty.
+
+    Attributes:
+        title: as it is known.
+        subjects: who took part, with which device, in which activities.
+        placement: where and how the device was worn.
+        axes: where its axes pointed on the body.
+        terms: under which the data may be used.
+        cite: the publication.
+        limits: what a model of these data is known to confuse, a sentence.
+        official: whether its subjects are those of UCI HAR, with the published split of 21 and 9.
+    """
+
+    title: str
+    subjects: str = ""
+    placement: str = ""
+    axes: str = ""
+    terms: str = "see the data set"
+    cite: str = ""
+    limits: str = ""
+    official: bool = False
+
+    def texts(self) -> dict[str, str]:
+        """The entry ``dataset_description`` of a manifest."""
+        found = {"title": self.title, "subjects": self.subjects, "placement": self.placement, "axes": self.axes}
+        return {name: text for name, text in found.items() if text}
+
+
+@dataclass(frozen=True)
 class WindowSet:
     """A set of labelled windows.
 

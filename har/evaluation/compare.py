@@ -1,19 +1,22 @@
 """One table over runs and seeds, recomputed from prediction files alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from har.config import load_config
 from har.contract import TRANSITION_LABELS, HarError
 from har.evaluation.metrics import per_class, per_subject, scores
-from har.evaluation.predictions import Predictions, read_predictions
+from har.evaluation.predictions import Predictions, name_trainings, read_predictions
 from har.evaluation.statistics import subject_intervals
 
 SPLITS = ("validation", "test")
+CONFIG = "config.yaml"  # of a run folder
 
 
 def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
-    """All prediction files below `folder`.
+    """All prediction files below `folder`, each run named so that one name is one training but for the seed (`name_trainings`).
 
     Args:
         folder: searched recursively.
@@ -35,18 +38,29 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
     if sum(map(bool, kinds.values())) > 1:
         names = "; ".join(f"{kind}: {', '.join(sorted(set(runs)))}" for kind, runs in kinds.items() if runs)
         raise HarError(f"{folder} mixes predictions over different labels ({names}); choose one kind with --transitions")
-    found = [item for _, item in pairs]
+    found = name_trainings(_with_config(path, item) for path, item in pairs)
     digests = {p.origin.data_digest for p in found}
     if len(digests) > 1:
         names = ", ".join(sorted({f"{p.origin.dataset} ({p.origin.data_digest[:8]})" for p in found}))
         raise HarError(f"{folder} mixes predictions on {names}; compare one data set at a time")
     seen: dict[tuple[str, int, str], Path] = {}
-    for path, item in pairs:
+    for (path, _), item in zip(pairs, found, strict=True):
         key = (item.origin.run, item.origin.seed, item.origin.split)
         if key in seen:
             raise HarError(f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
         seen[key] = path
     return found
+
+
+def _with_config(path: Path, item: Predictions) -> Predictions:
+    """The predictions of an older version, which did not record the config, with that of the run folder they lie in."""
+    config = path.parent / CONFIG
+    if item.origin.config or not config.is_file():
+        return item
+    try:
+        return replace(item, origin=replace(item.origin, config=load_config(config).recipe()))
+    except HarError:  # of a version whose configs this one does not read: as if it were not there
+        return item
 
 
 def _left_out(name: str) -> bool:
@@ -85,6 +99,7 @@ def summary(predictions: list[Predictions]) -> pd.DataFrame:
     table = per_run(predictions)
     rows = []
     for run, group in table.groupby("run"):
+        _check_subjects(str(run), predictions)
         for name in ("model", "channels", "parameters"):
             if group[name].nunique() > 1:
                 found = ", ".join(map(str, group[name].unique()))
@@ -103,6 +118,14 @@ def summary(predictions: list[Predictions]) -> pd.DataFrame:
                 row[f"{split}_{metric}_sd"] = part[metric].std(ddof=1)
         rows.append(row)
     return pd.DataFrame(rows).sort_values("validation_macro_f1_mean", ascending=False, ignore_index=True)
+
+
+def _check_subjects(run: str, predictions: list[Predictions]) -> None:
+    """Refuse seeds that were scored on different subjects, as those of a split file that was changed in between."""
+    for split in SPLITS:
+        seeds = [item for item in predictions if (item.origin.run, item.origin.split) == (run, split)]
+        if len({tuple(sorted(set(item.table.subject))) for item in seeds}) > 1:
+            raise HarError(f"the seeds of {run} were scored on different {split} subjects and are not comparable; train them on one split")
 
 
 def _of_one_training(group: pd.DataFrame) -> pd.DataFrame:

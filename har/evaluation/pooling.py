@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from har.contract import HarError, artefact
-from har.evaluation.predictions import Predictions, read_predictions, write_predictions
+from har.evaluation.predictions import Predictions, different_settings, name_trainings, read_predictions, write_predictions
 
 DECIMALS = 4  # of pooled probabilities; the predicted activity was decided before the rounding
 SAME = ("run", "model", "seed", "dataset", "channels", "data_digest", "synthetic")
@@ -23,6 +23,7 @@ def pool_folds(folds: list[Predictions]) -> Predictions:
     first = folds[0].origin
     for other in folds[1:]:
         different = [name for name in SAME if getattr(other.origin, name) != getattr(first, name)]
+        different += different_settings(other.origin, first)
         if different:
             raise ValueError(f"the folds of {first.run} differ in {', '.join(different)}")
     table = pd.concat([fold.table for fold in folds])
@@ -46,16 +47,28 @@ def write_pooled(predictions: Predictions, folder: Path) -> Path:
 
 
 def read_pooled(*folders: Path) -> dict[str, list[Predictions]]:
-    """The pooled tables in folders, by run; none where a folder is absent.
+    """The pooled tables in folders, by run, a name for each training (`name_trainings`); none where a folder is absent.
 
     Raises:
         HarError: a file is damaged, or the tables are of different people or data.
     """
     found: dict[str, list[Predictions]] = {}
+    for item in name_trainings(pooled_tables(*folders)):
+        found.setdefault(item.origin.run, []).append(item)
+    return found
+
+
+def pooled_tables(*folders: Path) -> list[Predictions]:
+    """The pooled tables in folders, named as they were written.
+
+    Raises:
+        HarError: as `read_pooled`.
+    """
+    found = []
     people: dict[str, tuple] = {}
     for path in (path for folder in folders for path in sorted(folder.glob("predictions_*_seed*.parquet"))):
         predictions = read_predictions(path)
-        found.setdefault(predictions.origin.run, []).append(predictions)
+        found.append(predictions)
         people[str(path)] = (predictions.origin.data_digest, len(predictions.table), *sorted(set(predictions.table.subject)))
     if len(set(people.values())) > 1:
         raise HarError(f"{folders[0].parent} mixes people or data ({', '.join(people)}); keep the tables of one split")

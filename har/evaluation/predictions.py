@@ -1,8 +1,11 @@
 """One row per window, from saved weights; every metric, table and figure is derived from these files."""
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,10 @@ from har.data.windowset import WindowSet
 from har.files import whole_file
 
 METADATA_KEY = b"wearable-har"
+MOST_NAMED = 3  # settings in the name of a training; of more, the first ones and a digest
+NOT_RECORDED = "config not recorded"
+WHO_VALIDATES = ("data.split.", "data.validation_subjects", "training.keep")  # in which a refit differs from its cross-validation
+FOLD = "data.split.fold"
 ID_COLUMNS = ("window", "subject", "recording", "start", "y_true", "y_pred")
 
 
@@ -36,6 +43,8 @@ class Origin:
         commit: of the code that trained.
         checkpoint_sha256: of the scored weights.
         data_digest: of the data set.
+        config: of the training, without its seed (`har.config.RunConfig.recipe`); empty in files of an older version.
+        code: digest of the source files that decide the weights; empty likewise.
     """
 
     run: str
@@ -52,6 +61,45 @@ class Origin:
     commit: str
     checkpoint_sha256: str
     data_digest: str
+    config: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def base(self) -> str:
+        """Name of the config, without what `name_trainings` added."""
+        return self.run.partition(" (")[0]
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but the seed that makes this training, by dotted keys; empty where it was not recorded."""
+        return dict(_flat(self.config)) | {"code": self.code[:8]} if self.config else {}
+
+    def same_config(self, other: "Origin") -> bool:
+        """Whether both are of one config, whoever validated; of files that do not record it, as far as the rest shows."""
+        names = ["model", "channels", "parameters"]
+        if not (self.config and other.config):
+            return all(getattr(self, name) == getattr(other, name) for name in [*names, "epochs"])
+        own, others = ({k: v for k, v in _flat(o.config) if not k.startswith(WHO_VALIDATES)} for o in (self, other))
+        return own == others and all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+def different_settings(a: Origin, b: Origin) -> list[str]:
+    """Settings in which two trainings differ, but for which fold they are of; none where they were not recorded."""
+    own, other = a.settings(), b.settings()
+    return [name for name in dict.fromkeys([*own, *other]) if name != FOLD and own.get(name) != other.get(name)]
+
+
+def same_but_fold(a: Origin, b: Origin) -> bool:
+    """Whether two trainings are folds of one cross-validation: one config, seed, code and data set."""
+    names = ("model", "seed", "channels", "data_digest")
+    return bool(a.config and b.config) and not different_settings(a, b) and all(getattr(a, n) == getattr(b, n) for n in names)
+
+
+def _flat(content: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
 
 
 @dataclass(frozen=True)
@@ -135,3 +183,56 @@ def read_predictions(path: Path) -> Predictions:
         what = f"windows of {unknown[0]}, but" if unknown else "only"
         raise HarError(f"{path} has {what} probabilities of {', '.join(found.labels) or 'nothing'}; run har evaluate again")
     return found
+
+
+def name_trainings(predictions: Iterable[Predictions]) -> list[Predictions]:
+    """The predictions, each run named so that one name is one training but for the seed: ``cnn1d (epochs 2)``.
+
+    A name stays as it is where all its predictions have the same settings. Files of an older version do not record them; among those
+    the epochs that ran stand for the config, and next to a file with settings they are named as not recorded.
+    """
+    found = list(predictions)
+    names = training_names([item.origin for item in found])
+    return [replace(item, origin=replace(item.origin, run=name)) for item, name in zip(found, names, strict=True)]
+
+
+def training_names(origins: Sequence[Origin]) -> list[str]:
+    """The name of each training, see `name_trainings`."""
+    by_run: dict[str, list[Origin]] = {}
+    for origin in origins:
+        by_run.setdefault(origin.run, []).append(origin)
+    titles = {run: _titles(own) for run, own in by_run.items()}
+    return [titles[origin.run][_training(origin)] for origin in origins]
+
+
+def _training(origin: Origin) -> str:
+    """The same for two trainings that differ in their seed alone."""
+    return json.dumps(origin.settings() or {"epochs that ran": origin.epochs}, sort_keys=True)
+
+
+def _titles(origins: list[Origin]) -> dict[str, str]:
+    """Name of each training among those of one run."""
+    trainings = {_training(origin): origin for origin in origins}
+    recorded = {key: origin.settings() for key, origin in trainings.items() if origin.config}
+    epochs = len(trainings) - len(recorded) > 1
+    names = sorted(dict.fromkeys(name for settings in recorded.values() for name in settings), key=lambda name: name == "code")
+    different = [name for name in names if len({json.dumps(settings.get(name)) for settings in recorded.values()}) > 1]
+    titles = {}
+    for key, origin in trainings.items():
+        if key in recorded:
+            what = [f"{_short(name, different)} {_value(recorded[key].get(name))}" for name in different[:MOST_NAMED]]
+            what += [f"config {hashlib.sha256(key.encode()).hexdigest()[:8]}"] * (len(different) > MOST_NAMED)
+        else:
+            what = [NOT_RECORDED] * bool(recorded) + [f"{origin.epochs} epochs"] * epochs
+        titles[key] = f"{origin.run} ({', '.join(what)})" if what else origin.run
+    return titles
+
+
+def _short(name: str, names: list[str]) -> str:
+    """The last part of a dotted key, or all of it where another ends in the same."""
+    last = name.rpartition(".")[2]
+    return last if sum(other.rpartition(".")[2] == last for other in names) == 1 else name
+
+
+def _value(value: Any) -> str:
+    return "unset" if value is None else value if isinstance(value, str) else json.dumps(value)

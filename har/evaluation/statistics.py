@@ -12,6 +12,7 @@ from har.evaluation.predictions import Predictions
 
 DRAWS = 5_000
 CONFIDENCE = 0.95
+LEVEL = 0.05  # of a test, after Holm's correction
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,78 @@ def paired_tests(scores: Mapping[str, pd.Series], control: str | None = None) ->
             rows.append({"a": a, "b": b, "difference": difference.mean(), "better": better, "worse": worse, "p": p})
     table = pd.DataFrame(rows)
     if len(table):
-        from statsmodels.stats.multitest import multipletests
-
-        table["p_holm"] = multipletests(table.p, method="holm")[1]
+        table["p_holm"] = holm(table.p)
     return table
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """p values with Holm's correction over those that are not missing."""
+    from statsmodels.stats.multitest import multipletests
+
+    found = p.astype(float)
+    given = found.notna()
+    if given.any():
+        found[given] = multipletests(found[given], method="holm")[1]
+    return found
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The run with the best mean, compared over the same subjects with the one that it has to beat.
+
+    Attributes:
+        best: run with the best mean over subjects.
+        other: that it is compared with.
+        subjects: that both have.
+        difference: mean over subjects of best - other.
+        better: subjects on which `best` has the higher score.
+        worse: subjects on which `other` has it.
+        p_holm: of Wilcoxon's signed-rank test, corrected over `comparisons` pairs.
+        comparisons: pairs that were tested.
+    """
+
+    best: str
+    other: str
+    subjects: int
+    difference: float
+    better: int
+    worse: int
+    p_holm: float
+    comparisons: int
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the two differ at 5 %."""
+        return self.p_holm < LEVEL
+
+    def text(self, difference: str) -> str:
+        """The comparison in words, with the difference as the caller writes it."""
+        return (
+            f"{difference} against `{self.other}` in the paired mean over {self.subjects} subjects, higher for {self.better} and lower for "
+            f"{self.worse}, p = {self.p_holm:.2g} (Wilcoxon's signed-rank test, Holm's correction over {self.comparisons} "
+            f"comparison{'s' * (self.comparisons > 1)})"
+        )
+
+
+def leading(scores: pd.DataFrame, control: str | None = None, *, higher_is_better: bool = True) -> Lead | None:
+    """Compare the run with the best mean with the control, or with the next best where it is the control or there is none.
+
+    Args:
+        scores: (subject, run); only subjects with a score of every run count.
+        control: of all comparisons; it must have been chosen without these scores. Without one every pair is tested, because the best
+            was chosen by them.
+        higher_is_better: which way.
+
+    Returns:
+        None where fewer than two runs, or no subject, can be compared.
+    """
+    common = scores.dropna()
+    if len(common) == 0 or len(common.columns) < 2:
+        return None
+    ranked = common.mean().sort_values(ascending=not higher_is_better, kind="stable").index.tolist()
+    control = control if control in ranked else None
+    best, other = ranked[0], ranked[1] if control in (None, ranked[0]) else control
+    tests = paired_tests({str(run): common[run] for run in common}, control)
+    row = next(row for row in tests.to_dict("records") if {row["a"], row["b"]} == {best, other})
+    sign, (better, worse) = (1, (row["better"], row["worse"])) if row["a"] == best else (-1, (row["worse"], row["better"]))
+    return Lead(best, str(other), len(common), sign * row["difference"], better, worse, row["p_holm"], len(tests))

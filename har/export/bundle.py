@@ -25,12 +25,14 @@ from har.export.golden import golden_answers, golden_windows
 from har.export.mounting_part import MountingPart
 from har.export.onnx_file import export_onnx, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, NotQuantisable, judge
-from har.export.staging import finish, licence, made_with, staged
+from har.export.staging import about_data, finish, made_with, staged
 from har.models.classifier import ActivityClassifier
 from har.runtime.bundle import MODEL, VECTORS, sha256
 
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
 VARIANT_TOLERANCE = {INT8: 0.01, SMALL: PARITY_TOLERANCE}
+DEFAULT_THRESHOLD = 0.5  # of two labels the other would be as probable; also the least that is fitted
+NOT_FITTED = "not fitted:"
 NO_JURY = "nobody was held out from this run, so that no one can judge it; train the same config with validation subjects too"
 WINDOW_STREAM = "the network looks at a whole window at once; a device keeps the last samples and asks anew after each hop"
 
@@ -49,19 +51,20 @@ class BundleResult:
 
 @dataclass(frozen=True)
 class Answering:
-    """How sure the model may say it is, and when a client had better say nothing.
+    """Temperature of the probabilities, and the threshold below which a client answers "unknown".
 
     Attributes:
-        temperature: of the softmax.
-        unknown_below: least probability that is an answer; None where every answer counts.
-        fitted_on: people and windows both were fitted on.
+        temperature: of the softmax; 1 where it was not fitted.
+        unknown_below: least probability that is an answer; `DEFAULT_THRESHOLD` where too few were held out to fit it, None, so that every
+            answer counts, where nobody was.
+        fitted_on: subjects and windows that both were fitted on, or why they were not.
         answered: share of those windows that get an answer.
         right: share of the answers that are right.
     """
 
     temperature: float = 1.0
     unknown_below: float | None = None
-    fitted_on: str = "nobody: no people were held out"
+    fitted_on: str = f"{NOT_FITTED} no subjects were held out"
     answered: float = 1.0
     right: float | None = None
 
@@ -217,7 +220,7 @@ def _what_is_said(
         **evidence.answering.said(),
         "stream": {"kind": "ring_buffer", "samples": classifier.frontend.window_size, "hop": stride, "reason": WINDOW_STREAM},
         "metrics": evidence.metrics,
-        "licence": licence(facts["dataset"]),
+        **about_data(facts["dataset"]),
     }
 
 

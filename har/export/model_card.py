@@ -2,23 +2,13 @@
 
 from typing import Any
 
-from har.data.prepare import loaded
+from har.contract import TEST_SUBJECTS
+from har.data.prepare import describe
 
 SYNTHETIC = "> **Trained on SYNTHETIC data.** Its answers say nothing about people; it shows that the way from data to device works.\n\n"
-VOLUNTEERS = "thirty volunteers aged 19 to 48, one phone model (Samsung Galaxy S II), worn at the waist"
-PEOPLE = {
-    "uci-har": f"{VOLUNTEERS}, six scripted activities in a laboratory",
-    "hapt": f"{VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
-    "synthetic": "thirty virtual people from a small biomechanical model",
-}
 MEASURED = "Windows of validation subjects, with the network of this config and seed that did not train on them."
-WORN = {False: "The phone is worn as in the training data", True: "The phone is worn at the waist, mounted in any way"}
-SPLITS = {"validation": "held-out people of the training part", "test": "the official test subjects"}
-
-
-def _people(dataset: str) -> str:
-    data = loaded(dataset)
-    return "see the data set" if data is None else data.people
+NOT_FITTED = "not fitted: "
+HELD_OUT = "held-out subjects of the training part"
 
 
 def model_card(manifest: dict[str, Any]) -> str:
@@ -28,7 +18,8 @@ def model_card(manifest: dict[str, Any]) -> str:
         manifest: of the bundle, without its checksums.
     """
     given = manifest["input"]
-    people = PEOPLE.get(manifest["dataset"]) or _people(manifest["dataset"])
+    about, known = describe(manifest["dataset"]), manifest.get("dataset_description", {})
+    placement, axes = known.get("placement", about.placement), known.get("axes", about.axes)
     if manifest["stream"]["kind"] == "state":
         reads = "every sample of a phone's accelerometer and gyroscope, and what it kept of the samples before,"
     else:
@@ -39,12 +30,15 @@ def model_card(manifest: dict[str, Any]) -> str:
         + f"A network of kind `{manifest['model']}` with {manifest['parameters']:,} parameters. It names what a person does from "
         f"{reads} at {given['sample_rate_hz']:g} Hz: {', '.join(manifest['labels'])}.",
         "## Intended use\n\nActivity diaries, posture statistics, apps that adapt to what a person does, teaching and research. "
-        f"{WORN['mounting' in manifest]}; axes: {given['axes']}. Not for medical decisions, the detection of falls, or "
+        f"{_worn(placement, any_mounting='mounting' in manifest)}; axes: {given['axes']}"
+        + (f"; in the training data {axes}" if axes else "")
+        + ". Not for medical decisions, the detection of falls, or "
         "watching people who have not agreed.",
-        f"## Data\n\n`{manifest['dataset']}`, digest `{manifest['data_digest'][:16]}`: {people}. "
-        f"People, never windows, were split into training, validation and test. Terms: {manifest['licence']['training_data']}.",
+        f"## Data\n\n`{manifest['dataset']}`, digest `{manifest['data_digest'][:16]}`: "
+        f"{_sentence(known.get('subjects', about.subjects) or 'see the data set', placement and f'worn {placement}')}. "
+        f"Subjects, never windows, were split into training, validation and test. Terms: {manifest['licence']['training_data']}.",
     ]
-    sections += [_scores(name, found) for name, found in manifest["metrics"].items()]
+    sections += [_scores(_whose(name, found, official=about.official), found) for name, found in manifest["metrics"].items()]
     sections += [_sureness(manifest), _files(manifest)]
     if "mounting" in manifest:
         sections.append(_mounting(manifest["mounting"]))
@@ -54,8 +48,8 @@ def model_card(manifest: dict[str, Any]) -> str:
         "## Limits\n\n"
         "- People, phones and pockets that are not like those of the data get worse answers, and the model does not know it.\n"
         "- It always names one of the labels above, also when a person does something else: cycling, driving, a change of posture.\n"
-        "- Sitting and standing differ little at the waist; nearly all errors are between them.\n"
-        "- Whether one person's movements are recognised cannot be told from averages: see the worst person above."
+        + (f"- {about.limits}\n" if about.limits else "")
+        + "- Whether one person's movements are recognised cannot be told from averages: see the worst person above."
     )
     sections.append(
         f"## Licence\n\nCode and weights: {manifest['licence']['code_and_weights']}. Training data: {manifest['licence']['training_data']}."
@@ -65,12 +59,29 @@ def model_card(manifest: dict[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _scores(split: str, found: dict[str, Any]) -> str:
+def _worn(placement: str, *, any_mounting: bool) -> str:
+    where = f"The phone is worn as in the training data ({placement})" if placement else "The phone is worn as in the training data"
+    return f"{where}, mounted in any way" if any_mounting else where
+
+
+def _sentence(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _whose(split: str, found: dict[str, Any], *, official: bool) -> str:
+    """Whose scores these are, for a title."""
+    if split == "validation":
+        return HELD_OUT
+    tested = {row["subject"] for row in found["per_subject"]}
+    return f"the {'official ' * (official and tested <= set(TEST_SUBJECTS))}test subjects"
+
+
+def _scores(whose: str, found: dict[str, Any]) -> str:
     if "samples" in found:
-        return _stream_scores(split, found)
+        return _stream_scores(whose, found)
     lines = [
-        f"## Scores on {SPLITS.get(split, split)}\n",
-        f"{found['who']}: {found['subjects']} people, {found['windows']} windows. The interval (95 %) comes from resampling people.\n",
+        f"## Scores on {whose}\n",
+        f"{found['who']}: {found['subjects']} subjects, {found['windows']} windows. The interval (95 %) comes from resampling subjects.\n",
         "| score | per cent | interval |",
         "|---|---:|---:|",
     ]
@@ -85,8 +96,8 @@ def _scores(split: str, found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"The worst person, number {worst['subject']}, has {100 * worst['accuracy']:.1f} %."])
 
 
-def _stream_scores(split: str, found: dict[str, Any]) -> str:
-    lines = [f"## Scores on {SPLITS.get(split, split)}\n", f"{found['who']}: {found['subjects']} people, {found['samples']} samples.\n"]
+def _stream_scores(whose: str, found: dict[str, Any]) -> str:
+    lines = [f"## Scores on {whose}\n", f"{found['who']}: {found['subjects']} subjects, {found['samples']} samples.\n"]
     lines += [f"Per sample: accuracy {100 * found['accuracy']:.2f} %, macro-F1 {100 * found['macro_f1']:.2f} %.\n"]
     lines += ["| person | samples | accuracy, per cent |", "|---|---:|---:|"]
     lines += [f"| {row['subject']} | {row['samples']} | {100 * row['accuracy']:.1f} |" for row in found["per_subject"]]
@@ -99,14 +110,19 @@ def _percent(value: float | None) -> str:
 
 def _sureness(manifest: dict[str, Any]) -> str:
     temperature, unknown = manifest["temperature"], manifest["unknown"]
-    text = (
-        f"## How sure it is\n\nThe temperature of its probabilities is {temperature['value']:.3f}, fitted on {temperature['fitted_on']}. "
-    )
+    value, fitted_on = temperature["value"], temperature["fitted_on"]
+    default = fitted_on.startswith(NOT_FITTED)
+    text = "## Confidence\n\n"
+    if default:
+        text += f"The temperature of its probabilities is {value:g} and was not fitted: {fitted_on.removeprefix(NOT_FITTED)}. "
+    else:
+        text += f"The temperature of its probabilities is {value:.3f}, fitted on {fitted_on}. "
     if unknown["below"] is None or unknown["right"] is None:
-        return text + "No probability is too low to be an answer: nothing was held out to fit a threshold on."
-    return text + (
-        f'Below a probability of {unknown["below"]:.2f} a client says "unknown": of those windows {100 * unknown["answered"]:.1f} % get an '
-        f"answer, and {100 * unknown['right']:.1f} % of the answers are right."
+        return text + 'There is no threshold below which a client says "unknown": every answer counts.'
+    text += f'Below a probability of {unknown["below"]:.2f}{", the default," * default} a client says "unknown"'
+    return (
+        f"{text}: of those windows {100 * unknown['answered']:.1f} % get an answer, and {100 * unknown['right']:.1f} % of the answers are "
+        "right."
     )
 
 

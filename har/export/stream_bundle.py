@@ -12,7 +12,7 @@ from har.contract import AXES_CONVENTION, LABELS, MANIFEST_SCHEMA_VERSION, OPSET
 from har.data import synthetic
 from har.export.bundle import BundleResult
 from har.export.golden import GOLDEN_SEED, GOLDEN_UNIT, rounded
-from har.export.staging import finish, licence, made_with, staged
+from har.export.staging import about_data, finish, made_with, staged
 from har.export.stream_file import INPUTS, OUTPUTS, TOLERANCE, export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.runtime.bundle import STREAMING, VECTORS, golden_values
@@ -69,7 +69,7 @@ def write_stream_bundle(
             "start": "zeros, with each recording and behind each gap",
         },
         "metrics": metrics,
-        "licence": licence(facts["dataset"]),
+        **about_data(facts["dataset"]),
     }
     with staged(folder) as temporary:
         export_stream(labeller, temporary / STREAMING, {name: json.dumps(value) for name, value in said.items()})

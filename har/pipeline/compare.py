@@ -1,6 +1,7 @@
 """The comparison report: one table over runs and seeds, and the files every number of it comes from."""
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,13 +10,14 @@ from statistics import fmean
 
 import pandas as pd
 
-from har.contract import HarError, artefact
-from har.evaluation.calibration import calibration_table
+from har.contract import TRAIN_SUBJECTS, HarError, artefact
+from har.data.prepare import describe
+from har.evaluation.calibration import MIN_ERRORS, MIN_SUBJECTS, calibration_table
 from har.evaluation.compare import collect, interval_table, intervals_markdown, markdown, per_run, summary, tables_by
 from har.evaluation.metrics import scores
 from har.evaluation.people import pairs_markdown, people_markdown, people_table, subject_table
-from har.evaluation.pooling import read_pooled
-from har.evaluation.predictions import Predictions, write_predictions
+from har.evaluation.pooling import pooled_tables, read_pooled
+from har.evaluation.predictions import Origin, Predictions, write_predictions
 from har.evaluation.report_figures import (
     critical_difference_figure,
     reliability_figure,
@@ -31,6 +33,7 @@ from har.pipeline.table_file import write_table
 PREDICTIONS = "predictions"  # below a report: those that it was made of
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
 PEOPLE = ("studies/people_predictions", "studies/peers_predictions")  # of all 30 subjects, held out fold by fold
+REFIT = "-refit"  # behind the name of a run that held no validation subjects out
 HELD_OUT = "studies/crossvalidation*_predictions"  # of the training subjects, held out fold by fold
 
 
@@ -65,7 +68,8 @@ def write_report(predictions: list[Predictions], report: Path, command: str, sou
     report.mkdir(parents=True, exist_ok=True)
     peers = [item for seeds in read_pooled(report / PEERS).values() for item in seeds]
     intervals = interval_table([*predictions, *peers])
-    tested = by_run([item for item in predictions if item.origin.split == "test"])
+    tested_items = [item for item in predictions if item.origin.split == "test"]
+    tested = by_run(tested_items)
     calibration = calibration_table(tested, by_run([item for item in predictions if item.origin.split == "validation"]))
     tables = {
         "comparison": summary(predictions),
@@ -78,7 +82,10 @@ def write_report(predictions: list[Predictions], report: Path, command: str, sou
     written = [write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
     sections = [markdown(summary(predictions)), _what(predictions, synthetic=synthetic)]
     if tested:
-        sections += ["## Test subjects, with peers\n", intervals_markdown(intervals), INTERVALS]
+        names = ", ".join(f"`{run}`" for run in by_run(peers))
+        subjects = max(item.table.subject.nunique() for item in tested_items)
+        text = INTERVALS.format(subjects=subjects) + (BASELINES.format(names=names) if names else "")
+        sections += [f"## Test subjects{', with peers' * bool(names)}\n", intervals_markdown(intervals), text]
     if len(calibration):
         sections += ["## Calibration on the test subjects\n", _calibration_markdown(calibration), CALIBRATION]
         for stem, figure in (("reliability", reliability_figure(tested)), ("risk_coverage", risk_coverage_figure(tested))):
@@ -92,16 +99,17 @@ def write_report(predictions: list[Predictions], report: Path, command: str, sou
 
 
 INTERVALS = (
-    "Per cent, mean ± standard deviation over seeds, with the 95 % interval of the mean by resampling the nine test subjects: on nine "
-    "people, differences of a point are not evidence. MiniRocket, MultiRocket-Hydra and the SVM on catch24 features are peers, written by "
-    "`benchmarks/peers.py`; their parameters are the fitted coefficients or support vectors alone."
+    "Per cent, mean ± standard deviation over seeds, with the 95 % interval of the mean by resampling the {subjects} test subjects. "
+    "A difference within the intervals is no evidence."
 )
+BASELINES = " {names}: baselines, written by `benchmarks/peers.py`; their parameters are the fitted coefficients or support vectors alone."
 CALIBRATION = (
     "Expected calibration error (15 bins) and negative log-likelihood, before and after one temperature fitted on held-out training "
-    "subjects; wrong answers, per cent, where only the surest share of windows is answered. Mean over seeds."
+    f"subjects; it is 1 where fewer than {MIN_SUBJECTS} subjects were held out or fewer than {MIN_ERRORS} of their windows are wrong. "
+    "Wrong answers, per cent, where only the surest share of windows is answered. Mean over seeds."
 )
 ACROSS = (
-    "Everybody is held out once, by the five folds (subject - 1) mod 5, and 21 of the 30 took part in the design. Mean of subjects: "
+    "Each of the {subjects} subjects is held out once, by the folds of the study{design}. Mean of subjects: "
     "± standard deviation over seeds, interval by resampling subjects. Pairs: Wilcoxon's signed-rank test over the subjects, whose "
     "scores are averaged over seeds, with Holm's correction over all pairs."
 )
@@ -121,16 +129,26 @@ def by_run(predictions: list[Predictions]) -> dict[str, list[Predictions]]:
     return found
 
 
-def held_out_by_folds(report: Path) -> dict[str, list[Predictions]]:
-    """Predictions for the training subjects, each by a fold that never saw him, by config; of ``har sweep`` with studies of that name."""
-    return read_pooled(*sorted(report.glob(HELD_OUT)))
+def held_out_by_folds(origin: Origin, report: Path) -> list[Predictions]:
+    """Predictions for the training subjects of a refitted run, each made by a fold of its config that did not train on them.
+
+    Args:
+        origin: of the run, ``NAME-refit``.
+        report: folder of the data set's results, where ``har sweep`` keeps the folds' predictions.
+    """
+    pooled = pooled_tables(*sorted(report.glob(HELD_OUT)))
+    same = [item for item in pooled if f"{item.origin.run}{REFIT}" == origin.base and item.origin.same_config(origin)]
+    return [item for item in same if item.origin.data_digest == origin.data_digest]
 
 
 def cross_validated(predictions: list[Predictions], report: Path) -> list[Predictions]:
-    """What stands for the validation of refitted runs: each training subject, predicted by a fold that never saw him."""
-    refitted = {item.origin.run for item in predictions}
-    pooled = [(f"{run}-refit", item) for run, seeds in held_out_by_folds(report).items() for item in seeds]
-    return [replace(item, origin=replace(item.origin, run=run, split="validation")) for run, item in pooled if run in refitted]
+    """What stands for the validation of refitted runs: each training subject, predicted by a fold that did not train on it."""
+    refitted = {item.origin.run: item.origin for item in predictions}
+    return [
+        replace(item, origin=replace(item.origin, run=run, split="validation", config=origin.config, code=origin.code))
+        for run, origin in refitted.items()
+        for item in held_out_by_folds(origin, report)
+    ]
 
 
 def chosen(predictions: list[Predictions]) -> str | None:
@@ -138,10 +156,10 @@ def chosen(predictions: list[Predictions]) -> str | None:
 
     A config of another name than its model's is a variant for some purpose (``device``) and no candidate.
     """
-    own = [item for item in predictions if item.origin.run.removesuffix("-refit") == item.origin.model]
+    own = [item for item in predictions if item.origin.run.removesuffix(REFIT) == item.origin.model]
     runs = by_run([item for item in own if item.origin.split == "validation"])
     scored = {run: fmean(scores(item)["macro_f1"] for item in seeds) for run, seeds in runs.items()}
-    return max(scored, key=lambda run: (scored[run], run)).removesuffix("-refit") if scored else None
+    return max(scored, key=lambda run: (scored[run], run)).removesuffix(REFIT) if scored else None
 
 
 def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tuple[list[str], list[Path]]:
@@ -159,7 +177,9 @@ def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tup
     ]
     for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
         paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
-    sections = ["## Across people\n", people_markdown(table), ACROSS]
+    dataset = next(iter(own.values()))[0].origin.dataset
+    design = f"; the {len(TRAIN_SUBJECTS)} training subjects took part in the design" if describe(dataset).official else ""
+    sections = ["## Across people\n", people_markdown(table), ACROSS.format(subjects=len(subjects), design=design)]
     if champion in subjects.columns:
         against = paired_tests({run: subjects[run] for run in subjects.columns}, champion)
         paths.append(write_table(against, report / artefact("people_champion", ".csv", synthetic=synthetic)))
@@ -192,8 +212,9 @@ def _number(value: float | None, factor: float, digits: int = 2) -> str:
 
 def _what(predictions: list[Predictions], *, synthetic: bool) -> str:
     text = f"Per cent, mean ± standard deviation over seeds. Data digest `{predictions[0].origin.data_digest[:16]}`. "
-    text += "A run named NAME-refit trained on all 21 training subjects with fixed epochs; its validation is the five-fold "
-    text += "cross-validation of its config inside them (`har sweep configs/study/crossvalidation.yaml`)."
+    if any(item.origin.base.endswith(REFIT) for item in predictions):
+        text += "A run named NAME-refit trained on all training subjects with fixed epochs; its validation is the cross-validation of its "
+        text += "config inside them (`har sweep configs/study/crossvalidation.yaml`)."
     return ("SYNTHETIC data: these numbers say nothing about people.\n\n" if synthetic else "") + text
 
 
@@ -206,7 +227,8 @@ def _provenance(predictions: list[Predictions], command: str) -> str:
 
 def _file_name(item: Predictions, *, synthetic: bool) -> str:
     origin = item.origin
-    return artefact(f"predictions_{origin.split}_{origin.run}_seed{origin.seed}", ".parquet", synthetic=synthetic)
+    run = re.sub(r"[^\w.-]+", "_", origin.run).strip("_")  # what differs between trainings may hold a path
+    return artefact(f"predictions_{origin.split}_{run}_seed{origin.seed}", ".parquet", synthetic=synthetic)
 
 
 def _check_replaced(folder: Path, names: set[str], source: Path | None) -> None:

@@ -1,13 +1,13 @@
 """Score saved weights on a split; the only place where the official test subjects are scored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from har.contract import SPLITS, TEST_SUBJECTS, HarError, artefact
+from har.contract import SPLITS, HarError, artefact
 from har.data.audit import audit
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
@@ -15,7 +15,7 @@ from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, write_predictions
 from har.files import whole_file
-from har.pipeline.ledger import record_opening
+from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.run_folder import ONNX, RunFolder
 from har.pipeline.task_run import evaluate_task_run, task_report
 from har.pipeline.tasks import task_of
@@ -38,11 +38,11 @@ def results_folder(results: Path, dataset: str) -> Path:
 def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Predictions:
     """Score the saved weights of a run on the validation or the test subjects and write the predictions beside them.
 
-    Scoring any of the nine official test subjects of a real data set, in whatever split, adds a row to
-    ``test_openings.csv``, before the score is shown.
+    Scoring an official test subject of a real data set, in whatever split, adds a row to ``test_openings.csv``, before the score is
+    shown; where the ledger cannot be written, nothing is scored.
 
     Raises:
-        HarError: the weights or the data are not those of the training.
+        HarError: the weights or the data are not those of the training, or the ledger cannot be written.
     """
     if split not in EVALUATED:
         raise HarError(f"unknown split {split!r}; expected one of {', '.join(EVALUATED)}")
@@ -52,6 +52,7 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
     if not subjects.subjects(split):
         raise HarError(f"{run.path} has no validation subjects, all trained; score the others: har evaluate --split test")
     audit({name: subjects.select(windows, name) for name in ("train", split)})
+    ledger = required_ledger(results_folder(results, windows.dataset), subjects.subjects(split), synthetic=windows.synthetic)
     origin = with_split(info.origin, split)
     predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
     _check_export(run, subjects.select(windows, split), predictions)
@@ -61,11 +62,8 @@ def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str 
             f"{run.path} scores {score['macro_f1']:.6f} on its validation subjects, its training reported {info.score}; "
             "its config or its weights were changed; train again"
         )
-    opened = set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS)
-    if opened and not windows.synthetic:
-        record_opening(
-            results_folder(results, windows.dataset) / "test_openings.csv", origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"]
-        )
+    if ledger is not None:
+        record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"])
     write_predictions(predictions, run.predictions_path(split))
     with whole_file(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic)) as temporary:
         confusion_figure(predictions).savefig(temporary, format="png", dpi=120)
@@ -125,21 +123,27 @@ class Scored:
     Attributes:
         text: for people; its first line is the score.
         data: for machines, plain values.
+        ledger: that got a row, where official test subjects were scored.
     """
 
     text: str
     data: dict[str, Any]
+    ledger: Path | None = None
 
 
 def evaluate_any(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Scored:
     """Score a run, whatever its task; see `evaluate_run` and `evaluate_task_run`."""
     origin = run.info().origin
+    folder = results_folder(results, origin.dataset)
     if task_of(origin.model) is None:
-        return scored(evaluate_run(run, split, results, archive))
-    score = evaluate_task_run(run, split, results_folder(results, origin.dataset), archive)
+        predictions = evaluate_run(run, split, results, archive)
+        ledger = required_ledger(folder, predictions.table.subject.tolist(), synthetic=origin.synthetic)
+        return replace(scored(predictions), ledger=ledger)
+    score = evaluate_task_run(run, split, folder, archive)
+    ledger = required_ledger(folder, score.subjects.subject.tolist(), synthetic=origin.synthetic)
     facts = {"run": origin.run, "seed": origin.seed, "dataset": origin.dataset, "synthetic": origin.synthetic, "split": split}
     people = score.subjects.to_dict("records")
-    return Scored(task_report(run, split, score), facts | score.values | {"references": score.references, "per_subject": people})
+    return Scored(task_report(run, split, score), facts | score.values | {"references": score.references, "per_subject": people}, ledger)
 
 
 def scored(predictions: Predictions) -> Scored:

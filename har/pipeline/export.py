@@ -1,5 +1,6 @@
 """Choose a run by its validation score and make its bundle."""
 
+import glob
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -8,20 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import HarError, artefact
+from har.contract import TEST_SUBJECTS, HarError, artefact
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
-from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, with_temperature
+from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
 from har.evaluation.metrics import per_class, per_subject
-from har.evaluation.predictions import Predictions
+from har.evaluation.predictions import Predictions, same_but_fold
 from har.evaluation.statistics import subject_intervals
-from har.export.bundle import Answering, BundleResult, Evidence, Jury, write_bundle
+from har.export.bundle import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
 from har.export.mounting_part import MountingPart
 from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
 from har.export.stream_bundle import write_stream_bundle
 from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
-from har.pipeline.compare import held_out_by_folds
+from har.pipeline.compare import REFIT, held_out_by_folds
 from har.pipeline.evaluate import results_folder
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, RunFolder
@@ -33,7 +34,7 @@ from har.pipeline.train_common import device_facts
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module
 
-REFIT = "-refit"
+BY_FOLDS = "each predicted by a fold of the cross-validation that did not train on them"
 PARITY_SAMPLES, PARITY_STREAMS = 30_000, 4  # ten minutes at 50 Hz
 RIGHT = 0.99  # share of the answers that shall be right where a client says "unknown" below a threshold
 
@@ -62,16 +63,21 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     device = [run for run in device if run.config().data.split.kind == "official"] or device[:1] * (len(device) == 1)
     if not device:
         raise HarError("every run is a fold of some other split, so that none is best; name one with --model and --seed")
+    scored = [run.info() for run in device if run.info().score is not None]
+    watched = {tuple((info.split or {}).get("validation", ())): info.origin.run for info in scored}
+    if len(watched) > 1:
+        found = "; ".join(f"{run} ({', '.join(map(str, who))})" for who, run in watched.items())
+        raise HarError(f"scores on different validation subjects cannot be compared: {found}; name runs of one kind with --model")
     kinds = {run.config().data.transitions: run.info().origin.run for run in device}
     if len(kinds) > 1:
         found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
         raise HarError(f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
     if len(device) == 1:
         return device[0]
-    scored = [(score, run) for run in device if (score := run.info().score) is not None]
-    if not scored:
+    ranked = [(score, run) for run in device if (score := run.info().score) is not None]
+    if not ranked:
         raise HarError(f"nobody validated these {len(device)} runs, so that none is best; name one with --model and --seed")
-    return max(scored, key=lambda pair: pair[0])[1]
+    return max(ranked, key=lambda pair: pair[0])[1]
 
 
 def export_run(
@@ -117,7 +123,7 @@ def export_run(
         mounting=_mounting_part(*mounting, results) if mounting is not None else None,
         evidence=Evidence(
             metrics=_metrics(held_out, run.predictions("test")),
-            answering=fit_answering(*held_out) if held_out is not None else Answering(),
+            answering=_calibration(run, results),
             jury=_jury(judge, run, windows, split, archive) if judge else None,
             tested=tested_files(results),
             robustness=card_rows(results, judge.info().origin) if judge else [],
@@ -132,8 +138,7 @@ def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -
         raise HarError(f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
     for run in (estimator, classifier):
         _check_weights(run)
-    held_out = _held_out(classifier, results)
-    answering = fit_answering(*held_out) if held_out is not None else Answering()
+    answering = _calibration(classifier, results)
     return MountingPart(
         estimator=load_module(estimator.checkpoint, MountingEstimator),
         estimator_run=_named(estimator),
@@ -179,36 +184,73 @@ def _check_weights(run: RunFolder) -> None:
 
 
 def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
-    """Predictions for people who did not train the model that made them and are no test subjects, and who they are."""
+    """Predictions for subjects who did not train the model that made them and are no test subjects, and who they are."""
     own = run.predictions("validation")
     if own is not None:
         return own, "validation subjects"
     origin = run.info().origin
     if not origin.run.endswith(REFIT):
         return None
-    pooled = held_out_by_folds(results_folder(results, origin.dataset)).get(origin.run.removesuffix(REFIT), [])
-    pooled = [item for item in pooled if item.origin.data_digest == origin.data_digest and item.origin.parameters == origin.parameters]
+    pooled = held_out_by_folds(origin, results_folder(results, origin.dataset))
     same = [item for item in pooled if item.origin.seed == origin.seed] or pooled
-    return (same[0], "training subjects, each predicted by a fold of the cross-validation that did not train on them") if same else None
+    return (same[0], f"training subjects, {BY_FOLDS}") if same else None
+
+
+def _calibration(run: RunFolder, results: Path) -> Answering:
+    """Temperature and threshold: from all folds of the run's split where it is a fold, else from its own held-out subjects."""
+    folds = _other_folds(run)
+    if folds is not None:
+        return fit_answering(folds, f"subjects, {BY_FOLDS}")
+    held_out = _held_out(run, results)
+    return Answering() if held_out is None else fit_answering(*held_out)
+
+
+def _other_folds(run: RunFolder) -> Predictions | None:
+    """Validation predictions of all folds of a run's split, its own first and each window once; None where there is one fold.
+
+    The run's own test subjects are left out, and official test subjects: no part of the bundle is fitted on who is reported.
+    """
+    info, own = run.info(), run.predictions("validation")
+    split = run.config().data.split
+    if split.kind == "official" or own is None or not info.origin.config or info.split is None:
+        return None
+    stem = info.origin.run.removesuffix(str(split.fold))
+    folders = [path.parent for path in run.path.parent.parent.glob(f"{glob.escape(stem)}*/{run.path.name}/{INFO}")]
+    others = [RunFolder(path) for path in sorted(folders) if path != run.path and path.parent.name.removeprefix(stem).isdigit()]
+    tables = [own.table]
+    for other in others:
+        found = other.predictions("validation")
+        if found is not None and same_but_fold(found.origin, info.origin):
+            tables.append(found.table[~found.table.subject.isin({*info.split["test"], *TEST_SUBJECTS})])
+    table = pd.concat(tables).drop_duplicates(["subject", "recording", "start"], ignore_index=True)
+    return Predictions(table, own.origin) if len(tables) > 1 else None
 
 
 def fit_answering(held_out: Predictions, who: str) -> Answering:
     """Temperature, and the lowest probability from which `RIGHT` of the answers are right.
 
+    Where subjects or errors are too few (`har.evaluation.calibration.too_few`), the temperature is 1, the threshold its default.
+
     Args:
-        held_out: predictions for people who did not train the model.
+        held_out: predictions for subjects who did not train the model.
         who: they are, for the manifest.
     """
     p, y = probabilities(held_out)
-    temperature = round(fit_temperature(p, y), 4)
-    scaled = with_temperature(p, temperature)
-    curve = risk_coverage(scaled, y)
-    good = np.flatnonzero(curve.risk <= 1 - RIGHT)
-    # In steps of a hundredth, so that a client can show it; at least the probability of a guess between two.
-    below = max(0.5, float(np.ceil(100 * curve.threshold[good[-1]]) / 100)) if len(good) else 0.5
+    fitted_on = f"{len(set(held_out.table.subject))} {who} ({len(y)} windows)"
+    reason = too_few([held_out])
+    if reason is not None:
+        temperature, below, fitted_on = 1.0, DEFAULT_THRESHOLD, f"{NOT_FITTED} {reason}"
+        scaled = p
+    else:
+        temperature = round(fit_temperature(p, y), 4)
+        scaled = with_temperature(p, temperature)
+        curve = risk_coverage(scaled, y)
+        good = np.flatnonzero(curve.risk <= 1 - RIGHT)
+        # In steps of a hundredth, so that a client can show it.
+        below = max(DEFAULT_THRESHOLD, float(np.ceil(100 * curve.threshold[good[-1]]) / 100)) if len(good) else DEFAULT_THRESHOLD
     answered = scaled.max(axis=1) >= below
     right = float((scaled.argmax(axis=1) == y)[answered].mean()) if answered.any() else 0.0
-    return Answering(temperature, below, f"{len(set(held_out.table.subject))} {who} ({len(y)} windows)", float(answered.mean()), right)
+    return Answering(temperature, below, fitted_on, float(answered.mean()), right)
 
 
 def tested_files(results: Path) -> list[dict[str, str]]:

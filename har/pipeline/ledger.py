@@ -1,13 +1,18 @@
-"""The ledger of test openings: every time the official test subjects are scored, a row is added and published."""
+"""The ledger of test evaluations: every time official test subjects are scored, a row is added before the score is shown.
+
+The ledger that is published is the one below ``results/`` of the repository. Where ``--results`` names another folder, the row goes to
+the ledger there, which the command names.
+"""
 
 import csv
 import io
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
 
-from har.contract import HarError
+from har.contract import TEST_SUBJECTS, HarError
 from har.evaluation.predictions import Origin
 from har.files import append_whole, cannot_write
 from har.pipeline.provenance import git_commit
@@ -25,6 +30,30 @@ COLUMNS = (
     "accuracy",
     "macro_f1",
 )
+
+
+LEDGER = "test_openings.csv"
+
+
+def required_ledger(folder: Path, subjects: Iterable[int], *, synthetic: bool) -> Path | None:
+    """The ledger that scoring these subjects adds a row to, checked before they are scored.
+
+    Args:
+        folder: of the data set's results.
+        subjects: who will be scored.
+        synthetic: whether the data were generated; those have no official test subjects.
+
+    Returns:
+        None where no official test subject is among them.
+
+    Raises:
+        HarError: the ledger has other columns or cannot be written.
+    """
+    if synthetic or not set(subjects) & set(TEST_SUBJECTS):
+        return None
+    path = folder / LEDGER
+    _append(path, "")
+    return path
 
 
 def record_opening(path: Path, origin: Origin, *, accuracy: float | None, macro_f1: float | None = None, note: str = "") -> None:
@@ -61,7 +90,13 @@ def add_opening(path: Path, **row: object) -> None:
     Raises:
         HarError: the file has other columns or cannot be written.
     """
-    row = {"opened_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), **row}
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow({"opened_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), **row})
+    _append(path, text.getvalue())
+
+
+def _append(path: Path, row: str) -> None:
+    """Append a row, or nothing, to a ledger with the right header, which is made where the file is not there or empty."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f".{path.name}.lock")
@@ -72,12 +107,7 @@ def add_opening(path: Path, **row: object) -> None:
                     found = next(csv.reader(file), [])
                 if tuple(found) != COLUMNS:
                     raise HarError(f"{path} has the columns {', '.join(found)}; expected {', '.join(COLUMNS)}; restore the ledger")
-            text = io.StringIO()
-            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-            append_whole(path, text.getvalue())
+            append_whole(path, (",".join(COLUMNS) + "\n") * new + row)
         lock.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, error, "the ledger", "score another split: the test subjects are not scored without it") from None

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from har.contract import MOVING, HarError, artefact
+from har.data import synthetic, uci_har
 from har.data.segments import segments_of
 from har.data.windowset import Stretch, WindowSet
-from har.evaluation.predictions import Origin
+from har.evaluation.predictions import Origin, training_names
 from har.evaluation.report_figures import save_figure
 from har.evaluation.robustness_figure import robustness_figure
 from har.files import write_whole
@@ -67,6 +68,7 @@ def write_robustness(
     Returns:
         The files written.
     """
+    _check_seeds(runs)
     tables = [measure(run, archive) for run in runs]
     if mounting is not None:
         tables.append(measure(runs[-1], archive, mounting))
@@ -82,8 +84,16 @@ def write_robustness(
 
 
 def stem_of(dataset: str) -> str:
-    """Name of a data set's files: ``robustness`` of UCI HAR and of synthetic data, which are marked, ``robustness_hapt`` of HAPT."""
-    return f"{STEM}_hapt" if dataset == "hapt" else STEM
+    """Name of a data set's files: ``robustness`` of UCI HAR and of synthetic data, which are marked, ``robustness_NAME`` of others."""
+    return STEM if dataset in (uci_har.NAME, synthetic.NAME) else f"{STEM}_{dataset.replace('-', '_')}"
+
+
+def _check_seeds(runs: Sequence[RunFolder]) -> None:
+    """Refuse runs of one name that differ in more than the seed: their mean would say nothing."""
+    origins = [run.info().origin for run in runs]
+    for origin, title in zip(origins, training_names(origins), strict=True):
+        if title != origin.run:
+            raise HarError(f"the runs named {origin.run} differ in more than the seed, as {title}; measure one of them: --model and --seed")
 
 
 def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[RunFolder, RunFolder] | None = None) -> pd.DataFrame:

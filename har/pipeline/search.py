@@ -28,6 +28,7 @@ from har.pipeline.board import Board
 from har.pipeline.engine import Engine
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
+from har.pipeline.study_report import dataset_of, whose_tests
 from har.pipeline.table_file import write_table
 from har.pipeline.train import load_windows
 from har.pipeline.train_common import run_facts
@@ -240,7 +241,7 @@ def write_search(name: str, study: StudyConfig, storage: Path, names: dict[str, 
     table = write_table(pd.DataFrame(rows), folder / f"{name}_trials.csv", "%.6g")
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     text = folder / f"{name}.md"
-    about = f"Best: {CRITERION}, per cent, of the {study.split.kind} split; no official test subject is scored or trained on."
+    about = f"Best: {CRITERION}, per cent, of the {study.split.kind} split{whose_tests(dataset_of(folder), opened=False)}."
     when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}."
     write_whole(text, "\n".join([f"# {study.question}", "", *lines, "", about, when, f"Versions: {made}.", ""]))
     return [table, text]

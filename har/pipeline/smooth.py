@@ -26,7 +26,7 @@ from har.evaluation.predictions import METADATA_KEY
 from har.evaluation.report_figures import save_figure, timeline_figure
 from har.evaluation.streams import Stream, change_delays, stream_errors, transition_answers
 from har.models.classifier import ActivityClassifier
-from har.pipeline.ledger import record_opening
+from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import RunFolder, find_runs
 from har.pipeline.sweep import RESULT, STUDIES
@@ -81,13 +81,15 @@ def write_smoothing(model: str, runs: Path, results: Path, command: str, archive
     report = results / "hapt"
     rows, tables, shown = [], [], None
     tested = [r for r in recordings if r.subject in TEST_SUBJECTS]
+    ledger = required_ledger(report, TEST_SUBJECTS, synthetic=False)
+    assert ledger is not None
     for run in finals:
         found = streams(load_checkpoint(run.checkpoint), tested)
         answers = [smooth(stream.p, smoother).argmax(axis=1) for stream in found]
         errors = stream_errors(found, answers)
         origin = run.info().origin
         accuracy = 1 - errors.wrong_smoothed.sum() / errors.windows.sum()
-        record_opening(report / "test_openings.csv", origin, accuracy=accuracy, note="smoothed")
+        record_opening(ledger, origin, accuracy=accuracy, note="smoothed")
         rows.append({"seed": origin.seed, **summarise(found, answers, errors, chosen.lag)})
         tables.append(errors.assign(seed=origin.seed))
         _write_answers(found, answers, report / f"smoothing_predictions/{origin.run}_seed{origin.seed}.parquet", asdict(origin))

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from har.evaluation.statistics import mean_interval
+from har.evaluation.statistics import leading, mean_interval
 from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import StudyConfig
+from har.pipeline.study_report import dataset_of, whose_tests
 from har.pipeline.table_file import write_table
 from har.pipeline.tasks import task_of
 
@@ -44,17 +45,16 @@ def write_task_study(name: str, study: StudyConfig, results: list[dict[str, Any]
         tables["_intervals"] = score_intervals(subjects)
     for suffix, content in tables.items():
         written.append(write_table(content, folder / f"{name}{suffix}.csv"))
-    opened = jobs.opens_test_subjects.any()
-    whose = "official test subjects are among the scored" if opened else "no official test subject is scored or trained on"
+    whose = whose_tests(dataset_of(folder), opened=bool(jobs.opens_test_subjects.any()))
     way = "higher" if task.higher_is_better else "lower"
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
-    found = finding(table, task.primary, higher_is_better=task.higher_is_better)
+    found = finding(table, subjects, task.primary, higher_is_better=task.higher_is_better)
     path = folder / f"{name}.md"
     write_whole(
         path,
         f"# {study.question}\n\n{found}\n\n{task_table(table)}\n\n"
         f"Task {task.name}; {task.primary} chooses, {way} is better. Mean ± deviation over the seeds of the mean over the folds; "
-        f"split {study.split.kind}, {whose}. Rows without parameters are no networks.\n\n"
+        f"split {study.split.kind}{whose}. Rows without parameters are no networks.\n\n"
         f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit "
         f"{', '.join(sorted(set(jobs.commit)))}.\nVersions: {made}.\n",
     )
@@ -131,12 +131,27 @@ def task_table(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def finding(table: pd.DataFrame, primary: str, *, higher_is_better: bool) -> str:
-    """Who is ahead in the score that chooses, networks and references alike, in a sentence."""
-    score = f"{primary}_mean"
-    best = table.sort_values(score, ascending=not higher_is_better, kind="stable").to_dict("records")[0]
-    what = "" if best["parameters"] else ", which is no network"
-    return f"Ahead: `{best['run']}`{what}, {primary} {best[score]:.4f}. Whether chance would do as much was not tested."
+def finding(table: pd.DataFrame, subjects: pd.DataFrame, primary: str, *, higher_is_better: bool) -> str:
+    """Which network is ahead in the score that chooses, or that the best two are not distinguishable, and the best reference.
+
+    References are not tested: they have no scores by subject.
+    """
+    score, networks = f"{primary}_mean", table[table.parameters > 0]
+    wide = subjects.pivot_table(index=["seed", "fold", "subject"], columns="run", values=primary).dropna()
+    lead = leading(wide.groupby("subject").mean(), higher_is_better=higher_is_better)
+    if lead is None:
+        best = networks.sort_values(score, ascending=not higher_is_better, kind="stable").iloc[0]
+        text = f"`{best.run}`: {primary} {best[score]:.4f}. No two networks can be compared on the same subjects."
+    else:
+        mean, compared = networks.set_index("run")[score][lead.best], lead.text(f"{lead.difference:+.4f}")
+        what = "Ahead" if lead.ahead else "Not distinguishable"
+        but = ";" if lead.ahead else " is the best mean, but"
+        text = f"{what}: `{lead.best}`, {primary} {mean:.4f}{but} {compared}."
+    references = table[table.parameters == 0]
+    if references.empty:
+        return text
+    best = references.sort_values(score, ascending=not higher_is_better, kind="stable").iloc[0]
+    return f"{text} Best reference: `{best.run}`, {primary} {best[score]:.4f}, without scores by subject and so not tested."
 
 
 def _cell(mean: float, spread: float) -> str:

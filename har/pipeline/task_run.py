@@ -10,14 +10,14 @@ import pytorch_lightning as pl
 import torch
 
 from har.config import RunConfig
-from har.contract import SPLITS, TEST_SUBJECTS, HarError, artefact
+from har.contract import SPLITS, HarError, artefact
 from har.evaluation.predictions import Origin
 from har.files import whole_file, write_whole
 from har.models.module import TaskModule
-from har.pipeline.ledger import record_opening
+from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
-from har.pipeline.study import run_key
+from har.pipeline.study import code_digest, run_key
 from har.pipeline.table_file import write_table
 from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
@@ -98,6 +98,8 @@ def train_task_run(
                 commit=commit,
                 checkpoint_sha256=sha256(fitted.checkpoint),
                 data_digest=data.digest,
+                config=config.recipe(),
+                code=code_digest(config.model.name),
             )
             score = _score_watched(task, module, config, data, fitted)
             primary = None if score is None else score.values[task.primary]
@@ -127,7 +129,8 @@ def train_task_run(
 def evaluate_task_run(run: RunFolder, part: str, results: Path, archive: Path | str | None = None) -> TaskScore:
     """Score the saved weights of a run on a part and write the scores beside them.
 
-    Scoring any official test subject of a real data set adds a row to ``test_openings.csv`` before the score is shown.
+    Scoring any official test subject of a real data set adds a row to ``test_openings.csv`` before the score is shown; where the ledger
+    cannot be written, nothing is scored.
 
     Args:
         run: of a task other than ``window``.
@@ -149,13 +152,14 @@ def evaluate_task_run(run: RunFolder, part: str, results: Path, archive: Path | 
         raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
     if part not in data.parts:
         raise HarError(f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --split test")
+    ledger = required_ledger(results, data.split.subjects(part), synthetic=data.synthetic)
     module = load_module(run.checkpoint, task.module)
     score = task.score(module, config, data, part)
     if part == "validation":
         _compare(task, score, info.score, f"{run.path}: its training")
-    if set(score.subjects.subject.tolist()) & set(TEST_SUBJECTS) and not data.synthetic:
+    if ledger is not None:
         note = f"({task.name}: {score_text(score.values)})"
-        record_opening(results / "test_openings.csv", replace(info.origin, split=part), accuracy=score.values.get("accuracy"), note=note)
+        record_opening(ledger, replace(info.origin, split=part), accuracy=score.values.get("accuracy"), note=note)
     write_score(score, run.path, part, synthetic=data.synthetic)
     for stem, figure in task.figures(module, config, data, part).items():
         with whole_file(run.path / artefact(f"{stem}_{part}", ".png", synthetic=data.synthetic)) as temporary:

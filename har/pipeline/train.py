@@ -28,7 +28,7 @@ from har.models.registry import check_network, check_options, find_model
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.pipeline.splits import SplitChoice, fold_configs, prepared
-from har.pipeline.study import run_key
+from har.pipeline.study import code_digest, run_key
 from har.pipeline.task_run import train_task_run
 from har.pipeline.tasks import task_of
 from har.pipeline.train_common import Say, device_facts, log_start, run_facts
@@ -142,6 +142,8 @@ def train_run(
                 commit=commit,
                 checkpoint_sha256=sha256(result.checkpoint),
                 data_digest=windows.digest,
+                config=config.recipe(),
+                code=code_digest(config.model.name),
             )
             predictions = None if watched is None else _score_watched(result, watched, origin)
             score = None if predictions is None else scores(predictions)["macro_f1"]

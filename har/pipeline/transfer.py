@@ -11,9 +11,9 @@ from har.data.audit import audit
 from har.data.prepare import prepare
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
-from har.evaluation.predictions import Origin, Predictions, write_predictions
+from har.evaluation.predictions import Predictions, write_predictions
 from har.pipeline.evaluate import Scored, checked_weights, checked_windows, results_folder, scored
-from har.pipeline.ledger import record_opening
+from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.tasks import task_of
 from har.pipeline.train import score_weights
@@ -30,11 +30,13 @@ class Transfer:
         predictions: of the activities that both have, over the model's labels.
         left_out: windows of every activity that the model does not know.
         absent: activities that it knows and the data set has not.
+        ledger: that got a row, where official test subjects were scored.
     """
 
     predictions: Predictions
     left_out: dict[str, int]
     absent: tuple[str, ...]
+    ledger: Path | None = None
 
     def scored(self) -> Scored:
         """The score, with what it does not say."""
@@ -45,7 +47,7 @@ class Transfer:
             lines.append(f"left out, the model does not know them: {names}; --map NAME=LABEL counts one as another")
         if self.absent:
             lines.append(f"not in the data set: {', '.join(self.absent)}; a window that is taken for one of them is wrong")
-        return Scored("\n".join(lines), found.data | {"left_out": self.left_out, "absent": self.absent})
+        return Scored("\n".join(lines), found.data | {"left_out": self.left_out, "absent": self.absent}, self.ledger)
 
 
 def evaluate_on(
@@ -103,12 +105,15 @@ def evaluate_on(
         split=split if shared or set(found.subject.tolist()) <= set(TEST_SUBJECTS) else EVERYBODY,
         data_digest=found.digest,
     )
+    ledger = required_ledger(results_folder(results, dataset), kept.subject.tolist(), synthetic=found.synthetic)
     predictions = score_weights(load_checkpoint(run.checkpoint), kept, origin)
-    _record(predictions, origin, results, synthetic=found.synthetic)
+    if ledger is not None:
+        score = scores(predictions)
+        record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"])
     path = run.path / artefact(f"on-{dataset}_{origin.split}", ".parquet", synthetic=origin.synthetic)
     write_predictions(predictions, path)
     seen = {trained.labels[label] for label in np.unique(kept.y)}
-    return Transfer(predictions, left_out, tuple(label for label in trained.labels if label not in seen))
+    return Transfer(predictions, left_out, tuple(label for label in trained.labels if label not in seen), ledger)
 
 
 def _relabelled(windows: WindowSet, labels: tuple[str, ...], rename: dict[str, str]) -> tuple[WindowSet, dict[str, int]]:
@@ -129,11 +134,3 @@ def _relabelled(windows: WindowSet, labels: tuple[str, ...], rename: dict[str, s
             "say which is which: --map NAME=LABEL"
         )
     return replace(windows.subset(y >= 0), y=y[y >= 0], labels=labels), left_out
-
-
-def _record(predictions: Predictions, origin: Origin, results: Path, *, synthetic: bool) -> None:
-    if synthetic or not set(predictions.table.subject.tolist()) & set(TEST_SUBJECTS):
-        return
-    score = scores(predictions)
-    ledger = results_folder(results, origin.dataset) / "test_openings.csv"
-    record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"])

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from har.config import parse_config
 from har.contract import HarError
 from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
 from har.evaluation.pooling import write_pooled
@@ -158,3 +159,75 @@ def test_a_report_replaces_its_own_predictions_and_nothing_else(folder: Path, tm
     with pytest.raises(HarError, match="holds sub, which this report does not write; name another folder with --report"):
         write_report(some, report, "har compare", folder)
     assert {path.name for path in own.iterdir()} == {*names, "sub"}
+
+
+def recipe(epochs: int, **training: object) -> dict:
+    return {"config": {"training": {"epochs": epochs, **training}, "model": {"name": "gru"}}, "code": "c" * 64}
+
+
+def test_trainings_that_differ_in_more_than_the_seed_are_rows_of_their_own(tmp_path: Path) -> None:
+    for seed, (table, epochs) in enumerate(((GOOD, 5), (GOOD, 5), (BAD, 2))):
+        write_predictions(predictions(table, run="gru", model="gru", seed=seed, **recipe(epochs)), tmp_path / f"predictions_{seed}.parquet")
+    table = summary(collect(tmp_path)).set_index("run")
+    assert table.validation_seeds.to_dict() == {"gru (epochs 5)": 2, "gru (epochs 2)": 1}
+    assert table.validation_accuracy_mean.to_dict() == {"gru (epochs 5)": 1.0, "gru (epochs 2)": 0.5}
+    assert set(per_run(collect(tmp_path)).run) == set(table.index)
+    # The report can be read back, and gives the same table.
+    found, text = comparison(tmp_path)
+    write_report(found, tmp_path / "report", "har compare")
+    assert comparison(tmp_path / "report" / "predictions")[1] == text
+
+
+def test_a_row_names_what_differs_and_of_many_settings_the_first(tmp_path: Path) -> None:
+    others = (recipe(5), recipe(5, keep="last"), recipe(5) | {"code": "d" * 64}, recipe(5, a=1, b=[2], c=3, d=4))
+    for seed, other in enumerate(others):
+        write_predictions(predictions(GOOD, run="gru", model="gru", seed=seed, **other), tmp_path / f"predictions_{seed}.parquet")
+    names = sorted(summary(collect(tmp_path)).run)
+    assert len(set(names)) == 4
+    assert all(name.startswith("gru (keep ") and ", config " in name for name in names)
+    for seed in (1, 3):
+        (tmp_path / f"predictions_{seed}.parquet").unlink()
+    assert sorted(summary(collect(tmp_path)).run) == ["gru (code cccccccc)", "gru (code dddddddd)"]
+
+
+def test_files_that_do_not_record_their_config_are_one_training_where_as_many_epochs_ran(tmp_path: Path) -> None:
+    for seed, epochs in enumerate((5, 5, 2)):
+        item = predictions(GOOD, run="gru", model="gru", seed=seed, epochs=epochs)
+        write_predictions(item, tmp_path / f"seed-{seed}" / "predictions_validation.parquet")
+    assert sorted(summary(collect(tmp_path)).run) == ["gru (2 epochs)", "gru (5 epochs)"]
+    write_predictions(predictions(GOOD, run="gru", model="gru", seed=3, **recipe(5)), tmp_path / "predictions_3.parquet")
+    assert sorted(summary(collect(tmp_path)).run) == ["gru", "gru (config not recorded, 2 epochs)", "gru (config not recorded, 5 epochs)"]
+
+
+def test_a_file_without_its_config_has_that_of_its_run_folder(tmp_path: Path) -> None:
+    content = {"data": {"validation_subjects": [5]}, "model": {"name": "gru"}}
+    for seed, epochs in enumerate((7, 4)):  # stopped early, each at its own epoch
+        config = parse_config({**content, "training": {"seed": seed, "epochs": 30}}, "test")
+        item = predictions(GOOD, run="gru", model="gru", seed=seed, epochs=epochs)
+        write_predictions(item, tmp_path / f"seed-{seed}" / "predictions_validation.parquet")
+        (tmp_path / f"seed-{seed}" / "config.yaml").write_text(config.to_yaml())
+    assert summary(collect(tmp_path)).validation_seeds.to_dict() == {0: 2}
+
+
+def test_seeds_on_different_subjects_are_refused(tmp_path: Path) -> None:
+    write_predictions(predictions(GOOD, seed=0, **recipe(5)), tmp_path / "predictions_0.parquet")
+    write_predictions(predictions([*GOOD, (3, WALK, WALK)], seed=1, **recipe(5)), tmp_path / "predictions_1.parquet")
+    with pytest.raises(HarError, match="were scored on different validation subjects"):
+        summary(collect(tmp_path))
+
+
+def test_the_cross_validation_of_another_config_stands_for_nothing(tmp_path: Path) -> None:
+    folds = {"split": {"kind": "kfold", "fold": 0}}
+    refit = predictions(GOOD, run="gru-refit", model="gru", split="test", **recipe(5, keep="last"))
+    for epochs in (5, 2):
+        item = predictions(BAD, run="gru", model="gru", split="test", seed=epochs, **recipe(epochs))
+        item.origin.config["data"] = folds
+        write_pooled(item, tmp_path / f"studies/crossvalidation_{epochs}_predictions")
+    (found,) = cross_validated([refit], tmp_path)
+    assert (found.origin.seed, found.origin.run, found.origin.split) == (5, "gru-refit", "validation")
+
+
+def test_the_report_of_the_published_predictions_is_unchanged() -> None:
+    folder = Path(__file__).parents[2] / "results" / "uci_har"
+    text = (folder / "comparison.md").read_text()
+    assert text.startswith(comparison(folder / "predictions")[1])

@@ -33,3 +33,16 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HarError, match="mixes people or data"):
         read_pooled(tmp_path)
     assert read_pooled(tmp_path / "none") == {}
+
+
+def test_folds_and_seeds_of_different_trainings_are_not_averaged(tmp_path: Path) -> None:
+    def settings(fold: int, epochs: int) -> dict:
+        return {"config": {"data": {"split": {"kind": "kfold", "fold": fold}}, "training": {"epochs": epochs}}, "code": "c"}
+
+    pooled = pool_folds([predictions(FIRST, split="test", **settings(0, 5)), predictions(SECOND, split="test", **settings(1, 5))])
+    assert len(pooled.table) == 4
+    with pytest.raises(ValueError, match=r"differ in training\.epochs"):
+        pool_folds([predictions(FIRST, **settings(0, 5)), predictions(SECOND, **settings(1, 2))])
+    for seed, epochs in enumerate((5, 5, 2)):
+        write_pooled(predictions(FIRST, run="a", seed=seed, split="test", **settings(0, epochs)), tmp_path)
+    assert {run: len(items) for run, items in read_pooled(tmp_path).items()} == {"a (epochs 5)": 2, "a (epochs 2)": 1}

@@ -10,7 +10,7 @@ from har.evaluation.compare import interval_table, intervals_markdown
 from har.evaluation.metrics import scores
 from har.evaluation.people import pairs_markdown, people_markdown, people_table, subject_table
 from har.evaluation.predictions import Predictions
-from har.evaluation.statistics import mean_interval, paired_tests, subject_intervals, subject_scores
+from har.evaluation.statistics import leading, mean_interval, paired_tests, subject_intervals, subject_scores
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 
 
@@ -120,3 +120,27 @@ def test_the_interval_table_has_a_row_a_run_and_split() -> None:
     text = intervals_markdown(table)
     assert len(text.splitlines()) == 3
     assert "66.67 ± 0.00 | 50.0 to 100.0" in text
+
+
+def test_the_best_of_several_is_ahead_only_where_the_test_says_so() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.7, 0.9, 12)
+    noise = pd.DataFrame({"first": base, "other": base + np.tile([0.02, -0.019], 6)})
+    lead = leading(noise, "first")
+    assert lead is not None
+    assert (lead.best, lead.other, lead.better, lead.worse, lead.comparisons) == ("other", "first", 6, 6, 1)
+    assert not lead.ahead
+    assert lead.difference == pytest.approx(0.0005)
+    clear = noise.assign(third=base + 0.05)
+    lead = leading(clear, "first")
+    assert lead is not None
+    assert (lead.best, lead.other, lead.ahead, lead.comparisons) == ("third", "first", True, 2)
+    assert lead.p_holm == pytest.approx(2 * 2 / 2**12)  # all of 12 subjects, exact, times two comparisons
+    # Without a control every pair is tested, and the best is held against the next; so is a control that is best itself.
+    assert leading(clear).comparisons == 3  # type: ignore[union-attr]
+    assert leading(clear, "third").other == "other"  # type: ignore[union-attr]
+    lower = leading(clear, higher_is_better=False)
+    assert lower is not None
+    assert (lower.best, lower.difference < 0) == ("first", True)
+    assert leading(noise[["first"]]) is None
+    assert leading(noise.assign(other=np.nan)) is None

@@ -130,7 +130,9 @@ def test_a_sweep_does_each_job_once_and_writes_its_tables(study: Path, workplace
     experiment = client.get_experiment_by_name("synthetic").experiment_id
     (parent,) = client.search_runs([experiment], "tags.study_parent = 'tiny'")
     note = parent.data.tags["mlflow.note.content"]
-    assert note.startswith("**SYNTHETIC data: these numbers say nothing about people.**\n\n# Does anything help?\n\nAhead: `small-")
+    found = "Ahead" if table.p_holm[1] < 0.05 else "Not distinguishable"
+    assert note.startswith(f"**SYNTHETIC data: these numbers say nothing about people.**\n\n# Does anything help?\n\n{found}: `small-")
+    assert "Wilcoxon's signed-rank test, Holm's correction over 1 comparison" in note
     assert note.endswith((folder / "tiny.md").read_text())
     jobs = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert sorted((run.data.tags["run"], run.data.tags["fold"]) for run in jobs) == [(job.run, str(job.fold)) for job in jobs_of(study)]

@@ -27,7 +27,7 @@ from har.models.forecaster import Forecaster
 from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.labels_report import write_report
-from har.pipeline.ledger import record_opening
+from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.provenance import git_commit
 from har.pipeline.splits import prepared
 from har.pipeline.study import code_digest
@@ -260,10 +260,11 @@ class Bout:
             checkpoint_sha256=checksum,
             data_digest=self.labelled.digest,
         )
+        ledger = required_ledger(self.results, scored.subject.tolist(), synthetic=scored.synthetic)
         x = torch.from_numpy(np.array(scored.x, dtype=np.float32))
         found = scores(make_predictions(scored, classifier.predict_proba(x).numpy(), origin))
-        if set(scored.subject.tolist()) & set(TEST_SUBJECTS) and not scored.synthetic:
-            ledger, note = self.results / "test_openings.csv", f"({count} labelled, {start} start)"
+        if ledger is not None:
+            note = f"({count} labelled, {start} start)"
             record_opening(ledger, replace(origin, split="test"), accuracy=found["accuracy"], macro_f1=found["macro_f1"], note=note)
         about = {"fold": self.fold, "seed": seed, "labelled": count, "start": start, "people": " ".join(map(str, people))}
         spent = {"epochs": fitted.epochs, "steps": fitted.epochs * each, "seconds": round(fitted.seconds, 1), "commit": origin.commit}

@@ -49,9 +49,9 @@ def write_report(table: pd.DataFrame, folder: Path, stem: str, bench: Bench, bud
         lines.append(f"| {row['labelled']} | {' | '.join(cells)} | {row['better']} of {row['pairs']} |")
     folds = f"{table.fold.nunique()} fold{'s' * (table.fold.nunique() > 1)}"
     who = (
-        "the nine official test subjects, each scoring in the ledger; nothing was decided on them"
+        "the test subjects, each scoring in the ledger; nothing was decided on them"
         if official
-        else f"the held-out people of {folds} of the official training subjects; no official test subject took part"
+        else f"the held-out people of {folds} of the training subjects; no test subject took part"
     )
     text = (
         f"\nMacro-F1 in per cent of `gru` on {who}; mean ± deviation over folds and seeds, gain within the same fold and seed. {what}. "

@@ -185,6 +185,6 @@ def _text(table: pd.DataFrame, people: pd.DataFrame) -> str:
     said = (
         "Per cent. Windows of 128 samples. Rolling: a half or a quarter of a window apart. Reshape: one after the other. Epochs are chosen "
         "so that all take about as many steps. The people of one fold are held out and scored on the same rolling windows "
-        "whatever trained; no official test subject is scored or trained on. Mean over subjects and seeds, ± deviation over the seeds."
+        "whatever trained; no test subject is scored or trained on. Mean over subjects and seeds, ± deviation over the seeds."
     )
     return "\n".join([*lines, "", said, "", ""])
