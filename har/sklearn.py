@@ -23,7 +23,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from har.config import RunConfig, load_config, parse_config
 from har.contract import CHANNEL_SETS, channel_names
 from har.data.windowset import WindowSet
-from har.pipeline.study import changed
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 
@@ -129,7 +128,7 @@ class ActivityEstimator(ClassifierMixin, BaseEstimator):
         else:
             config = load_config(self.config)
         fixed = {"data.validation_subjects": [], "training.keep": "last", "training.seed": self.random_state}
-        return changed(config, {**(self.change or {}), **fixed}, type(self).__name__)
+        return config.changed({**(self.change or {}), **fixed}, type(self).__name__)
 
     @staticmethod
     def _check_windows(x: np.ndarray, channels: str) -> None:

@@ -1,11 +1,10 @@
 """Typed configs: one YAML file describes a run. Unknown keys and wrong types are refused with what was expected."""
 
-import types
 from pathlib import Path
 from typing import Any, Self, get_args
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from har.config.sections import (
@@ -21,6 +20,7 @@ from har.config.sections import (
     TrainingConfig,
     WindowingConfig,
 )
+from har.config.yaml_file import read_yaml
 from har.contract import HarError, nearest
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "TaskConfig",
     "TrainingConfig",
     "WindowingConfig",
+    "explained",
     "load_config",
     "parse_config",
 ]
@@ -68,14 +69,33 @@ class RunConfig(Section):
         """A copy with values replaced, named ``section__key``; None leaves a value as it is.
 
         Raises:
-            HarError: a value is not valid.
+            HarError: there is no such key, or a value is not valid.
+        """
+        change = {name.replace("__", "."): value for name, value in overrides.items() if value is not None}
+        return self.changed(change, "command line")
+
+    def changed(self, change: dict[str, Any], origin: str) -> "RunConfig":
+        """A copy with values replaced, named by dotted keys such as ``training.epochs``.
+
+        Args:
+            change: values by key.
+            origin: where they come from, for messages.
+
+        Raises:
+            HarError: there is no such key, or a value is not valid.
         """
         content = self.model_dump()
-        for name, value in overrides.items():
-            if value is not None:
-                section, key = name.split("__")
-                content[section][key] = value
-        return parse_config(content, "command line")
+        for name, value in change.items():
+            *sections, key = name.split(".")
+            place = content
+            for section in sections:
+                if not isinstance(place.get(section), dict):
+                    known = [section for section, value in content.items() if isinstance(value, dict)]
+                    hint = nearest(section, known) if place is content else "expected SECTION.KEY, such as training.epochs"
+                    raise HarError(f"{origin}: {name!r} names no section of a config; {hint}")
+                place = place[section]
+            place[key] = value
+        return parse_config(content, origin)
 
     def with_split(self, **split: Any) -> "RunConfig":
         """A copy with another split than the official one, which chooses its own validation subjects.
@@ -105,12 +125,7 @@ def load_config(path: Path | str) -> RunConfig:
         HarError: the file is missing, is not YAML, or has an unknown key or a wrong value.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HarError(f"cannot read the config {path} ({error.strerror}); expected a YAML file such as configs/cnn1d.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise HarError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path, "config", "configs/cnn1d.yaml")
     if not isinstance(content, dict):
         raise HarError(f"{path} holds {type(content).__name__}, expected the sections {', '.join(RunConfig.model_fields)}")
     return parse_config(content, str(path))
@@ -125,28 +140,33 @@ def parse_config(content: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise HarError(f"{origin}: {_explain(error)}") from None
+        raise HarError(f"{origin}: {explained(error, RunConfig)}") from None
 
 
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+def explained(error: ValidationError, root: type[BaseModel]) -> str:
+    """The first fault that pydantic found in a `root`: its place, and what was expected or the nearest valid name."""
+    found = error.errors()
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])  # a misspelt key is also a missing one
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {place!r}; {nearest(str(first['loc'][-1]), _keys_at(first['loc'][:-1]))}"
+        return f"unknown key {place!r}; {nearest(str(first['loc'][-1]), _keys_at(root, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"key {place!r} is missing"
     if first["type"] == SENSELESS:
         return f"{place}: {first['msg']}".removeprefix(": ")
-    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
+    return f"{place or 'the file'}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r:.80}"
 
 
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    section: Any = RunConfig
+def _keys_at(root: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] | None = root
     for part in place:
-        annotation = section.model_fields[str(part)].annotation
-        section = (
-            next((a for a in get_args(annotation) if isinstance(a, type)), annotation)
-            if isinstance(annotation, types.UnionType)
-            else annotation
-        )
-    return list(section.model_fields)
+        if section is not None and part in section.model_fields:  # else the name of an entry of a dict of sections
+            section = _section_in(section.model_fields[str(part)].annotation)
+    return list(section.model_fields) if section is not None else []
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, itself or as the values of a dict."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _section_in(each)) is not None), None)

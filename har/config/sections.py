@@ -15,6 +15,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+MAX_WINDOW, MAX_STRIDE = 4096, 65_536  # samples
 MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
 SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
 
@@ -113,9 +114,9 @@ class WindowingConfig(Section):
 
     kind: Literal["rolling", "reshape"] = "rolling"
     """``rolling``: windows a stride apart. ``reshape``: one after the other, without overlap."""
-    window_size: int = Field(default=WINDOW_SIZE, ge=16, le=4096)
+    window_size: int = Field(default=WINDOW_SIZE, ge=16, le=MAX_WINDOW)
     """Samples in a window. The leakage audit compares runs of 16; the first layer holds a matrix of this size squared."""
-    stride: int | None = Field(default=None, ge=1)
+    stride: int | None = Field(default=None, ge=1, le=MAX_STRIDE)
     """Samples between the starts of two windows; by default half a window, with ``reshape`` a whole one."""
     label_rule: Literal["majority", "last", "centre"] = "majority"
     """Which samples name a window that holds several labels."""

@@ -30,7 +30,7 @@ import numpy as np
 from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.cache import cache_key, load_or_build
 from har.data.places import data_root, last_source, remember_source
-from har.data.windowset import Description, WindowSet, windows_of
+from har.data.windowset import Description, WindowSet, check_labels, windows_of
 from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside
@@ -86,7 +86,7 @@ class DataSet:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise HarError(f"data set {self.name!r} is no name; expected lower-case letters, digits and hyphens, such as motionsense")
-        wrong = [label for label in self.labels if not LABEL.fullmatch(label)]
+        wrong = [label for label in self.labels if not (isinstance(label, str) and LABEL.fullmatch(label))]
         if wrong or len(set(self.labels)) < max(2, len(self.labels)):
             what = f"label {wrong[0]!r}" if wrong else f"labels {', '.join(self.labels) or 'none'}"
             raise HarError(f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
@@ -251,15 +251,16 @@ def _check(data: DataSet, recording: Recording) -> None:
     lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(recording.labels)}
     if len(set(lengths.values())) > 1:
         raise HarError(f"{place} {', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
+    if np.shape(recording.time_s) != (len(samples),) or np.asarray(recording.time_s).dtype.kind not in "iuf":
+        found = f"shape {np.shape(recording.time_s)}, type {np.asarray(recording.time_s).dtype}"
+        raise HarError(f"{place} times have {found}; expected ({len(samples)},): one number of seconds for each sample")
     if not np.isfinite(samples).all():
         row = int(np.argmin(np.isfinite(samples).all(axis=1)))
         raise HarError(f"{place} sample {row} is not finite; leave such samples out, a gap in the times is understood")
     if not (np.diff(recording.time_s) > 0).all():
         row = int(np.argmin(np.diff(recording.time_s) > 0)) + 1
         raise HarError(f"{place} the time of sample {row} is not later than the one before; sort them")
-    if not isinstance(recording.labels, np.ndarray) or recording.labels.dtype.kind not in "iu":
-        kind = recording.labels.dtype if isinstance(recording.labels, np.ndarray) else type(recording.labels).__name__
-        raise HarError(f"{place} labels are {kind}, expected a numpy array of integers")
+    check_labels(recording.labels, len(samples), place.removesuffix(":"))
     if recording.labels.min() < UNLABELLED or recording.labels.max() >= len(data.labels):
         raise HarError(f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}")
     length = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from har.config.sections import MAX_STRIDE, MAX_WINDOW
 from har.contract import LABELS, SAMPLE_RATE_HZ, UCI9, HarError, channel_names
 from har.recording import Recording
 from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
@@ -161,9 +162,12 @@ def windows_of(
         rule: label, purity, padding; by default whole windows inside one label.
 
     Raises:
-        HarError: no recording is long enough for a window.
+        HarError: as `cut_stretches`.
     """
     rule = rule or WindowRule()
+    _check_sizes(window_size, stride, dataset)
+    for recording in recordings:
+        check_labels(recording.labels, len(recording.samples), f"{dataset}, recording {recording.name}")
     shortest = max(rule.shortest(window_size), GRAVITY_MIN_SAMPLES)
     stretches = [stretch for recording in recordings for stretch in _stretches(recording, shortest)]
     return cut_stretches(
@@ -177,6 +181,25 @@ def windows_of(
         rule=rule,
         to_channels=to_uci9,
     )
+
+
+def _check_sizes(window_size: int, stride: int, where: str) -> None:
+    for name, value, most in (("window_size", window_size, MAX_WINDOW), ("stride", stride, MAX_STRIDE)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= most:
+            raise HarError(f"{where}: {name} is {value!r:.40}, expected a whole number of samples, 1 to {most:,}")
+
+
+def check_labels(labels: object, samples: int, where: str) -> None:
+    """Refuse labels that are not one integer per sample.
+
+    Raises:
+        HarError: with what was found.
+    """
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        kind = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise HarError(f"{where}: labels are {kind}, expected a numpy array of integers")
+    if labels.shape != (samples,):
+        raise HarError(f"{where}: labels have shape {labels.shape}, expected ({samples},): one integer for each sample")
 
 
 def _stretches(recording: Recording, shortest: int) -> Iterator[Stretch]:
@@ -225,9 +248,14 @@ def cut_stretches(
         to_channels: from the samples of a whole stretch to its channels.
 
     Raises:
-        HarError: no stretch is long enough for a window, or no window is pure enough.
+        HarError: `window_size` or `stride` is not a whole number in range, labels are not one integer per sample, no stretch is long
+            enough for a window, or no window is pure enough.
     """
     rule = rule or WindowRule()
+    stretches = list(stretches)
+    _check_sizes(window_size, stride, dataset)
+    for stretch in stretches:
+        check_labels(stretch.labels, len(stretch.samples), f"{dataset}, recording {stretch.recording}")
     planned = [(stretch, plan_windows(stretch.labels, window_size, stride, rule)) for stretch in stretches]
     planned = [(stretch, plan) for stretch, plan in planned if len(plan.starts)]
     if not planned:

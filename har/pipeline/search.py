@@ -27,7 +27,7 @@ from har.files import write_whole
 from har.pipeline.board import Board
 from har.pipeline.engine import Engine
 from har.pipeline.provenance import git_commit, versions
-from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, changed, code_digest
+from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, code_digest
 from har.pipeline.study_report import dataset_of, whose_tests
 from har.pipeline.table_file import write_table
 from har.pipeline.train import load_windows
@@ -72,7 +72,7 @@ def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, dat
     """
     assert study.search is not None
     space = study.search.model_dump(mode="json", exclude={"trials"})
-    fixed = changed(config, {key: _example(option) for key, option in study.search.space.items()}, name)
+    fixed = config.changed({key: _example(option) for key, option in study.search.space.items()}, name)
     content = [code_digest(config.model.name), fixed.model_dump(mode="json"), data_digest, space, study.folds]
     return f"{name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
 
@@ -107,7 +107,7 @@ def search(
     board = Board(dict.fromkeys(configs, study.search.trials), score="best, %", best=True, say=say, live=live)
     for run, config in configs.items():
         for key, option in study.search.space.items():  # every key must fit before the first trial starts
-            changed(config, {key: _example(option)}, f"study {name}")
+            config.changed({key: _example(option)}, f"study {name}")
         names[run] = storage_name(name, run, config, study, data_digest)
         known = _open(storage, names[run])
         with FileLock(f"{storage}.stale.lock"):
@@ -180,7 +180,7 @@ def run_trial(slot: Slot) -> Ended:
     trial = study.ask()
     try:
         values = {key: _suggest(trial, key, option) for key, option in slot.space.items()}
-        config = changed(slot.config, values, "search")
+        config = slot.config.changed(values, "search")
         torch.set_num_threads(config.training.threads)
         dataset = config.data.dataset
         tags = run_facts(config, slot.run, dataset, slot.data_digest, git_commit(), synthetic=dataset == synthetic.NAME)
@@ -191,7 +191,7 @@ def run_trial(slot: Slot) -> Ended:
         with tracked_run(slot.runs, dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
             tracked.log_params(values)
             for step, fold in enumerate(slot.folds):
-                scores += _fold_scores(changed(config, {"data.split.fold": fold}, "search"), slot.archive)
+                scores += _fold_scores(config.changed({"data.split.fold": fold}, "search"), slot.archive)
                 value = sum(scores) / len(scores)
                 tracked.log_metrics({"subject_mean_accuracy": value}, step=step)
                 trial.report(value, step)

@@ -4,16 +4,18 @@ import ast
 import hashlib
 import importlib.util
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.config import SENSELESS, RunConfig, SplitConfig, load_config, parse_config
+from har.config import MAX_SEED, SENSELESS, RunConfig, SplitConfig, explained, load_config, parse_config
+from har.config.yaml_file import read_yaml
 from har.contract import HarError
 from har.models.registry import check_options, find_model
 from har.pipeline.tasks import task_of
@@ -22,12 +24,13 @@ from har.pipeline.tasks import task_of
 NOTHING_TO_DO_WITH_WEIGHTS = ("har.files", "har.models.registry", "har.evaluation.report_figures", "har.export.stream_file")
 ROOTS = ("har.training.fit", "har.data.prepare", "har.data.folds")
 KEY_LENGTH = 16
+SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes the name of a folder
 
 
 class Setting(BaseModel):
     """One idea: what it is, and what it changes in every config of the study."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     idea: str
     """One sentence, as it will stand in the research log."""
     change: dict[str, Any] = {}
@@ -37,7 +40,7 @@ class Setting(BaseModel):
 class SearchSpace(BaseModel):
     """One option of a search: a range or a list of choices."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     low: float | None = None
     high: float | None = None
     log: bool = False
@@ -48,13 +51,23 @@ class SearchSpace(BaseModel):
     def _range_or_choices(self) -> Self:
         if (self.choices is None) == (self.low is None or self.high is None):
             raise PydanticCustomError(SENSELESS, "expected either low and high, or choices")
+        if self.choices is not None:
+            if not self.choices or not all(choice is None or isinstance(choice, str | int | float) for choice in self.choices):
+                raise PydanticCustomError(SENSELESS, "choices are texts, numbers, true, false or null; expected at least one")
+        elif self.low is not None and self.high is not None:
+            if self.low > self.high or (self.log and self.low <= 0):
+                raise PydanticCustomError(
+                    SENSELESS, f"the range {self.low:g} to {self.high:g} is not one; expected low <= high, with log 0 < low"
+                )
+            if self.integer and (self.low % 1 or self.high % 1):
+                raise PydanticCustomError(SENSELESS, f"the range {self.low:g} to {self.high:g} has integer: true; expected whole numbers")
         return self
 
 
 class SearchConfig(BaseModel):
     """An Optuna search over the folds of the study."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     trials: int = Field(ge=1)
     """Of each model, pruned ones included."""
     space: dict[str, SearchSpace] = Field(min_length=1)
@@ -64,7 +77,7 @@ class SearchConfig(BaseModel):
 class StudyConfig(BaseModel):
     """One file of ``configs/study/``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     question: str
     """What is to be found out; stands above the table."""
     configs: tuple[str, ...] = Field(min_length=1)
@@ -73,9 +86,9 @@ class StudyConfig(BaseModel):
     """Its fold is set by the jobs."""
     validation_subjects: tuple[int, ...] = ()
     """With the official split."""
-    folds: tuple[int, ...] | None = None
+    folds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
     """Which folds; by default all."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field(default=(0,), min_length=1)
     keep_predictions: bool = False
     """Whether the predictions for held-out people are kept beside the tables, pooled over the folds, a file a run and seed."""
     change: dict[str, Any] = {}
@@ -88,6 +101,13 @@ class StudyConfig(BaseModel):
     def _settings_or_search(self) -> Self:
         if self.settings is not None and (self.search is not None or not self.settings):
             raise PydanticCustomError(SENSELESS, "a study has settings or a search, not both, and at least one setting")
+        for name in self.settings or ():
+            if not SETTING.fullmatch(name):
+                raise PydanticCustomError(SENSELESS, f"setting {name!r:.80} is no name; expected letters, digits, '_', '-' and '.'")
+        for what, found in (("configs", [Path(name).stem for name in self.configs]), ("seeds", self.seeds), ("folds", self.folds or ())):
+            twice = [each for each, count in Counter(found).items() if count > 1]
+            if twice:
+                raise PydanticCustomError(SENSELESS, f"{what} has {twice[0]!r:.80} twice; remove one")
         return self
 
 
@@ -130,34 +150,11 @@ def load_study(path: Path | str) -> StudyConfig:
         HarError: it is missing, is not YAML, or has an unknown key or a wrong value.
     """
     path = Path(path)
+    content = read_yaml(path, "study", "configs/study/ideas.yaml")
     try:
-        return StudyConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise HarError(f"cannot read the study {path} ({error.strerror}); expected a YAML file such as configs/study/ideas.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise HarError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        return StudyConfig.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise HarError(f"{path}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r:.80}") from None
-
-
-def changed(config: RunConfig, change: dict[str, Any], origin: str) -> RunConfig:
-    """A copy of a config with values replaced, named by dotted keys.
-
-    Raises:
-        HarError: there is no such key, or a value is not valid.
-    """
-    content = config.model_dump()
-    for name, value in change.items():
-        *sections, key = name.split(".")
-        place = content
-        for section in sections:
-            if not isinstance(place.get(section), dict):
-                raise HarError(f"{origin}: change {name!r} names no section of a config; expected SECTION.KEY, such as training.epochs")
-            place = place[section]
-        place[key] = value
-    return parse_config(content, origin)
+        raise HarError(f"{path}: {explained(error, StudyConfig)}") from None
 
 
 def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, RunConfig]:
@@ -171,7 +168,7 @@ def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, Ru
         path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
         if not path.is_file():
             find_model(name)
-        config = changed(load_config(path), study.change, origin)
+        config = load_config(path).changed(study.change, origin)
         content = config.model_dump()
         official = study.split.kind == "official"
         content["data"] |= {"split": study.split.model_dump(), "validation_subjects": study.validation_subjects if official else None}
@@ -200,10 +197,10 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
     for seed in study.seeds:
         for run, config in configs.items():
             for setting, idea in settings.items():
-                full = changed(config, {**idea.change, "training.seed": seed}, f"study {name}, setting {setting}")
+                full = config.changed({**idea.change, "training.seed": seed}, f"study {name}, setting {setting}")
                 check_options(full.model.name, full.model.options)
                 label = "-".join(filter(None, (run, setting)))
-                jobs += [Job(name, label, setting or run, changed(full, {"data.split.fold": fold}, name)) for fold in wanted]
+                jobs += [Job(name, label, setting or run, full.changed({"data.split.fold": fold}, name)) for fold in wanted]
     return jobs
 
 

@@ -133,6 +133,8 @@ def one(recording: Recording) -> DataSet:
         ({"samples": 9.80665 * a_recording().samples}, r"median length of 9.8\d?, expected about 1 g"),
         ({"time_s": a_recording().time_s * 2}, "the sampling rate is 25 Hz"),
         ({"time_s": a_recording().time_s * 1000}, "is the time in ms[?] expected seconds from the loader"),
+        ({"labels": a_recording().labels[:, None]}, r"labels have shape \(1000, 1\), expected \(1000,\): one integer for each sample"),
+        ({"time_s": a_recording().time_s[:, None]}, r"times have shape \(1000, 1\), type float64; expected \(1000,\)"),
         ({"labels": a_recording().labels.tolist()}, "labels are list, expected a numpy array of integers"),
         ({"labels": a_recording().labels / 1}, "labels are float64, expected a numpy array of integers"),
         (
@@ -214,6 +216,7 @@ def test_another_rate_is_brought_to_50_hz_stretch_by_stretch() -> None:
     [
         ({"name": "My Data"}, "data set 'My Data' is no name"),
         ({"labels": ("WALKING", "walking")}, "label 'walking'; expected two or more different names"),
+        ({"labels": (("WALKING",), "SITTING")}, r"label \('WALKING',\); expected two or more different names"),
         ({"labels": ("WALKING", "WALKING")}, "labels WALKING, WALKING"),
         ({"labels": ("WALKING",)}, "labels WALKING"),
     ],

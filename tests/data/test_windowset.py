@@ -30,6 +30,34 @@ def test_windows_hold_the_samples_of_their_place_and_cross_no_gap() -> None:
     assert (windows.start < 450).any()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stride": 0}, "stride is 0, expected a whole number of samples, 1 to 65,536"),
+        ({"stride": 1e15}, "stride is 1000000000000000.0, expected a whole number"),
+        ({"stride": 10**15}, "stride is 1000000000000000, expected a whole number of samples, 1 to 65,536"),
+        ({"stride": True}, "stride is True"),
+        ({"window_size": 0}, "window_size is 0, expected a whole number of samples, 1 to 4,096"),
+        ({"window_size": "128"}, "window_size is '128'"),
+    ],
+)
+def test_sizes_that_cut_no_windows_are_refused(change: dict, message: str) -> None:
+    sizes = {"window_size": 128, "stride": 64} | change
+    with pytest.raises(HarError, match=message):
+        windows_of([synthetic.generate(1, 0, bout_seconds=6.0)], dataset="d", synthetic=True, **sizes)
+
+
+def test_labels_that_are_not_one_a_sample_are_refused() -> None:
+    recording = synthetic.generate(1, 0, bout_seconds=6.0)
+    for labels, message in (
+        (recording.labels[:, None], "labels have shape"),
+        ([[label] for label in recording.labels], "labels are list"),
+        (recording.labels[1:], "expected \\(.*one integer for each sample"),
+    ):
+        with pytest.raises(HarError, match=message):
+            windows_of([replace(recording, labels=labels)], window_size=128, stride=64, dataset="d", synthetic=True)
+
+
 def test_each_file_of_the_archive_becomes_its_own_channel(uci_har_folder: Path) -> None:
     """The names are written out: body_gyro_y_train.txt is the channel gyro_y, and so on."""
     with open_source(uci_har_folder, UCI_HAR) as (read_file, _):

@@ -14,7 +14,7 @@ from har.evaluation.metrics import scores
 from har.evaluation.pooling import read_pooled
 from har.pipeline import study as studies
 from har.pipeline.engine import run_jobs
-from har.pipeline.study import changed, load_study, plan, study_configs
+from har.pipeline.study import load_study, plan, study_configs
 from har.pipeline.sweep import sweep
 from har.tracking import tracking_uri
 
@@ -64,7 +64,7 @@ def test_a_key_changes_with_everything_the_result_depends_on(study: Path, monkey
         "fold": jobs_of(study)[1].key("data"),
         "setting": jobs_of(study)[2].key("data"),
         "data": job.key("other data"),
-        "seed": studies.Job("tiny", "small", "plain", changed(job.config, {"training.seed": 1}, "test")).key("data"),
+        "seed": studies.Job("tiny", "small", "plain", job.config.changed({"training.seed": 1}, "test")).key("data"),
     }
     monkeypatch.setattr(studies, "code_digest", lambda model: "other code")
     others["code"] = job.key("data")

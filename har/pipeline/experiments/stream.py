@@ -26,7 +26,7 @@ from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.splits import prepared
-from har.pipeline.study import Job, changed
+from har.pipeline.study import Job
 from har.pipeline.tasks.sequence import label_streams
 from har.pipeline.train import config_path, train_any
 from har.signals.chain import PUBLISHED
@@ -91,7 +91,7 @@ def experiment_config(bench: Bench, name: str, seed: int) -> RunConfig:
     content = load_config(config_path(model)).model_dump()
     content["data"] |= {"dataset": bench.dataset, "split": SPLIT, "validation_subjects": None}
     content["training"] |= {"keep": "last", "seed": seed}
-    return changed(RunConfig.model_validate(content), change | (QUICK if bench.quick else {}), "experiment stream")
+    return RunConfig.model_validate(content).changed(change | (QUICK if bench.quick else {}), "experiment stream")
 
 
 def trained(bench: Bench, name: str, seed: int) -> RunFolder:

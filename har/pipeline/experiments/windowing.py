@@ -21,7 +21,6 @@ from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.splits import prepared
-from har.pipeline.study import changed
 from har.pipeline.train import config_path
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
@@ -57,7 +56,7 @@ def run(bench: Bench) -> list[Path]:
         for fold in range(RUN)
     ]
     for variant, (change, _) in VARIANTS.items():  # fills the cache, once, before the processes start
-        bench.say(f"{variant}: {len(prepared(changed(_config(bench, models[0]), change, variant), bench.archive)):,} windows of all people")
+        bench.say(f"{variant}: {len(prepared(_config(bench, models[0]).changed(change, variant), bench.archive)):,} windows of all people")
     cells = run_cells(bench, "windowing", settings, train_cell, scored.digest, [_config(bench, model) for model in models])
     people = subject_accuracies(cells)
     table = windowing_table(cells, people)
@@ -74,7 +73,7 @@ def _config(bench: Bench, model: str) -> RunConfig:
     config = load_config(config_path(model)).with_overrides(data__dataset=bench.dataset, training__keep="last")
     config = config.with_split(kind="kfold", folds=FOLDS, subjects="training", validation=0)
     change: dict[str, Any] = {"training.epochs": EPOCHS} | (QUICK if bench.quick else {})
-    return changed(config, change, "experiment windowing")
+    return config.changed(change, "experiment windowing")
 
 
 def train_cell(cell: Cell) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def train_cell(cell: Cell) -> dict[str, Any]:
     change, share = VARIANTS[wanted["windowing"]]
     epochs = max(1, round(base.training.epochs / share))
     fold = {"training.epochs": epochs, "training.seed": wanted["seed"]}
-    config = changed(base, change | fold, "experiment windowing")
+    config = base.changed(change | fold, "experiment windowing")
     split = make_splits(base.data, prepared(base, bench.archive))[wanted["fold"]]  # of the scored windows, so the same for all variants
     if set(split.train + split.test) & set(TEST_SUBJECTS):
         raise HarError(f"fold {wanted['fold']} holds official test subjects, which decide nothing; split the training subjects alone")
