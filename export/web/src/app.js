@@ -4,12 +4,12 @@
 
 import { HarError, sentence } from "./contract.js";
 import { LiveSession } from "./live_session.js";
-import { SCREEN, UP, axesText } from "./mounting.js";
+import { DEFAULT_SCREEN, DEFAULT_UP, SCREEN, UP, axesText, canTurn } from "./mounting.js";
 import { clock, drawSignals, drawTimeline } from "./plot.js";
 import { replay } from "./replay.js";
 import { SIGN, loadSettings, readingOf, saveSettings } from "./settings.js";
 import { UNKNOWN } from "./timeline.js";
-import { download, element, makeSelect, makeShares, setText, showAnswer, showProblem, showSpans } from "./view.js";
+import { download, element, makeSelect, makeShares, setText, showAnswer, showMinutes, showProblem, showSpans } from "./view.js";
 import { WakeLock } from "./wakelock.js";
 import { readable } from "./words.js";
 
@@ -40,7 +40,9 @@ export class App {
   constructor(model) {
     this.model = model;
     const { manifest, unknownBelow } = model.bundle;
-    this.lanes = unknownBelow && !manifest.labels.includes(UNKNOWN) ? [...manifest.labels, UNKNOWN] : manifest.labels;
+    const mayBeUnknown = unknownBelow || manifest.mounting?.unknown.below;
+    this.canTurn = canTurn(manifest.dataset);
+    this.lanes = mayBeUnknown && !manifest.labels.includes(UNKNOWN) ? [...manifest.labels, UNKNOWN] : manifest.labels;
     makeShares(manifest.labels);
     this.#makeSettings();
     this.#listen();
@@ -74,7 +76,7 @@ export class App {
   /** Read the sensors; called by a tap. */
   async startSensors() {
     showProblem(null);
-    const live = new LiveSession(this.model, () => readingOf(this.settings, navigator), {
+    const live = new LiveSession(this.model, () => this.#reading(), {
       onAnswer: () => this.#answered(live),
       onSamples: () => this.#drawSoon(),
       onStatus: (text) => setText("status", text),
@@ -100,7 +102,7 @@ export class App {
     await live.stop();
     await this.wakeLock.release();
     const full = live.recorder.full ? " The recording is full; what came last is not in it." : "";
-    setText("status", `Stopped; ${live.timeline.length} answers.${full}`);
+    setText("status", `Stopped; ${live.timeline.length} answers.${full} ${live.stream.faultsText()}`.trimEnd());
     this.saveRecording.disabled = !live.recorder.count;
     this.#browse(live, live.signals.endS);
   }
@@ -119,7 +121,7 @@ export class App {
       });
       setText("status", `${file.name}: ${done.report.text()}.`);
       this.#show(done, file.name.replace(/\.[^.]*$/, ""));
-      this.#browse(done, done.timeline.entry(0).fromS);
+      this.#browse(done, done.timeline.range().fromS);
     } catch (error) {
       setText("status", "");
       showProblem(sentence(error));
@@ -134,10 +136,11 @@ export class App {
       labels: this.model.bundle.manifest.labels,
       rate: this.live?.rate ?? null,
       gaps: this.live?.gaps ?? null,
+      minutes: Object.fromEntries(timeline?.minutes() ?? []),
       windows: [...(timeline ?? [])].map((entry) => ({
         from_s: entry.fromS,
         to_s: entry.toS,
-        said: timeline?.said(entry),
+        said: entry.activity,
         probabilities: Array.from(entry.probabilities),
       })),
     };
@@ -154,6 +157,7 @@ export class App {
     element("moment-row", HTMLElement).hidden = true;
     showAnswer(null);
     showSpans(session?.timeline.spans() ?? []);
+    showMinutes([]);
     this.#draw();
   }
 
@@ -162,21 +166,23 @@ export class App {
     if (this.session !== live) return;
     const entry = live.timeline.entry(-1);
     this.saveActivities.disabled = false;
-    showAnswer(live.timeline.said(entry), entry.probabilities);
+    showAnswer(entry.activity, entry.probabilities);
     showSpans(live.timeline.spans());
     this.#drawSoon();
   }
 
   /**
-   * Let the user choose a moment of what was recorded.
+   * Show how long each activity lasted, and let the user choose a moment of what was recorded.
    *
    * @param {Session} session
    * @param {number} atS
    */
   #browse({ timeline }, atS) {
     if (!timeline.length) return;
-    this.moment.min = String(timeline.entry(0).fromS);
-    this.moment.max = String(timeline.entry(-1).toS);
+    showMinutes(timeline.minutes());
+    const { fromS, toS } = timeline.range();
+    this.moment.min = String(fromS);
+    this.moment.max = String(toS);
     this.moment.value = String(atS);
     element("moment-row", HTMLElement).hidden = false;
     this.#showMoment();
@@ -186,9 +192,8 @@ export class App {
     if (!this.session) return;
     const { timeline } = this.session;
     const entry = timeline.at(Number(this.moment.value));
-    const said = timeline.said(entry);
-    this.moment.setAttribute("aria-valuetext", `${clock(Number(this.moment.value))}, ${readable(said)}`);
-    showAnswer(said, entry.probabilities);
+    this.moment.setAttribute("aria-valuetext", `${clock(Number(this.moment.value))}, ${readable(entry.activity)}`);
+    showAnswer(entry.activity, entry.probabilities);
     this.#draw();
   }
 
@@ -207,8 +212,8 @@ export class App {
     const { session, live } = this;
     const running = live !== null && live.running && session === live;
     const timeline = session?.timeline;
-    const startS = timeline?.length ? timeline.entry(0).fromS : 0;
-    const endS = timeline?.length ? timeline.entry(-1).toS : 0;
+    const { fromS: startS, toS: lastS } = timeline?.range() ?? { fromS: 0, toS: 0 };
+    const endS = running && timeline?.length ? timeline.entry(-1).toS : lastS; // the clock may have been set back
     const atS = running ? live.signals.endS : Number(this.moment.value);
     const left = drawTimeline(element("timeline", HTMLCanvasElement), {
       spans: timeline?.spans() ?? [],
@@ -219,19 +224,27 @@ export class App {
     });
     this.moment.style.marginLeft = `${left - THUMB_PX / 2}px`; // so that its thumb stands below the line
     this.moment.style.width = `calc(100% - ${left - THUMB_PX / 2}px)`;
-    drawSignals(element("signals", HTMLCanvasElement), session?.signals ?? null, atS);
+    drawSignals(element("signals", HTMLCanvasElement), session?.signals ?? null, atS, running);
     if (running && live.signals.count >= AT_REST) this.#showGravity(live.signals.gravity(AT_REST));
   }
 
   /** @param {number[]} gravity */
   #showGravity(gravity) {
     const [x, y, z] = gravity.map((value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2));
-    const hint = gravity[0] < -0.7 ? " It is upside down, or the sign of acceleration must be changed." : "";
-    setText("gravity", `Gravity: x ${x} g, y ${y} g, z ${z} g. Standing still, x should be near +1.${hint}`);
+    const upsideDown = gravity[0] < -0.7 ? " It is upside down, or the sign of acceleration must be changed." : "";
+    const hint = this.canTurn ? ` Standing still, x should be near +1.${upsideDown}` : "";
+    setText("gravity", `Gravity: x ${x} g, y ${y} g, z ${z} g.${hint}`);
+  }
+
+  /** How the sensors are read. */
+  #reading() {
+    const worn = this.canTurn ? {} : { up: DEFAULT_UP, screen: DEFAULT_SCREEN };
+    return readingOf({ ...this.settings, ...worn }, navigator);
   }
 
   #makeSettings() {
-    const showAxes = () => setText("axes", axesText(readingOf(this.settings, navigator).axes));
+    const showAxes = () => setText("axes", axesText(this.#reading().axes));
+    element("worn", HTMLElement).hidden = element("worn-otherwise", HTMLElement).hidden = !this.canTurn;
     const change = (/** @type {Partial<import("./settings.js").Settings>} */ changed) => {
       this.settings = { ...this.settings, ...changed };
       saveSettings(this.settings);

@@ -23,15 +23,24 @@ const RULES = Object.freeze({ keep: 1, enough: Infinity, agreement: 1 }); // of 
  * @property {string} model
  * @property {string} [run]
  * @property {string} dataset
+ * @property {Description} [dataset_description]
  * @property {boolean} synthetic
  * @property {string[]} labels
- * @property {{name: string, window_size: number, stride: number, sample_rate_hz: number, channels: {name: string, unit: string}[]}} input
+ * @property {{name: string, window_size: number, stride: number, sample_rate_hz: number, channels: {name: string, unit: string}[], axes?: string}} input
  * @property {{name: string}} output
  * @property {number} tolerance
  * @property {{below: number | null}} unknown
  * @property {{kind: string, hop: number}} stream
  * @property {Record<string, string>} files
  * @property {Mounting} [mounting] of bundles of any mounting alone
+ */
+
+/**
+ * @typedef {object} Description Texts of the data set itself; what it does not say is absent.
+ * @property {string} title
+ * @property {string} [subjects] who took part
+ * @property {string} [placement] where and how the device was worn
+ * @property {string} [axes] where its axes pointed on the body
  */
 
 /**
@@ -148,9 +157,11 @@ function checkContract({ input, labels, tolerance, unknown, stream, mounting }) 
   if (!(labels.length > 1 && new Set(labels).size === labels.length)) {
     throw new HarError(`${MANIFEST} names the labels ${labels.join(", ") || "not at all"}; expected two or more, each once; ${AGAIN}`);
   }
+  const odd = labels.find((label) => typeof label !== "string" || !/^[^\p{C}\p{Z}]+( +[^\p{C}\p{Z}]+)*$/u.test(label));
+  if (odd !== undefined) throw new HarError(`${MANIFEST} has a label ${JSON.stringify(odd)}, expected a name in one printable line; ${AGAIN}`);
   if (!(tolerance > 0 && tolerance <= 1e-3)) throw new HarError(`${MANIFEST} has the tolerance ${tolerance}, expected at most 0.001; ${AGAIN}`);
   for (const below of [unknown.below ?? 0, mounting?.unknown.below ?? 0]) {
-    if (!(below >= 0 && below < 1)) throw new HarError(`${MANIFEST} has unknown.below ${below}, expected a probability below 1; ${AGAIN}`);
+    if (!(below >= 0 && below <= 1)) throw new HarError(`${MANIFEST} has unknown.below ${below}, expected a probability from 0 to 1; ${AGAIN}`);
   }
   for (const [name, most] of Object.entries(mounting ? RULES : {})) {
     const value = Reflect.get(/** @type {Mounting} */ (mounting), name);

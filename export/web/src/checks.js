@@ -6,7 +6,6 @@ import { COLUMNS, HarError, WIDTH, brief } from "./contract.js";
 import { median } from "./numbers.js";
 
 const GRAVITY_RANGE_G = [0.8, 1.2]; // median |total_acc| of a person's day; 9.8 means m/s^2, near 0 body acceleration
-const GYRO_MAX_RAD_S = 40; // the usual full scale of 2000 deg/s is 34.9 rad/s
 
 /** @typedef {import("./csv.js").Rows} Rows */
 
@@ -40,20 +39,6 @@ export function checkGravity(name, values) {
       ? "it looks like m/s^2: divide it by 9.80665, or read the file with har predict --acc-unit m/s2"
       : "gravity must be included and the unit must be g";
   throw new HarError(`${name}: the median length of total acceleration is ${brief(length, 3)} g, expected about 1 g; ${cause}.`);
-}
-
-/**
- * @param {string} name
- * @param {Float64Array} values
- */
-export function checkGyro(name, values) {
-  let peak = 0;
-  for (let i = 0; i < values.length; i++) if (i % WIDTH >= 3) peak = Math.max(peak, Math.abs(values[i]));
-  if (peak <= GYRO_MAX_RAD_S) return;
-  throw new HarError(
-    `${name}: the gyroscope reaches ${brief(peak)} rad/s, expected at most ${GYRO_MAX_RAD_S}; it looks like deg/s: ` +
-      "multiply it by pi/180, or read the file with har predict --gyro-unit deg/s.",
-  );
 }
 
 /**

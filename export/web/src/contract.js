@@ -19,6 +19,8 @@ export const WIDTH = CHANNELS.length;
 export const SAMPLE_RATE_HZ = 50; // Anguita et al. 2013
 export const WINDOW_SIZE = 128; // samples, 2.56 s; Anguita et al. 2013
 export const GAP_PERIODS = 2.5; // a longer step than this many sample periods is a gap
+export const LATE_S = 0.1; // a sample that is later by more was not delayed: the clock was set back
+export const ROUNDING_S = 1e-9; // of times, where they are compared with a limit
 export const STANDARD_GRAVITY = 9.80665; // m/s^2 in one g
 
 /** A mistake a user can mend. The message is one line: what was found, what was expected, what to do. */
@@ -36,11 +38,14 @@ export function sentence(error) {
 }
 
 /**
- * A number as Python's `%.4g` writes it, for messages.
+ * A number with a few digits, for messages: as Python's `%.4g` writes it.
  *
  * @param {number} value
  * @param {number} [digits]
  */
 export function brief(value, digits = 4) {
-  return Number.isFinite(value) ? String(Number(value.toPrecision(digits))) : String(value);
+  if (!Number.isFinite(value) || value === 0) return String(value);
+  const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+  if (Number(exponent) >= -4 && Number(exponent) < digits) return String(Number(value.toPrecision(digits)));
+  return `${Number(mantissa)}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
 }

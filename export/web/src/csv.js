@@ -12,6 +12,7 @@ const NOT_FINITE = /^[+-]?(nan|inf|infinity)$/i;
 /**
  * @typedef {object} Rows Some rows as they stand in the file, NaN where a value is missing.
  * @property {Float64Array} line (row,) of the file, from 1 with its header
+ * @property {Float64Array} stretch (row,) in which the time does not go back; 0 until the rows are put in order
  * @property {Float64Array} time (row,) in s
  * @property {Float64Array} values (row, 6), row by row
  */
@@ -109,7 +110,7 @@ function parse(form, lines, first, stop) {
   if (signs.size > 1) {
     throw new HarError(`${name} has both ${[...signs.values()].join(" and ")}; expected one decimal sign, a point or a comma.`);
   }
-  return { line: line.slice(0, rows), time: time.slice(0, rows), values: values.slice(0, rows * WIDTH) };
+  return { line: line.slice(0, rows), stretch: new Float64Array(rows), time: time.slice(0, rows), values: values.slice(0, rows * WIDTH) };
 }
 
 /**
@@ -140,6 +141,17 @@ function cells(line, delimiter) {
  */
 function count(text, mark) {
   return text.split(mark).length - 1;
+}
+
+/**
+ * A text as a cell of a CSV file. A spreadsheet takes some first characters for a formula; an apostrophe in front prevents that
+ * (`har/redaction.py` does the same).
+ *
+ * @param {string} text
+ */
+export function textCell(text) {
+  const harmless = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 
 /**

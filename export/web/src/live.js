@@ -3,8 +3,9 @@
  * are resampled. The rules are those by which a recording is read (`reading.js`), as far as the future is not known.
  */
 
-import { checkGravity, checkGyro } from "./checks.js";
-import { GAP_PERIODS, HarError, SAMPLE_RATE_HZ, WIDTH, WINDOW_SIZE, brief } from "./contract.js";
+import { checkGravity } from "./checks.js";
+import { GAP_PERIODS, HarError, LATE_S, ROUNDING_S, SAMPLE_RATE_HZ, WIDTH, WINDOW_SIZE, brief } from "./contract.js";
+import { LIMITS_TEXT, Repeats, SENSORS, checkOutside, isFrozen, outsideChannel, toSamples } from "./limits.js";
 import { MAX_DRIFT, MIN_RATE_HZ, RATE_TOLERANCE, measureRate } from "./rate.js";
 import { StreamResampler } from "./resampling.js";
 
@@ -33,6 +34,15 @@ export class LiveStream {
   /** @type {StreamResampler | null} null where the samples are kept as they are */
   resampler = null;
   lastS = -Infinity;
+  /** @type {number[]} times of the last samples, as far back as a late one can be put into its place */
+  recent = [];
+  repeats = new Repeats();
+  /** @type {number[]} values of the last samples, those outside the limits among them */
+  block = [];
+  /** @type {string | null} the sensor that is frozen now */
+  frozen = null;
+  /** Samples that were not taken as they came, since the start. */
+  faults = { sorted: 0, late: 0, mostLateS: 0, outside: 0, frozen: 0 };
   steps = 0; // since the rate was last looked at
   blockS = 0; // their length
   waitingS = NaN; // since when no rate is known
@@ -54,25 +64,36 @@ export class LiveStream {
     this.rate = null;
     this.resampler = null;
     this.lastS = -Infinity;
+    this.recent = [];
+    this.repeats = new Repeats();
+    this.frozen = null;
     this.steps = this.blockS = 0;
     this.windows.reset();
   }
 
   /**
-   * Take the next sample.
+   * Take the next sample. One that is outside the physical limits is left out, as if it had not come.
    *
    * @param {number} timeS when it was measured
    * @param {ArrayLike<number>} sample six values
    */
   push(timeS, sample) {
-    const step = timeS - this.lastS;
-    if (step <= 0) {
-      if (step < 0) this.end("the sensor's clock went back");
-      else return; // delivered twice
+    this.#checkUnits(sample);
+    if (outsideChannel(sample) >= 0) {
+      this.faults.outside++;
+      return;
     }
+    const lateS = this.lastS - timeS;
+    if (lateS > LATE_S + ROUNDING_S) this.end(`the sensor's clock went back by ${brief(lateS)} s`);
+    else if (lateS >= 0) return this.#late(timeS, sample, lateS);
+    const step = timeS - this.lastS;
     const hz = this.rate ? Math.min(this.rate.hz, SAMPLE_RATE_HZ) : MIN_RATE_HZ;
     if (Number.isFinite(step) && step > GAP_PERIODS / hz) this.end(`no sample for ${brief(step, 2)} s`);
     this.lastS = timeS;
+    this.recent = [...this.recent.filter((recentS) => timeS - recentS <= LATE_S + ROUNDING_S), timeS];
+    const sensor = SENSORS[this.repeats.push(timeS, sample).findIndex(isFrozen)];
+    if (sensor) return this.#freeze(sensor, timeS);
+    this.frozen = null;
     if (!this.rate) {
       this.#grumble(timeS);
       this.time.push(timeS);
@@ -84,6 +105,79 @@ export class LiveStream {
       this.end(`the rate changed from ${brief(this.rate.hz, 3)} to ${brief(WINDOW_SIZE / this.blockS, 3)} Hz`);
       this.push(timeS, sample);
     }
+  }
+
+  /**
+   * Say it where samples are outside the limits because their unit is another, or too often.
+   *
+   * @param {ArrayLike<number>} sample
+   */
+  #checkUnits(sample) {
+    for (let c = 0; c < WIDTH; c++) this.block.push(sample[c]);
+    if (this.block.length < WINDOW_SIZE * WIDTH) return;
+    const values = Float64Array.from(this.block);
+    this.block = [];
+    const broken = Array.from({ length: WINDOW_SIZE }, (_, i) => i).filter((i) => outsideChannel(values, i * WIDTH) >= 0);
+    this.#unless(() => checkOutside(NAME, values, broken, `sample ${broken[0]} of ${WINDOW_SIZE}`, "use another browser."));
+  }
+
+  /**
+   * Put a sample that is a little late into its place, or leave it out: the samples around it may have been resampled, or be
+   * gone. One that came before is left out.
+   *
+   * @param {number} timeS
+   * @param {ArrayLike<number>} sample
+   * @param {number} lateS
+   */
+  #late(timeS, sample, lateS) {
+    if (this.recent.includes(timeS)) return; // delivered twice
+    this.faults.mostLateS = Math.max(this.faults.mostLateS, lateS);
+    this.recent.push(timeS);
+    let sorted = false;
+    if (!this.rate) {
+      const place = this.time.findIndex((measuredS) => measuredS > timeS);
+      sorted = place > 0;
+      if (sorted) {
+        this.time.splice(place, 0, timeS);
+        this.values.splice(place * WIDTH, 0, ...Array.from({ length: WIDTH }, (_, c) => sample[c]));
+      }
+    } else if (!this.resampler) {
+      const windows = this.windows.insert(timeS, toSamples(Float64Array.from(sample)));
+      sorted = windows !== null;
+      if (sorted) this.#keepsItsRate(0); // it was counted as missing
+      for (const window of windows ?? []) this.listener.onWindow(window); // the plot does without it
+    }
+    this.faults[sorted ? "sorted" : "late"]++;
+  }
+
+  /**
+   * Leave out the samples of a sensor that repeats its value, and end the stretch.
+   *
+   * @param {string} sensor
+   * @param {number} timeS
+   */
+  #freeze(sensor, timeS) {
+    this.faults.frozen++;
+    if (this.frozen) return;
+    const { repeats } = this;
+    this.end(`the ${sensor} repeats one value`);
+    this.repeats = repeats; // until another value comes
+    this.lastS = timeS;
+    this.recent = [timeS];
+    this.frozen = sensor;
+    this.listener.onProblem(`${NAME}: the ${sensor} repeats one value; it is off or broken. There is no answer until its value changes.`);
+  }
+
+  /** What was not taken as it came, in a sentence; empty where there is nothing. */
+  faultsText() {
+    const { sorted, late, mostLateS, outside, frozen } = this.faults;
+    const parts = [];
+    const most = `up to ${brief(mostLateS, 3)} s late`;
+    if (sorted) parts.push(`${sorted} sorted by time (${most})`);
+    if (late) parts.push(`${late} left out (${most})`);
+    if (outside) parts.push(`${outside} outside the physical limits (${LIMITS_TEXT}) left out`);
+    if (frozen) parts.push(`${frozen} of a sensor that repeats one value left out`);
+    return parts.length ? `Samples: ${parts.join(", ")}.` : "";
   }
 
   /**
@@ -122,10 +216,9 @@ export class LiveStream {
   #measure() {
     const time = Float64Array.from(this.time);
     const values = Float64Array.from(this.values);
-    try {
+    this.#unless(() => {
       const rate = measureRate(NAME, time);
       checkGravity(NAME, values);
-      checkGyro(NAME, values);
       // A step that is a gap at this rate may have passed while the rate was not known.
       const longest = GAP_PERIODS / Math.min(rate.hz, SAMPLE_RATE_HZ);
       let first = 0;
@@ -142,6 +235,17 @@ export class LiveStream {
       this.values = [];
       this.listener.onRate(rate);
       this.#feed(time, values);
+    });
+  }
+
+  /**
+   * Begin anew, and say why, where the samples cannot be used.
+   *
+   * @param {() => void} check throws a `HarError` then
+   */
+  #unless(check) {
+    try {
+      check();
     } catch (error) {
       if (!(error instanceof HarError)) throw error;
       this.#begin();
@@ -177,7 +281,7 @@ export class LiveStream {
   /** @param {import("./resampling.js").Samples} found at 50 Hz */
   #emit({ time, values }) {
     if (!time.length) return;
-    const samples = Float32Array.from(values);
+    const samples = toSamples(values);
     this.listener.onSamples(time, samples);
     for (const window of this.windows.push(time, samples)) this.listener.onWindow(window);
   }

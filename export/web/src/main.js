@@ -4,9 +4,10 @@
 
 import { App } from "./app.js";
 import { sentence } from "./contract.js";
+import { aboutText, bundleText, wearTexts } from "./description.js";
 import { workOffline } from "./offline.js";
 import { openModel } from "./startup.js";
-import { element, setText, showProblem } from "./view.js";
+import { element, setText, showParagraphs, showProblem } from "./view.js";
 
 const base = new URL("../", import.meta.url);
 
@@ -18,16 +19,11 @@ Reflect.set(window, "har", hook);
 try {
   const { model, golden } = await openModel(base);
   const { manifest, unknownBelow } = model.bundle;
-  const name = manifest.run ?? manifest.model;
   const { window_size: size, stride, sample_rate_hz: hz } = manifest.input;
-  setText("pace", `An answer is given every ${stride / hz} s, over the last ${size / hz} s.`);
-  setText("model", `${name} (${manifest.dataset}), checked`);
-  setText(
-    "about",
-    `Model ${name}, trained on ${manifest.dataset}; its files are those that were exported, and ${golden.windows} golden windows differ by ` +
-      `at most ${golden.largest.toExponential(1)}.` +
-      (unknownBelow ? ` Below ${Math.round(100 * unknownBelow)} % the page says Unknown.` : ""),
-  );
+  setText("pace", `There is an answer every ${stride / hz} s, for the last ${size / hz} s.`);
+  setText("model", `${bundleText(manifest)}, checked`);
+  showParagraphs("wear", wearTexts(manifest));
+  setText("about", aboutText(manifest, golden, unknownBelow));
   element("synthetic", HTMLElement).hidden = !manifest.synthetic;
   element("main", HTMLElement).hidden = false;
   hook.app = new App(model); // canvases have a size only now

@@ -5,6 +5,7 @@
 
 import { MODEL, VECTORS } from "./bundle.js";
 import { HarError } from "./contract.js";
+import { faultOf } from "./limits.js";
 import { Told, remounted } from "./told.js";
 
 /** @typedef {typeof import("onnxruntime-web/wasm")} Runtime */
@@ -83,10 +84,31 @@ export class Model {
    *
    * @param {Float32Array[]} windows each (window, channel), oldest sample first, row by row
    * @returns {Promise<Float32Array[]>} one probability a label, for each window
-   * @throws {HarError} a value is not finite, or the model gives no probabilities
+   * @throws {HarError} a window holds what no worn sensor measures, or the model gives no probabilities
    */
   async predict(windows) {
+    this.check(windows);
+    return this.#predict(windows);
+  }
+
+  /** @param {Float32Array[]} windows */
+  #predict(windows) {
     return this.#inBatches(this.session, this.bundle.manifest.output.name, this.bundle.manifest.labels.length, windows);
+  }
+
+  /**
+   * Refuse windows that hold values that are not finite or outside the physical limits, or a frozen sensor.
+   *
+   * @param {Float32Array[]} windows as the sensors measured them
+   */
+  check(windows) {
+    const { input } = this.bundle.manifest;
+    const size = input.window_size * input.channels.length;
+    windows.forEach((window, i) => {
+      if (window.length !== size) throw new HarError(`Window ${i} has ${window.length} values, expected ${size}.`);
+      const fault = faultOf(window, input.sample_rate_hz);
+      if (fault) throw new HarError(`Window ${i} ${fault}; leave it out.`);
+    });
   }
 
   /** For windows in the order of time; each recording, or session with the sensors, needs its own. */
@@ -141,15 +163,7 @@ export class Model {
     const { input } = this.bundle.manifest;
     const size = input.window_size * input.channels.length;
     const data = new Float32Array(windows.length * size);
-    windows.forEach((window, i) => {
-      if (window.length !== size) throw new HarError(`A window has ${window.length} values, expected ${size}.`);
-      const bad = window.findIndex((value) => !Number.isFinite(value));
-      if (bad >= 0) {
-        const channel = input.channels[bad % input.channels.length].name;
-        throw new HarError(`A window is not finite at sample ${Math.floor(bad / input.channels.length)}, channel ${channel}; leave it out.`);
-      }
-      data.set(window, i * size);
-    });
+    windows.forEach((window, i) => data.set(window, i * size));
     const tensor = new this.ort.Tensor("float32", data, [windows.length, input.window_size, input.channels.length]);
     const result = (await session.run({ [input.name]: tensor }))[output];
     const values = /** @type {Float32Array} */ (result.data);
@@ -176,8 +190,8 @@ export class Model {
       );
     };
     const alone = [];
-    for (const window of windows) alone.push(...(await this.predict([window])));
-    let largest = Math.max(difference(alone, probabilities), difference(await this.predict(windows), probabilities));
+    for (const window of windows) alone.push(...(await this.#predict([window])));
+    let largest = Math.max(difference(alone, probabilities), difference(await this.#predict(windows), probabilities));
     largest = allowed(largest, manifest.tolerance);
     if (mounting) {
       allowed(difference(await this.tell(windows), mounting.told), TOLD_TOLERANCE);
@@ -207,6 +221,7 @@ export class ModelStream {
     const { model, told } = this;
     const { manifest, unknownBelow } = model.bundle;
     if (!told) return (await model.predict(windows)).map((probabilities) => ({ probabilities, below: unknownBelow }));
+    model.check(windows); // before they change what is known of the mounting
     const turns = (await model.tell(windows)).map((row) => {
       told.add(row);
       return told.turn();

@@ -11,13 +11,25 @@
 
 /** @typedef {[number, number, number]} Axis */
 
+/** Data sets whose axes on the body are known to be these; in others the phone must be worn as their device was. */
+const DATASETS = ["uci-har", "hapt", "synthetic"];
+
+/**
+ * Whether the phone may be worn another way round than in the training data: its samples can then be turned.
+ *
+ * @param {string} dataset of the manifest
+ */
+export function canTurn(dataset) {
+  return DATASETS.includes(dataset);
+}
+
 /**
  * Sides of the phone that can be up, with the screen towards you in portrait, and the phone's axis that points there.
  *
  * @type {Record<string, {name: string, axis: Axis}>}
  */
 export const UP = {
-  right: { name: "right long edge (as UCI HAR)", axis: [1, 0, 0] },
+  right: { name: "right long edge (as in the training data)", axis: [1, 0, 0] },
   left: { name: "left long edge", axis: [-1, 0, 0] },
   top: { name: "top edge", axis: [0, 1, 0] },
   bottom: { name: "bottom edge", axis: [0, -1, 0] },
@@ -29,7 +41,7 @@ export const UP = {
  * @type {Record<string, {name: string, direction: Axis}>}
  */
 export const SCREEN = {
-  left: { name: "to my left (as UCI HAR)", direction: [0, 0, 1] },
+  left: { name: "to my left (as in the training data)", direction: [0, 0, 1] },
   front: { name: "to the front", direction: [0, 1, 0] },
   right: { name: "to my right", direction: [0, 0, -1] },
   back: { name: "to the back", direction: [0, -1, 0] },

@@ -1,58 +1,88 @@
 /**
- * Rows of a recording in the order of their times.
+ * Rows of a recording in the order of their times, in stretches: where the time goes back, a new stretch begins.
  */
 
-import { HarError, WIDTH, WINDOW_SIZE } from "./contract.js";
+import { HarError, LATE_S, ROUNDING_S, WIDTH, WINDOW_SIZE, brief } from "./contract.js";
 
-const LATE_S = 5; // rows may stand this much too late in the file
 const FEWEST_ROWS = 256; // taken at a time, so that rate and units are measured on more than a moment
 
 /** @typedef {import("./csv.js").Rows} Rows */
+/** @typedef {import("./reading.js").ReadReport} ReadReport */
 
 /**
- * Rows sorted by time, without repeated times. A row may be up to `LATE_S` too late.
+ * Rows sorted by time within each stretch, without repeated times.
+ *
+ * A row that is more than `LATE_S` earlier than the newest one begins a new stretch, in the order of the file; rows that are
+ * less late are sorted.
  *
  * @param {string} name
  * @param {Iterable<Rows>} parts
- * @param {{outOfOrder: number, duplicates: number}} report gets what was mended
+ * @param {ReadReport} report gets the restarts, and what was sorted and dropped
  * @returns {Generator<Rows, void, void>}
- * @throws {HarError} a time is not finite, or rows are out of order by more or share their times
+ * @throws {HarError} a time is not finite, too many rows are late, or rows share their times
  */
 export function* inOrder(name, parts, report) {
   /** @type {Rows | null} */
   let held = null;
-  let doneS = -Infinity;
-  for (const part of parts) {
-    for (let i = 0; i < part.time.length; i++) {
-      if (!Number.isFinite(part.time[i])) throw new HarError(`${name}: the time in line ${part.line[i]} is not a finite number.`);
-      if (part.time[i] <= doneS) {
-        throw new HarError(`${name}: line ${part.line[i]} is out of order by more than ${LATE_S} s; sort the rows by time.`);
+  let stretch = 0;
+  let newestS = -Infinity; // of the stretch
+  for (const { part, last } of withLast(parts)) {
+    /** @type {{line: number, byS: number}[]} */
+    const restarts = [];
+    let sorted = true;
+    part.time.forEach((timeS, i) => {
+      if (!Number.isFinite(timeS)) throw new HarError(`${name}: the time in line ${part.line[i]} is not a finite number.`);
+      const lateS = newestS - timeS;
+      const restarted = lateS > LATE_S + ROUNDING_S;
+      if (restarted) {
+        restarts.push({ line: part.line[i], byS: lateS });
+        stretch++;
+      } else if (lateS > 0) {
+        sorted = false;
+        report.sorted++;
+        report.mostLateS = Math.max(report.mostLateS, lateS);
       }
+      if (restarted || lateS < 0) newestS = timeS;
+      part.stretch[i] = stretch;
+    });
+    if (restarts.length > 1 + part.time.length / WINDOW_SIZE) {
+      throw new HarError(
+        `${name}: ${restarts.length} of ${part.time.length} rows are more than ${LATE_S} s late, the first in line ${restarts[0].line}; ` +
+          "expected times in order: sort the rows by time.",
+      );
     }
-    const sorted = sortByTime(held ? join(held, part) : part, report);
-    const unique = withoutRepeated(name, sorted, report);
-    const limit = unique.time[unique.time.length - 1] - LATE_S;
-    let ready = unique.time.length;
-    while (ready > 0 && unique.time[ready - 1] > limit) ready--;
-    if (ready < FEWEST_ROWS) ready = 0;
-    held = take(unique, ready, unique.time.length);
-    if (ready) {
-      doneS = unique.time[ready - 1];
-      yield take(unique, 0, ready);
-    }
+    for (const { line, byS } of restarts) report.restarts.add(`by ${brief(byS)} s in line ${line}`);
+    const joined = held ? join(held, part) : part;
+    const rows = withoutRepeated(name, sorted ? joined : sortByTime(joined), report);
+    let ready = rows.time.length; // what comes later in the file can stand before the rows from here on
+    while (!last && ready > 0 && rows.stretch[ready - 1] === stretch && newestS - rows.time[ready - 1] <= LATE_S + ROUNDING_S) ready--;
+    if (!last && ready < FEWEST_ROWS) ready = 0;
+    held = take(rows, ready, rows.time.length);
+    if (ready) yield take(rows, 0, ready);
   }
-  if (held && held.time.length) yield held;
 }
 
 /**
- * @param {Rows} rows
- * @param {{outOfOrder: number, duplicates: number}} report
+ * Each part, and whether it is the last one.
+ *
+ * @template T
+ * @param {Iterable<T>} parts
+ * @returns {Generator<{part: T, last: boolean}, void, void>}
  */
-function sortByTime(rows, report) {
-  const before = report.outOfOrder;
-  for (let i = 1; i < rows.time.length; i++) if (rows.time[i] < rows.time[i - 1]) report.outOfOrder++;
-  if (report.outOfOrder === before) return rows;
-  return pick(rows, Array.from(rows.time.keys()).sort((a, b) => rows.time[a] - rows.time[b])); // stable
+export function* withLast(parts) {
+  /** @type {T[]} */
+  const before = [];
+  for (const part of parts) {
+    if (before.length) yield { part: /** @type {T} */ (before.pop()), last: false };
+    before.push(part);
+  }
+  for (const part of before) yield { part, last: true };
+}
+
+/** @param {Rows} rows */
+function sortByTime(rows) {
+  const { stretch, time } = rows;
+  return pick(rows, Array.from(time.keys()).sort((a, b) => stretch[a] - stretch[b] || time[a] - time[b])); // stable
 }
 
 /**
@@ -60,14 +90,14 @@ function sortByTime(rows, report) {
  *
  * @param {string} name
  * @param {Rows} rows sorted by time
- * @param {{outOfOrder: number, duplicates: number}} report
+ * @param {ReadReport} report
  */
 function withoutRepeated(name, rows, report) {
   const kept = [];
   let lost = 0;
   let firstLost = 0;
   for (let i = 0; i < rows.time.length; i++) {
-    if (i === 0 || rows.time[i] > rows.time[i - 1]) {
+    if (i === 0 || rows.time[i] !== rows.time[i - 1] || rows.stretch[i] !== rows.stretch[i - 1]) {
       kept.push(i);
       continue;
     }
@@ -89,9 +119,10 @@ function withoutRepeated(name, rows, report) {
  * @param {Rows} b
  * @returns {Rows}
  */
-function join(a, b) {
+export function join(a, b) {
   return {
     line: concat(a.line, b.line),
+    stretch: concat(a.stretch, b.stretch),
     time: concat(a.time, b.time),
     values: concat(a.values, b.values),
   };
@@ -114,8 +145,13 @@ function concat(a, b) {
  * @param {number} stop
  * @returns {Rows}
  */
-function take(rows, first, stop) {
-  return { line: rows.line.slice(first, stop), time: rows.time.slice(first, stop), values: rows.values.slice(first * WIDTH, stop * WIDTH) };
+export function take(rows, first, stop) {
+  return {
+    line: rows.line.slice(first, stop),
+    stretch: rows.stretch.slice(first, stop),
+    time: rows.time.slice(first, stop),
+    values: rows.values.slice(first * WIDTH, stop * WIDTH),
+  };
 }
 
 /**
@@ -123,8 +159,9 @@ function take(rows, first, stop) {
  * @param {number[]} index
  * @returns {Rows}
  */
-function pick(rows, index) {
+export function pick(rows, index) {
   const values = new Float64Array(index.length * WIDTH);
   index.forEach((row, i) => values.set(rows.values.subarray(row * WIDTH, (row + 1) * WIDTH), i * WIDTH));
-  return { line: Float64Array.from(index, (i) => rows.line[i]), time: Float64Array.from(index, (i) => rows.time[i]), values };
+  const of = (/** @type {Float64Array} */ column) => Float64Array.from(index, (i) => column[i]);
+  return { line: of(rows.line), stretch: of(rows.stretch), time: of(rows.time), values };
 }

@@ -35,12 +35,12 @@ function prepare(canvas) {
  * @param {HTMLCanvasElement} canvas
  * @param {import("./signals.js").Signals | null} signals
  * @param {number} endS the moment at the right edge
+ * @param {boolean} newest whether it is that of the last sample, though the time may have gone back to it
  */
-export function drawSignals(canvas, signals, endS) {
+export function drawSignals(canvas, signals, endS, newest) {
   const { context, width, height, colour } = prepare(canvas);
   if (!signals) return;
-  const first = signals.indexOf(endS - PLOTTED_S);
-  const stop = signals.indexOf(endS + 1e-9);
+  const [first, stop] = signals.between(endS - PLOTTED_S, endS, newest);
   const half = height / 2;
   [{ channel: 0, least: 1.5 }, { channel: 3, least: 2 }].forEach(({ channel, least }, panel) => {
     let peak = 0;

@@ -22,19 +22,19 @@ const SHORT_SHARE = 1 / 3; // of all steps: half of them are short where samples
  */
 
 /**
- * Judge increasing times in s by the median step, by the mean step and by the mean of each stretch of a window. A step of
+ * Judge times in s by the median step, by the mean step and by the mean of each stretch of a window. A step of
  * more than 2.5 median periods is a gap if such steps are rare, less than one in a window; if not, they belong to the rate.
  *
  * @param {string} name of the recording or sensor, for messages
- * @param {ArrayLike<number>} time (time,)
+ * @param {ArrayLike<number>} time (time,) increasing within a stretch
  * @returns {Rate}
  * @throws {HarError} the rate is too low or impossible, or the samples come in bursts
  */
 export function measureRate(name, time) {
-  if (time.length < 2) {
-    throw new HarError(`${name} has ${time.length} sample; expected at least one window of samples at ${SAMPLE_RATE_HZ} Hz.`);
+  const step = diff(time).filter((s) => s > 0); // the clock may have been set back between two stretches
+  if (!step.length) {
+    throw new HarError(`${name} has ${time.length} ${time.length === 1 ? "sample" : "samples"}; expected at least one window of samples at ${SAMPLE_RATE_HZ} Hz.`);
   }
-  const step = diff(time);
   const middle = median(step);
   const pause = quantile(step, 1 - 1 / WINDOW_SIZE); // as long as happens once in a window
   const average = mean(step.filter((s) => s <= 10 * pause)); // rare long gaps left out, pauses not
@@ -66,13 +66,13 @@ export function measureRate(name, time) {
  * The samples of a file that began regular are kept as they are; refuse a later part that is not regular any more.
  *
  * @param {string} name
- * @param {ArrayLike<number>} time (time,) increasing times of the part
+ * @param {ArrayLike<number>} time (time,) times of the part, increasing within a stretch
  * @param {ArrayLike<number>} line of the file, for each of them
  * @throws {HarError} with the lines of the part
  */
 export function checkStillRegular(name, time, line) {
   if (time.length <= WINDOW_SIZE) return;
-  const kept = diff(time).map((s) => s * SAMPLE_RATE_HZ).filter((s) => s <= GAP_PERIODS); // in periods
+  const kept = diff(time).map((s) => s * SAMPLE_RATE_HZ).filter((s) => s > 0 && s <= GAP_PERIODS); // in periods
   if (kept.length && Math.abs(mean(kept) - 1) <= 2 * RATE_TOLERANCE && drift(kept, 1) <= MAX_DRIFT) return;
   const found = kept.length ? SAMPLE_RATE_HZ / mean(kept) : 0;
   throw new HarError(

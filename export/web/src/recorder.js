@@ -27,8 +27,8 @@ export class Recorder {
    * @param {ArrayLike<number>} sample six values
    */
   push(timeS, sample) {
-    // A file's times increase; what a browser delivers twice or late is left out, as the live stream does.
-    if (this.full || (this.count && timeS <= this.time[this.count - 1])) return;
+    // What a browser delivers twice is left out. Late samples and set clocks are kept: whoever reads the file handles them.
+    if (this.full || (this.count && timeS === this.time[this.count - 1])) return;
     if (this.count === this.time.length) {
       this.time = longer(this.time, new Float64Array(2 * this.time.length));
       this.values = longer(this.values, new Float32Array(2 * this.values.length));

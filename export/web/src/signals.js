@@ -8,6 +8,8 @@ export class Signals {
   time = new Float64Array(1024);
   samples = new Float32Array(1024 * WIDTH);
   count = 0;
+  /** First samples of the parts in which the time does not go back. */
+  starts = [0];
 
   /** @param {number} [most] so many of the last samples are kept, and up to twice as many */
   constructor(most = Infinity) {
@@ -28,6 +30,9 @@ export class Signals {
       grown.samples.set(this.samples.subarray(0, this.count * WIDTH));
       Object.assign(this, grown);
     }
+    for (let i = 0; i < time.length; i++) {
+      if (this.count + i && time[i] < (i ? time[i - 1] : this.endS)) this.starts.push(this.count + i);
+    }
     this.time.set(time, this.count);
     this.samples.set(samples, this.count * WIDTH);
     this.count = count;
@@ -38,6 +43,8 @@ export class Signals {
     this.time.copyWithin(0, first, this.count);
     this.samples.copyWithin(0, first * WIDTH, this.count * WIDTH);
     this.count -= first;
+    const starts = this.starts.map((start) => Math.max(0, start - first));
+    this.starts = starts.filter((start, i) => start !== starts[i + 1]);
   }
 
   /** Time of the last sample; 0 before the first. */
@@ -46,13 +53,33 @@ export class Signals {
   }
 
   /**
-   * First sample not before a time.
+   * Samples between two times. Where the time went back, two parts may share them: the first that holds the end.
+   *
+   * @param {number} fromS
+   * @param {number} toS
+   * @param {boolean} [newest] look only at the part that came last
+   * @returns {[number, number]} the first sample and the one past the last
+   */
+  between(fromS, toS, newest = false) {
+    const { starts } = this;
+    const stops = [...starts.slice(1), this.count];
+    let part = starts.length - 1;
+    let reached = -Infinity;
+    for (let k = 0; k < starts.length && !newest; k++) {
+      const reaches = Math.min(toS, this.time[stops[k] - 1]);
+      if (this.time[starts[k]] <= toS && reaches > reached) [part, reached] = [k, reaches];
+    }
+    return [this.#indexOf(fromS, starts[part], stops[part]), this.#indexOf(toS + 1e-9, starts[part], stops[part])];
+  }
+
+  /**
+   * First sample of a part that is not before a time.
    *
    * @param {number} timeS
+   * @param {number} low
+   * @param {number} high
    */
-  indexOf(timeS) {
-    let low = 0;
-    let high = this.count;
+  #indexOf(timeS, low, high) {
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.time[middle] < timeS) low = middle + 1;

@@ -57,19 +57,19 @@ export function makeShares(labels) {
 }
 
 /**
- * What is said about one window, or that nothing is yet.
+ * The decision for one window, or that there is none yet.
  *
- * @param {string | null} said
+ * @param {string | null} activity
  * @param {Float32Array} [probabilities]
  */
-export function showAnswer(said, probabilities) {
+export function showAnswer(activity, probabilities) {
   const best = probabilities ? argmax(probabilities) : 0;
   const share = probabilities ? probabilities[best] : 0;
-  setText("activity", said === null ? "Nothing yet" : readable(said));
+  setText("activity", activity === null ? "Nothing yet" : readable(activity));
   setText("confidence-text", probabilities ? percent(share) : "");
   const bar = element("confidence-bar", HTMLElement);
   bar.style.width = `${100 * share}%`;
-  bar.style.background = said === UNKNOWN ? "var(--quiet)" : `var(--activity-${best}, var(--quiet))`;
+  bar.style.background = activity === UNKNOWN ? "var(--quiet)" : `var(--activity-${best}, var(--quiet))`;
   element("shares", HTMLUListElement).querySelectorAll("li").forEach((row, i) => {
     const fill = /** @type {HTMLElement} */ (row.querySelector(".bar > div"));
     fill.style.width = `${100 * (probabilities?.[i] ?? 0)}%`;
@@ -87,6 +87,22 @@ export function showSpans(spans) {
       for (const text of [clock(span.fromS), clock(span.toS), readable(span.label), percent(span.confidence)]) row.append(make("td", "", text));
       return row;
     }),
+  );
+}
+
+/**
+ * @param {string} id
+ * @param {string[]} texts one a paragraph
+ */
+export function showParagraphs(id, texts) {
+  element(id, HTMLElement).replaceChildren(...texts.map((text) => make("p", "", text)));
+}
+
+/** @param {[string, number][]} minutes activity and its minutes; none hides the list */
+export function showMinutes(minutes) {
+  element("minutes-part", HTMLElement).hidden = !minutes.length;
+  element("minutes", HTMLUListElement).replaceChildren(
+    ...minutes.map(([activity, found]) => make("li", "", `${readable(activity)}: ${found.toFixed(2)}`)),
   );
 }
 

@@ -35,20 +35,53 @@ export class WindowStream {
 
   /**
    * @param {ArrayLike<number>} time (time,) s
-   * @param {ArrayLike<number>} samples (time, width), row by row
+   * @param {Float32Array} samples (time, width), row by row
    * @returns {CutWindow[]}
    */
   push(time, samples) {
     const found = [];
     for (let i = 0; i < time.length; i++) {
-      const place = this.count % this.windowSize;
-      this.time[place] = time[i];
-      for (let c = 0; c < this.width; c++) this.samples[place * this.width + c] = samples[i * this.width + c];
-      this.count++;
-      const past = this.count - this.windowSize;
-      if (past >= 0 && past % this.stride === 0) found.push(this.#cut(past));
+      this.#put(this.count, time[i], samples.slice(i * this.width, (i + 1) * this.width));
+      found.push(...this.#advance());
     }
     return found;
+  }
+
+  /**
+   * Put a late sample into its place.
+   *
+   * @param {number} timeS
+   * @param {Float32Array} sample (width,)
+   * @returns {CutWindow[] | null} null where the sample that comes before it in time is not in the buffer any more
+   */
+  insert(timeS, sample) {
+    const kept = Math.min(this.count, this.windowSize);
+    let place = this.count; // of the sample in its stretch
+    while (place > this.count - kept && this.time[(place - 1) % this.windowSize] > timeS) place--;
+    if (place === this.count - kept) return null;
+    for (let later = this.count; later > place; later--) {
+      const from = (later - 1) % this.windowSize;
+      this.#put(later, this.time[from], this.samples.slice(from * this.width, (from + 1) * this.width));
+    }
+    this.#put(place, timeS, sample);
+    return this.#advance();
+  }
+
+  /**
+   * @param {number} place of the sample in its stretch
+   * @param {number} timeS
+   * @param {ArrayLike<number>} sample (width,)
+   */
+  #put(place, timeS, sample) {
+    this.time[place % this.windowSize] = timeS;
+    this.samples.set(sample, (place % this.windowSize) * this.width);
+  }
+
+  /** One more sample is in the buffer. */
+  #advance() {
+    this.count++;
+    const past = this.count - this.windowSize;
+    return past >= 0 && past % this.stride === 0 ? [this.#cut(past)] : [];
   }
 
   /**

@@ -8,7 +8,7 @@ import * as ort from "onnxruntime-web/wasm";
 import { readBundle } from "../src/bundle.js";
 import { Model, configure } from "../src/model.js";
 import { checkSelfContained, readMetadata } from "../src/onnx_metadata.js";
-import { BUNDLE, NO_BUNDLE, reader, sha256 } from "./helpers.mjs";
+import { BUNDLE, NO_BUNDLE, randomNumbers, reader, sha256 } from "./helpers.mjs";
 
 const options = { skip: NO_BUNDLE };
 const encoder = new TextEncoder();
@@ -66,11 +66,26 @@ test("golden vectors: this runtime computes what was exported", options, async (
   t.diagnostic(`${windows} golden windows, largest difference ${largest.toExponential(2)}`);
 
   const size = model.bundle.manifest.input.window_size * 6;
-  const [a, b] = [new Float32Array(size).fill(0.5), new Float32Array(size).fill(-0.5)];
+  const random = randomNumbers(7);
+  const [a, b] = [0.5, -0.5].map((middle) => new Float32Array(size).map(() => middle + 0.1 * random()));
   const [together, alone] = [await model.predict([a, b, a]), await model.predict([b])];
   assert.ok(together[1].every((p, i) => Math.abs(p - alone[0][i]) < 1e-6));
-  await assert.rejects(model.predict([new Float32Array(5)]), /has 5 values, expected 768/);
+  await assert.rejects(model.predict([new Float32Array(5)]), /Window 0 has 5 values, expected 768/);
   await assert.rejects(model.predict([a.map((value, i) => (i === 13 ? NaN : value))]), /not finite at sample 2, channel total_acc_y/);
+  for (const [at, value, message] of /** @type {[number, number, RegExp][]} */ ([
+    [13, -1000, /Window 1 has total_acc_y = -1000 at sample 2, outside the physical limits \(16 g, 40 rad\/s\); leave it out/],
+    [23, 40.1, /Window 1 has gyro_z = 40\.1 at sample 3, outside/],
+    [23, Infinity, /Window 1 is not finite at sample 3, channel gyro_z/],
+  ])) {
+    for (const ask of [model.predict.bind(model), (/** @type {Float32Array[]} */ windows) => model.openStream().answer(windows)]) {
+      await assert.rejects(ask([b, a.map((old, i) => (i === at ? value : old))]), message);
+    }
+  }
+  const frozen = (/** @type {number} */ samples, sensor = 0) =>
+    a.map((old, i) => (i % 6 >= 3 * sensor && i % 6 < 3 * sensor + 3 && i >= 60 && i < 60 + 6 * samples ? 0.25 : old));
+  await assert.rejects(model.predict([frozen(51)]), /Window 0 holds 1 s or more in which the accelerometer repeats one value, up to sample 60/);
+  await assert.rejects(model.predict([frozen(51, 1)]), /the gyroscope repeats one value/);
+  assert.equal((await model.predict([frozen(50), frozen(50, 1)])).length, 2); // 0.98 s
   assert.deepEqual(await model.predict([]), []);
 });
 
@@ -97,7 +112,10 @@ test("a manifest of another kind is refused", options, async () => {
   await refused((said) => said.input.channels.reverse(), /takes gyro_z in rad\/s, .*this page gives total_acc_x in g/);
   await refused((said) => (said.input.channels[0].unit = "m/s2"), /takes total_acc_x in m\/s2/);
   await refused((said) => (said.tolerance = 1), /has the tolerance 1/);
-  await refused((said) => (said.unknown = { below: 2 }), /unknown\.below 2/);
+  await refused((said) => (said.unknown = { below: 2 }), /unknown\.below 2, expected a probability from 0 to 1/);
+  for (const label of ["WALK\u001b[2J", "A\nB", " WALKING", "", "\u202eWALKING", 7]) {
+    await refused((said) => (said.labels[0] = /** @type {any} */ (label)), /manifest\.json has a label .*, expected a name in one printable line/);
+  }
   await refused((said) => (said.stream = { kind: "state", hop: 1 }), /streams as 'state'/);
 });
 

@@ -76,7 +76,7 @@ async function recognizeLive(bundle, recordings) {
     stream.end("end of the file");
     const answers = await model.openStream().answer(cut.map((window) => window.samples));
     cut.forEach((window, i) => timeline.add(window, answers[i].probabilities, answers[i].below));
-    found.push(Array.from(timeline, (entry) => ({ said: timeline.said(entry), probabilities: [...entry.probabilities] })));
+    found.push(Array.from(timeline, (entry) => ({ said: entry.activity, probabilities: [...entry.probabilities] })));
   }
   return found;
 }

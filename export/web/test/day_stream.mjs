@@ -64,7 +64,7 @@ async function start() {
     onAnswer() {
       const { timeline } = session;
       const entry = timeline.entry(-1); // its end is that of its window until the next one comes
-      const said = labels.indexOf(timeline.said(entry));
+      const said = labels.indexOf(entry.activity);
       writeSync(output, Float64Array.of(delivery, run, entry.fromS, entry.toS, said, ...entry.probabilities));
     },
     onSamples() {},

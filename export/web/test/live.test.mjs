@@ -108,13 +108,94 @@ test("a rate that changes ends the stretch", () => {
   assert.deepEqual(rates.map(Math.round), [60, 100]);
 });
 
-test("samples that come twice are left out, a clock that goes back begins anew", () => {
+test("samples that come twice are left out", () => {
   const once = listen(uniform(50, 10));
+  for (const hz of [50, 60]) {
+    const { stream, found } = liveStream();
+    const time = uniform(hz, 10);
+    for (const [i, timeS] of time.entries()) {
+      for (const again of [timeS, timeS, time[Math.max(0, i - 3)]]) stream.push(again, swaying(again));
+    }
+    stream.end("stopped");
+    if (hz === 50) same(found.windows, once.windows, 0);
+    assert.deepEqual([found.windows.length, stream.faultsText()], [once.windows.length, ""]);
+  }
+});
+
+test("a clock that goes back begins a new stretch", () => {
+  for (const [hz, backS] of [[50, 0.14], [50, 3600], [60, 10]]) {
+    const time = uniform(hz, 20).map((t) => (t < 10 ? t + 100 : t + 100 - backS));
+    const { windows, gaps } = listen(time);
+    same(windows, windowsOfFile(time), 1e-6);
+    const firsts = windows.filter((window) => window.first).map((window) => window.fromS);
+    assert.deepEqual([windows.length, firsts], [12, [100, time[10 * hz]]]);
+    assert.match(gaps[0], /^the sensor's clock went back by [\d.]+ s$/);
+  }
+});
+
+test("a sample that is a little late is put into its place, or left out where it was resampled", () => {
+  for (const [hz, at] of [[50, 30], [50, 201], [60, 30], [60, 201]]) {
+    const whole = uniform(hz, 10);
+    const time = [...whole];
+    time.splice(at + 2, 0, ...time.splice(at, 1)); // 40 or 33 ms late
+    const { stream, found } = liveStream();
+    for (const timeS of time) stream.push(timeS, swaying(timeS));
+    stream.end("stopped");
+    const left = hz === 60 && at > 120; // two seconds, in which the rate is measured
+    const file = windowsOfFile(left ? whole.filter((_, i) => i !== at) : whole);
+    same(found.windows, file, left ? 0.02 : 1e-6); // the file's rate is measured on all of it
+    assert.equal(stream.faultsText(), `Samples: 1 ${left ? "left out" : "sorted by time"} (up to ${hz === 50 ? "0.04" : "0.0333"} s late).`);
+    assert.deepEqual(found.gaps, ["stopped"]);
+  }
+});
+
+test("a late sample changes no window that was given, and the windows after it hold it", () => {
+  const whole = uniform(50, 10);
+  const time = [...whole];
+  time.splice(257, 0, ...time.splice(255, 1)); // the last of the third window comes after the next two
   const { stream, found } = liveStream();
-  for (const timeS of uniform(50, 10)) for (let i = 0; i < 2; i++) stream.push(timeS, swaying(timeS));
+  for (const timeS of time) stream.push(timeS, swaying(timeS));
+  const file = windowsOfFile(whole);
+  const third = file[2].samples.slice();
+  third.set(swaying(256 / 50), 127 * 6);
+  file[2] = { ...file[2], samples: third, toS: 256 / 50 + 1 / 50 };
+  same(found.windows, file, 0);
+});
+
+test("a late sample from before the stretch is left out", () => {
+  const { stream, found } = liveStream();
+  for (const timeS of [...uniform(50, 5), 5.36, 5.33, ...uniform(50, 5).map((t) => 5.38 + t)]) stream.push(timeS, swaying(timeS));
   stream.end("stopped");
-  same(found.windows, once.windows, 0);
-  assert.equal(listen([...uniform(50, 10).map((t) => t + 100), ...uniform(50, 10)]).gaps[0], "the sensor's clock went back");
+  same(found.windows, windowsOfFile([...uniform(50, 5), 5.36, ...uniform(50, 5).map((t) => 5.38 + t)]), 0);
+  assert.equal(stream.faultsText(), "Samples: 1 left out (up to 0.03 s late).");
+});
+
+test("samples outside the physical limits are left out, as if they had not come", () => {
+  const time = uniform(50, 10);
+  const { stream, found } = liveStream();
+  for (const timeS of time) stream.push(timeS, swaying(timeS).map((v, c) => (timeS === 4 && c === 1 ? 1e18 : timeS === 7 && c === 5 ? -41 : v)));
+  stream.end("stopped");
+  same(found.windows, windowsOfFile(time.filter((t) => t !== 4 && t !== 7)), 0);
+  assert.equal(stream.faultsText(), "Samples: 2 outside the physical limits (16 g, 40 rad/s) left out.");
+  assert.deepEqual([found.gaps, found.problems], [["stopped"], []]);
+  assert.match(listen(time, (t) => swaying(t).map((v, c) => (c < 3 ? v : 200 * v))).problems[0], /gyroscope reaches [\d.]+ rad\/s, .* it looks like deg\/s/);
+  assert.match(listen(time, (t) => swaying(t).map((v, c) => (c === 0 && t % 0.5 === 0 ? 99 : v))).problems[0], /\d of 128 samples are outside the physical limits/);
+});
+
+test("a frozen sensor ends the stretch after a second, and the next value begins another", () => {
+  for (const [first, sensor] of /** @type {[number, string][]} */ ([[0, "accelerometer"], [3, "gyroscope"]])) {
+    const still = (/** @type {number} */ t) => swaying(t).map((v, c) => (c >= first && c < first + 3 && t >= 10 && t < 18 ? 0.5 : v));
+    const { stream, found } = liveStream();
+    for (const timeS of uniform(50, 30)) stream.push(timeS, still(timeS));
+    stream.end("stopped");
+    assert.deepEqual(found.gaps, [`the ${sensor} repeats one value`, "stopped"]);
+    assert.match(found.problems.join(), new RegExp(`^The motion sensors: the ${sensor} repeats one value; [^,]*$`));
+    const before = found.windows.filter((window) => window.fromS < 18);
+    assert.ok(before.every((window) => window.toS <= 11.001));
+    same(found.windows.slice(before.length), windowsOfFile(uniform(50, 30).filter((t) => t >= 18)), 0);
+    assert.equal(stream.faultsText(), "Samples: 350 of a sensor that repeats one value left out."); // it is known after one second
+    assert.equal(stream.faults.frozen, 350);
+  }
 });
 
 test("what cannot be used is said, and nothing is answered", () => {

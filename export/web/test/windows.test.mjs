@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-import { Timeline } from "../src/timeline.js";
+import { Signals } from "../src/signals.js";
+import { Timeline, decide } from "../src/timeline.js";
 import { WindowStream } from "../src/windows.js";
 import { randomNumbers } from "./helpers.mjs";
 
@@ -87,7 +89,7 @@ test("the timeline: runs, gaps, unknown, and the file of har predict", () => {
   assert.equal(
     timeline.csv(),
     "from_s,to_s,activity,confidence,p_WALKING,p_SITTING\n0.000,1.920,WALKING,0.900000,0.900000,0.100000\n" +
-      "1.920,3.200,WALKING,0.700000,0.700000,0.300000\n3.200,5.120,WALKING,0.500000,0.500000,0.500000\n" +
+      "1.920,3.200,WALKING,0.700000,0.700000,0.300000\n3.200,5.120,UNKNOWN,0.500000,0.500000,0.500000\n" +
       "60.000,62.560,SITTING,0.800000,0.200000,0.800000\n",
   );
   assert.deepEqual(timeline.at(0.1), timeline.entry(0));
@@ -98,5 +100,66 @@ test("the timeline: runs, gaps, unknown, and the file of har predict", () => {
 test("without a threshold every answer counts", () => {
   const timeline = new Timeline(["A", "B"], 0);
   timeline.add(...entry(0, 1, true, [0.5, 0.5]));
-  assert.equal(timeline.said(timeline.entry(0)), "A");
+  assert.equal(timeline.entry(0).activity, "A");
+});
+
+test("decisions are those of the table that all clients share", async () => {
+  const table = new URL("../../../tests/runtime/decisions.json", import.meta.url);
+  /** @type {{name: string, labels: string[], below: number, probabilities: (number | null)[], activity: string | null}[]} */
+  const cases = JSON.parse(await readFile(table, "utf8"));
+  assert.ok(cases.length > 20);
+  for (const { name, labels, below, probabilities, activity } of cases) {
+    const row = probabilities.map((probability) => probability ?? NaN);
+    if (activity === null) assert.throws(() => decide(row, labels, below), /expected a number/, name);
+    else assert.equal(decide(row, labels, below), activity, name);
+  }
+});
+
+test("a window that is refused leaves the timeline as it was", () => {
+  const timeline = new Timeline(["A", "B"], 0);
+  timeline.add(...entry(0, 2.56, true, [0.9, 0.1]));
+  assert.throws(() => timeline.add(...entry(1.92, 3.84, false, [NaN, 0.1])), /The probability of A is NaN/);
+  assert.deepEqual([timeline.length, timeline.entry(0).toS, timeline.spans().length], [1, 2.56, 1]);
+});
+
+test("minutes per activity are sums of what the windows speak for, UNKNOWN included", () => {
+  const timeline = new Timeline(["WALKING", "SITTING", "LAYING"], 0.55);
+  assert.deepEqual(timeline.minutes(), [["UNKNOWN", 0]]);
+  timeline.add(...entry(0, 2.56, true, [0.1, 0.9, 0]));
+  timeline.add(...entry(60, 90, true, [0.9, 0.1, 0]));
+  timeline.add(...entry(75, 105, false, [0.5, 0.5, 0]));
+  timeline.add(...entry(10, 22, true, [0.8, 0.1, 0.1])); // the clock was set back
+  assert.deepEqual(timeline.minutes(), [["WALKING", 27 / 60], ["SITTING", 2.56 / 60], ["UNKNOWN", 0.5]]);
+});
+
+test("where stretches share a time, the first one is shown", () => {
+  const timeline = new Timeline(["A", "B"], 0);
+  timeline.add(...entry(10, 20, true, [0.9, 0.1]));
+  timeline.add(...entry(15, 30, false, [0.8, 0.2]));
+  timeline.add(...entry(5, 12, true, [0.1, 0.9])); // the clock was set back
+  timeline.add(...entry(11, 40, false, [0.2, 0.8]));
+  assert.deepEqual(timeline.range(), { fromS: 5, toS: 40 });
+  const shown = (/** @type {number} */ timeS) => timeline.at(timeS).fromS;
+  assert.deepEqual([5, 10, 11, 14.9, 15, 29.9, 30, 39, 99, -1].map(shown), [5, 10, 10, 10, 15, 15, 11, 11, 11, 10]);
+
+  const signals = new Signals();
+  const push = (/** @type {number[]} */ time) => signals.push(time, new Float32Array(6 * time.length));
+  push([10, 11, 12]);
+  push([13, 14, 5, 6, 7]); // the clock is set back within a piece
+  push([8, 9, 10, 11]);
+  assert.deepEqual(signals.between(11, 13), [1, 4]);
+  assert.deepEqual(signals.between(0, 11), [0, 2]);
+  assert.deepEqual(signals.between(0, 11, true), [5, 12]);
+  assert.deepEqual(signals.between(6, 8), [6, 9]);
+  assert.deepEqual(signals.between(12, 99), [2, 5]);
+  assert.deepEqual(new Signals().between(0, 1), [0, 0]);
+});
+
+test("a file with activities holds no formula and no broken cell", () => {
+  const timeline = new Timeline(['=HYPERLINK("x","y")', "@SUM(1)", "+a", "-b", "ordinary"], 0);
+  for (let best = 0; best < 5; best++) timeline.add(...entry(best, best + 1, true, [0, 1, 2, 3, 4].map((i) => (i === best ? 0.8 : 0.05))));
+  const [head, ...rows] = timeline.csv().trimEnd().split("\n");
+  assert.equal(head, 'from_s,to_s,activity,confidence,"p_=HYPERLINK(""x"",""y"")",p_@SUM(1),p_+a,p_-b,p_ordinary');
+  const activities = rows.map((row) => row.slice("0.000,1.000,".length, row.indexOf(",0.800000,")));
+  assert.deepEqual(activities, [`"'=HYPERLINK(""x"",""y"")"`, "'@SUM(1)", "'+a", "'-b", "ordinary"]);
 });

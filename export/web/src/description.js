@@ -1,0 +1,61 @@
+/**
+ * What the page says about its bundle: only what the manifest says.
+ */
+
+import { percent } from "./words.js";
+
+/** @typedef {import("./bundle.js").Manifest} Manifest */
+
+/**
+ * The bundle by name.
+ *
+ * @param {Manifest} manifest
+ */
+export function bundleText(manifest) {
+  return `Bundle ${manifest.run ?? manifest.model} (model ${manifest.model}, trained on ${titleOf(manifest)})`;
+}
+
+/**
+ * Where and how the phone should be worn, in paragraphs.
+ *
+ * @param {Manifest} manifest
+ * @returns {string[]}
+ */
+export function wearTexts(manifest) {
+  const { dataset_description: description, input, mounting } = manifest;
+  const title = titleOf(manifest);
+  const placement = description?.placement;
+  const axes = description?.axes ?? input.axes;
+  const paragraphs = [
+    placement
+      ? `How the device was worn in the training data, ${title}: ${placement}`
+      : `Wear the phone as the device was worn in the training data, ${title}; the bundle does not describe it further.`,
+  ];
+  if (axes) paragraphs.push(`Axes: ${axes}`);
+  paragraphs.push(
+    mounting
+      ? "The phone may be turned in any way: the bundle recognises its orientation while you walk."
+      : "The model was not trained on a phone that is worn elsewhere or turned otherwise.",
+  );
+  return paragraphs;
+}
+
+/**
+ * The bundle and how it was checked.
+ *
+ * @param {Manifest} manifest
+ * @param {{windows: number, largest: number}} golden
+ * @param {number} unknownBelow
+ */
+export function aboutText(manifest, golden, unknownBelow) {
+  const unknown = unknownBelow ? ` Where no probability reaches ${percent(unknownBelow)} the page says Unknown.` : "";
+  return (
+    `${bundleText(manifest)}. Its files are those that were exported, and ${golden.windows} golden windows differ by at most ` +
+    `${golden.largest.toExponential(1)}.${unknown}`
+  );
+}
+
+/** @param {Manifest} manifest */
+function titleOf(manifest) {
+  return manifest.dataset_description?.title ?? manifest.dataset;
+}
