@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
+from har.cli import main
 from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import audit as audit_module
@@ -302,10 +303,22 @@ def test_the_ledger_tells_official_test_subjects_from_others(
             evaluate_run(run, "test", RESULTS, archive=folder)
 
 
-def test_without_its_ledger_the_test_split_is_not_scored(workplace: Path, config: RunConfig, small_uci_har: Path) -> None:
+def test_without_its_ledger_the_test_split_is_not_scored(
+    workplace: Path, config: RunConfig, small_uci_har: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
+    # Another folder of results has a ledger of its own, and the command names it.
+    assert main(["evaluate", "--model", "cnn1d", "--split", "test", "--results", "elsewhere", "--brief"]) == 0
+    said = capsys.readouterr().out
+    ledger = Path("elsewhere/uci_har/test_openings.csv")
+    assert pd.read_csv(ledger).config.tolist() == ["cnn1d"]
+    assert f"official test subjects were scored, a row for each run in the ledger {ledger}" in said
+    assert "the published ledger is below results" in said
+    for path in run.path.glob("*test*"):
+        path.unlink()
     RESULTS.write_text("a file where the folder should be")
+    monkeypatch.setattr("har.pipeline.evaluate.score_weights", lambda *_: pytest.fail("scored without a ledger"))
     with pytest.raises(HarError, match="are not scored without it"):
         evaluate_run(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))
