@@ -12,7 +12,7 @@ import { percent } from "./words.js";
  * @param {Manifest} manifest
  */
 export function bundleText(manifest) {
-  return `Bundle ${manifest.run ?? manifest.model} (model ${manifest.model}, trained on ${titleOf(manifest)})`;
+  return `${manifest.run ?? manifest.model} (bundle of ${manifest.model}, trained on ${titleOf(manifest)})`;
 }
 
 /**
@@ -50,7 +50,7 @@ export function wearTexts(manifest) {
 export function aboutText(manifest, golden, unknownBelow) {
   const unknown = unknownBelow ? ` Where no probability reaches ${percent(unknownBelow)} the page says Unknown.` : "";
   return (
-    `${bundleText(manifest)}. Its files are those that were exported, and ${golden.windows} golden windows differ by at most ` +
+    `Model: ${bundleText(manifest)}. Its files are those that were exported, and ${golden.windows} golden windows differ by at most ` +
     `${golden.largest.toExponential(1)}.${unknown}`
   );
 }

@@ -118,7 +118,7 @@ export class LiveStream {
     const values = Float64Array.from(this.block);
     this.block = [];
     const broken = Array.from({ length: WINDOW_SIZE }, (_, i) => i).filter((i) => outsideChannel(values, i * WIDTH) >= 0);
-    this.#unless(() => checkOutside(NAME, values, broken, `sample ${broken[0]} of ${WINDOW_SIZE}`, "use another browser."));
+    this.#holds(() => checkOutside(NAME, values, broken, `sample ${broken[0]} of ${WINDOW_SIZE}`, "use another browser."));
   }
 
   /**
@@ -159,6 +159,8 @@ export class LiveStream {
   #freeze(sensor, timeS) {
     this.faults.frozen++;
     if (this.frozen) return;
+    const measured = Float64Array.from(this.values); // while the rate is not known
+    if (measured.length && !this.#holds(() => checkGravity(NAME, measured))) return;
     const { repeats } = this;
     this.end(`the ${sensor} repeats one value`);
     this.repeats = repeats; // until another value comes
@@ -216,7 +218,7 @@ export class LiveStream {
   #measure() {
     const time = Float64Array.from(this.time);
     const values = Float64Array.from(this.values);
-    this.#unless(() => {
+    this.#holds(() => {
       const rate = measureRate(NAME, time);
       checkGravity(NAME, values);
       // A step that is a gap at this rate may have passed while the rate was not known.
@@ -239,18 +241,20 @@ export class LiveStream {
   }
 
   /**
-   * Begin anew, and say why, where the samples cannot be used.
+   * Whether the samples can be used; where they cannot, begin anew and say why.
    *
    * @param {() => void} check throws a `HarError` then
    */
-  #unless(check) {
+  #holds(check) {
     try {
       check();
+      return true;
     } catch (error) {
       if (!(error instanceof HarError)) throw error;
       this.#begin();
       this.waitingS = NaN;
       this.listener.onProblem(error.message);
+      return false;
     }
   }
 

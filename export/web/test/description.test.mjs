@@ -15,11 +15,11 @@ function manifest(changed = {}) {
 }
 
 test("the page names its bundle", () => {
-  assert.equal(bundleText(manifest()), "Bundle first (model cnn1d, trained on my-study)");
-  assert.equal(bundleText(manifest({ run: undefined, dataset_description: { title: "My study" } })), "Bundle cnn1d (model cnn1d, trained on My study)");
+  assert.equal(bundleText(manifest()), "first (bundle of cnn1d, trained on my-study)");
+  assert.equal(bundleText(manifest({ run: undefined, dataset_description: { title: "My study" } })), "cnn1d (bundle of cnn1d, trained on My study)");
   assert.equal(
     aboutText(manifest(), { windows: 64, largest: 3e-7 }, 0.77),
-    "Bundle first (model cnn1d, trained on my-study). Its files are those that were exported, and 64 golden windows differ by at most 3.0e-7. " +
+    "Model: first (bundle of cnn1d, trained on my-study). Its files are those that were exported, and 64 golden windows differ by at most 3.0e-7. " +
       "Where no probability reaches 77 % the page says Unknown.",
   );
 });

@@ -212,6 +212,14 @@ test("what cannot be used is said, and nothing is answered", () => {
   assert.deepEqual([bursts.windows.length, noGravity.windows.length], [0, 0]);
 });
 
+test("of a sensor that is off from the start this is said, unless its unit is wrong", () => {
+  const off = listen(uniform(50, 5), (t) => [...swaying(t).slice(0, 3), 0, 0, 0]);
+  assert.deepEqual([off.windows, off.gaps, off.problems.length], [[], [], 1]);
+  assert.match(off.problems[0], /the gyroscope repeats one value; it is off or broken/);
+  const noGravity = listen(uniform(50, 5), () => [0.01, 0, 0, 0.1, 0.2, 0.3]);
+  assert.match(noGravity.problems[0], /median length of total acceleration is 0\.01 g, expected about 1 g/);
+});
+
 test("a sensor slower than 40 Hz is named", () => {
   const { problems, windows } = listen(uniform(38, 10));
   assert.match(problems[0], /the sampling rate is 38 Hz \(mean\), expected at least 40 Hz/);
