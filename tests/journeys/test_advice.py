@@ -1,0 +1,121 @@
+"""Every piece of advice in an error is followed once, in a new process in an empty folder, and helps."""
+
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.journeys.conftest import RECORDING, Place, add_recordings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+PREDICT = ["har", "predict", RECORDING]
+
+
+def change(place: Place, edit: Callable[[list[list[str]]], object]) -> None:
+    """Change the cells of the recording; the first row is the header."""
+    path = place.folder / RECORDING
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    edit(rows)
+    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+
+
+def scale(columns: slice, factor: float) -> Callable[[list[list[str]]], object]:
+    def edit(rows: list[list[str]]) -> None:
+        for row in rows[1:]:
+            row[columns] = [repr(float(cell) * factor) for cell in row[columns]]
+
+    return edit
+
+
+def put(line: int, column: int, cell: str) -> Callable[[list[list[str]]], object]:
+    return lambda rows: rows[line - 1].__setitem__(column, cell)
+
+
+RECORDINGS_REFUSED: dict[str, tuple[Callable[[list[list[str]]], object], str, dict[str, str]]] = {
+    "m/s^2": (scale(slice(1, 4), 9.80665), "read it with (--acc-unit m/s2)", {}),
+    "deg/s": (scale(slice(4, 7), np.rad2deg(1.0)), "read it with (--gyro-unit deg/s)", {}),
+    "ms": (scale(slice(0, 1), 1000.0), "name its unit with (--time-unit)", {"--time-unit": "--time-unit ms"}),
+    "other names": (put(1, 2, "ay"), "map other names with (--columns total_acc_y_g=NAME)", {"NAME": "ay"}),
+    "missing value": (put(100, 2, ""), "interpolate short runs with (--interpolate SECONDS)", {"SECONDS": "0.2"}),
+}
+
+
+@pytest.mark.parametrize("name", RECORDINGS_REFUSED)
+def test_options_that_an_error_names_read_the_recording(name: str, place: Place) -> None:
+    edit, advice, values = RECORDINGS_REFUSED[name]
+    add_recordings(place)
+    minutes = place.succeeds(PREDICT).output.splitlines()[-1]
+    change(place, edit)
+    found = re.search(advice, place.fails(PREDICT))
+    assert found is not None
+    option = found[1]
+    for word, value in values.items():
+        option = option.replace(word, value)
+    assert place.succeeds([*PREDICT, *option.split()]).output.splitlines()[-1] == minutes
+
+
+def test_rows_in_no_order_are_sorted_as_the_error_says(place: Place) -> None:
+    add_recordings(place)
+    expected = place.succeeds(PREDICT).output
+    change(place, lambda rows: rows.__setitem__(slice(1, None), rows[:0:-1]))
+    assert place.fails(PREDICT).endswith("expected the rows in the order of their times: sort them")
+    change(place, lambda rows: rows.__setitem__(slice(1, None), sorted(rows[1:], key=lambda row: float(row[0]))))
+    assert place.succeeds(PREDICT).output == expected
+
+
+def test_a_pipe_is_written_to_a_file_first(place: Place) -> None:
+    add_recordings(place)
+    os.mkfifo(place.folder / "pipe.csv")
+    assert place.fails(["har", "predict", "pipe.csv"]).endswith("write the recording to a file first")
+    place.succeeds(PREDICT)
+
+
+def test_several_recordings_go_into_a_folder(place: Place) -> None:
+    add_recordings(place)
+    words = ["har", "predict", RECORDING, "recordings/one.csv"]
+    assert place.fails(words).endswith("name it with --output")
+    place.succeeds([*words, "--output", "predictions"])
+
+
+def test_an_output_that_is_an_input_is_refused_and_nothing_is_lost(place: Place) -> None:
+    add_recordings(place)
+    before = (place.folder / RECORDING).read_bytes()
+    message = place.fails([*PREDICT, "--output", f"./{RECORDING}"])
+    assert RECORDING in message
+    assert (place.folder / RECORDING).read_bytes() == before
+    place.succeeds([*PREDICT, "--output", "other.csv"])
+
+
+def test_commands_without_a_run_name_the_one_that_makes_it(place: Place) -> None:
+    own = ["--dataset", "synthetic"]
+    for command in ("evaluate", "compare", "export", "explain", "robustness"):
+        message = place.fails(["har", command, *own])
+        assert re.search("train first: (har train(?: --dataset synthetic)?)", message), message
+    assert "train first: har train" in place.fails(["har", "dashboard"])
+    assert "make one with har export" in place.fails(["har", "register"])
+    assert "did you mean 'cnn1d'" in place.fails(["har", "train", "--model", "cnnd1"])
+    place.succeeds(["har", "train", "--dataset", "synthetic", "--model", "cnn1d", "--epochs", "1"])
+    for command in ("evaluate", "compare", "export"):
+        place.succeeds(["har", command, *own])
+    assert Path(place.folder, "export/bundle-synthetic/manifest.json").is_file()
+
+
+@pytest.mark.parametrize("model", ["seq2seq", "window_generator", "dense_gru"])
+def test_what_comes_next_can_be_done_for_every_task(model: str, place: Place) -> None:
+    """After training and evaluating a network that has no bundle, no line names har export."""
+    done = place.succeeds(["har", "train", "--dataset", "synthetic", "--model", model, "--epochs", "1"])
+    todo, ran = done.next_commands(), [done.words]
+    while todo:
+        words = todo.pop(0)
+        if words in ran or words[1] == "dashboard":
+            continue
+        ran.append(words)
+        done = place.succeeds(words)
+        todo += done.next_commands()
+    assert any(words[1] == "evaluate" for words in ran)
+    assert not any(words[1] == "export" for words in ran), shlex.join(ran[-1])
