@@ -11,6 +11,7 @@ import pytest
 from har.cli import main
 from har.contract import HarError
 from har.redaction import redacted, shown
+from har.runtime.pretrained import pretrained
 from har.tracking import server, tracked_run
 from har.tracking import store as stores
 
@@ -88,6 +89,16 @@ def test_no_code_reads_objects_or_starts_a_shell(path: Path) -> None:
         ("postgresql://host/db?user=me&password=hunter2&x=1", "postgresql://host/db?user=me&password=***&x=1"),
         ("sqlite:////a/b@c/mlflow.db", "sqlite:////a/b@c/mlflow.db"),
         ("see http://host/a and mail me@host", "see http://host/a and mail me@host"),
+        ("got 'me:hunter2@host:9'", "got '***@host:9'"),  # the scheme was forgotten
+        ("me:hun@ter2@host", "***@host"),
+        ("//me:hunter2@host/db", "//***@host/db"),
+        ("http:/me:hunter2@host", "http:/***@host"),
+        ("http://me:hun/ter2@host", "http://***@host"),
+        ("MLFLOW_TRACKING_URI=hunter2@host:5000", "MLFLOW_TRACKING_URI=***@host:5000"),
+        ("postgresql://host/db?sslpassword=hun@ter2&x=1", "postgresql://host/db?sslpassword=***&x=1"),
+        ("http://host:5000/x@y", "http://host:5000/x@y"),
+        ("models:/wearable-har@champion", "models:/wearable-har@champion"),
+        ("sqlite:////a@b:c/mlflow.db", "sqlite:////a@b:c/mlflow.db"),
     ],
 )
 def test_addresses_are_shown_without_their_secrets(text: str, shown: str) -> None:
@@ -129,6 +140,25 @@ def test_a_password_of_the_store_is_nowhere(tmp_path: Path, monkeypatch: pytest.
     assert "127.0.0.1:9" in said
     for text in (said, str(caught.value), *(path.read_text() for path in runs.rglob("*") if path.is_file())):
         assert SECRET not in text
+
+
+@pytest.mark.parametrize("uri", [f"me:{SECRET}@127.0.0.1:9", f"//me:{SECRET}@127.0.0.1", f"me:p@{SECRET}@127.0.0.1"])
+def test_a_password_without_a_scheme_is_nowhere(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor"]) in (0, 1, 2)
+    assert main(["register", str(pretrained())]) == 2
+    assert main(["dashboard", "--port", "5082"]) == 2
+    said = "".join(capfd.readouterr())
+    assert said.count("cannot open the MLflow store") == 3
+    assert "write MLFLOW_TRACKING_URI as http://HOST:PORT" in said
+    assert SECRET not in said
+    with pytest.raises(HarError) as caught:
+        raise stores.unreachable("http://host", OSError("x" * 190 + uri))  # the reason is cut short in the password
+    assert SECRET[:4] not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_dashboard_listens_here_alone_and_hides_the_password(

@@ -176,6 +176,8 @@ def unreachable(uri: str, error: Exception) -> HarError:
     """What to say where a store cannot be opened."""
     reason = redacted(str(error).split("\n")[0])[:200]  # in this order: half a password is not recognised
     mend = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
+    if "://" not in uri:
+        mend = "write MLFLOW_TRACKING_URI as http://HOST:PORT, postgresql+psycopg2://HOST/DATABASE or sqlite:///PATH, or unset it"
     if uri.startswith("sqlite:"):
         mend = "look at its disk, or name another store in MLFLOW_TRACKING_URI"
     return HarError(redacted(f"cannot open the MLflow store {uri} ({reason}); {mend}"))

@@ -1,7 +1,10 @@
 """What a run tells MLflow, its bundle as a version of the registered model, and who becomes the champion."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,10 +188,44 @@ def test_a_version_that_could_not_be_made_leaves_nothing(place: Place, tmp_path:
 
     experiment = client().get_run(place.run.info().mlflow_run_id).info.experiment_id
     name = "another"
+    files = set(RUNS.glob("mlartifacts/models/*"))
+    for step in ("log_model_artifacts", "create_model_version", "set_logged_model_tags", "log_outputs"):
+        with monkeypatch.context() as patch:
+            patch.setattr(mlflow.MlflowClient, step, fails)
+            with pytest.raises(HarError, match="gone"):
+                register_bundle(folder, RUNS, name)
+        assert not client().search_model_versions(f"name = '{name}'")
+        assert not client().search_registered_models(f"name = '{name}'")
+        assert not [model for model in client().search_logged_models([experiment]) if model.name == name]
+        assert set(RUNS.glob("mlartifacts/models/*")) == files
+    assert register_bundle(folder, RUNS, name).version == "1"
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "create_model_version", fails)
         with pytest.raises(HarError, match="gone"):
-            register_bundle(folder, RUNS, name)
-    assert not client().search_model_versions(f"name = '{name}'")
-    assert not [model for model in client().search_logged_models([experiment]) if model.name == name]
-    assert register_bundle(folder, RUNS, name).version == "1"
+            register_bundle(place.variant(tmp_path / "second", 0.98, tested=["y"]), RUNS, name)
+    assert len(client().search_model_versions(f"name = '{name}'")) == 1  # what was there stays
+
+
+def test_registered_in_a_fresh_process_and_loaded_as_it_says(place: Place, tmp_path: Path) -> None:
+    """In the process that trained, MLflow knows the store already."""
+    runs = tmp_path / "a folder" / "runs"  # moved, too
+    shutil.copytree(RUNS, runs)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "HAR_"))}
+    clean |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2])}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=empty, env=clean, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        assert not list(empty.iterdir())
+        return done.stdout
+
+    said = run(sys.executable, "-m", "har", "register", str(place.bundle.resolve()), "--runs", str(runs), "--name", "fresh")
+    assert "registered fresh version 1" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("next: "))
+    command, advice = line.removeprefix("next: ").split("; see ")
+    assert advice.startswith("docs/tracking.md")
+    loaded = run("sh", "-c", command)
+    assert f"run_id: {place.run.info().mlflow_run_id}" in loaded
+    assert str(runs) not in (RUNS / "mlflow.db").read_bytes().decode("latin-1")

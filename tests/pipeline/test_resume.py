@@ -15,6 +15,7 @@ from filelock import FileLock
 
 import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
+from har.contract import HarError
 from har.data.staging import PREFIX, remove_stale, staging
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import train_any
@@ -143,6 +144,59 @@ def test_a_folder_in_use_is_nobody_elses(tmp_path: Path) -> None:
     with staging(tmp_path, "seed-1", worth_keeping=always, resume=True) as again:
         assert again == left
     assert not left.exists()
+
+
+WAITS = """
+import sys, time
+from pathlib import Path
+from har.pipeline.work import work_folder
+with work_folder(Path(sys.argv[1]), "key", resume=False, who="first", say=print):
+    print("trains", flush=True)
+    time.sleep(200)
+"""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_process_at_a_time_trains_into_a_folder(resume: bool, workplace: Path, config: RunConfig) -> None:
+    target = RUNS / "synthetic" / "tiny" / "seed-0"
+    first = subprocess.Popen([sys.executable, "-c", WAITS, str(target)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "trains\n"
+        before = sorted(target.parent.iterdir())
+        with pytest.raises(HarError, match=rf"seed-0 is being trained by process {first.pid}; wait until that ends, or .*--seed .*--runs"):
+            train(config, RUNS, resume=resume)
+        assert sorted(target.parent.iterdir()) == before
+        assert not RUNS.joinpath("mlflow.db").exists()  # nothing was tracked
+        train(config.with_overrides(training__seed=1, training__epochs=1), RUNS, resume=resume)  # as the message says
+    finally:
+        first.kill()
+        first.wait()
+    trained = train(config.with_overrides(training__epochs=1), RUNS, resume=resume)  # the lock went with its process
+    assert trained.path == target
+    assert {path.name for path in target.parent.iterdir() if not path.name.startswith(PREFIX)} == {"seed-0", "seed-1"}
+
+
+def test_many_that_begin_together_are_one(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from har.data.staging import InUseError, staging
+while time.time() < float(sys.argv[2]):
+    pass
+try:
+    with staging(Path(sys.argv[1]), "seed-0", alone=True):
+        print("has it", flush=True)
+        time.sleep(10)
+except InUseError:
+    print("is refused", flush=True)
+"""
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(time.time() + 3)], stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    assert sorted(process.communicate(timeout=120)[0] for process in started) == ["has it\n", *["is refused\n"] * 5]
+    assert not list(tmp_path.iterdir())
 
 
 def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:

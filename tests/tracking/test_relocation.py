@@ -146,7 +146,7 @@ def test_odd_names_of_folders(name: str, tmp_path: Path) -> None:
 def test_names_that_mlflow_cannot_hold_are_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
     runs = tmp_path / name / "runs"
     for act in (lambda: track(runs, "first"), lambda: close_orphans(runs), lambda: push(runs)):
-        with pytest.raises(HarError, match="MLflow cannot keep a store in the folder .*name a folder without them with --runs"):
+        with pytest.raises(HarError, match=r"MLflow cannot keep a store in the folder .*name a folder without them with --runs"):
             act()
     assert not list(tmp_path.iterdir())
 
