@@ -31,10 +31,10 @@ def manifest_of(run: RunFolder) -> dict:
 def test_without_anybody_held_out_nothing_is_claimed(refit: RunFolder) -> None:
     manifest = manifest_of(refit)
     assert manifest["metrics"] == {}
-    assert manifest["temperature"] == {"value": 1.0, "fitted_on": "nobody: no people were held out"}
+    assert manifest["temperature"] == {"value": 1.0, "fitted_on": "not fitted: no subjects were held out"}
     assert manifest["unknown"]["below"] is None
     assert all("nobody was held out" in manifest["models"][name]["left_out"] for name in ("model.int8.onnx", "model.small.onnx"))
-    assert "No probability is too low" in Path("bundle/MODEL_CARD.md").read_text()
+    assert "every answer counts" in Path("bundle/MODEL_CARD.md").read_text()
 
 
 def test_the_cross_validation_fits_and_the_sibling_judges(refit: RunFolder, config: RunConfig) -> None:
