@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from har.cli.commands import BUNDLE
 from har.cli.output import answer
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.redaction import shown
@@ -32,7 +31,7 @@ def predict(options: argparse.Namespace) -> None:
         axes=tuple(options.axes.split(",")),
         interpolate_s=options.interpolate,
     )
-    bundle = find_bundle(options.bundle, BUNDLE)
+    bundle = find_bundle(options.bundle)
     into_folder = options.output is not None and options.output.is_dir()
     if len(options.recordings) > 1 or into_folder or not _may_be_file(options.recordings[0]):
         _predict_many(options, bundle, reading)
@@ -46,6 +45,7 @@ def _may_be_file(name: Path) -> bool:
 
 def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
+    from har.runtime.pretrained import bundle_line
     from har.runtime.report import timeline_text, write_timeline
     from har.runtime.state import load_recognizer
 
@@ -53,13 +53,13 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
     recognizer, found = load_recognizer(bundle), ReadReport()
     pieces = _watched(read_pieces(recording, found, options=reading), recording, options)
     timeline = recognizer.predict_pieces(recording.stem, pieces)
-    text = f"{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}"
+    text = f"{bundle_line(recognizer.bundle)}\n{timeline_text(recording.stem, recognizer.bundle, timeline)}\n{found.text()}"
     if output:
         write_timeline(timeline, output)
         text += f"\nwrote {output}: {len(timeline.from_s)} windows"
     names = ("from_s", "to_s", "activity", "confidence")
     spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
-    facts = {"recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
+    facts = {"bundle": bundle, "recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
     answer(options, text, facts | {"spans": spans, "input": found.text(), "written": [output] if output else []})
 
 
@@ -80,14 +80,18 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
 
     if options.output is None:
         raise HarError("several recordings need a folder for their predictions; name it with --output")
+    from har.runtime.bundle import of_one_folder, read_bundle
+    from har.runtime.pretrained import bundle_line
+
     say = functools.partial(print, flush=True)
+    say(bundle_line(of_one_folder(read_bundle, bundle)))
     problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)
     print("".join(f"har: {shown(problem)}\n" for problem in problems), end="", file=sys.stderr)
     if problems:
         raise HarError(
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
         )
-    answer(options, f"the predictions are below {options.output}", {"folder": options.output})
+    answer(options, f"the predictions are below {options.output}", {"bundle": bundle, "folder": options.output})
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

@@ -61,6 +61,8 @@ def read_splits(path: Path | str) -> list[SubjectSplit]:
             subject validates.
     """
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise HarError(f"the split {path} is not a file; expected a JSON file with folds of subjects")
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         found = _File.model_validate(content)
     except OSError as error:

@@ -22,11 +22,7 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
     Raises:
         HarError: there is none, they come from several data sets or are over different labels, or one run and seed appears twice.
     """
-    # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
-    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(_left_out(n) for n in p.relative_to(folder).parts)]
-    if not paths:
-        raise HarError(f"no prediction files below {folder}; train first: har train")
-    pairs = [(path, read_predictions(path)) for path in paths]
+    pairs = [(path, read_predictions(path)) for path in prediction_files(folder)]
     if transitions is not None:
         pairs = [(path, item) for path, item in pairs if item.labels == list(TRANSITION_LABELS[transitions])]
         if not pairs:
@@ -47,6 +43,19 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
             raise HarError(f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
         seen[key] = path
     return found
+
+
+def prediction_files(folder: Path) -> list[Path]:
+    """All prediction files below `folder`.
+
+    Raises:
+        HarError: there is none.
+    """
+    # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
+    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(_left_out(n) for n in p.relative_to(folder).parts)]
+    if not paths:
+        raise HarError(f"no prediction files below {folder}; train first: har train")
+    return paths
 
 
 def _left_out(name: str) -> bool:

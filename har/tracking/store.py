@@ -41,6 +41,17 @@ def tracking_uri(runs: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / STORE).resolve()}"
 
 
+def check_store(runs: Path) -> None:
+    """Find out without MLflow that there is no store yet; one that is reached over a network is not asked.
+
+    Raises:
+        HarError: the sqlite file is missing.
+    """
+    uri = tracking_uri(runs)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
+
+
 def remote(uri: str) -> bool:
     """Whether a store is reached over a network, so that it may be away while the training need not care."""
     return uri.split("://")[0].split("+")[0] in ("http", "https", "postgresql", "mysql", "mssql")
