@@ -1,4 +1,4 @@
-"""Everything about the package stands in pyproject.toml; this puts the pretrained bundles of `export/` into the wheel."""
+"""Everything about the package stands in pyproject.toml; this puts the configs and the pretrained bundles of `export/` into the wheel."""
 
 import shutil
 from pathlib import Path
@@ -6,16 +6,17 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-PRETRAINED = Path("export/pretrained")
+FOLDERS = {"export/pretrained": "pretrained", "configs": "configs"}
 
 
-class BuildWithBundles(build_py):
-    """Copies ``export/pretrained`` to ``har/pretrained``, where `har.runtime.pretrained` looks in an installation."""
+class BuildWithFolders(build_py):
+    """Copies folders into the package, where `har.runtime.pretrained` and `har.pipeline.checks` look in an installation."""
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode and PRETRAINED.is_dir():
-            shutil.copytree(PRETRAINED, Path(self.build_lib, "har", "pretrained"), dirs_exist_ok=True)
+        for source, name in FOLDERS.items():
+            if not self.editable_mode and Path(source).is_dir():
+                shutil.copytree(source, Path(self.build_lib, "har", name), dirs_exist_ok=True)
 
 
-setup(cmdclass={"build_py": BuildWithBundles})
+setup(cmdclass={"build_py": BuildWithFolders})

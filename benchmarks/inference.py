@@ -37,9 +37,9 @@ from har.export.device_graph import DeviceGraph
 from har.export.onnx_file import export_onnx
 from har.export.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
+from har.pipeline.checks import config_path
 from har.pipeline.provenance import git_commit
 from har.pipeline.tasks.base import module_settings
-from har.pipeline.train import config_path
 from har.runtime.pretrained import pretrained
 from har.runtime.session import open_session, run_windows
 from har.runtime.state import StreamRecognizer

@@ -3,44 +3,32 @@
 import argparse
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.cli.output import answer, answer_written, progress, say, say_all
+from har.cli.output import answer, answer_written, loading, progress, say, say_all
 from har.contract import HarError, nearest
 from har.files import check_output
+from har.models.registry import COMPARISON, model_names
 
 if TYPE_CHECKING:
-    from har.pipeline.evaluate import Scored
     from har.pipeline.run_folder import RunFolder
     from har.pipeline.splits import SplitChoice
 
-# What `--model all` means, and what else can be named; known without torch, and a test holds both against the registry.
-MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")
-CATALOGUE = (
-    *("mlp", "rnn", "peephole_lstm", "deep_conv_lstm", "transformer"),
-    *("stream_gru", "stream_lstm", "dense_gru", "dense_cnn", "seq2seq", "seq2seq_attention"),
-    *("lstm_autoencoder", "conv_autoencoder", "window_generator", "mounting_cnn"),
-)
 # Of har.pipeline.experiments; a test compares.
 EXPERIMENTS = ("attention", "growth", "gradients", "labels", "labels-official", "memory", "stream", "windowing")
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 
-def _names(options: argparse.Namespace) -> list[str]:
-    if "all" in options.model:
-        return list(MODELS)
-    for name in options.model:
-        if not Path("configs", f"{name}.yaml").is_file() and name not in MODELS + CATALOGUE:
-            raise HarError(f"unknown model {name!r}; {nearest(name, [*MODELS, *CATALOGUE, 'all'])}")
-    return options.model
-
-
 def named_runs(options: argparse.Namespace) -> "list[RunFolder]":
-    """The finished runs of --dataset, --model and --seed."""
+    """The finished runs of --dataset, --model and --seed, where there is a copy of their data."""
+    from har.data.prepare import check_source
     from har.pipeline.run_folder import find_runs
 
-    return find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
+    runs = find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
+    check_source(options.dataset, options.archive)
+    return runs
 
 
 def validated_runs(runs: list, options: argparse.Namespace) -> list:
@@ -49,20 +37,32 @@ def validated_runs(runs: list, options: argparse.Namespace) -> list:
         return runs
     found = [run for run in runs if run.info().score is not None]
     if not found:
-        raise HarError(f"no run below {options.runs} has validation subjects; score the test subjects with har evaluate --split test")
+        instead = f"score the test subjects: har evaluate --dataset {options.dataset} --split test"
+        raise HarError(f"no run below {options.runs} has validation subjects; {instead}")
     return found
 
 
-def _mounting(options: argparse.Namespace, seed: int) -> tuple | None:
-    """The runs of --mounting and --mounted, of the seed of the run they stand beside."""
+def _check_mounting(options: argparse.Namespace) -> None:
     if (options.mounting is None) != (options.mounted is None):
-        raise HarError("--mounting and --mounted belong together: who tells the mounting, and who answers where it is known")
+        raise HarError("--mounting and --mounted belong together: the run that estimates the mounting, and the run for a known mounting")
+
+
+def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[RunFolder, RunFolder] | None":
+    """The runs of --mounting and --mounted: of the seed of the run that they belong to, or of any."""
     if options.mounting is None:
         return None
     from har.pipeline.run_folder import find_runs
 
-    names = (options.mounting, options.mounted)
-    return tuple(find_runs(options.runs, options.dataset, [name], [seed])[0] for name in names)
+    seeds = None if seed is None else [seed]
+    one, other = (find_runs(options.runs, options.dataset, [name], seeds)[0] for name in (options.mounting, options.mounted))
+    return one, other
+
+
+def bundle_of(options: argparse.Namespace) -> Path | None:
+    """The bundle of `add_bundle`."""
+    if options.bundle is not None and options.place is not None:
+        raise HarError(f"two bundles are named, {options.bundle} and {options.place}; name one")
+    return options.bundle or options.place
 
 
 def typed() -> str:
@@ -85,8 +85,8 @@ def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) 
 
 
 def train(options: argparse.Namespace) -> None:
-    names = options.config or _names(options)
-    from har.pipeline.train import train_configs
+    names = options.config or (model_names(role=COMPARISON) if "all" in options.model else options.model)
+    from har.pipeline.checks import check_folder, planned_runs
 
     overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
     overrides["data__transitions"] = options.transitions
@@ -95,18 +95,14 @@ def train(options: argparse.Namespace) -> None:
     if options.refit:
         overrides |= {"data__validation_subjects": (), "training__keep": "last"}
     overrides["data__difficulty"] = options.difficulty
+    check_folder(options.runs, "--runs")
+    split = split_choice(options, options.fold)
+    jobs = planned_runs(names, overrides, seeds=options.seed, split=split, archive=options.archive)
+    with loading(options):
+        from har.pipeline.train import train_planned
+
     progress = not options.quiet and not options.json and sys.stderr.isatty()
-    runs = train_configs(
-        names,
-        options.runs,
-        seeds=options.seed,
-        overrides=overrides,
-        archive=options.archive,
-        progress=progress,
-        split=split_choice(options, options.fold),
-        resume=options.resume,
-        say=say,
-    )
+    runs = train_planned(jobs, options.runs, archive=options.archive, progress=progress, resume=options.resume, say=say)
     dataset = runs[-1].info().origin.dataset
     text = f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves"
     answer(options, [text], [_run_data(run) for run in runs])
@@ -118,7 +114,16 @@ def _run_data(run: "RunFolder") -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    from har.pipeline.sweep import sweep as run_study
+    from har.pipeline.checks import check_folder
+    from har.pipeline.engine import Engine
+    from har.pipeline.study import checked_study
+
+    Engine(options.engine, options.workers, options.gpus_per_job)
+    checked_study(options.study, options.archive)
+    check_folder(options.runs, "--runs")
+    check_folder(options.results, "--results")
+    with loading(options):
+        from har.pipeline.sweep import sweep as run_study
 
     written = run_study(
         options.study,
@@ -136,8 +141,26 @@ def sweep(options: argparse.Namespace) -> None:
 
 
 def experiment(options: argparse.Namespace) -> None:
-    from har.pipeline.experiments import Bench, find_experiment
+    from har.config import MAX_SEED
+    from har.data.prepare import check_source
+    from har.pipeline.checks import check_folder, config_path
 
+    for seed in options.seed:
+        if not 0 <= seed <= MAX_SEED:
+            raise HarError(f"--seed has {seed}, expected 0 to {MAX_SEED}")
+    if options.name == "growth":
+        config_path("cnn1d")
+    elif options.name.startswith("labels") and not options.quick and options.dataset != "synthetic":
+        check_source("uci-har")
+        check_source("hapt", options.archive)
+    elif not options.name.startswith("labels"):
+        check_source(options.dataset, options.archive)
+    check_folder(options.runs, "--runs")
+    check_folder(options.results, "--results")
+    with loading(options):
+        from har.pipeline.experiments import Bench, find_experiment
+
+        run = find_experiment(options.name)
     bench = Bench(
         runs=options.runs,
         results=options.results,
@@ -148,46 +171,97 @@ def experiment(options: argparse.Namespace) -> None:
         command=typed(),
         say=say,
     )
-    answer_written(options, find_experiment(options.name)(bench))
+    answer_written(options, run(bench))
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    runs = named_runs(options)
-    from har.pipeline.evaluate import evaluate_any
-
     if options.on is None and (options.map or options.on_archive):
         raise HarError("--map and --on-archive belong to another data set: name it with --on")
+    rename = _renamed(options.map)
+    runs = named_runs(options)
+    from har.pipeline.checks import check_folder
+
+    check_folder(options.results, "--results")
     if options.split == "validation":
         runs = validated_runs(runs, options)
+    if options.on is not None:
+        _check_other(runs, options, rename)
+    with loading(options):
+        from har.pipeline.evaluate import evaluate_any
+        from har.pipeline.transfer import evaluate_on
     found, ledgers = [], []
     with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
         for run in runs:
-            scored = evaluate_any(run, options.split, options.results, options.archive) if options.on is None else _on_another(run, options)
+            if options.on is None:
+                scored = evaluate_any(run, options.split, options.results, options.archive)
+            else:
+                on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
+                scored = evaluate_on(run, options.on, options.split, options.results, **on).scored()
             found.append(scored.data | ({"ledger": scored.ledger} if scored.ledger else {}))
             ledgers += [scored.ledger] if scored.ledger else []
             say_all(scored.text.split("\n")[0] if options.brief else scored.text + "\n")
             step()
-    after = f"next: har compare --dataset {options.dataset}; har export --dataset {options.dataset}; har explain shows the mistakes"
     lines = [f"official test subjects were scored, a row for each run in the ledger {ledger}" for ledger in dict.fromkeys(ledgers)]
     if ledgers and options.results != RESULTS:
         lines.append(f"the published ledger is below {RESULTS}: move the new rows there before you report these scores")
-    answer(options, [*lines, *[after] * (options.on is None)], found)
+    answer(options, [*lines, *(_after_evaluation(options, runs) if options.on is None else [])], found)
 
 
-def _on_another(run: "RunFolder", options: argparse.Namespace) -> "Scored":
-    from har.pipeline.transfer import evaluate_on
+def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") -> list[str]:
+    """The next line, where there is one: the commands that work for the runs that were evaluated."""
+    from har.evaluation.compare import collect
+    from har.models.registry import WINDOW, find_model
+    from har.pipeline.export import best_run
 
-    wrong = [text for text in options.map if len(text.split("=")) != 2]
+    where = ["--dataset", options.dataset] + (["--runs", str(options.runs)] if options.runs != RUNS else [])
+    these = where + ([] if "all" in options.model else ["--model", *options.model])
+    these += [] if options.seed is None else ["--seed", *map(str, options.seed)]
+    steps = []
+    with suppress(HarError):
+        collect(options.runs / options.dataset)
+        steps.append(shlex.join(["har", "compare", *where]))
+    with suppress(HarError):
+        best_run(named_runs(options))
+        steps.append(shlex.join(["har", "export", *these]))
+    if all(find_model(run.info().origin.model).task == WINDOW for run in scored):
+        split = [] if options.split == "validation" else ["--split", options.split]
+        steps.append(shlex.join(["har", "explain", *these, *split]) + " shows the mistakes")
+    return [f"next: {'; '.join(steps)}"] if steps else []
+
+
+def _renamed(pairs: list[str]) -> dict[str, str]:
+    wrong = [text for text in pairs if len(text.split("=")) != 2]
     if wrong:
         raise HarError(f"--map is {wrong[0]!r}; expected NAME=LABEL, an activity of the data set and one of the model")
-    rename = dict(text.split("=") for text in options.map)
-    on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
-    return evaluate_on(run, options.on, options.split, options.results, **on).scored()
+    return dict(text.split("=") for text in pairs)
+
+
+def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: dict[str, str]) -> None:
+    """Find mistakes in --on, --on-archive and --map without torch."""
+    from har.data.prepare import check_source, label_names
+
+    for run in runs:
+        data = run.config().data
+        if options.on == data.dataset:
+            raise HarError(f"{run.info().origin.run} was trained on {options.on}; name another data set with --on, or leave it out")
+        theirs, ours = label_names(options.on), label_names(data.dataset, data.transitions)
+        for name, label in rename.items():
+            if name not in theirs:
+                raise HarError(f"--map names {name!r}, which {options.on} has not; {nearest(name, theirs)}")
+            if label not in ours:
+                raise HarError(f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, ours)}")
+    check_source(options.on, options.on_archive)
 
 
 def compare(options: argparse.Namespace) -> None:
-    from har.evaluation.compare import per_run
-    from har.pipeline.compare import comparison, write_report
+    from har.evaluation.compare import prediction_files
+    from har.pipeline.checks import check_folder
+
+    prediction_files(options.folder or options.runs / options.dataset)
+    check_folder(options.report, "--report")
+    with loading(options):
+        from har.evaluation.compare import per_run
+        from har.pipeline.compare import comparison, write_report
 
     with progress(options, "Comparing"):
         predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
@@ -199,14 +273,22 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
+    _check_mounting(options)
     runs = named_runs(options)
-    from har.pipeline.export import best_run, export_run
-    from har.pipeline.register import log_bundle
-    from har.runtime.bundle import STREAMING
+    from har.pipeline.checks import check_folder
+    from har.pipeline.run_folder import exportable
+
+    exportable(runs)
+    _mounting(options)
+    own = options.dataset in ("uci-har", "hapt")
+    folder = options.bundle or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
+    check_folder(folder, "--bundle")
+    with loading(options):
+        from har.pipeline.export import best_run, export_run
+        from har.pipeline.register import log_bundle
+        from har.runtime.bundle import STREAMING
 
     run = best_run(runs)
-    own = options.dataset in ("uci-har", "hapt")
-    folder = options.output or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
     info = run.info()
     check_output(folder, [Path(path) for path in (run.path, options.archive, options.results) if path])
     with progress(options, "Exporting, and checking every file on real windows"):
@@ -235,13 +317,19 @@ def _file(name: str, said: dict) -> str:
 
 
 def robustness(options: argparse.Namespace) -> None:
-    runs = named_runs(options)
-    from har.pipeline.robustness import write_robustness
-
-    runs = validated_runs(runs, options)
+    _check_mounting(options)
+    runs = validated_runs(named_runs(options), options)
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
+    from har.pipeline.checks import check_folder
+    from har.pipeline.run_folder import check_measurable
+
+    for run in runs:
+        check_measurable(run)
+    check_folder(options.results, "--results")
+    with loading(options):
+        from har.pipeline.robustness import write_robustness
     with progress(options, "Disturbing and answering"):
         written = write_robustness(runs, options.results, typed(), options.archive, mounting)
     answer_written(options, written)
@@ -249,34 +337,50 @@ def robustness(options: argparse.Namespace) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     from har.runtime.bundle import MODEL, read_bundle
-    from har.runtime.pretrained import find_bundle
+    from har.runtime.pretrained import bundle_line, find_bundle
     from har.runtime.verify import verify as verify_bundle
 
-    folder = find_bundle(options.bundle, BUNDLE)
+    folder = find_bundle(bundle_of(options))
     count, largest = verify_bundle(folder)
-    what = "windows" if read_bundle(folder).main == MODEL else "samples"
-    text = f"{folder}: checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}"
-    answer(options, [text], {"folder": folder, "golden": count, "largest_difference": largest})
+    bundle = read_bundle(folder)
+    what = "windows" if bundle.main == MODEL else "samples"
+    lines = [bundle_line(bundle), f"checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}"]
+    answer(options, lines, {"folder": folder, "golden": count, "largest_difference": largest})
 
 
 def smooth(options: argparse.Namespace) -> None:
-    from har.pipeline.smooth import write_smoothing
+    from har.data.prepare import check_source
+    from har.pipeline.checks import check_folder
+    from har.pipeline.run_folder import find_runs
 
+    find_runs(options.runs, "uci-har", [f"{options.model}-refit"])
+    check_source("hapt", options.archive)
+    check_folder(options.results, "--results")
+    with loading(options):
+        from har.pipeline.smooth import write_smoothing
     with progress(options, "Smoothing whole recordings"):
         paths = write_smoothing(options.model, options.runs, options.results, typed(), options.archive)
     answer_written(options, paths, paths[-2].read_text().split("\nChosen")[0])
 
 
 def demo(options: argparse.Namespace) -> None:
-    from har.pipeline.demo import run_demo
+    from har.pipeline.checks import check_folder, named_configs
 
-    run_demo(list(MODELS), options.runs, epochs=options.epochs, progress=sys.stderr.isatty(), say=say_all)
+    names = model_names(role=COMPARISON)
+    named_configs(names, {"training__epochs": options.epochs, "data__dataset": "synthetic"})
+    check_folder(options.runs, "--runs")
+    with loading(options):
+        from har.pipeline.demo import run_demo
+    run_demo(names, options.runs, epochs=options.epochs, progress=sys.stderr.isatty(), say=say_all)
 
 
 def track_push(options: argparse.Namespace) -> None:
+    if not options.runs.is_dir():
+        raise HarError(f"no folder of runs at {options.runs}; name it with --runs")
     from har.redaction import redacted
-    from har.tracking import push, tracking_uri
 
+    with loading(options):
+        from har.tracking import push, tracking_uri
     with progress(options, "Sending"):
         sent, left = push(options.runs)
     text = f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else "")
@@ -284,6 +388,7 @@ def track_push(options: argparse.Namespace) -> None:
 
 
 def dashboard(options: argparse.Namespace) -> None:
-    from har.tracking import serve
+    from har.tracking import check_place, serve
 
+    check_place(options.runs, options.port)
     serve(options.runs, options.port)

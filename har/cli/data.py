@@ -2,18 +2,21 @@
 
 import argparse
 import os
+import re
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from har.cli.commands import split_choice, typed
-from har.cli.output import answer, answer_written, progress
-from har.contract import LABELS
+from har.cli.output import answer, answer_written, loading, progress
+from har.contract import LABELS, HarError
 from har.files import check_output
 
 if TYPE_CHECKING:
     from har.data.windowset import WindowSet
+
+ALIKE = 0.85  # similarity of two spellings of one word; LYING and LAYING 0.91, CYCLING and LAYING 0.62
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -31,10 +34,7 @@ def prepare(options: argparse.Namespace) -> None:
         f"{'continuous segments' if windows.dataset == 'uci-har' else 'recordings'}",
         *_activities(windows, named_as_ucis=has_official(windows)).split("\n"),
         f"digest {windows.digest}, cached in {data_root() / 'cache'}",
-        f"next: har train --dataset {windows.dataset}"
-        + " --split kfold" * (not has_official(windows))
-        + (f" --difficulty {options.difficulty:g}" if options.difficulty is not None else "")
-        + f" --transitions {options.transitions}" * (options.transitions != "drop"),
+        _next(windows, options),
     ]
     people = sorted(set(windows.subject.tolist()))
     facts = {
@@ -47,16 +47,68 @@ def prepare(options: argparse.Namespace) -> None:
     answer(options, lines, facts | {"labels": windows.labels, "cache": data_root() / "cache"})
 
 
+def _next(windows: "WindowSet", options: argparse.Namespace) -> str:
+    try:
+        split = _split_option(windows)
+    except HarError as error:
+        return f"these windows cannot be trained on yet: {error}"
+    more = f" --difficulty {options.difficulty:g}" if options.difficulty is not None else ""
+    more += f" --transitions {options.transitions}" * (options.transitions != "drop")
+    return f"next: har train --dataset {windows.dataset}{split}{more}"
+
+
 def _activities(windows: "WindowSet", *, named_as_ucis: bool) -> str:
     """Windows of each activity; of other data sets also the names that look like UCI HAR's and are not."""
     from collections import Counter
-    from difflib import get_close_matches
 
     count = Counter(windows.y.tolist())
     text = ", ".join(f"{count[number]:,} {label}" for number, label in enumerate(windows.labels))
-    near = {label: get_close_matches(label, LABELS, n=1) for label in windows.labels if label not in LABELS and not named_as_ucis}
-    alike = ", ".join(f"{label} ({found[0]}?)" for label, found in near.items() if found)
+    near = {label: similar_label(label) for label in windows.labels if label not in LABELS and not named_as_ucis}
+    alike = ", ".join(f"{label} ({found}?)" for label, found in near.items() if found)
     return text + (f"\nnames that are nearly UCI HAR's: {alike}; the same activity has the same name" if alike else "")
+
+
+def similar_label(name: str) -> str | None:
+    """The label of UCI HAR of which `name` is another spelling: STAIRS_UP, LYING, SITING, but not CYCLING."""
+    from difflib import SequenceMatcher
+
+    word = re.sub("[^A-Z0-9]+", "_", name.upper()).strip("_")
+    parts = _parts(word)
+    for label in LABELS:
+        directed = len(parts) > 1 and parts <= _parts(label) and parts & {"UP", "DOWN"}  # WALKING_UP, STAIRS_DOWN, UPSTAIRS
+        begins = len(word) >= 3 and label.startswith(word)  # WALK, SIT, STAND
+        # Of another first letter it is another word: PLAYING, TALKING.
+        alike = word[:1] == label[:1] and SequenceMatcher(None, word, label).ratio() > ALIKE
+        if word == label or directed or (begins and "_" not in label) or alike:
+            return label
+    return None
+
+
+def _parts(word: str) -> set[str]:
+    return set(word.replace("STAIRS", "_STAIRS").split("_")) - {""}
+
+
+def _split_option(windows: "WindowSet") -> str:
+    """The option of a split that these subjects can be split by; nothing where the official split fits.
+
+    Raises:
+        HarError: there are too few subjects for any split.
+    """
+    from har.config import DataConfig, SplitConfig
+    from har.data.folds import has_official, make_splits
+
+    if has_official(windows):
+        return ""
+    kinds: tuple[Literal["kfold", "loso"], ...] = ("kfold", "loso")
+    for kind in kinds:
+        try:
+            make_splits(DataConfig(dataset=windows.dataset, split=SplitConfig(kind=kind)), windows)
+        except HarError:
+            if kind == kinds[-1]:
+                raise
+        else:
+            return f" --split {kind}"
+    return ""
 
 
 def splits(options: argparse.Namespace) -> None:
@@ -73,24 +125,39 @@ def splits(options: argparse.Namespace) -> None:
 
 
 def filters(options: argparse.Namespace) -> None:
-    from har.pipeline.filter_report import write_filter_report
+    from har.pipeline.checks import check_folder
 
+    check_folder(options.report, "--report")
+    with loading(options):
+        from har.pipeline.filter_report import write_filter_report
     with progress(options, "Filtering"):
         written = write_filter_report(options.report, typed())
     answer_written(options, written)
 
 
 def spectra(options: argparse.Namespace) -> None:
-    from har.pipeline.spectra import write_spectra
+    from har.data.prepare import check_source
+    from har.pipeline.checks import check_folder
 
+    check_source("uci-har", options.archive)
+    check_folder(options.output, "--output")
+    with loading(options):
+        from har.pipeline.spectra import write_spectra
     with progress(options, "Comparing spectra"):
         paths, summary = write_spectra(options.output, archive=options.archive)
     answer_written(options, paths, f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
 
 
 def reproduce(options: argparse.Namespace) -> None:
-    from har.pipeline.reproduce import write_reproduction
+    from har.data.prepare import check_source
+    from har.pipeline.checks import check_folder
 
+    for dataset, archive in (("hapt", options.archive), ("uci-har", options.uci_archive)):
+        if archive is not None:  # else it may be downloaded
+            check_source(dataset, archive)
+    check_folder(options.report, "--report")
+    with loading(options):
+        from har.pipeline.reproduce import write_reproduction
     with progress(options, "Finding every window in the recordings"):
         written = write_reproduction(options.report, typed(), options.archive, options.uci_archive)
     answer_written(options, written)

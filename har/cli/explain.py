@@ -3,7 +3,7 @@
 import argparse
 
 from har.cli.commands import named_runs, typed, validated_runs
-from har.cli.output import answer_written, progress
+from har.cli.output import answer_written, loading, progress
 from har.contract import HarError
 
 ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attribution, known without torch; a test compares
@@ -13,10 +13,14 @@ def explain(options: argparse.Namespace) -> None:
     if options.most < 1:
         raise HarError(f"--most is {options.most}, expected at least 1")
     runs = named_runs(options)
-    from har.pipeline.explain import explain_errors, explain_windows
-
     if options.split == "validation":
         runs = validated_runs(runs, options)
+    from har.pipeline.run_folder import scored_predictions
+
+    for run in runs:
+        scored_predictions(run, options.split, options.window or ())
+    with loading(options):
+        from har.pipeline.explain import explain_errors, explain_windows
     paths = []
     with progress(options, "Explaining", len(runs)) as step:
         for run in runs:

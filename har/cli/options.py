@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from har.cli.commands import CATALOGUE, MODELS, RUNS
+from har.cli.commands import RUNS
 from har.contract import TRANSITION_LABELS, HarError, nearest
+from har.models.registry import CATALOGUE, COMPARISON, MODELS, model_names
 
 DATASETS = ("uci-har", "hapt", "synthetic", "motionsense")  # a test holds them against har.data.prepare
 SPLIT_KINDS = ("official", "fold5", "kfold", "loso", "file")  # a test holds them against the config
@@ -37,6 +38,11 @@ def add_archive(command: argparse.ArgumentParser, dataset: str = "the data set")
     command.add_argument("--archive", default=None, metavar="PATH", help=f"a copy of {dataset}: the zip, or the folder it was extracted to")
 
 
+def add_bundle(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=text)
+    command.add_argument("place", type=Path, nargs="?", default=None, metavar="bundle", help="the same, without --bundle")
+
+
 def add_runs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="folder of all runs (default: %(default)s)")
 
@@ -58,7 +64,10 @@ def add_training(command: argparse.ArgumentParser) -> None:
     add_dataset(command, of_config=True)
     add_archive(command)
     add_runs(command)
-    models = f"{', '.join(MODELS)} or all of these (default: all); or {', '.join(CATALOGUE)}"
+    others = [name for name, entry in MODELS.items() if entry.role == CATALOGUE]
+    models = (
+        f"{', '.join(model_names(role=COMPARISON))} or all of these (default: all); or {', '.join(others)}, or one of an installed package"
+    )
     command.add_argument("--model", nargs="+", default=["all"], metavar="NAME", help=models)
     command.add_argument("--config", nargs="+", default=None, metavar="YAML", help="config files, instead of --model")
     command.add_argument("--seed", nargs="+", type=int, default=None, metavar="N", help="one run a seed (default: the config's)")

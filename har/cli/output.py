@@ -26,6 +26,19 @@ def speaking(options: argparse.Namespace) -> Iterator[None]:
 
 
 @contextmanager
+def loading(options: argparse.Namespace) -> Iterator[None]:
+    """On a terminal, ``loading ...`` while packages such as torch are imported, which takes seconds; it is erased afterwards."""
+    shows = sys.stderr.isatty() and not options.quiet and not options.json
+    if shows:
+        print("loading ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shows:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
 def progress(options: argparse.Namespace, text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
     """On a terminal, a bar with the time left, or where nobody knows how much there is to do a clock; elsewhere nothing.
 

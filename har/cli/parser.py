@@ -13,6 +13,7 @@ from har.cli.explain import ATTRIBUTIONS, explain
 from har.cli.help import SHELLS, completion, doctor
 from har.cli.options import (
     add_archive,
+    add_bundle,
     add_dataset,
     add_difficulty,
     add_mounting,
@@ -29,7 +30,7 @@ from har.cli.register import register
 from har.contract import SPLITS, HarError
 
 NAMED = "folder of a bundle, or default or robust, which come with the project"
-WHICH = f"{BUNDLE}, else the pretrained one"
+PRETRAINED = "default, whatever is in the current folder"
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -151,11 +152,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_selection(command)
     command.add_argument(
+        "--bundle",
         "--output",
         type=Path,
         default=None,
         metavar="DIR",
-        help=f"the bundle (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)",
+        help=f"folder of the bundle that is written (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)",
     )
     add_mounting(command)
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
@@ -166,7 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Register a bundle in MLflow",
         "Its run must be tracked there. The alias champion moves to it where its validation macro-F1 is higher than the champion's.",
     )
-    command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"folder of a bundle (default: {BUNDLE})")
+    add_bundle(command, f"folder of a bundle (default: {BUNDLE})")
     command.add_argument(
         "--name", default=None, metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)"
     )
@@ -184,13 +186,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
 
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
-    command.add_argument("bundle", type=Path, nargs="?", default=None, help=f"{NAMED} (default: {WHICH})")
+    add_bundle(command, f"{NAMED} (default: {PRETRAINED})")
 
     text = "Activities over time in one recording, or in many at once, from a bundle alone"
     command = add("predict", predict, text, "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md.")
     what = "CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s; or folders of them, or patterns such as 'data/**/*.csv'"
     command.add_argument("recordings", type=Path, nargs="+", metavar="recording", help=what)
-    command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=f"{NAMED} (default: {WHICH})")
+    command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=f"{NAMED} (default: {PRETRAINED})")
     more = "also write one row a window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
     command.add_argument("--output", type=Path, default=None, metavar="PATH", help=more)
     command.add_argument("--workers", type=int, default=None, metavar="N", help="of many recordings: processes (default: one a core)")

@@ -7,7 +7,6 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from har.cli.commands import BUNDLE
 from har.cli.output import answer, complain, say
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.files import check_output, named_descriptor
@@ -33,7 +32,7 @@ def predict(options: argparse.Namespace) -> None:
         axes=tuple(options.axes.split(",")),
         interpolate_s=options.interpolate,
     )
-    bundle = find_bundle(options.bundle, BUNDLE)
+    bundle = find_bundle(options.bundle)
     into_folder = options.output is not None and options.output.is_dir()
     if len(options.recordings) > 1 or into_folder or not _may_be_file(options.recordings[0]):
         _predict_many(options, bundle, reading)
@@ -47,6 +46,7 @@ def _may_be_file(name: Path) -> bool:
 
 def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
+    from har.runtime.pretrained import bundle_line
     from har.runtime.report import minutes_text, timeline_text, write_timeline
     from har.runtime.state import load_recognizer
 
@@ -60,14 +60,14 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
     pieces = _watched(read_pieces(recording, found, options=reading), recording, options)
     timeline = recognizer.predict_pieces(recording.stem, pieces)
     minutes = timeline.minutes()
-    lines = [*timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
+    lines = [bundle_line(recognizer.bundle), *timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
     if output is not None:
         write_timeline(timeline, output)
         lines.append(f"wrote {output}: {len(timeline.from_s)} windows")
     lines.append(minutes_text(minutes))
     names = ("from_s", "to_s", "activity", "confidence")
     spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
-    facts = {"recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
+    facts = {"bundle": bundle, "recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
     facts |= {"spans": spans, "minutes": minutes, "input": found.text(), "written": [output] if output else []}
     with redirect_stdout(sys.stderr) if to_stdout and not options.quiet else nullcontext():
         answer(options, lines, facts)
@@ -90,6 +90,10 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
 
     if options.output is None:
         raise HarError("several recordings need a folder for their predictions; name it with --output")
+    from har.runtime.bundle import of_one_folder, read_bundle
+    from har.runtime.pretrained import bundle_line
+
+    say(bundle_line(of_one_folder(read_bundle, bundle)))
     problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)
     for problem in problems:
         complain(problem)
@@ -97,7 +101,7 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
         raise HarError(
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
         )
-    answer(options, [f"the predictions are below {options.output}"], {"folder": options.output})
+    answer(options, [f"the predictions are below {options.output}"], {"bundle": bundle, "folder": options.output})
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

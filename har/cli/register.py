@@ -4,15 +4,21 @@ import argparse
 import os
 import shlex
 
-from har.cli.commands import BUNDLE
-from har.cli.output import answer
+from har.cli.commands import BUNDLE, bundle_of
+from har.cli.output import answer, loading
 
 
 def register(options: argparse.Namespace) -> None:
-    from har.pipeline.register import register_bundle
-    from har.tracking import CHAMPION, VARIABLE, tracking_uri
+    from har.runtime.bundle import of_one_folder, read_bundle
+    from har.tracking import check_store
 
-    found = register_bundle(options.bundle or BUNDLE, options.runs, options.name)
+    bundle = bundle_of(options) or BUNDLE
+    of_one_folder(read_bundle, bundle)
+    check_store(options.runs)
+    with loading(options):
+        from har.pipeline.register import register_bundle
+        from har.tracking import CHAMPION, VARIABLE, tracking_uri
+    found = register_bundle(bundle, options.runs, options.name)
     what = f"registered {found.name} version {found.version}" if found.new else f"{found.name} version {found.version} holds this bundle"
     uri = f"models:/{found.name}@{CHAMPION}"
     # Where the variable is set, it may hold a password, and the user has it.

@@ -65,6 +65,17 @@ def check_split(config: DataConfig) -> None:
         read_splits(config.split.path or "")
 
 
+def fold_count(split: SplitConfig) -> int | None:
+    """How many folds a split has; None where the subjects of the data decide.
+
+    Raises:
+        HarError: a split file is damaged.
+    """
+    if split.kind == "file":
+        return len(read_splits(split.path or ""))
+    return {"official": 1, "fold5": FIXED_FOLDS, "kfold": split.folds}.get(split.kind)
+
+
 class _Pool(NamedTuple):
     """Labels and subjects of the windows that are split, and where they come from."""
 
@@ -91,12 +102,13 @@ def _pool(split: SplitConfig, windows: WindowSet) -> _Pool:
 
 def _test_folds(split: SplitConfig, pool: _Pool) -> list[tuple[int, ...]]:
     subjects = pool.subjects
-    count = {"fold5": FIXED_FOLDS, "kfold": split.folds, "loso": len(subjects)}[split.kind]
+    count = fold_count(split) or len(subjects)
     if len(subjects) < max(count, 3):
-        raise HarError(
-            f"{pool.dataset} has {len(subjects)} subjects to split into {count} folds; expected at least {max(count, 3)}: "
-            "ask for fewer folds, or for data.split.subjects: all"
-        )
+        found = f"{pool.dataset} has {len(subjects)} subjects to split into {count} folds"
+        if len(subjects) < 3:
+            raise HarError(f"{found}; at least 3 are needed, to train, to validate and to test: record more subjects{_more(split, pool)}")
+        advice = f"--split kfold --folds {min(len(subjects), 3)}, or --split loso"
+        raise HarError(f"{found}; expected at least {count} subjects; ask for fewer folds: {advice}{_more(split, pool)}")
     if split.kind == "loso":
         return [(subject,) for subject in subjects]
     if split.kind == "fold5":
@@ -106,6 +118,11 @@ def _test_folds(split: SplitConfig, pool: _Pool) -> list[tuple[int, ...]]:
     if not all(folds):
         raise HarError(f"fold {folds.index(())} of {pool.dataset} has no subject; use data.split.kind: kfold with fewer folds")
     return folds
+
+
+def _more(split: SplitConfig, pool: _Pool) -> str:
+    """Advice to take all subjects, where that adds some."""
+    return ", or --subjects all" if split.subjects != "all" and set(pool.subjects) <= set(TRAIN_SUBJECTS) else ""
 
 
 def _stratified_folds(pool: _Pool, folds: int, seed: int) -> list[tuple[int, ...]]:

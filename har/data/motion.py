@@ -5,15 +5,17 @@ derivative, so that the two always agree, in transitions as well.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from har.contract import SAMPLE_RATE_HZ
 from har.data import biomechanics as body
 from har.data.biomechanics import Gait, Person, Posture
 from har.recording import UNLABELLED
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 UP = (1.0, 0.0, 0.0)
 LOWEST_HZ = 0.15  # slower changes are posture and drift
@@ -184,14 +186,16 @@ def _postures(centres: np.ndarray, bout: int, transition: int) -> tuple[np.ndarr
     return path, rise
 
 
-def _orientation(posture: np.ndarray, angle: np.ndarray) -> Rotation:
+def _orientation(posture: np.ndarray, angle: np.ndarray) -> "Rotation":
     """From the axes of the body to those of the world: heading, lean and list, then the twist about the body's own axis."""
+    from scipy.spatial.transform import Rotation
+
     heading, lean, roll = angle[:, 0], posture[:, 0] + angle[:, 1], posture[:, 1] + angle[:, 2]
     # A positive lean brings gravity's reaction from up towards forward, a positive list towards the side.
     return Rotation.from_euler("XYZ", np.stack((heading, lean, -roll), axis=1)) * Rotation.from_euler("X", posture[:, 2:])
 
 
-def _angular_velocity(orientation: Rotation) -> np.ndarray:
+def _angular_velocity(orientation: "Rotation") -> np.ndarray:
     """(time, 3) in rad/s, in the axes of the body, from one sample to the next."""
     step = (orientation[:-1].inv() * orientation[1:]).as_rotvec() * SAMPLE_RATE_HZ
     return np.concatenate((step, step[-1:]))

@@ -23,6 +23,7 @@ from har.signals.chain import PUBLISHED
 from har.signals.windowing import WindowRule
 
 DATASETS = (uci_har.NAME, hapt.NAME, synthetic.NAME)
+ARCHIVES = {uci_har.NAME: UCI_HAR, hapt.NAME: HAPT}
 LOADED: tuple[DataSet, ...] = (MOTIONSENSE,)  # of one file each; installed packages may bring more
 
 
@@ -149,6 +150,21 @@ def read_recordings(
         return synthetic.read_dataset(synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty))
     data = find_data_set(dataset, LOADED, DATASETS)
     return list(load_recordings(data, folder_of(data, archive)))
+
+
+def check_source(dataset: str, archive: Path | str | None = None) -> None:
+    """Find out before anything is read that there is no copy of a data set.
+
+    Raises:
+        HarError: there is no such data set, or no copy of it.
+    """
+    if dataset == synthetic.NAME:
+        if archive is not None:
+            raise HarError(f"{synthetic.NAME} data are generated and read from no archive; leave --archive out, or name another --dataset")
+    elif dataset in ARCHIVES:
+        source_of(dataset, ARCHIVES[dataset], archive)
+    else:
+        folder_of(find_data_set(dataset, LOADED, DATASETS), archive)
 
 
 def _rule(windowing: WindowingConfig) -> WindowRule:

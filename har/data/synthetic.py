@@ -9,9 +9,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from har.contract import LABELS, SAMPLE_RATE_HZ, HarError
 from har.data.biomechanics import draw_person
@@ -20,6 +20,9 @@ from har.data.staging import remove_stale, staging
 from har.data.windowset import Description
 from har.files import writing
 from har.recording import Recording, read_recording, write_csv
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 NAME = "synthetic"
 DESCRIPTION = Description(
@@ -77,6 +80,8 @@ def generate(subject: int, seed: int, *, bout_seconds: float = BOUT_SECONDS, dif
     Raises:
         HarError: `difficulty` is not within 0 to 2.
     """
+    from scipy.spatial.transform import Rotation
+
     _check_difficulty(difficulty)
     rng = np.random.default_rng((seed, subject))
     contrast, spread = CONTRAST_PER_STEP ** (1.0 - difficulty), SPREAD_PER_STEP ** (difficulty - 1.0)
@@ -103,7 +108,7 @@ def _check_difficulty(difficulty: float) -> None:
         raise HarError(f"the difficulty is {difficulty:g}, expected a number from {low:g} (easy) to {high:g} (hard)")
 
 
-def measure(motion: Motion, mounting: Rotation, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
+def measure(motion: Motion, mounting: "Rotation", sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
     """What a phone records: the motion turned by its mounting, with gain, bias, drift and noise, saturated and quantised.
 
     Returns:

@@ -25,11 +25,7 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
     Raises:
         HarError: there is none, they come from several data sets or are over different labels, or one run and seed appears twice.
     """
-    # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
-    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(_left_out(n) for n in p.relative_to(folder).parts)]
-    if not paths:
-        raise HarError(f"no prediction files below {folder}; train first: har train")
-    pairs = [(path, read_predictions(path)) for path in paths]
+    pairs = [(path, read_predictions(path)) for path in prediction_files(folder)]
     if transitions is not None:
         pairs = [(path, item) for path, item in pairs if item.labels == list(TRANSITION_LABELS[transitions])]
         if not pairs:
@@ -61,6 +57,19 @@ def _with_config(path: Path, item: Predictions) -> Predictions:
         return replace(item, origin=replace(item.origin, config=load_config(config).recipe()))
     except HarError:  # of a version whose configs this one does not read: as if it were not there
         return item
+
+
+def prediction_files(folder: Path) -> list[Path]:
+    """All prediction files below `folder`.
+
+    Raises:
+        HarError: there is none.
+    """
+    # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
+    paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(_left_out(n) for n in p.relative_to(folder).parts)]
+    if not paths:
+        raise HarError(f"no prediction files below {folder}; train first: har train")
+    return paths
 
 
 def _left_out(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from har.evaluation.predictions import Predictions
 
@@ -17,6 +16,8 @@ def scores(predictions: Predictions) -> dict[str, float]:
 
 
 def _scores(table: pd.DataFrame, labels: list[str]) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, f1_score
+
     return {
         "accuracy": float(accuracy_score(table.y_true, table.y_pred)),
         "macro_f1": float(f1_score(table.y_true, table.y_pred, labels=labels, average="macro", zero_division=np.nan)),
@@ -25,6 +26,8 @@ def _scores(table: pd.DataFrame, labels: list[str]) -> dict[str, float]:
 
 def per_class(predictions: Predictions) -> pd.DataFrame:
     """Precision, recall, F1 and number of windows of each activity; none of them where it is neither true nor predicted."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     table, labels = predictions.table, predictions.labels
     values = precision_recall_fscore_support(table.y_true, table.y_pred, labels=labels, zero_division=0.0)
     result = pd.DataFrame({"activity": labels} | dict(zip(("precision", "recall", "f1", "windows"), values, strict=True)))
@@ -44,4 +47,6 @@ def per_subject(predictions: Predictions) -> pd.DataFrame:
 
 def confusion(predictions: Predictions) -> np.ndarray:
     """(true, predicted) number of windows, in the order of the labels."""
+    from sklearn.metrics import confusion_matrix
+
     return confusion_matrix(predictions.table.y_true, predictions.table.y_pred, labels=predictions.labels)

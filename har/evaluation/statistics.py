@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
-from sklearn.metrics import confusion_matrix
 
 from har.evaluation.predictions import Predictions
 
@@ -64,6 +62,8 @@ def mean_interval(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> I
 
 
 def _confusions(predictions: Predictions, people: list[int], labels: list[str]) -> np.ndarray:
+    from sklearn.metrics import confusion_matrix
+
     groups = dict(list(predictions.table.groupby("subject")))
     return np.stack([confusion_matrix(groups[s].y_true, groups[s].y_pred, labels=labels) for s in people])
 
@@ -106,6 +106,8 @@ def paired_tests(scores: Mapping[str, pd.Series], control: str | None = None) ->
     Raises:
         ValueError: two models were scored on different people.
     """
+    from scipy.stats import wilcoxon
+
     rows = []
     names = list(scores) if control is None else [control, *(name for name in scores if name != control)]
     for i, a in enumerate(names):

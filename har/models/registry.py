@@ -1,38 +1,33 @@
 """The registry: a list of entries turned into a dict. To add a model, add its file and one line here.
 
+A network of this package is named by its place and imported when it is first asked for, so that names, tasks and options are known
+without torch: a misspelt one is refused at once.
+
 Another package adds a model without touching this one, by an entry point of the group `ENTRY_POINTS`, in its ``pyproject.toml``::
 
     [project.entry-points."har.models"]
     my_net = "my_package.networks:MyNet"
 """
 
+import ast
 import inspect
 import warnings
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import nn
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from har.contract import HarError, nearest
-from har.models.autoencoder import ConvAutoencoder, LSTMAutoencoder
-from har.models.cnn1d import CNN1D
-from har.models.cnn_lstm import CNNLSTM
-from har.models.deep_conv_lstm import DeepConvLSTM
-from har.models.dense import DenseCNN, DenseGRU
-from har.models.dilated_cnn import DilatedCNN
-from har.models.generator import WindowGenerator
-from har.models.gru import GRU
-from har.models.lstm import LSTM
-from har.models.mlp import MLP
-from har.models.peephole_lstm import PeepholeLSTM
-from har.models.rnn import RNN
-from har.models.seq2seq import Seq2Seq, Seq2SeqAttention
-from har.models.stream_rnn import StreamGRU, StreamLSTM
-from har.models.transformer import Transformer
 from har.plugins import load_offered, not_usable
 
+if TYPE_CHECKING:
+    from torch import nn
+
 ENTRY_POINTS = "har.models"  # of other packages: a `torch.nn.Module` with the constructor of `ModelEntry.network`, or a `ModelEntry`
+COMPARISON, CATALOGUE = "comparison", "catalogue"  # roles, see `ModelEntry`
+WINDOW, SEQUENCE = "window", "sequence"  # tasks, see `ModelEntry`
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
 
@@ -42,7 +37,8 @@ class ModelEntry:
 
     Attributes:
         name: as used in configs and on the command line.
-        network: class with the constructor ``(in_channels, window_size, num_classes, **options)``.
+        source: class of the network, with the constructor ``(in_channels, window_size, num_classes, **options)``; or its place,
+            ``module:Class``.
         task: what the network is asked for, and so what it is built with and called with:
             ``window``: ``forward((B, T, C)) -> (B, num_classes)`` logits.
             ``sequence``: ``forward((B, T, C), state=None) -> ((B, T, num_classes) logits, state)``; its class says in ``streams`` whether
@@ -59,40 +55,52 @@ class ModelEntry:
     """
 
     name: str
-    network: type[nn.Module]
+    source: "type[nn.Module] | str"
     title: str
-    task: str = "window"
-    role: str = "catalogue"
+    task: str = WINDOW
+    role: str = CATALOGUE
+
+    @cached_property
+    def network(self) -> "type[nn.Module]":
+        """The class."""
+        if not isinstance(self.source, str):
+            return self.source
+        module, name = self.source.split(":")
+        return getattr(import_module(module), name)
+
+    def options(self) -> list[str]:
+        """Names of the options of the network's constructor."""
+        return _written_options(*self.source.split(":")) if isinstance(self.source, str) else option_names(self.source)
 
 
 MODELS = {
     entry.name: entry
     for entry in (
-        ModelEntry("cnn1d", CNN1D, "1D-CNN", role="comparison"),
-        ModelEntry("lstm", LSTM, "LSTM", role="comparison"),
-        ModelEntry("gru", GRU, "GRU", role="comparison"),
-        ModelEntry("cnn_lstm", CNNLSTM, "CNN-LSTM", role="comparison"),
-        ModelEntry("dilated_cnn", DilatedCNN, "dilated CNN", role="comparison"),
-        ModelEntry("mlp", MLP, "fully connected"),
-        ModelEntry("rnn", RNN, "vanilla RNN"),
-        ModelEntry("peephole_lstm", PeepholeLSTM, "peephole LSTM"),
-        ModelEntry("deep_conv_lstm", DeepConvLSTM, "DeepConvLSTM"),
-        ModelEntry("transformer", Transformer, "Transformer"),
-        ModelEntry("stream_gru", StreamGRU, "stateful GRU", task="sequence"),
-        ModelEntry("stream_lstm", StreamLSTM, "stateful LSTM", task="sequence"),
-        ModelEntry("dense_gru", DenseGRU, "bidirectional GRU, a label per sample", task="sequence"),
-        ModelEntry("dense_cnn", DenseCNN, "dilated CNN, a label per sample", task="sequence"),
-        ModelEntry("seq2seq", Seq2Seq, "encoder and decoder", task="forecast"),
-        ModelEntry("seq2seq_attention", Seq2SeqAttention, "encoder and decoder with attention", task="forecast"),
-        ModelEntry("lstm_autoencoder", LSTMAutoencoder, "LSTM autoencoder", task="reconstruct"),
-        ModelEntry("conv_autoencoder", ConvAutoencoder, "convolutional autoencoder", task="reconstruct"),
-        ModelEntry("mounting_cnn", DilatedCNN, "dilated CNN that tells the mounting", task="mounting"),
-        ModelEntry("window_generator", WindowGenerator, "window generator", task="generate"),
+        ModelEntry("cnn1d", "har.models.cnn1d:CNN1D", "1D-CNN", role=COMPARISON),
+        ModelEntry("lstm", "har.models.lstm:LSTM", "LSTM", role=COMPARISON),
+        ModelEntry("gru", "har.models.gru:GRU", "GRU", role=COMPARISON),
+        ModelEntry("cnn_lstm", "har.models.cnn_lstm:CNNLSTM", "CNN-LSTM", role=COMPARISON),
+        ModelEntry("dilated_cnn", "har.models.dilated_cnn:DilatedCNN", "dilated CNN", role=COMPARISON),
+        ModelEntry("mlp", "har.models.mlp:MLP", "fully connected"),
+        ModelEntry("rnn", "har.models.rnn:RNN", "vanilla RNN"),
+        ModelEntry("peephole_lstm", "har.models.peephole_lstm:PeepholeLSTM", "peephole LSTM"),
+        ModelEntry("deep_conv_lstm", "har.models.deep_conv_lstm:DeepConvLSTM", "DeepConvLSTM"),
+        ModelEntry("transformer", "har.models.transformer:Transformer", "Transformer"),
+        ModelEntry("stream_gru", "har.models.stream_rnn:StreamGRU", "stateful GRU", task="sequence"),
+        ModelEntry("stream_lstm", "har.models.stream_rnn:StreamLSTM", "stateful LSTM", task="sequence"),
+        ModelEntry("dense_gru", "har.models.dense:DenseGRU", "bidirectional GRU, a label per sample", task="sequence"),
+        ModelEntry("dense_cnn", "har.models.dense:DenseCNN", "dilated CNN, a label per sample", task="sequence"),
+        ModelEntry("seq2seq", "har.models.seq2seq:Seq2Seq", "encoder and decoder", task="forecast"),
+        ModelEntry("seq2seq_attention", "har.models.seq2seq:Seq2SeqAttention", "encoder and decoder with attention", task="forecast"),
+        ModelEntry("lstm_autoencoder", "har.models.autoencoder:LSTMAutoencoder", "LSTM autoencoder", task="reconstruct"),
+        ModelEntry("conv_autoencoder", "har.models.autoencoder:ConvAutoencoder", "convolutional autoencoder", task="reconstruct"),
+        ModelEntry("mounting_cnn", "har.models.dilated_cnn:DilatedCNN", "dilated CNN that tells the mounting", task="mounting"),
+        ModelEntry("window_generator", "har.models.generator:WindowGenerator", "window generator", task="generate"),
     )
 }
 
 
-def model_names(*, task: str = "window", role: str | None = None) -> list[str]:
+def model_names(*, task: str = WINDOW, role: str | None = None) -> list[str]:
     """Names of the registered networks of a task, of one role or of all, in the order of the registry."""
     return [name for name, entry in MODELS.items() if entry.task == task and role in (None, entry.role)]
 
@@ -106,6 +114,8 @@ def find_model(name: str) -> ModelEntry:
     if name in MODELS:  # first, so that no package takes the place of a model whose results are published here
         return MODELS[name]
     offered, where = load_offered(ENTRY_POINTS, "model", name, MODELS)
+    from torch import nn
+
     if isinstance(offered, type) and issubclass(offered, nn.Module):
         return ModelEntry(name, offered, name)
     if isinstance(offered, ModelEntry) and offered.name == name:
@@ -113,7 +123,7 @@ def find_model(name: str) -> ModelEntry:
     raise not_usable("model", name, where, offered, "a torch.nn.Module class or a ModelEntry")
 
 
-def option_names(network: type[nn.Module]) -> list[str]:
+def option_names(network: "type[nn.Module]") -> list[str]:
     """Names of the options of a network's constructor, before them those of its base class where it passes options on."""
     names: list[str] = []
     for cls in network.__mro__:
@@ -125,6 +135,21 @@ def option_names(network: type[nn.Module]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _written_options(module: str, name: str) -> list[str]:
+    """What `option_names` gives, read from the source of a class of this package, which is not imported."""
+    spec = find_spec(module)
+    tree = ast.parse(Path(str(spec.origin)).read_text(encoding="utf-8") if spec else "")
+    imported = {alias.name: str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    if name in imported:
+        return _written_options(imported[name], name)
+    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    bases = [base.id for base in cls.bases if isinstance(base, ast.Name)][:1]
+    made = next((node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"), None)
+    own = [argument.arg for argument in made.args.kwonlyargs] if made else []
+    inherited = _written_options(module, bases[0]) if bases and (made is None or made.args.kwarg) else []
+    return list(dict.fromkeys([*inherited, *own]))
+
+
 def check_options(name: str, options: dict[str, Any]) -> ModelEntry:
     """The entry `name`, if its network has all the `options`.
 
@@ -132,14 +157,14 @@ def check_options(name: str, options: dict[str, Any]) -> ModelEntry:
         HarError: the model or an option is unknown; names the nearest.
     """
     entry = find_model(name)
-    valid = option_names(entry.network)
+    valid = entry.options()
     for option in options:
         if option not in valid:
             raise HarError(f"model {name!r} has no option {option!r}; {nearest(option, valid)}")
     return entry
 
 
-def build_network(name: str, in_channels: int, window_size: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
+def build_network(name: str, in_channels: int, window_size: int, num_classes: int, options: dict[str, Any]) -> "nn.Module":
     """Construct a registered network.
 
     Raises:
@@ -174,6 +199,8 @@ def _without(options: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _fault(name: str, options: dict[str, Any], in_channels: int, window_size: int, num_classes: int) -> str | None:
     """What is wrong with a network, or None."""
+    import torch
+
     for option, value in options.items():
         if isinstance(value, int | float) and not value >= 0:  # sizes, counts and shares; also refuses NaN
             return f"{option} is below 0 or no number"

@@ -28,12 +28,12 @@ from har.evaluation.report_figures import (
 from har.evaluation.statistics import paired_tests
 from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
+from har.pipeline.run_folder import REFIT
 from har.pipeline.table_file import write_table
 
 PREDICTIONS = "predictions"  # below a report: those that it was made of
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
 PEOPLE = ("studies/people_predictions", "studies/peers_predictions")  # of all 30 subjects, held out fold by fold
-REFIT = "-refit"  # behind the name of a run that held no validation subjects out
 HELD_OUT = "studies/crossvalidation*_predictions"  # of the training subjects, held out fold by fold
 
 

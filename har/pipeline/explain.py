@@ -13,8 +13,7 @@ from har.evaluation.explanation import Explanation, Neighbour, explanation_figur
 from har.evaluation.predictions import Predictions
 from har.evaluation.report_figures import save_figure
 from har.pipeline.evaluate import checked_weights, checked_windows
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.tasks import task_of
+from har.pipeline.run_folder import RunFolder, scored_predictions
 from har.training.checkpoint import load_checkpoint
 
 MOST = 60  # mistakes in a report; each is a picture of some 150 kB
@@ -77,13 +76,8 @@ def explain_windows(
 def _opened(run: RunFolder, split: str, archive: Path | str | None) -> tuple[Predictions, WindowSet, WindowSet]:
     """The predictions on a split, its windows, and those of the training."""
     origin = run.info().origin
-    if task_of(origin.model) is not None:
-        raise HarError(f"{origin.run} is no classifier of windows; only those can be explained")
+    predictions = scored_predictions(run, split)
     checked_weights(run)
-    predictions = run.predictions(split)
-    if predictions is None:  # whoever looks at the test subjects does so after their opening is in the ledger
-        again = f"har evaluate --dataset {origin.dataset} --model {run.path.parent.name} --seed {origin.seed} --split {split}"
-        raise HarError(f"{run.path} was not scored on the {split} subjects; first: {again}")
     if predictions.origin.checkpoint_sha256 != origin.checkpoint_sha256:
         raise HarError(f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --split {split}")
     windows, subjects = checked_windows(run, archive)

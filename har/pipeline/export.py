@@ -22,10 +22,10 @@ from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
 from har.export.stream_bundle import write_stream_bundle
 from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
-from har.pipeline.compare import REFIT, held_out_by_folds
+from har.pipeline.compare import held_out_by_folds
 from har.pipeline.evaluate import results_folder
 from har.pipeline.robustness import card_rows
-from har.pipeline.run_folder import INFO, RunFolder
+from har.pipeline.run_folder import INFO, REFIT, RunFolder, exportable
 from har.pipeline.tasks import task_of
 from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.sequence import Sequence, labels_of
@@ -48,15 +48,9 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     Raises:
         HarError: no run can be exported, or they tell different activities apart.
     """
-    named = runs
-    runs = [run for run in runs if task_of(run.info().origin.model) is None]
-    if not runs and len(named) == 1 and isinstance(task_of(named[0].info().origin.model), Sequence):
-        return named[0]  # a stream model, which is compared with no other
-    if not runs:
-        raise HarError("none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model")
-    device = [run for run in runs if run.info().origin.channels == "raw6"]
-    if not device:
-        raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    device = exportable(runs)
+    if task_of(device[0].info().origin.model) is not None:
+        return device[0]  # a stream model, which is compared with no other
     reasons = {run.path: refusal(find_model(run.info().origin.model).network) for run in device}
     device = [run for run in device if reasons[run.path] is None] or device[:1]  # a refusal is said by the export itself
     # Scores on other people cannot be compared; a fold is exported where it alone is named.

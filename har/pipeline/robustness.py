@@ -21,9 +21,8 @@ from har.evaluation.report_figures import save_figure
 from har.evaluation.robustness_figure import robustness_figure
 from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
-from har.pipeline.run_folder import ONNX, RunFolder
+from har.pipeline.run_folder import ONNX, RunFolder, check_measurable
 from har.pipeline.table_file import write_table
-from har.pipeline.tasks import task_of
 from har.pipeline.train import load_windows
 from har.runtime.mounted import remount
 from har.runtime.session import open_session, run_windows
@@ -110,10 +109,7 @@ def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[R
             runs of `mounting` did not leave the same people out.
     """
     origin, path = run.info().origin, run.path / ONNX
-    if task_of(origin.model) is not None:
-        raise HarError(f"{run.path} does not name activities of windows, which is what is measured; name another run with --model")
-    if origin.channels != "raw6" or not path.is_file():
-        raise HarError(f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects")
+    check_measurable(run)
     windows, split = load_windows(run.config(), archive)
     if not split.subjects("validation"):
         raise HarError(f"{run.path} has no validation subjects, and the test subjects decide nothing; name a run that is no refit")

@@ -1,14 +1,19 @@
 """A finished training on disk: ``runs/DATASET/RUN/seed-N`` describes itself."""
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from har.config import RunConfig, load_config
 from har.contract import HarError, artefact
 from har.evaluation.predictions import Origin, Predictions, read_predictions
+from har.models.registry import MODELS, SEQUENCE, WINDOW, find_model
 
 CONFIG, CHECKPOINT, INFO, ONNX = "config.yaml", "best.ckpt", "run.json", "model.onnx"
+REFIT = "-refit"  # what the name of a run without validation subjects ends with
+OFFICIAL = ("uci-har", "hapt", "synthetic")  # data sets that the official split is for
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,61 @@ def run_path(runs: Path, dataset: str, run: str, seed: int) -> Path:
     return runs / dataset / run / f"seed-{seed}"
 
 
+def exportable(runs: list[RunFolder]) -> list[RunFolder]:
+    """The runs that a bundle can be made of: one of a stream model alone, else all of models of windows that read what a phone delivers.
+
+    Raises:
+        HarError: there is none; the reason of the first is given where all have one task.
+    """
+    tasks = {find_model(run.info().origin.model).task for run in runs}
+    if tasks == {SEQUENCE} and len(runs) == 1:
+        model = runs[0].info().origin.model
+        if not getattr(find_model(model).network, "streams", False):
+            raise HarError(
+                f"model {model!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru"
+            )
+        return runs
+    windows = [run for run in runs if find_model(run.info().origin.model).task == WINDOW]
+    if not windows:
+        raise HarError("none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model")
+    device = [run for run in windows if run.info().origin.channels == "raw6"]
+    if not device:
+        raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+    return device
+
+
+def check_measurable(run: RunFolder) -> None:
+    """Refuse a run whose robustness cannot be measured.
+
+    Raises:
+        HarError: it is of another task, or has no ONNX file of raw sensors.
+    """
+    origin = run.info().origin
+    if find_model(origin.model).task != WINDOW:
+        raise HarError(f"{run.path} does not name activities of windows, which is what is measured; name another run with --model")
+    if origin.channels != "raw6" or not (run.path / ONNX).is_file():
+        raise HarError(f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects")
+
+
+def scored_predictions(run: RunFolder, split: str, windows: Sequence[int] = ()) -> Predictions:
+    """The predictions of a run that are to be explained.
+
+    Raises:
+        HarError: the run is of another task or was not scored on `split`, or there is no window of such a number.
+    """
+    origin = run.info().origin
+    if find_model(origin.model).task != WINDOW:
+        raise HarError(f"{origin.run} is no classifier of windows; only those can be explained")
+    predictions = run.predictions(split)
+    if predictions is None:  # the test subjects are only looked at after their evaluation is in the ledger
+        again = f"har evaluate --dataset {origin.dataset} --model {run.path.parent.name} --seed {origin.seed} --split {split}"
+        raise HarError(f"{run.path} was not scored on the {split} subjects; first: {again}")
+    for number in windows:
+        if not 0 <= number < len(predictions.table):
+            raise HarError(f"window {number} is asked for; the {split} subjects have windows 0 to {len(predictions.table) - 1}")
+    return predictions
+
+
 def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: list[int] | None = None) -> list[RunFolder]:
     """Finished runs of a data set, by name and seed.
 
@@ -95,6 +155,18 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
         wanted = f" of {', '.join(missing)}" if missing else ""
         with_seeds = f" with seed {', '.join(map(str, seeds))}" if seeds else ""
         there = sorted({path.parent.parent.name for path in base.glob(f"*/seed-*/{INFO}")})
-        known = f"there are {', '.join(there)}" if there else f"train first: har train --dataset {dataset}"
+        known = f"there are {', '.join(there)}" if there else f"train first: {_training(dataset, names or [], seeds or [])}"
         raise HarError(f"no finished run{wanted}{with_seeds} below {base}; {known}")
     return found
+
+
+def _training(dataset: str, names: list[str], seeds: list[int]) -> str:
+    """The command that trains the runs that are missing."""
+    models = [name.removesuffix(REFIT) for name in names]
+    words = ["har", "train", "--dataset", dataset]
+    if models and all(model in MODELS for model in models):
+        words += ["--model", *models]
+        words += ["--refit"] * all(name.endswith(REFIT) for name in names)
+    words += ["--split", "kfold"] * (dataset not in OFFICIAL)
+    words += ["--seed", *map(str, seeds)] if seeds else []
+    return shlex.join(words)

@@ -27,7 +27,7 @@ from har.files import write_whole
 from har.pipeline.board import Board
 from har.pipeline.engine import Engine
 from har.pipeline.provenance import git_commit, versions
-from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, code_digest
+from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, code_digest, example
 from har.pipeline.study_report import dataset_of, whose_tests
 from har.pipeline.table_file import write_table
 from har.pipeline.train import load_windows
@@ -72,7 +72,7 @@ def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, dat
     """
     assert study.search is not None
     space = study.search.model_dump(mode="json", exclude={"trials"})
-    fixed = config.changed({key: _example(option) for key, option in study.search.space.items()}, name)
+    fixed = config.changed({key: example(option) for key, option in study.search.space.items()}, name)
     content = [code_digest(config.model.name), fixed.model_dump(mode="json"), data_digest, space, study.folds]
     return f"{name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
 
@@ -107,7 +107,7 @@ def search(
     board = Board(dict.fromkeys(configs, study.search.trials), score="best, %", best=True, say=say, live=live)
     for run, config in configs.items():
         for key, option in study.search.space.items():  # every key must fit before the first trial starts
-            config.changed({key: _example(option)}, f"study {name}")
+            config.changed({key: example(option)}, f"study {name}")
         names[run] = storage_name(name, run, config, study, data_digest)
         known = _open(storage, names[run])
         with FileLock(f"{storage}.stale.lock"):
@@ -151,12 +151,6 @@ def _open(storage: Path, name: str, seed: int = 0) -> optuna.Study:
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
     )
-
-
-def _example(option: SearchSpace) -> Any:
-    if option.choices is not None:
-        return option.choices[0]
-    return int(option.low) if option.integer else option.low  # type: ignore[arg-type]
 
 
 def _suggest(trial: optuna.Trial, key: str, option: SearchSpace) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from har.config import DataConfig, RunConfig, parse_config
 from har.contract import SPLITS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
-from har.data.folds import FIXED_FOLDS, make_splits
+from har.data.folds import FIXED_FOLDS, fold_count, make_splits
 from har.data.prepare import prepare
 from har.data.split_file import write_splits
 from har.data.splits import SubjectSplit
@@ -59,8 +59,25 @@ def fold_configs(config: RunConfig, choice: SplitChoice, archive: Path | str | N
     Raises:
         HarError: an option does not belong to the kind of split, or there is no such fold.
     """
-    if choice == SplitChoice():
+    first = first_fold(config, choice)
+    if first is None:
         return [config]
+    count, kind = len(make_splits(first.data, prepared(first, archive))), first.data.split.kind
+    numbers = list(range(count)) if choice.numbers is None else list(dict.fromkeys(choice.numbers))
+    for number in numbers:
+        if not 0 <= number < count:
+            raise HarError(f"fold {number} is asked for; the {kind} split of {first.data.dataset} has folds 0 to {count - 1}: --fold")
+    return [config.with_split(**(first.data.split.model_dump() | {"fold": number})) for number in numbers]
+
+
+def first_fold(config: RunConfig, choice: SplitChoice) -> RunConfig | None:
+    """The config with fold 0 of the split that is asked for; None where that is the config as it is.
+
+    Raises:
+        HarError: an option does not belong to the kind of split, a split file is damaged, or a fold cannot exist.
+    """
+    if choice == SplitChoice():
+        return None
     own = config.data.split
     kind = choice.kind or own.kind
     if kind == "official":
@@ -70,15 +87,15 @@ def fold_configs(config: RunConfig, choice: SplitChoice, archive: Path | str | N
             raise HarError(
                 f"the config's split is {own.kind!r} and names no validation subjects for the official one; add them to a config"
             )
-        return [config]
+        return None
     base = own.model_dump() if kind == own.kind else {"kind": kind}
     first = config.with_split(**(base | choice.options | {"fold": 0}))
-    count = len(make_splits(first.data, prepared(first, archive)))
-    numbers = list(range(count)) if choice.numbers is None else list(dict.fromkeys(choice.numbers))
-    for number in numbers:
-        if not 0 <= number < count:
-            raise HarError(f"fold {number} is asked for; the {kind} split of {first.data.dataset} has folds 0 to {count - 1}: --fold")
-    return [config.with_split(**(base | choice.options | {"fold": number})) for number in numbers]
+    count = fold_count(first.data.split)
+    for number in choice.numbers or []:
+        if number < 0 or (count is not None and number >= count):
+            known = f"has folds 0 to {count - 1}" if count is not None else "has folds from 0 on"
+            raise HarError(f"fold {number} is asked for; the {kind} split of {first.data.dataset} {known}: --fold")
+    return first
 
 
 def prepared(config: RunConfig, archive: Path | str | None = None) -> WindowSet:

@@ -14,11 +14,13 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.config import MAX_SEED, SENSELESS, RunConfig, SplitConfig, explained, load_config, parse_config
+from har.config import MAX_SEED, SENSELESS, RunConfig, SplitConfig, explained, parse_config
 from har.config.yaml_file import read_yaml
 from har.contract import HarError
+from har.data.folds import fold_count
+from har.data.prepare import check_source
 from har.models.registry import check_options, find_model
-from har.pipeline.tasks import task_of
+from har.pipeline.checks import CONFIG_FOLDER, named_config
 
 # The registry lists all networks, and the one that is trained is followed by itself; the others draw and write what is trained.
 NOTHING_TO_DO_WITH_WEIGHTS = ("har.files", "har.models.registry", "har.evaluation.report_figures", "har.export.stream_file")
@@ -157,6 +159,41 @@ def load_study(path: Path | str) -> StudyConfig:
         raise HarError(f"{path}: {explained(error, StudyConfig)}") from None
 
 
+def checked_study(path: Path, archive: Path | str | None = None, folder: Path = CONFIG_FOLDER) -> tuple[StudyConfig, dict[str, RunConfig]]:
+    """A study and its configs, with everything checked that can be checked before its data are read.
+
+    Args:
+        path: of the YAML file.
+        archive: a copy of the data set.
+        folder: of the model configs.
+
+    Raises:
+        HarError: the study, a config or a change is wrong, tasks or data sets are mixed, or there is no copy of the data.
+    """
+    study, name = load_study(path), path.stem
+    configs = study_configs(study, folder, str(path))
+    for what, found in (
+        ("tasks", {run: find_model(config.model.name).task for run, config in configs.items()}),
+        ("data sets", {run: config.data.dataset for run, config in configs.items()}),
+    ):
+        if len(set(found.values())) > 1:
+            mixed = ", ".join(f"{run} ({value})" for run, value in found.items())
+            raise HarError(f"study {name} mixes {what}: {mixed}; write one study for each")
+    plan(name, study, configs, fold_count(study.split) or 1 + max(study.folds or (0,)))
+    for key, option in (study.search.space if study.search is not None else {}).items():
+        for config in configs.values():
+            config.changed({key: example(option)}, f"study {name}")
+    check_source(next(iter(configs.values())).data.dataset, archive)
+    return study, configs
+
+
+def example(option: SearchSpace) -> Any:
+    """A value of a search space."""
+    if option.choices is not None:
+        return option.choices[0]
+    return int(option.low) if option.integer else option.low  # type: ignore[arg-type]
+
+
 def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, RunConfig]:
     """The configs of a study with its split and its changes, without seeds and folds.
 
@@ -165,14 +202,11 @@ def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, Ru
     """
     found: dict[str, RunConfig] = {}
     for name in study.configs:
-        path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
-        if not path.is_file():
-            find_model(name)
-        config = load_config(path).changed(study.change, origin)
+        config = named_config(name, folder).changed(study.change, origin)
         content = config.model_dump()
         official = study.split.kind == "official"
         content["data"] |= {"split": study.split.model_dump(), "validation_subjects": study.validation_subjects if official else None}
-        found[path.stem] = parse_config(content, origin)
+        found[Path(name).stem] = parse_config(content, origin)
         check_options(config.model.name, config.model.options)
     return found
 
@@ -223,6 +257,8 @@ def sources(model: str) -> dict[str, bytes]:
 
     Follows the imports from the fit and from the network, so that a change of the reports leaves finished jobs valid.
     """
+    from har.pipeline.tasks import task_of
+
     task = task_of(model)
     return sources_of([*ROOTS, find_model(model).network.__module__, *([] if task is None else [type(task).__module__])])
 

@@ -18,17 +18,18 @@ from har.evaluation.metrics import per_subject, scores
 from har.evaluation.pooling import pool_folds, write_pooled
 from har.files import write_whole
 from har.pipeline.board import Board
+from har.pipeline.checks import CONFIG_FOLDER
 from har.pipeline.engine import Engine, Outcome
 from har.pipeline.evaluate import evaluate_run, results_folder
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.search import search
 from har.pipeline.splits import prepared
-from har.pipeline.study import Job, load_study, plan, study_configs
+from har.pipeline.study import Job, checked_study, plan
 from har.pipeline.study_report import write_study
 from har.pipeline.task_report import write_task_study
 from har.pipeline.task_run import evaluate_task_run, score_text
 from har.pipeline.tasks import task_of
-from har.pipeline.train import CONFIG_FOLDER, train_any
+from har.pipeline.train import train_any
 from har.pipeline.train_common import Say
 from har.pipeline.work import close_dead_runs
 from har.tracking import closing_orphans, confirm_finished, note_study, parent_run, tracking_uri
@@ -93,11 +94,11 @@ def sweep(
         HarError: the study is wrong, or a job failed; the tables of the others are written all the same.
     """
     where = Engine(engine, workers, gpus_per_job)
-    study, name = load_study(path), path.stem
-    configs = study_configs(study, folder, str(path))
-    dataset, digest, folds = _data(name, configs, archive)
+    name = path.stem
+    study, configs = checked_study(path, archive, folder)
+    dataset, digest, folds = _data(configs, archive)
     base = runs / dataset / STUDIES / name
-    other = _task_name(name, configs)
+    other = task_of(next(iter(configs.values())).model.name)
     write = write_study if other is None else write_task_study
     report = results_folder(results, dataset) / (STUDIES if other is None else TASK_TABLES)
     close_dead_runs(runs, say)
@@ -196,21 +197,8 @@ def _line(outcome: Outcome[Task, dict[str, Any]]) -> str:
     return f"{outcome.job.text}: {scored}, {result['train_seconds']:.0f} s{again}"
 
 
-def _task_name(name: str, configs: dict[str, RunConfig]) -> str | None:
-    """The one task of a study's models; None for the activity of a window."""
-    tasks = {config.model.name: task_of(config.model.name) for config in configs.values()}
-    names = {model: None if task is None else task.name for model, task in tasks.items()}
-    if len(set(names.values())) > 1:
-        found = ", ".join(f"{model} ({task or 'window'})" for model, task in names.items())
-        raise HarError(f"study {name} mixes tasks: {found}; write one study for each")
-    return next(iter(names.values()))
-
-
-def _data(name: str, configs: dict[str, RunConfig], archive: str | None) -> tuple[str, str, int]:
+def _data(configs: dict[str, RunConfig], archive: str | None) -> tuple[str, str, int]:
     """Name and digest of the data set, and number of folds; also fills the cache, once, before the processes start."""
-    sets = {config.data.dataset for config in configs.values()}
-    if len(sets) > 1:
-        raise HarError(f"study {name} mixes the data sets {', '.join(sorted(sets))}; write one study for each")
     config = next(iter(configs.values()))
     windows = prepared(config, archive)
     return windows.dataset, windows.digest, len(make_splits(config.data, windows))

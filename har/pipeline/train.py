@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from har.config import DataConfig, RunConfig, load_config
+from har.config import RunConfig
 from har.contract import SPLITS, HarError, artefact
 from har.data.audit import audit
-from har.data.folds import check_split, make_split
+from har.data.folds import make_split
 from har.data.prepare import label_names
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
@@ -24,10 +24,11 @@ from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
-from har.models.registry import check_network, check_options, find_model
+from har.models.registry import check_network
+from har.pipeline.checks import planned_runs
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
-from har.pipeline.splits import SplitChoice, fold_configs, prepared
+from har.pipeline.splits import SplitChoice, prepared
 from har.pipeline.study import code_digest, run_key
 from har.pipeline.task_run import train_task_run
 from har.pipeline.tasks import task_of
@@ -38,22 +39,8 @@ from har.tracking import TrackedRun, tracked_run
 from har.training.fit import FitResult, fit
 from har.training.trainer import quiet_lightning
 
-CONFIG_FOLDER = Path("configs")
 # Between the score of the training and the one recomputed from the saved weights; a GPU may decide a tie otherwise.
 SCORE_TOLERANCE = 5e-3 if torch.cuda.is_available() else 1e-6
-
-
-def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
-    """The config of model `name`: ``configs/NAME.yaml``.
-
-    Raises:
-        HarError: there is no such config; an unknown model names the nearest.
-    """
-    path = folder / f"{name}.yaml"
-    if path.is_file():
-        return path
-    find_model(name)
-    raise HarError(f"no config at {path}; run in the project's folder, or name a file with --config")
 
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
@@ -246,15 +233,28 @@ def train_configs(
     All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for; with `resume`,
     what is finished stays, and what was interrupted goes on.
     """
-    jobs: list[tuple[RunConfig, str]] = []
-    for name in names:
-        path = Path(name) if name.endswith((".yaml", ".yml")) else config_path(name)
-        config = load_config(path).with_overrides(**overrides)
+    return train_planned(
+        planned_runs(names, overrides, seeds=seeds, split=split, archive=archive),
+        runs,
+        archive=archive,
+        progress=progress,
+        say=say,
+        resume=resume,
+    )
+
+
+def train_planned(
+    jobs: list[tuple[RunConfig, str]],
+    runs: Path,
+    *,
+    archive: Path | str | None,
+    progress: bool,
+    say: Say = print,
+    resume: bool = False,
+) -> list[RunFolder]:
+    """Train what `planned_runs` gave, one after the other; every network is tried before the first training starts."""
+    for config, _ in jobs:
         _check_model(config)
-        check_split(config.data)
-        for fold in fold_configs(config, split or SplitChoice(), archive):
-            run = run_name(path.stem, fold.data)
-            jobs += [(fold.with_overrides(training__seed=seed), run) for seed in (seeds or [config.training.seed])]
     close_dead_runs(runs, say)
     return [train_any(config)(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
 
@@ -274,19 +274,6 @@ def _check_model(config: RunConfig) -> None:
             window_size=config.windowing.window_size,
             num_classes=len(label_names(config.data.dataset, config.data.transitions)),
         )
-    else:
-        check_options(config.model.name, config.model.options)
-
-
-def run_name(stem: str, data: DataConfig) -> str:
-    """Name of a run: of its config file, and of every choice that makes it another experiment than the same config without.
-
-    These are the published channels, HAPT's transitions as classes, and folds.
-    """
-    run = stem if data.channels == "raw6" or stem.endswith("uci9") else f"{stem}-uci9"
-    transitions = f"-transitions-{data.transitions}"
-    run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
-    return run + data.suffix
 
 
 def with_split(origin: Origin, split: str) -> Origin:

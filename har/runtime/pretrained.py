@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from har.contract import HarError, nearest
+from har.redaction import shown
+from har.runtime.bundle import Bundle
 
 PLACES = (Path(__file__).parents[2] / "export" / "pretrained", Path(__file__).parents[1] / "pretrained")
 
@@ -22,10 +24,15 @@ def pretrained(name: str = "default") -> Path:
     raise HarError(f"no pretrained bundle {name!r}; {nearest(name, names)}")
 
 
-def find_bundle(folder: Path | None, exported: Path) -> Path:
-    """The bundle that was named, by its folder or as a pretrained one; else the exported one where there is one, else the pretrained
-    default."""
-    if folder is not None:
-        is_name = len(folder.parts) == 1 and not folder.exists()
-        return next((place / folder for place in PLACES if is_name and (place / folder / "manifest.json").is_file()), folder)
-    return exported if exported.exists() else pretrained()
+def find_bundle(folder: Path | None) -> Path:
+    """The bundle that was named, by its folder or as a pretrained one; by default the pretrained default."""
+    if folder is None:
+        return pretrained()
+    is_name = len(folder.parts) == 1 and not folder.exists()
+    return next((place / folder for place in PLACES if is_name and (place / folder / "manifest.json").is_file()), folder)
+
+
+def bundle_line(bundle: Bundle) -> str:
+    """Which bundle answers: its name, model, data set and folder, in one line."""
+    data = f"{bundle.manifest['dataset']}{', SYNTHETIC data' * bundle.synthetic}"
+    return shown(f"bundle {bundle.folder.resolve().name}: {bundle.manifest['model']} trained on {data}, {bundle.folder}")

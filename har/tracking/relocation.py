@@ -7,8 +7,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
-
 from har.contract import HarError
 
 ARTIFACTS = "mlartifacts"  # below the folder of all runs
@@ -66,6 +64,8 @@ def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
                 for old, new in ((other.as_uri(), home.as_uri()), (str(other), str(home))):
                     _replace(store, table, column, old, new)
         store.execute("COMMIT")
+    from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+
     _artifact_repos_cache.clear()  # MLflow remembers in this process where the artifacts of a run were
     return home, others
 

@@ -6,13 +6,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
-import mlflow
-
 from har.contract import HarError
 from har.redaction import redacted, shown
-from har.tracking.fresh import is_missing
-from har.tracking.store import opened, store_lock, unreachable
-from har.tracking.views import charts_of, keep_views
+from har.tracking.store import check_store, opened, store_lock, tracking_uri, unreachable
 
 
 def serve(runs: Path, port: int) -> None:
@@ -27,12 +23,25 @@ def serve(runs: Path, port: int) -> None:
     Raises:
         HarError: there is no store yet, it cannot be opened, or the port is taken.
     """
+    check_place(runs, port)
     uri = opened(runs)
-    if is_missing(uri):
-        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
     if uri.startswith(("http://", "https://")):
         print(shown(f"MLflow on {uri}, a server with a user interface of its own"), flush=True)
         _print_addresses(runs, uri, redacted(uri).rstrip("/"))
+        return
+    print(shown(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {uri}"), flush=True)
+    _print_addresses(runs, uri, f"http://127.0.0.1:{port}")
+    _become_server(uri, port)
+
+
+def check_place(runs: Path, port: int) -> None:
+    """Find out without MLflow that there is no store, or that the port cannot be used.
+
+    Raises:
+        HarError: which of the two.
+    """
+    check_store(runs)
+    if tracking_uri(runs).startswith(("http://", "https://")):
         return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -40,12 +49,13 @@ def serve(runs: Path, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
             raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
-    print(shown(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {uri}"), flush=True)
-    _print_addresses(runs, uri, f"http://127.0.0.1:{port}")
-    _become_server(uri, port)
 
 
 def _print_addresses(runs: Path, uri: str, address: str) -> None:
+    import mlflow
+
+    from har.tracking.views import charts_of, keep_views
+
     try:
         # A training may be making the store at this moment, but not where nobody can write.
         with store_lock(runs) if os.access(runs, os.W_OK) else nullcontext():

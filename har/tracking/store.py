@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock
-from mlflow.tracking._tracking_service import utils as process
 
 from har.contract import HarError
 from har.redaction import redacted, shown
-from har.tracking.fresh import sqlite_uri, store_file, whole_store
+from har.tracking.fresh import is_missing, sqlite_uri, store_file, whole_store
 from har.tracking.relocation import ARTIFACTS, relocate
 
 STORE = "mlflow.db"
@@ -72,16 +71,29 @@ def opened(runs: Path) -> str:
 @contextmanager
 def process_wide(uri: str) -> Iterator[None]:
     """Let MLflow itself ask a store, where it asks that of the process whatever its client says; then as it was before."""
+    from mlflow.tracking._tracking_service import utils as process
+
     before, variable = process._tracking_uri, os.environ.get(VARIABLE)
     process.set_tracking_uri(uri)
     try:
         yield
     finally:
-        process.set_tracking_uri(before)  # which also sets the variable, or removes it
+        process.set_tracking_uri(before)  # type: ignore[arg-type] # None, where none was set; which also sets the variable, or removes it
         if variable is None:
             os.environ.pop(VARIABLE, None)
         else:
             os.environ[VARIABLE] = variable
+
+
+def check_store(runs: Path) -> None:
+    """Find out without MLflow that there is no store yet; one that is reached over a network is not asked.
+
+    Raises:
+        HarError: the sqlite file is missing.
+    """
+    uri = tracking_uri(runs)
+    if is_missing(uri):
+        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
 
 
 def remote(uri: str) -> bool:

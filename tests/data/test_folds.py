@@ -318,7 +318,7 @@ def test_those_who_validate_do_what_all_do() -> None:
 def test_three_people_can_be_split_and_two_cannot() -> None:
     splits = make_splits(data(kind="loso", validation=1), small([1, 3, 5]))
     assert [(len(s.train), len(s.validation), s.test) for s in splits] == [(1, 1, (1,)), (1, 1, (3,)), (1, 1, (5,))]
-    with pytest.raises(HarError, match="has 2 subjects to split into 2 folds; expected at least 3"):
+    with pytest.raises(HarError, match="has 2 subjects to split into 2 folds; at least 3 are needed"):
         make_splits(data(kind="loso", validation=1), small([1, 3]))
 
 

@@ -25,11 +25,12 @@ from har.data.splits import SubjectSplit
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
 from har.pipeline import train as train_module
+from har.pipeline.checks import config_path
 from har.pipeline.evaluate import evaluate_run
 from har.pipeline.export import best_run, export_run
 from har.pipeline.ledger import COLUMNS, add_opening
 from har.pipeline.run_folder import RunFolder, find_runs
-from har.pipeline.train import config_path, load_windows, train_configs, train_run
+from har.pipeline.train import load_windows, train_configs, train_run
 from har.runtime.session import open_session, run_windows
 from har.tracking import tracking_uri
 from har.training.checkpoint import load_checkpoint
@@ -341,11 +342,13 @@ def test_a_ledger_with_other_columns_is_not_appended_to(tmp_path: Path) -> None:
     assert path.read_text() == "a,b\n1,2\n"
 
 
-def test_configs_are_found_by_name(workplace: Path) -> None:
+def test_configs_are_found_by_name(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_config(config_path("gru")).model.name == "gru"
     with pytest.raises(HarError, match="unknown model 'gur'; did you mean 'gru'"):
         config_path("gur")
     (workplace / "configs").unlink()
+    assert load_config(config_path("gru")).model.name == "gru"  # the one that comes with the project
+    monkeypatch.setattr("har.pipeline.checks.SHIPPED", ())
     with pytest.raises(HarError, match=r"no config at configs/gru\.yaml"):
         config_path("gru")
 

@@ -10,9 +10,10 @@ import pytest
 from har.config import parse_config
 from har.contract import HAPT_LABELS, HarError
 from har.pipeline import smooth
+from har.pipeline.checks import run_name
 from har.pipeline.smooth import crossvalidated, write_smoothing
 from har.pipeline.sweep import RESULT, sweep
-from har.pipeline.train import run_name, train_run
+from har.pipeline.train import train_run
 from tests.helpers import accept_small_hapt, write_hapt, write_uci_har
 
 TRAINED, TESTED = (1, 3, 5, 6), (2,)

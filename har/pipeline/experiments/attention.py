@@ -16,9 +16,10 @@ from har.evaluation.experiment_figures import attention_figure
 from har.evaluation.report_figures import save_figure
 from har.models.classifier import ActivityClassifier
 from har.models.recurrent import RecurrentNetwork
+from har.pipeline.checks import config_path
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.cells import Cell, run_cells
-from har.pipeline.train import config_path, load_windows
+from har.pipeline.train import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 

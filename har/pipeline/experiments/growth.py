@@ -11,8 +11,8 @@ from har.evaluation.experiment_figures import growth_figure
 from har.evaluation.report_figures import save_figure
 from har.models.frontend import network_inputs
 from har.models.registry import MODELS, build_network
+from har.pipeline.checks import config_path
 from har.pipeline.experiments.base import Bench, write_table
-from har.pipeline.train import config_path
 
 WINDOW_SIZES = (32, 64, 128, 256, 512, 1024)  # samples, 0.64 to 20.5 s
 

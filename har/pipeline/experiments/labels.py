@@ -24,6 +24,7 @@ from har.evaluation.metrics import scores
 from har.evaluation.predictions import Origin, make_predictions
 from har.models.classifier import ActivityClassifier
 from har.models.forecaster import Forecaster
+from har.pipeline.checks import config_path
 from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.labels_report import write_report
@@ -32,7 +33,6 @@ from har.pipeline.provenance import git_commit
 from har.pipeline.splits import prepared
 from har.pipeline.study import code_digest
 from har.pipeline.tasks import TASKS, TaskData
-from har.pipeline.train import config_path
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module
 from har.training.fit import build_classifier, window_batches

@@ -22,13 +22,14 @@ from har.evaluation.report_figures import save_figure, stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
 from har.models.labeller import StreamLabeller
+from har.pipeline.checks import config_path
 from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.splits import prepared
 from har.pipeline.study import Job
 from har.pipeline.tasks.sequence import label_streams
-from har.pipeline.train import config_path, train_any
+from har.pipeline.train import train_any
 from har.signals.chain import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
 from har.training.checkpoint import load_checkpoint, load_module

@@ -17,11 +17,11 @@ from har.data.folds import make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.people import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
+from har.pipeline.checks import config_path
 from har.pipeline.evaluate import results_folder
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.splits import prepared
-from har.pipeline.train import config_path
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 

@@ -1,7 +1,7 @@
 """Tasks other than naming the activity of a window, each with its data, module and scores."""
 
 from har.contract import HarError
-from har.models.registry import find_model
+from har.models.registry import WINDOW, find_model
 from har.pipeline.tasks.base import Task, TaskData, TaskScore
 from har.pipeline.tasks.forecast import Forecast
 from har.pipeline.tasks.generate import Generate
@@ -11,7 +11,6 @@ from har.pipeline.tasks.sequence import Sequence
 
 __all__ = ["TASKS", "Task", "TaskData", "TaskScore", "task_of"]
 
-WINDOW = "window"
 TASKS: dict[str, Task] = {task.name: task for task in (EstimateMounting(), Forecast(), Generate(), Reconstruct(), Sequence())}
 
 
