@@ -18,14 +18,15 @@ const NOT_FINITE = /^[+-]?(nan|inf|infinity)$/i;
  */
 
 /**
- * All rows of a recording, at most `CHUNK_LINES` at a time.
+ * All rows of a recording, some at a time.
  *
  * @param {string} name of the file, for messages
  * @param {string} text
+ * @param {number} [most] lines at a time
  * @returns {Generator<Rows, void, void>}
  * @throws {HarError} a column is missing, or a cell is not a number; with line and column
  */
-export function* readRows(name, text) {
+export function* readRows(name, text, most = CHUNK_LINES) {
   const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
   if (lines[lines.length - 1] === "") lines.pop();
   const head = lines[0] ?? "";
@@ -40,8 +41,8 @@ export function* readRows(name, text) {
   }
   const form = { name, delimiter, header, places: places(name, header) };
   let rows = 0;
-  for (let first = 1; first < lines.length; first += CHUNK_LINES) {
-    const part = parse(form, lines, first, Math.min(first + CHUNK_LINES, lines.length));
+  for (let first = 1; first < lines.length; first += most) {
+    const part = parse(form, lines, first, Math.min(first + most, lines.length));
     rows += part.time.length;
     if (part.time.length) yield part;
   }

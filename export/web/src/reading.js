@@ -112,16 +112,17 @@ export class ReadReport {
  * @param {string} name of the file, for messages
  * @param {string} text of the CSV file
  * @param {ReadReport} report gets what was found
+ * @param {number} [most] lines that are judged at a time
  * @returns {Generator<Piece, void, void>}
  * @throws {HarError} what does not fit, with line and column
  */
-export function* readPieces(name, text, report) {
+export function* readPieces(name, text, report, most) {
   let stretch = -1;
   let previousS = -Infinity;
   let previousStretch = -1; // in the order of the file
   /** @type {StreamResampler | null} */
   let resampler = null;
-  for (const rows of withinLimits(name, inOrder(name, readRows(name, text), report), report)) {
+  for (const rows of withinLimits(name, inOrder(name, readRows(name, text, most), report), report)) {
     if (report.rows === 0) {
       const rate = measureRate(name, rows.time);
       report.rateHz = rate.hz;

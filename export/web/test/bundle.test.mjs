@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
@@ -87,6 +88,19 @@ test("golden vectors: this runtime computes what was exported", options, async (
   await assert.rejects(model.predict([frozen(51, 1)]), /the gyroscope repeats one value/);
   assert.equal((await model.predict([frozen(50), frozen(50, 1)])).length, 2); // 0.98 s
   assert.deepEqual(await model.predict([]), []);
+});
+
+const ROBUST = path.join(path.dirname(BUNDLE), "robust");
+test("a window that is refused does not change what is known of the mounting", { skip: existsSync(ROBUST) ? false : `no bundle at ${ROBUST}` }, async () => {
+  configure(ort);
+  const model = await Model.open(ort, await readBundle(reader(ROBUST)));
+  const random = randomNumbers(8);
+  const good = new Float32Array(768).map((_, i) => (i % 6 === 0 ? 1 : 0) + 0.2 * random());
+  const stream = model.openStream();
+  await assert.rejects(stream.answer([good, good.map((value, i) => (i === 6 ? 3000 : value))]), /Window 1 has total_acc_x = 3000 at sample 1, outside/);
+  assert.deepEqual(stream.told, model.openStream().told);
+  const [answer] = await stream.answer([good]);
+  assert.ok(answer.probabilities.every(Number.isFinite) && stream.told && stream.told.worth > 0);
 });
 
 test("a file that was changed or is missing is named", options, async () => {

@@ -162,6 +162,13 @@ test("a late sample changes no window that was given, and the windows after it h
   same(found.windows, file, 0);
 });
 
+test("late samples, however many, are not another rate", () => {
+  const time = uniform(50, 20);
+  for (let i = 150; i + 1 < time.length; i += 3) [time[i], time[i + 1]] = [time[i + 1], time[i]];
+  const { windows, gaps } = listen(time);
+  assert.deepEqual([windows.length, gaps], [windowsOfFile(uniform(50, 20)).length, ["stopped"]]);
+});
+
 test("a late sample from before the stretch is left out", () => {
   const { stream, found } = liveStream();
   for (const timeS of [...uniform(50, 5), 5.36, 5.33, ...uniform(50, 5).map((t) => 5.38 + t)]) stream.push(timeS, swaying(timeS));

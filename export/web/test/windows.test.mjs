@@ -53,6 +53,22 @@ test("after a reset no window holds samples from before", () => {
   assert.ok(found[0].first && found[0].fromS === 65 && found[0].samples.every((value) => value <= 0));
 });
 
+test("a late sample is put into its place, unless none before it is there", () => {
+  const { time, values } = samples(300);
+  const row = (/** @type {number} */ i) => values.slice(i * 6, (i + 1) * 6);
+  for (const [at, now] of [[1, 100], [40, 100], [126, 127], [127, 128], [150, 191], [190, 191], [250, 256]]) {
+    const stream = new WindowStream(CONTRACT);
+    const found = stream.push(time.filter((_, i) => i < now && i !== at), values.filter((_, i) => Math.floor(i / 6) < now && Math.floor(i / 6) !== at));
+    found.push(...(stream.insert(time[at], row(at)) ?? assert.fail(`${at} at ${now}`)), ...stream.push(time.slice(now), values.slice(now * 6)));
+    assert.deepEqual(found, cutInPieces(300, []), `${at} at ${now}`);
+  }
+  const stream = new WindowStream(CONTRACT);
+  assert.equal(stream.insert(1, row(0)), null);
+  stream.push(time.slice(1), values.slice(6));
+  assert.equal(stream.insert(time[0], row(0)), null); // it would be the first of its stretch
+  assert.equal(stream.insert(time[160] + 1e-3, row(0)), null); // the buffer begins with sample 172
+});
+
 test("another stride, odd or as long as the window", () => {
   for (const stride of [1, 63, 128]) {
     const stream = new WindowStream({ ...CONTRACT, stride });
