@@ -31,6 +31,7 @@ def predict(options: argparse.Namespace) -> None:
         time_unit=options.time_unit,
         axes=tuple(options.axes.split(",")),
         interpolate_s=options.interpolate,
+        labels=False,
     )
     bundle = find_bundle(options.bundle)
     into_folder = options.output is not None and options.output.is_dir()

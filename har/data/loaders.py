@@ -33,7 +33,7 @@ from har.data.places import data_root, last_source, remember_source
 from har.data.windowset import Description, WindowSet, check_labels, windows_of
 from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
-from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside
+from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside, within
 from har.recording.rate import measure_rate
 from har.signals.resampling import StreamResampler
 from har.signals.windowing import WindowRule
@@ -296,6 +296,7 @@ def at_contract_rate(recording: Recording) -> Recording:
             continue
         part = recording.part(first, stop)
         time_s, samples = StreamResampler(rate.hz, SAMPLE_RATE_HZ).push(part.time_s, part.samples, last=True)
+        samples = within(samples)
         at = (np.searchsorted(part.time_s, time_s + 1e-9, side="right") - 1).clip(0)
         parts.append((time_s, samples.astype(np.float32), part.labels[at]))
     time_s, samples, labels = (np.concatenate([part[i] for part in parts]) for i in range(3))

@@ -65,8 +65,13 @@ def _in_degrees(turning: np.ndarray) -> bool:
     first, last = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1) - 1
     before = turning[np.maximum(first - 1, 0)] * (first > 0)
     after = turning[np.minimum(last + 1, len(turning) - 1)] * (last < len(turning) - 1)
-    crosses = np.fmax(before, after)
-    return bool(((crosses > DEG_S_NEXT) & (crosses <= GYRO_LIMIT_RAD_S)).mean() >= 0.5)
+    crosses = [(next_to > DEG_S_NEXT) & (next_to <= GYRO_LIMIT_RAD_S) for next_to in (before, after)]
+    return bool((crosses[0] | crosses[1]).mean() >= 0.5)
+
+
+def within(values: np.ndarray) -> np.ndarray:
+    """(time, 6) resampled values cut to the limits, which a resampling filter oversteps where samples just inside them swing."""
+    return np.clip(values, -LIMITS, LIMITS)
 
 
 class Repeats:
@@ -88,6 +93,7 @@ class Repeats:
         """
         if not len(time_s):
             return np.zeros((0, len(SENSORS)))
+        values = values.astype(np.float32)  # as models see them
         before_s, before = self._last or (np.nan, np.full(values.shape[1], np.nan))
         step = np.diff(time_s, prepend=before_s)
         same = values == np.concatenate((before[None], values[:-1]))

@@ -26,6 +26,7 @@ class ReadOptions:
         time_unit: unit of the file's time, ``s``, ``ms``, ``us`` or ``ns``.
         axes: which axis of the file becomes x, y and z, with a sign: ``("y", "-x", "z")``; for both sensors.
         interpolate_s: missing samples and gaps up to this many seconds are interpolated; 0 mends nothing.
+        labels: whether labels are read; off where activities are predicted, so that a column in other words is no fault.
         chunk_rows: rows read at a time; bounds the memory.
 
     Raises:
@@ -38,6 +39,7 @@ class ReadOptions:
     time_unit: str = "s"
     axes: tuple[str, ...] = AXES
     interpolate_s: float = 0.0
+    labels: bool = True
     chunk_rows: int = 200_000
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from har.recording.limits import (
     check_outside,
     outside,
     whole_runs,
+    within,
 )
 from har.recording.options import ReadOptions
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
@@ -203,12 +204,17 @@ class _Stretch:
         self.label = np.concatenate((self.label, labels))
         if self.resampler is None:
             return self._recording(*self._fill(time_s, values))
-        return self._recording(*self.resampler.push(time_s, values))
+        return self._resampled(time_s, values)
 
     def finish(self) -> Recording:
         if self.resampler is None:
             return self._recording(np.empty(0), np.empty((0, len(RAW6))))
-        return self._recording(*self.resampler.push(np.empty(0), np.empty((0, len(RAW6))), last=True))
+        return self._resampled(np.empty(0), np.empty((0, len(RAW6))), last=True)
+
+    def _resampled(self, time_s: np.ndarray, values: np.ndarray, *, last: bool = False) -> Recording:
+        assert self.resampler is not None
+        time_s, values = self.resampler.push(time_s, values, last=last)
+        return self._recording(time_s, within(values))
 
     def _fill(self, time_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Put interpolated samples into short gaps; everything else stays as it is."""

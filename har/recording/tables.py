@@ -65,7 +65,7 @@ def _positions(path: Path, header: list[str], options: ReadOptions) -> tuple[lis
     label = options.column("label")
     if "label" in options.columns and label not in header:
         raise HarError(f"{path}: column {label} is missing; {nearest(label, header).replace('valid:', 'found:')}")
-    return found, header.index(label) if label in header else None
+    return found, header.index(label) if options.labels and label in header else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
-from har.recording.limits import FROZEN_S, Repeats, outside
+from har.recording.limits import FROZEN_S, Repeats, outside, within
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
 from har.runtime.decision import decide, outcomes
@@ -263,6 +263,7 @@ class SampleStream(ABC):
     def _resampled(self, chunk: np.ndarray, time_s: np.ndarray, *, last: bool = False) -> list[Answer]:
         if self._resampler is not None:
             time_s, chunk = self._resampler.push(time_s, chunk, last=last)
+            chunk = within(chunk)
         return self._take(chunk.astype(np.float32), time_s)
 
     @abstractmethod

@@ -266,6 +266,33 @@ def test_a_row_outside_the_limits_is_as_good_as_missing(column: int, value: str,
     assert f"1 row outside the physical limits (16 g, 40 rad/s), left out as a gap: line 701 ({COLUMNS[column - 1]} is" in report.text()
 
 
+def test_a_resampled_swing_between_the_limits_stays_within_them(recording: Recording, tmp_path: Path) -> None:
+    time_s = np.arange(2000) / 100
+    values = np.stack([np.interp(time_s, recording.time_s, column) for column in recording.samples.T], axis=1)
+    values[:, 3] = 40 * np.sign(np.sin(2 * np.pi * 5 * time_s + 0.1))
+    write_csv(Recording("s", 1, time_s, values.astype(np.float32), np.full(2000, -1)), tmp_path / "s.csv")
+    assert np.abs(read_recording(tmp_path / "s.csv").samples[:, 3]).max() == 40.0
+
+
+def test_values_that_differ_in_their_last_digits_are_frozen_too(rows: list[list[str]], tmp_path: Path) -> None:
+    """What is one number for a model is one for the limits."""
+    for number, row in enumerate(rows[801:1201]):
+        row[1:4] = [f"0.{5 + i}{number % 2:011d}" for i in range(3)]
+    report = ReadReport()
+    list(read_pieces(save(rows, tmp_path), report))
+    assert "the accelerometer repeats one value for 7.98 s from line 802 on" in report.text()
+
+
+def test_labels_in_other_words_are_no_fault_where_they_are_not_read(rows: list[list[str]], tmp_path: Path) -> None:
+    for row in rows[1:]:
+        row[7] = "strolling"
+    path = save(rows, tmp_path)
+    with pytest.raises(HarError, match="unknown label 'strolling' in line 2"):
+        read_recording(path)
+    found = read_recording(path, options=ReadOptions(labels=False))
+    assert (found.labels == -1).all()
+
+
 def test_values_at_the_limits_are_kept(rows: list[list[str]], tmp_path: Path) -> None:
     rows[700][1], rows[701][2], rows[702][6] = "16", "-16", "-40"
     assert len(read_recording(save(rows, tmp_path)).samples) == len(rows) - 1
