@@ -72,12 +72,11 @@ def opened(runs: Path) -> str:
 @contextmanager
 def process_wide(uri: str) -> Iterator[None]:
     """Let MLflow itself ask a store, where it asks that of the process whatever its client says; then as it was before."""
-    before, variable = process._tracking_uri, os.environ.get(VARIABLE)
-    process.set_tracking_uri(uri)
+    variable = os.environ.get(VARIABLE)
     try:
-        yield
-    finally:
-        process.set_tracking_uri(before)  # which also sets the variable, or removes it
+        with process._use_tracking_uri(uri):
+            yield
+    finally:  # MLflow sets the variable, and then removes it
         if variable is None:
             os.environ.pop(VARIABLE, None)
         else:
