@@ -17,6 +17,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from har.tracking.relocation import local_path
+
 PARAMS, METRICS, DICT, TEXT, FILE, MODEL, END = "params", "metrics", "dict", "text", "file", "onnx_model", "end"
 DATASET, TAGS = "dataset", "tags"
 NAME = "model"  # of the ONNX model of a run
@@ -136,6 +138,9 @@ def remove_model(client: mlflow.MlflowClient, logged: LoggedModel) -> None:
     """Remove a model that was logged, with its files, as far as the store lets itself be reached."""
     with suppress(Exception):
         get_artifact_repository(logged.artifact_location, client.tracking_uri).delete_artifacts()
+        path = local_path(logged.artifact_location)
+        if path is not None:
+            path.parent.rmdir()  # of this model alone; MLflow leaves it
     with suppress(Exception):
         client.delete_logged_model(logged.model_id)
 

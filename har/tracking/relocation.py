@@ -72,11 +72,11 @@ def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
 
 def _others(store: sqlite3.Connection, home: Path) -> list[Path]:
     """The folders other than `home` in which experiments keep their artifacts."""
-    places = [_path(location) for (location,) in store.execute("SELECT DISTINCT artifact_location FROM experiments")]
+    places = [local_path(location) for (location,) in store.execute("SELECT DISTINCT artifact_location FROM experiments")]
     return sorted({path.parent for path in places if path is not None and path.name == ARTIFACTS} - {home})
 
 
-def _path(location: str | None) -> Path | None:
+def local_path(location: str | None) -> Path | None:
     """The local path of a place of artifacts; None where it is elsewhere."""
     parsed = urlparse(location or "")
     if parsed.scheme not in ("", "file") or not parsed.path.startswith("/"):
@@ -89,7 +89,7 @@ def _left_behind(store: sqlite3.Connection, places: list[tuple[str, str]], other
     lost = count = 0
     for table, column in places:
         for (location,) in store.execute(f"SELECT {column} FROM {table}"):  # nosec B608 # names of this module
-            path = _path(location)
+            path = local_path(location)
             if path is not None and path.is_relative_to(other) and path.exists():
                 count += 1
                 lost += not (home / path.relative_to(other)).exists()

@@ -73,12 +73,11 @@ def process_wide(uri: str) -> Iterator[None]:
     """Let MLflow itself ask a store, where it asks that of the process whatever its client says; then as it was before."""
     from mlflow.tracking._tracking_service import utils as process
 
-    before, variable = process._tracking_uri, os.environ.get(VARIABLE)
-    process.set_tracking_uri(uri)
+    variable = os.environ.get(VARIABLE)
     try:
-        yield
-    finally:
-        process.set_tracking_uri(before)  # type: ignore[arg-type] # None, where none was set; which also sets the variable, or removes it
+        with process._use_tracking_uri(uri):
+            yield
+    finally:  # MLflow sets the variable, and then removes it
         if variable is None:
             os.environ.pop(VARIABLE, None)
         else:

@@ -208,7 +208,8 @@ def test_a_version_that_could_not_be_made_leaves_nothing(place: Place, tmp_path:
 
 def test_registered_in_a_fresh_process_and_loaded_as_it_says(place: Place, tmp_path: Path) -> None:
     """In the process that trained, MLflow knows the store already."""
-    runs = tmp_path / "a folder" / "runs"  # moved, too
+    log_bundle(place.run, place.bundle, RUNS)  # as the last one
+    runs = tmp_path / "a folder" / "runs"  # copied, too
     shutil.copytree(RUNS, runs)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "HAR_"))}
     clean |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2])}
