@@ -6,6 +6,7 @@ of them is NaN or infinite.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
@@ -73,7 +74,7 @@ class _Graph:
         self.first: list[onnx.NodeProto] = []
         self.sums: dict[str, str] = {}  # output -> what is added to it
 
-    def start(self, kind: str, inputs: Sequence[str], name: str, **attributes: int) -> str:
+    def start(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """A node that depends on inputs alone; the name of what it gives."""
         output = f"{NAME}_{name}"
         self.first.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
