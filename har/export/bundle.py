@@ -23,9 +23,10 @@ from har.contract import (
 )
 from har.export.golden import golden_answers, golden_windows
 from har.export.mounting_part import MountingPart
-from har.export.onnx_file import export_onnx, parity
-from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, NotQuantisable, judge
+from har.export.onnx_file import export_onnx, one_line, parity
+from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.export.staging import about_data, finish, made_with, staged
+from har.files import CannotWriteError
 from har.models.classifier import ActivityClassifier
 from har.runtime.bundle import MODEL, VECTORS, sha256
 
@@ -187,9 +188,9 @@ def write_bundle(
     with staged(folder) as temporary:
         export_onnx(classifier, temporary / MODEL, {name: json.dumps(value) for name, value in said.items()}, temperature)
         difference = parity(classifier, temporary / MODEL, windows, temperature)
-        variants = _write_variants(temporary, windows, evidence)
         golden = golden_windows(classifier, temperature)
-        golden["variants"] = {name: golden_answers(temporary / name, golden) for name in variants if (temporary / name).is_file()}
+        golden["variants"] = {}
+        variants = _write_variants(temporary, windows, evidence, golden)
         beside = mounting.write(temporary, said, windows, golden) if mounting is not None else ()
         (temporary / VECTORS).write_text(json.dumps(golden, separators=(",", ":")), encoding="utf-8")
         manifest = {
@@ -229,8 +230,15 @@ def tested_in(tested: Sequence[dict[str, str]], digest: str) -> list[dict[str, s
     return [{name: row[name] for name in ("runtime", "version", "processor")} for row in tested if row["sha256"] == digest]
 
 
-def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence) -> dict[str, Any]:
-    """Smaller files that are good enough, and what is said of them in the manifest; of the others, why they are left out."""
+def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence, golden: dict[str, Any]) -> dict[str, Any]:
+    """Smaller files that are good enough, and their entries in the manifest; of the others, why they are left out.
+
+    Args:
+        folder: with the float file.
+        windows: of the parity check.
+        evidence: with the jury.
+        golden: content of the golden windows' file; gets the answers of each file that is kept.
+    """
     jury = evidence.jury
     if jury is None:
         return {name: {"kind": kind, "left_out": NO_JURY} for name, (kind, _) in RECIPES.items()}
@@ -243,17 +251,27 @@ def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence) -> di
         for name, (kind, recipe) in RECIPES.items():
             said[name] = {"kind": kind}
             try:
-                for place in {folder, bench}:
-                    recipe(place / MODEL, place / name, jury.calibration)
-            except NotQuantisable as reason:
-                said[name]["left_out"] = str(reason)
+                with one_line("it cannot be made"):
+                    for place in {folder, bench}:
+                        recipe(place / MODEL, place / name, jury.calibration)
+                    judgement = judge(bench / MODEL, bench / name, jury.windows, jury.y)
+                    # Of the exported weights themselves only the answers are compared: they may have seen these windows.
+                    own = judge(folder / MODEL, folder / name, windows, np.zeros(len(windows), dtype=int))
+                    answers, difference = golden_answers(folder / name, golden)
+            except HarError as reason:  # an optional file never ends the export
+                if isinstance(reason, CannotWriteError):
+                    raise
+                said[name]["left_out"] = str(reason).replace(f"{folder}/", "").replace(f"{bench}/", "")
+                (folder / name).unlink(missing_ok=True)
                 continue
-            judgement = judge(bench / MODEL, bench / name, jury.windows, jury.y)
-            # Of the exported weights themselves only the answers are compared: they may have seen these windows.
-            own = judge(folder / MODEL, folder / name, windows, np.zeros(len(windows), dtype=int))
             refusal = judgement.refusal()
             if refusal is None and own.agreement < MIN_AGREEMENT:
                 refusal = f"{100 * own.agreement:.2f} % of the {len(windows)} windows of the parity check get the same activity"
+            if refusal is None and not difference <= VARIANT_TOLERANCE[name]:
+                refusal = (
+                    f"a golden window's probability differs by {difference:.2e} between one window at a time and all at once, "
+                    f"allowed {VARIANT_TOLERANCE[name]:.0e}"
+                )
             said[name] |= {
                 "label_agreement": judgement.agreement,
                 "accuracy_change": judgement.accuracy_change,
@@ -262,6 +280,7 @@ def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence) -> di
             }
             if refusal is None:
                 said[name] |= {"bytes": (folder / name).stat().st_size, "tolerance": VARIANT_TOLERANCE[name]}
+                golden["variants"][name] = answers
             else:
                 said[name]["left_out"] = refusal
                 (folder / name).unlink()

@@ -56,9 +56,12 @@ def edge_windows(window_size: int) -> np.ndarray:
     return np.stack((still, upright, -upright, flat, full, step, knock, np.clip(clipped, -2.0, 2.0)))
 
 
-def golden_answers(path: Path, golden: dict[str, Any]) -> list[list[float]]:
-    """Probabilities that an ONNX file gives golden windows here, one by one."""
-    return rounded(run_windows(open_session(path), golden_values(golden), batch_size=1))
+def golden_answers(path: Path, golden: dict[str, Any]) -> tuple[list[list[float]], float]:
+    """Probabilities that an ONNX file gives golden windows here, one by one, and their largest difference to those of all at once."""
+    session, windows = open_session(path), golden_values(golden)
+    alone = rounded(run_windows(session, windows, batch_size=1))
+    together = run_windows(session, windows, batch_size=len(windows))
+    return alone, float(np.abs(together - np.array(alone, dtype=np.float32)).max())
 
 
 def rounded(probabilities: np.ndarray) -> list[list[float]]:

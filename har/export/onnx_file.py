@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,30 @@ def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, 
     if reason is not None:
         raise HarError(f"{classifier.hparams['model']} cannot be exported: {reason}")
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
-    write_graph(DeviceGraph(classifier, temperature), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
+    with one_line(f"{classifier.hparams['model']} cannot be exported to ONNX"):
+        write_graph(DeviceGraph(classifier, temperature), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
+
+
+@contextlib.contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Report what torch, onnx or onnxruntime raise about a network as one `HarError`; they share no class of exceptions.
+
+    Args:
+        what: failed, for the message.
+
+    Raises:
+        HarError: anything else than an `OSError` was raised.
+    """
+    try:
+        yield
+    except (HarError, OSError):
+        raise
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # torch names the step that failed, and only in the cause why
+            cause = cause.__cause__
+        lines = str(cause).strip().splitlines() or [""]
+        raise HarError(f"{what}: {type(cause).__name__}: {lines[0][:200]}") from error
 
 
 def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
@@ -243,7 +266,8 @@ def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray, temp
     session = open_session(path)
     largest = 0.0
     for size in BATCH_SIZES:
-        found = run_windows(session, windows, batch_size=size)
+        with one_line(f"{path}: onnxruntime cannot run it"):
+            found = run_windows(session, windows, batch_size=size)
         difference = float(np.abs(found - expected).max())
         if not difference <= PARITY_TOLERANCE:  # also refuses NaN
             raise HarError(

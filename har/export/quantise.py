@@ -31,7 +31,7 @@ BETWEEN = ("Relu", "Add", "MaxPool")  # of convolutions; computed with int8 wher
 LEFT_AS_IT_IS = ("gravity",)  # the filter's matrices: what is subtracted from 1 g has to be right to 1e-3 g
 
 
-class NotQuantisable(Exception):
+class NotQuantisable(HarError):
     """Why there is no such file of a model."""
 
 

@@ -12,7 +12,8 @@ import torch
 from har.config import RunConfig
 from har.contract import SPLITS, HarError, artefact
 from har.evaluation.predictions import Origin
-from har.files import whole_file, write_whole
+from har.export.onnx_file import one_line
+from har.files import CannotWriteError, whole_file, write_whole
 from har.models.module import TaskModule
 from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.provenance import git_commit, versions
@@ -112,8 +113,17 @@ def train_task_run(
                 for stem, figure in task.figures(module, config, data, "validation").items():
                     tracked.log_figure(figure, artefact(f"{stem}_validation", ".png", synthetic=data.synthetic))
             if export:
-                difference = task.export(module, work.path / ONNX, {"task": json.dumps(task.name)} | _json(device_facts(origin)), data)
-                metrics |= {} if difference is None else {"onnx_largest_difference": difference}
+                try:
+                    with one_line(f"{config.model.name} cannot be exported to ONNX"):
+                        difference = task.export(
+                            module, work.path / ONNX, {"task": json.dumps(task.name)} | _json(device_facts(origin)), data
+                        )
+                    metrics |= {} if difference is None else {"onnx_largest_difference": difference}
+                except HarError as error:
+                    if isinstance(error, CannotWriteError):
+                        raise
+                    (work.path / ONNX).unlink(missing_ok=True)
+                    say(f"{who}: no ONNX file: {error}; the checkpoint is kept")
             tracked.log_metrics(metrics)
             tracked.log_file(fitted.checkpoint, "checkpoint")
             if (work.path / ONNX).is_file():

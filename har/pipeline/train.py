@@ -1,5 +1,6 @@
 """One run: audit, train, score the saved weights, export, track."""
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from har.config import RunConfig
 from har.contract import SPLITS, HarError, artefact
@@ -22,6 +24,7 @@ from har.evaluation.predictions import Origin, Predictions, make_predictions, wr
 from har.evaluation.report_figures import reliability_figure
 from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
+from har.files import CannotWriteError
 from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
 from har.models.registry import check_network
@@ -36,7 +39,7 @@ from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.pipeline.work import close_dead_runs, finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import TrackedRun, tracked_run
-from har.training.fit import FitResult, fit
+from har.training.fit import FitResult, build_classifier, fit
 from har.training.trainer import quiet_lightning
 
 # Between the score of the training and the one recomputed from the saved weights; a GPU may decide a tie otherwise.
@@ -71,7 +74,7 @@ def train_run(
     """Train one model and leave a run folder that describes itself.
 
     The folder appears under its final name only when everything is in it; an earlier run of the same name is replaced. A training that
-    is interrupted after its first epoch can be gone on with.
+    is interrupted after its first epoch can be gone on with. Where the export fails at the end, the run is kept without an ONNX file.
 
     Args:
         config: the run.
@@ -86,7 +89,7 @@ def train_run(
         resume: go on with an interrupted training of the same code, config and data, and leave a finished one as it is.
 
     Raises:
-        HarError: the data are absent, a split leaks or has too few windows, or the training diverged.
+        HarError: the data are absent, a split leaks or has too few windows, the network cannot be exported, or the training diverged.
     """
     quiet_lightning()
     windows, split = load_windows(config, archive)
@@ -106,6 +109,8 @@ def train_run(
     done = finished_before(target, key, runs, who=who, say=say) if resume else None
     if done is not None:
         return done
+    if checked is not None:
+        try_export(config, parts["train"], checked, who)
     facts = run_facts(config, run, windows.dataset, windows.digest, commit, synthetic=synthetic) | (tags or {})
     title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
     with work_folder(target, key, resume=resume, who=who, say=say) as work:
@@ -143,7 +148,13 @@ def train_run(
             if export and reason is not None:
                 say(f"{who}: no ONNX file: {reason}")
             elif checked is not None:
-                metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work.path, config.windowing.step)
+                try:
+                    metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work.path, config.windowing.step)
+                except HarError as error:
+                    if isinstance(error, CannotWriteError):
+                        raise
+                    (work.path / ONNX).unlink(missing_ok=True)
+                    say(f"{who}: no ONNX file: {error}; the checkpoint is kept: har export tries again")
             _log_end(tracked, predictions, result, metrics, work.path)
             work.finish()
             replace_folder(work.path, target)
@@ -167,6 +178,41 @@ def enough_windows(parts: Mapping[str, WindowSet]) -> WindowSet:
     )
 
 
+def try_export(config: RunConfig, train: WindowSet, checked: WindowSet, who: str) -> None:
+    """Export the network of a config with fresh weights, so that one that ONNX cannot hold is found before it is trained.
+
+    It takes 2 to 5 s and leaves nothing behind. Not tried are channels that no device delivers, networks that refuse the export themselves,
+    and this package's own networks of torch's recurrent layers: they take 8 to 36 s to trace, and the package's tests export them.
+
+    Args:
+        config: the run.
+        train: windows of the training subjects.
+        checked: windows on which the file is compared with torch.
+        who: the run, for the message.
+
+    Raises:
+        HarError: the export fails.
+    """
+    if config.data.channels != "raw6":
+        return
+    classifier = build_classifier(config, train).eval()
+    own = find_model(config.model.name).network.__module__.startswith("har.models.")
+    if refusal(classifier.network) is not None or (own and any(isinstance(layer, nn.RNNBase) for layer in classifier.modules())):
+        return
+    classifier.frontend.fit(torch.from_numpy(np.array(checked.x, dtype=np.float32)))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            export_onnx(classifier, Path(folder) / ONNX, {})
+            parity(classifier, Path(folder) / ONNX, _spread(checked))
+    except HarError as error:
+        if isinstance(error, CannotWriteError):
+            raise
+        raise HarError(
+            f"{who}: nothing was trained, since the export fails on fresh weights: {error}; change the network, or, to train it "
+            'without an ONNX file, set onnx = "refused" and onnx_refusal on its class'
+        ) from error
+
+
 def _score_watched(result: FitResult, validation: WindowSet, origin: Origin) -> Predictions:
     predictions = score_weights(result.classifier, validation, origin)
     score = scores(predictions)["macro_f1"]
@@ -187,8 +233,12 @@ def _outcome(result: FitResult, predictions: Predictions | None) -> str:
 
 def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
     export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
-    step = len(validation) // MIN_PARITY_WINDOWS  # spread over all subjects
-    return parity(classifier, folder / ONNX, validation.x[::step][:MIN_PARITY_WINDOWS])
+    return parity(classifier, folder / ONNX, _spread(validation))
+
+
+def _spread(windows: WindowSet) -> np.ndarray:
+    """As many windows as parity needs, from all subjects."""
+    return windows.x[:: len(windows) // MIN_PARITY_WINDOWS][:MIN_PARITY_WINDOWS]
 
 
 def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitResult, metrics: dict[str, float], folder: Path) -> None:

@@ -16,7 +16,7 @@ from har.data.windowset import WindowSet
 from har.export import bundle as bundle_module
 from har.export.bundle import Answering, Evidence, Jury, write_bundle
 from har.export.golden import golden_windows
-from har.export.quantise import Judgement
+from har.export.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values
 from har.runtime.recognizer import Recognizer
 from har.runtime.verify import verify
@@ -278,6 +278,41 @@ def test_a_smaller_file_that_answers_otherwise_is_left_out(
     assert not (result.folder / "model.small.onnx").exists()
     with pytest.raises(HarError, match=r"has no model\.small\.onnx \(90\.00 % of 100 windows.*it has model\.onnx"):
         Recognizer.load(result.folder, "model.small.onnx")
+
+
+@pytest.mark.parametrize("fault", ["golden", "quantiser", "no number"])
+def test_an_optional_file_that_fails_does_not_end_the_export(
+    fault: str, parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(model: Path, path: Path, windows: np.ndarray) -> None:
+        path.write_bytes(b"half")
+        if fault == "quantiser":
+            raise RuntimeError("Unsupported opset\nand more")
+        quantise_weights(model, path)
+        if fault == "no number":
+            made = onnx.load(path)
+            next(t for t in made.graph.initializer if t.name.endswith("_scale")).CopyFrom(broken_scale(made))
+            onnx.save(made, path)
+
+    monkeypatch.setattr(bundle_module, "RECIPES", {"model.small.onnx": ("int8 weights", fails)})
+    if fault == "golden":
+        monkeypatch.setattr(bundle_module, "golden_answers", lambda path, golden: ([], 0.322))
+    reason = {
+        "golden": "a golden window's probability differs by 3.22e-01 between one window at a time and all at once, allowed 1e-05",
+        "quantiser": "it cannot be made: RuntimeError: Unsupported opset",
+        "no number": "the model gives no finite answer for window 0",
+    }[fault]
+    made, x = classifier("cnn1d", parts, config), parts["validation"].x
+    result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=x, evidence=evidence_of(parts, config))
+    assert result.models["model.small.onnx"]["left_out"].startswith(reason)
+    assert not (result.folder / "model.small.onnx").exists()
+    assert verify(result.folder)[0] >= 64
+    jsonschema.validate(json.loads((result.folder / "manifest.json").read_text()), SCHEMA)
+
+
+def broken_scale(model: onnx.ModelProto) -> onnx.TensorProto:
+    tensor = next(t for t in model.graph.initializer if t.name.endswith("_scale"))
+    return onnx.numpy_helper.from_array(np.full(tuple(tensor.dims), np.nan, dtype=np.float32), tensor.name)
 
 
 def test_the_temperature_is_in_the_graph(bundle: Path, whole: Path, parts: dict[str, WindowSet]) -> None:

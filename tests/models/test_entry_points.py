@@ -27,9 +27,11 @@ version = "1.2"
 [project.entry-points."har.models"]
 bag_of_samples = "other_models.networks:BagOfSamples"
 gru = "other_models.networks:BagOfSamples"
+inception = "other_models.networks:Inception"
 """
 NETWORK = '''
 """A network that another package brings."""
+import torch
 from torch import nn
 
 from .pooling import over_time
@@ -43,6 +45,22 @@ class BagOfSamples(nn.Module):
 
     def forward(self, x):
         return self.head(over_time(self.embed(x).relu()))
+
+
+class Inception(nn.Module):
+    """A block of InceptionTime: a pooling branch next to convolutions that read the same input."""
+
+    def __init__(self, in_channels, window_size, num_classes, *, width=8):
+        super().__init__()
+        self.long = nn.Conv1d(in_channels, width, 9, padding=4)
+        self.short = nn.Conv1d(in_channels, width, 3, padding=1)
+        self.pool = nn.MaxPool1d(3, stride=1, padding=1)
+        self.after = nn.Conv1d(in_channels, width, 1)
+        self.head = nn.Linear(3 * width, num_classes)
+
+    def forward(self, x):
+        x = x.transpose(1, 2)
+        return self.head(torch.cat([self.long(x), self.short(x), self.after(self.pool(x))], dim=1).relu().mean(dim=2))
 '''
 POOLING = "def over_time(x):\n    return x.mean(dim=1)\n"
 CONFIG = """
@@ -88,8 +106,18 @@ def test_a_model_of_an_installed_package_goes_the_whole_way(
     assert main(["verify", "bundle"]) == 0  # the device does not need that package
 
 
+def test_a_network_with_a_pooling_branch_on_its_input_goes_the_whole_way(
+    installed: None, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("inception.yaml").write_text(CONFIG.replace("bag_of_samples", "inception"))
+    assert main(["train", "--config", "inception.yaml"]) == 0
+    assert "no ONNX file" not in capsys.readouterr().out
+    assert main(["export", "--dataset", "synthetic", "--model", "inception", "--output", "bundle"]) == 0
+    assert main(["verify", "bundle"]) == 0
+
+
 def test_no_package_takes_the_place_of_a_published_model(installed: None) -> None:
-    assert {point.name for point in entry_points(group=registry.ENTRY_POINTS)} == {"bag_of_samples", "gru"}
+    assert {point.name for point in entry_points(group=registry.ENTRY_POINTS)} == {"bag_of_samples", "gru", "inception"}
     assert find_model("gru").network is GRU
 
 
