@@ -1,6 +1,5 @@
 """Choose a run by its validation score and make its bundle."""
 
-import glob
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import TEST_SUBJECTS, HarError, artefact
+from har.contract import HarError, artefact
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
 from har.evaluation.metrics import per_class, per_subject
-from har.evaluation.predictions import Predictions, same_but_fold
+from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
 from har.export.bundle import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
 from har.export.mounting_part import MountingPart
@@ -25,7 +24,7 @@ from har.models.registry import find_model
 from har.pipeline.compare import held_out_by_folds
 from har.pipeline.evaluate import results_folder
 from har.pipeline.robustness import card_rows
-from har.pipeline.run_folder import INFO, REFIT, RunFolder, exportable
+from har.pipeline.run_folder import INFO, REFIT, RunFolder, exportable, validation_of_all_folds
 from har.pipeline.tasks import task_of
 from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.sequence import Sequence, labels_of
@@ -192,32 +191,11 @@ def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
 
 def _calibration(run: RunFolder, results: Path) -> Answering:
     """Temperature and threshold: from all folds of the run's split where it is a fold, else from its own held-out subjects."""
-    folds = _other_folds(run)
+    folds = validation_of_all_folds(run)
     if folds is not None:
         return fit_answering(folds, f"subjects, {BY_FOLDS}")
     held_out = _held_out(run, results)
     return Answering() if held_out is None else fit_answering(*held_out)
-
-
-def _other_folds(run: RunFolder) -> Predictions | None:
-    """Validation predictions of all folds of a run's split, its own first and each window once; None where there is one fold.
-
-    The run's own test subjects are left out, and official test subjects: no part of the bundle is fitted on who is reported.
-    """
-    info, own = run.info(), run.predictions("validation")
-    split = run.config().data.split
-    if split.kind == "official" or own is None or not info.origin.config or info.split is None:
-        return None
-    stem = info.origin.run.removesuffix(str(split.fold))
-    folders = [path.parent for path in run.path.parent.parent.glob(f"{glob.escape(stem)}*/{run.path.name}/{INFO}")]
-    others = [RunFolder(path) for path in sorted(folders) if path != run.path and path.parent.name.removeprefix(stem).isdigit()]
-    tables = [own.table]
-    for other in others:
-        found = other.predictions("validation")
-        if found is not None and same_but_fold(found.origin, info.origin):
-            tables.append(found.table[~found.table.subject.isin({*info.split["test"], *TEST_SUBJECTS})])
-    table = pd.concat(tables).drop_duplicates(["subject", "recording", "start"], ignore_index=True)
-    return Predictions(table, own.origin) if len(tables) > 1 else None
 
 
 def fit_answering(held_out: Predictions, who: str) -> Answering:

@@ -1,14 +1,17 @@
 """A finished training on disk: ``runs/DATASET/RUN/seed-N`` describes itself."""
 
+import glob
 import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from har.config import RunConfig, load_config
-from har.contract import HarError, artefact
-from har.evaluation.predictions import Origin, Predictions, read_predictions
+from har.contract import TEST_SUBJECTS, HarError, artefact
+from har.evaluation.predictions import Origin, Predictions, read_predictions, same_but_fold
 from har.models.registry import MODELS, SEQUENCE, WINDOW, find_model
 
 CONFIG, CHECKPOINT, INFO, ONNX = "config.yaml", "best.ckpt", "run.json", "model.onnx"
@@ -170,3 +173,22 @@ def _training(dataset: str, names: list[str], seeds: list[int]) -> str:
     words += ["--split", "kfold"] * (dataset not in OFFICIAL)
     words += ["--seed", *map(str, seeds)] if seeds else []
     return shlex.join(words)
+
+
+def validation_of_all_folds(run: RunFolder) -> Predictions | None:
+    """Validation predictions of all folds of a run's split, its own first and each window once; None where there is one fold.
+
+    The test subjects of the run are left out, and official test subjects: nothing is fitted on subjects whose scores are reported.
+    """
+    info, own, split = run.info(), run.predictions("validation"), run.config().data.split
+    if split.kind == "official" or own is None or info.split is None:
+        return None
+    stem = info.origin.run.removesuffix(str(split.fold))
+    folders = sorted(path.parent for path in run.path.parent.parent.glob(f"{glob.escape(stem)}*/{run.path.name}/{INFO}"))
+    tables = [own.table]
+    for other in (RunFolder(path) for path in folders if path != run.path and path.parent.name.removeprefix(stem).isdigit()):
+        found = other.predictions("validation")
+        if found is not None and same_but_fold(found.origin, info.origin):
+            tables.append(found.table[~found.table.subject.isin({*info.split["test"], *TEST_SUBJECTS})])
+    table = pd.concat(tables).drop_duplicates(["subject", "recording", "start"], ignore_index=True)
+    return Predictions(table, own.origin) if len(tables) > 1 else None

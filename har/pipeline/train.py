@@ -27,7 +27,7 @@ from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusa
 from har.files import CannotWriteError
 from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
-from har.models.registry import check_network
+from har.models.registry import check_network, find_model
 from har.pipeline.checks import planned_runs
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
