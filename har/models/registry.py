@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from har.contract import HarError, nearest
-from har.plugins import load_offered, not_usable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -113,6 +112,8 @@ def find_model(name: str) -> ModelEntry:
     """
     if name in MODELS:  # first, so that no package takes the place of a model whose results are published here
         return MODELS[name]
+    from har.plugins import load_offered, not_usable  # what is installed is only looked at where somebody asks
+
     offered, where = load_offered(ENTRY_POINTS, "model", name, MODELS)
     from torch import nn
 
