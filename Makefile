@@ -70,17 +70,17 @@ smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
 	@$(HAR) smooth $(call path_option,--archive,$(ARCHIVE))
 
 export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
-	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--output,$(BUNDLE)) \
+	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--bundle,$(BUNDLE)) \
 	  $(call path_option,--archive,$(ARCHIVE))
 
 register: $(STAMP) ## Register a bundle in MLflow; the best by validation score is the champion (BUNDLE)
-	@$(HAR) register $(if $(BUNDLE),"$(BUNDLE)")
+	@$(HAR) register $(call path_option,--bundle,$(BUNDLE))
 
 robustness: $(STAMP) ## What a model loses when a phone is worn or read otherwise (DATA, MODEL, SEED)
 	@$(HAR) robustness --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--archive,$(ARCHIVE))
 
-verify: $(STAMP) ## Check a bundle (BUNDLE)
-	@$(HAR) verify $(if $(BUNDLE),"$(BUNDLE)")
+verify: $(STAMP) ## Check the pretrained bundle, or another one (BUNDLE)
+	@$(HAR) verify $(call path_option,--bundle,$(BUNDLE))
 
 export/web/node_modules: export/web/package.json export/web/package-lock.json
 	@command -v npm > /dev/null || { echo "har: npm is missing, expected Node.js 20 or newer; install it" >&2; exit 2; }

@@ -86,11 +86,15 @@ def seconds(times: Times, name: str, target: str = "", *, measure: str = "", uni
     return row(measure or name, [scale * t.wall for t in times[name]], unit, target, cpu=[scale * t.cpu for t in times[name]])
 
 
-def in_child(command: Sequence[str]) -> Spent:
+def in_child(command: Sequence[str], code: int = 0) -> Spent:
     """Run a command in a process of its own: seconds from its start to its end, and those on the CPU.
 
+    Args:
+        command: its words.
+        code: the exit code that is expected.
+
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: it ended with another one.
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile() as complaint:
@@ -98,7 +102,7 @@ def in_child(command: Sequence[str]) -> Spent:
         _, status, used = os.wait4(child.pid, 0)
         wall = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
+        if child.returncode != code:
             complaint.seek(0)
             raise RuntimeError(f"{command[:4]} ended with {child.returncode}:\n{complaint.read().decode(errors='replace')[-1500:]}")
     return Spent(wall, used.ru_utime + used.ru_stime)

@@ -4,7 +4,8 @@
 
 Each command is a new process, files in the page cache: ``har --help``; ``har predict`` on one minute of a SYNTHETIC recording, with the
 bundle that comes with the project, whose files are checked and whose golden windows are answered first; and, to see what of that is
-Python's, a process that does nothing and one that imports numpy and onnxruntime. Ways are timed one after the other in each round. The
+Python's, a process that does nothing and one that imports numpy and onnxruntime. Mistakes in a path, a name, a value of a config and a
+selection of runs, each until its message is printed, in a folder without runs. Ways are timed one after the other in each round. The
 runtime of a stream is a process with numpy and onnxruntime alone: it opens the bundle and takes minutes of samples in half seconds; its
 memory is the largest it ever held (``VmHWM``, Linux). Writes ``results/benchmarks/startup.csv``.
 """
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from paired import Measured, Row, in_child, python_json, rounds, row, seconds, show
+from paired import Measured, Row, Spent, in_child, python_json, rounds, row, seconds, show
 from tables import write_table
 
 from har.contract import SAMPLE_RATE_HZ
@@ -25,6 +26,12 @@ from har.recording import Recording, write_csv
 RESULT = Path("results/benchmarks/startup.csv")
 HELP, PREDICT = "har --help", "har predict on a recording of one minute"
 NOTHING, IMPORTS = "Python that does nothing", "Python that imports numpy and onnxruntime"
+MISTAKES = {  # words behind har
+    "mistake: har sweep, no such file": ["sweep", "nope.yaml"],
+    "mistake: har train, no such model": ["train", "--model", "grru"],
+    "mistake: har train, no such value": ["train", "--dataset", "synthetic", "--model", "gru", "--epochs", "0"],
+    "mistake: har evaluate, no such run": ["evaluate", "--dataset", "synthetic", "--runs", "no-runs"],
+}
 ALLOWED_MB = 120  # peak memory of a stream
 STREAM = """
 import json, sys
@@ -68,6 +75,11 @@ def commands(recording: Path) -> dict[str, list[str]]:
     }
 
 
+def mistake(words: list[str]) -> Spent:
+    """Time a command that ends with a message and exit code 2."""
+    return in_child([sys.executable, "-m", "har", *words], code=2)
+
+
 def stream_memory(samples: Path, minutes: int) -> dict[str, float]:
     """Peak memory in MB of a process that streams: at its start, with the bundle open, and at its end.
 
@@ -88,6 +100,7 @@ def measure(runs: int, minutes: int) -> list[Row]:
         write_csv(recording, path)
         np.save(samples, recording.samples)
         ways = {what: (lambda command=command: in_child(command)) for what, command in commands(path).items()}
+        ways |= {what: (lambda words=words: mistake(words)) for what, words in MISTAKES.items()}
         times = rounds(ways, runs)
         few = range(max(1, runs // 5))  # it hardly varies
         memory = [stream_memory(samples, minutes) for _ in few]
@@ -95,6 +108,7 @@ def measure(runs: int, minutes: int) -> list[Row]:
     return [
         seconds(times, HELP, "< 0.4"),
         seconds(times, PREDICT, "< 1.0"),
+        *(seconds(times, what, "< 1.0") for what in MISTAKES),
         seconds(times, NOTHING),
         seconds(times, IMPORTS),
         row("peak memory of a stream, numpy and onnxruntime alone", [found["peak_mb"] for found in memory], "MB", f"< {ALLOWED_MB}"),

@@ -1,6 +1,8 @@
 """Answers for machines, silence, completion, and what the doctor says."""
 
+import argparse
 import ast
+import io
 import json
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from har.cli import main
-from har.cli.output import _plain
+from har.cli.output import _plain, loading
 from har.cli.parser import build_parser
 from har.data import synthetic
 from har.pipeline import doctor
@@ -54,7 +56,7 @@ def test_answers_as_json(trained: dict, capsys: pytest.CaptureFixture[str]) -> N
     prepared = ask("data", "prepare", "--dataset", "synthetic")
     assert isinstance(prepared, dict)
     assert len(prepared["subjects"]) == 30
-    exported = ask("export", "--dataset", "synthetic", "--output", "bundle")
+    exported = ask("export", "--dataset", "synthetic", "--bundle", "bundle")
     assert isinstance(exported, dict)
     assert exported["largest_difference"] < 1e-5
     verified = ask("verify", "bundle")
@@ -75,6 +77,23 @@ def test_a_prediction_as_json_and_in_silence(tmp_path: Path, capsys: pytest.Capt
     assert captured.out == captured.err == ""
     assert main(["predict", str(tmp_path / "none.csv"), "--quiet"]) == 2
     assert "none.csv" in capsys.readouterr().err  # errors are told all the same
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_long_import_is_announced_on_a_terminal_and_erased(terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with loading(argparse.Namespace(quiet=quiet, json=False)):
+        assert stream.getvalue() == ("loading ..." if terminal and not quiet else "")
+    assert stream.getvalue() == ("loading ...\r\033[K" if terminal and not quiet else "")
 
 
 def test_json_has_no_word_for_what_is_no_number() -> None:

@@ -71,3 +71,12 @@ def test_overrides_replace_values_and_are_checked() -> None:
     assert (changed.training.epochs, changed.data.channels, config.training.epochs) == (3, "raw6", 30)
     with pytest.raises(HarError, match=r"command line: training\.epochs"):
         config.with_overrides(training__epochs=-1)
+    for override, message in (
+        ("nothing__there", "command line: 'nothing.there' names no section of a config"),
+        ("trainig__epochs", "'trainig.epochs' names no section of a config; did you mean 'training'"),
+        ("training__epoch", "unknown key 'training.epoch'; did you mean 'epochs'"),
+        ("epochs", "unknown key 'epochs'"),
+        ("data__split__nothing__there", "'data.split.nothing.there' names no section"),
+    ):
+        with pytest.raises(HarError, match=message):
+            config.with_overrides(**{override: 3})

@@ -103,9 +103,27 @@ def train(options: argparse.Namespace) -> None:
 
     progress = not options.quiet and not options.json and sys.stderr.isatty()
     runs = train_planned(jobs, options.runs, archive=options.archive, progress=progress, resume=options.resume, say=say)
-    dataset = runs[-1].info().origin.dataset
-    text = f"next: har evaluate --dataset {dataset}, then har compare --dataset {dataset}; har dashboard shows the curves"
-    answer(options, [text], [_run_data(run) for run in runs])
+    answer(options, [_after_training(options, runs)], [_run_data(run) for run in runs])
+
+
+def _where(options: argparse.Namespace, dataset: str | None = None) -> list[str]:
+    """The options that find these runs again."""
+    return (["--dataset", dataset] if dataset else []) + (["--runs", str(options.runs)] if options.runs != RUNS else [])
+
+
+def _after_training(options: argparse.Namespace, runs: "list[RunFolder]") -> str:
+    """The next line: the commands that work for the runs that were trained."""
+    from har.pipeline.run_folder import exportable
+
+    first = runs[0].info().origin
+    where, steps = _where(options, first.dataset), [shlex.join(["har", "dashboard", *_where(options)]) + " shows the curves"]
+    if any(run.info().score is not None for run in runs):
+        steps.insert(0, shlex.join(["har", "evaluate", *where]))
+    else:  # no validation subjects; the test subjects are evaluated only where that is asked for
+        with suppress(HarError):
+            exportable(runs[:1])
+            steps.insert(0, shlex.join(["har", "export", *where, "--model", runs[0].path.parent.name, "--seed", str(first.seed)]))
+    return f"next: {'; '.join(steps)}"
 
 
 def _run_data(run: "RunFolder") -> dict[str, Any]:
@@ -213,7 +231,7 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
     from har.models.registry import WINDOW, find_model
     from har.pipeline.export import best_run
 
-    where = ["--dataset", options.dataset] + (["--runs", str(options.runs)] if options.runs != RUNS else [])
+    where = _where(options, options.dataset)
     these = where + ([] if "all" in options.model else ["--model", *options.model])
     these += [] if options.seed is None else ["--seed", *map(str, options.seed)]
     steps = []

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from har.contract import HarError, nearest
-from har.plugins import load_offered, not_usable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "har.models"  # of other packages: a `torch.nn.Module` with the constructor of `ModelEntry.network`, or a `ModelEntry`
 COMPARISON, CATALOGUE = "comparison", "catalogue"  # roles, see `ModelEntry`
 WINDOW, SEQUENCE = "window", "sequence"  # tasks, see `ModelEntry`
+MAX_OPTION, MAX_LAYERS = 10_000, 100  # of options: a network is built, layer by layer, before its weights are counted
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
 
@@ -113,6 +113,8 @@ def find_model(name: str) -> ModelEntry:
     """
     if name in MODELS:  # first, so that no package takes the place of a model whose results are published here
         return MODELS[name]
+    from har.plugins import load_offered, not_usable  # what is installed is only looked at where somebody asks
+
     offered, where = load_offered(ENTRY_POINTS, "model", name, MODELS)
     from torch import nn
 
@@ -178,7 +180,9 @@ def build_network(name: str, in_channels: int, window_size: int, num_classes: in
 
 
 def check_network(name: str, options: dict[str, Any], *, in_channels: int, window_size: int, num_classes: int) -> None:
-    """Try a network on two windows without memory or data (torch's meta device), so that odd options are found at once.
+    """Try a network on two windows, so that odd options are found at once.
+
+    It needs no memory and no data (torch's meta device); a network of another task is only built.
 
     Raises:
         HarError: the model or an option is unknown, or the network cannot be built, has no or too many weights, or does not
@@ -202,13 +206,18 @@ def _fault(name: str, options: dict[str, Any], in_channels: int, window_size: in
     import torch
 
     for option, value in options.items():
-        if isinstance(value, int | float) and not value >= 0:  # sizes, counts and shares; also refuses NaN
-            return f"{option} is below 0 or no number"
+        for each in value if isinstance(value, list | tuple) else [value]:
+            most = MAX_LAYERS if option in ("depth", "num_layers") else MAX_OPTION
+            if isinstance(each, int | float) and not 0 <= each <= most:  # sizes, counts and shares; also refuses NaN
+                return f"{option} is not a number from 0 to {most:,}"
     try:
         with torch.device("meta"), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            network = find_model(name).network(in_channels, window_size, num_classes, **options).eval()
-            shape = tuple(network(torch.empty(2, window_size, in_channels)).shape)
+            entry = find_model(name)
+            network = entry.network(in_channels, window_size, num_classes, **options).eval()
+            # The networks of other tasks are called in other ways; they are built alone.
+            whole = entry.task == WINDOW
+            shape = tuple(network(torch.empty(2, window_size, in_channels)).shape) if whole else (2, num_classes)
     except Exception as error:  # whatever a constructor or torch makes of an odd value
         return " ".join(str(error).split())[:160] or type(error).__name__
     sizes = [parameter.numel() for parameter in network.parameters()]

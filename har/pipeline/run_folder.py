@@ -153,11 +153,12 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
     found = [run for run in found if names is None or run.path.parent.name in names]
     found = [run for run in found if seeds is None or run.path.name in {f"seed-{seed}" for seed in seeds}]
     missing = [name for name in names or [] if name not in {run.path.parent.name for run in found}]
-    missing += [f"seed {seed}" for seed in seeds or [] if f"seed-{seed}" not in {run.path.name for run in found}]
-    if missing or not found:
-        wanted = f" of {', '.join(missing)}" if missing else ""
-        with_seeds = f" with seed {', '.join(map(str, seeds))}" if seeds else ""
-        there = sorted({path.parent.parent.name for path in base.glob(f"*/seed-*/{INFO}")})
+    absent = [seed for seed in seeds or [] if f"seed-{seed}" not in {run.path.name for run in found}]
+    if missing or absent or not found:
+        wanted = f" of {', '.join(missing or names)}" if names else ""
+        with_seeds = f" with seed {', '.join(map(str, absent or seeds))}" if seeds else ""
+        every = sorted(base.glob(f"*/seed-*/{INFO}"))
+        there = list(dict.fromkeys(f"{path.parts[-3]} ({path.parts[-2]})" if seeds else path.parts[-3] for path in every))
         known = f"there are {', '.join(there)}" if there else f"train first: {_training(dataset, names or [], seeds or [])}"
         raise HarError(f"no finished run{wanted}{with_seeds} below {base}; {known}")
     return found

@@ -315,15 +315,14 @@ def train_any(config: RunConfig) -> Callable[..., RunFolder]:
 
 
 def _check_model(config: RunConfig) -> None:
-    """Find odd options before anything is read or trained."""
-    if task_of(config.model.name) is None:
-        check_network(
-            config.model.name,
-            config.model.options,
-            in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
-            window_size=config.windowing.window_size,
-            num_classes=len(label_names(config.data.dataset, config.data.transitions)),
-        )
+    """Find odd options before anything is trained."""
+    check_network(
+        config.model.name,
+        config.model.options,
+        in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
+        window_size=config.windowing.window_size,
+        num_classes=len(label_names(config.data.dataset, config.data.transitions)),
+    )
 
 
 def with_split(origin: Origin, split: str) -> Origin:

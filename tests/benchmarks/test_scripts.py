@@ -67,6 +67,8 @@ def test_the_commands_that_are_timed_end_well(tmp_path: Path) -> None:
     startup.write_csv(startup.one_minute(), path)
     for command in startup.commands(path).values():
         assert paired.in_child(command).cpu > 0
+    for words in startup.MISTAKES.values():
+        assert startup.mistake(words).cpu > 0
 
 
 @pytest.mark.parametrize("step", growth.STEPS)

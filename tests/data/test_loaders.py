@@ -12,6 +12,7 @@ import pytest
 
 from har import plugins
 from har.cli import main
+from har.cli.data import similar_label
 from har.cli.options import DATASETS as TYPED
 from har.config import WindowingConfig
 from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
@@ -246,6 +247,63 @@ def test_a_data_set_of_another_package(folder: Path, workplace: Path, monkeypatc
     points.clear()
     with pytest.raises(HarError, match=r"unknown data set 'theirs'; .*valid: uci-har, hapt, synthetic, motionsense"):
         prepare("theirs", archive=folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("CYCLING", None),
+        ("JOGGING", None),
+        ("RUNNING", None),
+        ("PLAYING", None),
+        ("TALKING", None),
+        ("STAND_TO_SIT", None),
+        ("WALKING_FAST", None),
+        ("SITTING_DOWN", None),
+        ("UP", None),
+        ("WALK", "WALKING"),
+        ("WALKNG", "WALKING"),
+        ("WALKING_UP", "WALKING_UPSTAIRS"),
+        ("WALKINGUPSTAIRS", "WALKING_UPSTAIRS"),
+        ("STAIRS_UP", "WALKING_UPSTAIRS"),
+        ("UPSTAIRS", "WALKING_UPSTAIRS"),
+        ("DOWNSTAIRS", "WALKING_DOWNSTAIRS"),
+        ("WALK_DOWN", None),
+        ("LYING", "LAYING"),
+        ("SIT", "SITTING"),
+        ("SITING", "SITTING"),
+        ("STANDING_", "STANDING"),
+    ],
+)
+def test_only_another_spelling_of_an_activity_is_suggested(name: str, label: str | None) -> None:
+    assert similar_label(name) == label
+
+
+@pytest.mark.parametrize(("people", "split"), [(3, "loso"), (4, "loso"), (5, "kfold")])
+def test_the_split_that_is_suggested_works(
+    people: int, split: str, tmp_path: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = write_motionsense(tmp_path / "own", people=people, bout_seconds=30.0)
+    assert main(["data", "prepare", "--dataset", "motionsense", "--archive", str(own)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: har train --dataset motionsense --split {split}"
+    command = last.removeprefix("next: har ").split()
+    assert main([*command, "--model", "cnn1d", "--epochs", "1", "--fold", "0"]) == 0
+    if people == 3:
+        assert main(["train", "--dataset", "motionsense", "--split", "kfold", "--model", "cnn1d"]) == 2
+        error = capsys.readouterr().err
+        assert "has 3 subjects to split into 5 folds; expected at least 5 subjects; ask for fewer folds: --split kfold --folds 3" in error
+        more = ["--model", "cnn1d", "--epochs", "1", "--fold", "0"]
+        assert main(["train", "--dataset", "motionsense", "--split", "kfold", "--folds", "3", *more]) == 0
+
+
+def test_too_few_subjects_are_said_when_they_are_prepared(tmp_path: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = write_motionsense(tmp_path / "own", people=2, bout_seconds=24.0)
+    assert main(["data", "prepare", "--dataset", "motionsense", "--archive", str(own)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("these windows cannot be trained on yet: motionsense has 2 subjects")
+    assert "at least 3 are needed, to train, to validate and to test: record more subjects" in last
+    assert "next:" not in last
 
 
 def test_what_was_prepared_is_said_with_the_command_that_follows(

@@ -10,6 +10,7 @@ from torch import nn
 
 from har import plugins
 from har.cli import main
+from har.config import load_config
 from har.contract import HarError
 from har.models import registry
 from har.models.cnn1d import CNN1D
@@ -114,6 +115,18 @@ def test_a_network_with_a_pooling_branch_on_its_input_goes_the_whole_way(
     assert "no ONNX file" not in capsys.readouterr().out
     assert main(["export", "--dataset", "synthetic", "--model", "inception", "--output", "bundle"]) == 0
     assert main(["verify", "bundle"]) == 0
+
+
+def test_a_model_of_an_installed_package_is_trained_by_its_name(
+    installed: None, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--dataset", "synthetic", "--model", "bag_of_samples", "--epochs", "1", "--seed", "3"]) == 0
+    config = load_config("runs/synthetic/bag_of_samples/seed-3/config.yaml")
+    assert (config.model.name, config.data.validation_subjects, config.training.epochs) == ("bag_of_samples", (5, 15, 25, 30), 1)
+    assert main(["evaluate", "--dataset", "synthetic", "--model", "bag_of_samples"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--dataset", "synthetic", "--model", "bag_of_sample"]) == 2
+    assert "unknown model 'bag_of_sample'; did you mean 'bag_of_samples'?" in capsys.readouterr().err
 
 
 def test_no_package_takes_the_place_of_a_published_model(installed: None) -> None:

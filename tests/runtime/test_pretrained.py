@@ -1,6 +1,7 @@
 """The bundles that come with the project are whole, small, as their schema says, and found without being named."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -53,22 +54,50 @@ def test_a_window_that_is_not_finite_gets_no_finite_answer(path: Path) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(HarError, match="no pretrained bundle 'defualt'; did you mean 'default'"):
         pretrained("defualt")
-    assert find_bundle(None, tmp_path / "none") == pretrained()
-    assert find_bundle(None, tmp_path) == tmp_path
-    assert find_bundle(Path("named"), tmp_path) == Path("named")
-    assert find_bundle(Path("default"), tmp_path) == pretrained("default")
-    assert find_bundle(tmp_path / "default", tmp_path) == tmp_path / "default"
+    assert find_bundle(None) == pretrained()
+    assert find_bundle(Path("named")) == Path("named")
+    assert find_bundle(Path("default")) == pretrained("default")
+    assert find_bundle(tmp_path / "default") == tmp_path / "default"
 
 
 def test_predict_and_verify_need_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     write_csv(synthetic.generate(2, 0, bout_seconds=4.0), tmp_path / "r.csv")
+    first = f"bundle default: dilated_cnn trained on uci-har, {pretrained()}\n"
     assert main(["predict", "r.csv"]) == 0
-    assert main(["verify"]) == 0
     shown = capsys.readouterr().out
+    assert shown.startswith(first)
     assert "confidence" in shown
     assert "SYNTHETIC" not in shown
+    assert main(["verify"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(first)
     assert "golden windows hold" in shown
+
+
+def test_the_default_bundle_does_not_depend_on_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = Path("export/bundle")
+    shutil.copytree(pretrained("robust"), own)
+    write_csv(synthetic.generate(2, 0, bout_seconds=4.0), Path("r.csv"))
+
+    def first_line(*words: str) -> str:
+        assert main([*words]) == 0
+        return capsys.readouterr().out.split("\n")[0]
+
+    default, named = (
+        f"bundle {name}: dilated_cnn trained on uci-har, {folder}" for name, folder in (("default", pretrained()), ("bundle", own))
+    )
+    assert first_line("predict", "r.csv") == first_line("verify") == default
+    assert first_line("predict", "r.csv", "--bundle", "export/bundle") == named
+    assert first_line("verify", "--bundle", "export/bundle") == first_line("verify", "export/bundle") == named
+    assert first_line("predict", "r.csv", "r.csv", "--output", "out") == default
+    assert main(["predict", "r.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bundle"] == str(pretrained())
+    assert main(["verify", "a", "--bundle", "b"]) == 2
+    assert "two bundles are named, b and a; name one" in capsys.readouterr().err
 
 
 @pytest.mark.data
