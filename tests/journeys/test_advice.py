@@ -1,15 +1,15 @@
 """Every piece of advice in an error is followed once, in a new process in an empty folder, and helps."""
 
+import math
 import os
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.journeys.conftest import RECORDING, Place, add_recordings
+from tests.journeys.user import RECORDING, Place, add_recordings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -38,7 +38,7 @@ def put(line: int, column: int, cell: str) -> Callable[[list[list[str]]], object
 
 RECORDINGS_REFUSED: dict[str, tuple[Callable[[list[list[str]]], object], str, dict[str, str]]] = {
     "m/s^2": (scale(slice(1, 4), 9.80665), "read it with (--acc-unit m/s2)", {}),
-    "deg/s": (scale(slice(4, 7), np.rad2deg(1.0)), "read it with (--gyro-unit deg/s)", {}),
+    "deg/s": (scale(slice(4, 7), 180 / math.pi), "read it with (--gyro-unit deg/s)", {}),
     "ms": (scale(slice(0, 1), 1000.0), "name its unit with (--time-unit)", {"--time-unit": "--time-unit ms"}),
     "other names": (put(1, 2, "ay"), "map other names with (--columns total_acc_y_g=NAME)", {"NAME": "ay"}),
     "missing value": (put(100, 2, ""), "interpolate short runs with (--interpolate SECONDS)", {"SECONDS": "0.2"}),

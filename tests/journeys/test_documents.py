@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.journeys.conftest import HAR, RECORDING, RECORDINGS, ROOT, Place, add_recordings, blocks, commands, free_port, serving
+from tests.journeys.user import HAR, RECORDING, RECORDINGS, ROOT, Place, add_recordings, blocks, commands, free_port, serving
 
 LEFT_OUT = {
     "make test": "is this suite",
