@@ -100,7 +100,7 @@ function* fields(file, message) {
       const byte = message[at++];
       value += (byte & 127) * 128 ** length;
       if (byte >= 128) continue;
-      if (value >= 2 ** bits || (byte === 0 && length > 0)) break; // too large, or superfluous bytes
+      if (byte >= 2 ** (bits - 7 * length) || (byte === 0 && length > 0)) break; // too large, or superfluous bytes
       return value;
     }
     throw broken(file);
