@@ -147,6 +147,10 @@ def test_the_doctor_says_what_is_there(workplace: Path, capsys: pytest.CaptureFi
     assert "cannot open the MLflow store" in text
     assert "secret" not in text
     assert text.rstrip().endswith("need something")
+    manifest = json.loads((pretrained() / "manifest.json").read_text()) | {"models": [1]}
+    Path("export/bundle/manifest.json").write_text(json.dumps(manifest))
+    assert main(["doctor"]) == 0
+    assert "export/bundle is not a bundle of this version" in capsys.readouterr().out
 
 
 def test_the_doctor_works_where_nothing_is_installed(tmp_path: Path) -> None:

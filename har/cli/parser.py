@@ -30,7 +30,7 @@ from har.cli.register import register
 from har.contract import SPLITS, HarError
 
 NAMED = "folder of a bundle, or default or robust, which come with the project"
-PRETRAINED = "default, whatever is in the current folder"
+PRETRAINED = "the pretrained bundle, in every folder"
 
 Command = Callable[[argparse.Namespace], None]
 

@@ -164,7 +164,7 @@ def _tracking(runs: Path) -> list[Finding]:
 
 
 def _bundles(bundle: Path) -> list[Finding]:
-    from har.runtime.bundle import MANIFEST, read_bundle
+    from har.runtime.bundle import MANIFEST, of_one_folder, read_bundle
     from har.runtime.pretrained import pretrained
 
     found: list[Finding] = []
@@ -181,7 +181,7 @@ def _bundles(bundle: Path) -> list[Finding]:
             found.append(Finding("bundles", name, state, f"none at {folder}", mend))
             continue
         try:
-            read = read_bundle(folder)
+            read = of_one_folder(read_bundle, folder)
         except HarError as error:
             found.append(Finding("bundles", name, PROBLEM, str(error), "har export" if folder == bundle else "install the package again"))
         else:
