@@ -7,6 +7,7 @@ import pytest
 
 from har.cli import main
 
+pytestmark = pytest.mark.slow
 BASE = "data: {dataset: synthetic, validation_subjects: [5, 15, 25, 30]}\ntraining: {epochs: 1, threads: 1}\n"
 MODELS = {  # model: its config, and the commands behind an evaluation of its runs alone
     "cnn1d": ("model: {name: cnn1d, options: {width: 8, depth: 2}}", ["compare", "export", "explain"]),

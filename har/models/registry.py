@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "har.models"  # of other packages: a `torch.nn.Module` with the constructor of `ModelEntry.network`, or a `ModelEntry`
 COMPARISON, CATALOGUE = "comparison", "catalogue"  # roles, see `ModelEntry`
 WINDOW, SEQUENCE = "window", "sequence"  # tasks, see `ModelEntry`
-MAX_OPTION, MAX_LAYERS = 10_000, 100  # of options: a network is built, layer by layer, before its weights are counted
+LAYERS, MAX_LAYERS = ("depth", "num_layers"), 100  # options; a network is built, layer by layer, before its weights are counted
 MAX_PARAMETERS = 50_000_000  # 200 MB of weights; the shipped networks have some 60,000
 
 
@@ -206,10 +206,10 @@ def _fault(name: str, options: dict[str, Any], in_channels: int, window_size: in
     import torch
 
     for option, value in options.items():
-        for each in value if isinstance(value, list | tuple) else [value]:
-            most = MAX_LAYERS if option in ("depth", "num_layers") else MAX_OPTION
-            if isinstance(each, int | float) and not 0 <= each <= most:  # sizes, counts and shares; also refuses NaN
-                return f"{option} is not a number from 0 to {most:,}"
+        if isinstance(value, int | float) and not value >= 0:  # sizes, counts and shares; also refuses NaN
+            return f"{option} is below 0 or no number"
+        if isinstance(value, int | float) and option in LAYERS and value > MAX_LAYERS:
+            return f"at most {MAX_LAYERS} layers are allowed"
     try:
         with torch.device("meta"), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
