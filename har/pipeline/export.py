@@ -23,12 +23,13 @@ from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
 from har.pipeline.compare import held_out_by_folds
 from har.pipeline.evaluate import results_folder
+from har.pipeline.onnx_of_run import enough_windows
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, REFIT, RunFolder, exportable, validation_of_all_folds
 from har.pipeline.tasks import task_of
 from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.sequence import Sequence, labels_of
-from har.pipeline.train import enough_windows, load_windows
+from har.pipeline.train import load_windows
 from har.pipeline.train_common import device_facts
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module

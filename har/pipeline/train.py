@@ -1,14 +1,12 @@
 """One run: audit, train, score the saved weights, export, track."""
 
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from har.config import RunConfig
 from har.contract import SPLITS, HarError, artefact
@@ -22,24 +20,24 @@ from har.evaluation.figures import confusion_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions, write_predictions
 from har.evaluation.report_figures import reliability_figure
-from har.export.bundle import onnx_metadata, signal_contract
-from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
+from har.export.onnx_file import refusal
 from har.files import CannotWriteError
 from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
-from har.models.registry import check_network, find_model
+from har.models.registry import check_network
 from har.pipeline.checks import planned_runs
+from har.pipeline.onnx_of_run import enough_windows, export_weights, try_export
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.pipeline.splits import SplitChoice, prepared
 from har.pipeline.study import code_digest, run_key
 from har.pipeline.task_run import train_task_run
 from har.pipeline.tasks import task_of
-from har.pipeline.train_common import Say, device_facts, log_start, run_facts
+from har.pipeline.train_common import Say, log_start, run_facts
 from har.pipeline.work import close_dead_runs, finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import TrackedRun, tracked_run
-from har.training.fit import FitResult, build_classifier, fit
+from har.training.fit import FitResult, fit
 from har.training.trainer import quiet_lightning
 
 # Between the score of the training and the one recomputed from the saved weights; a GPU may decide a tie otherwise.
@@ -149,7 +147,9 @@ def train_run(
                 say(f"{who}: no ONNX file: {reason}")
             elif checked is not None:
                 try:
-                    metrics["onnx_largest_difference"] = _export(result.classifier, checked, origin, work.path, config.windowing.step)
+                    metrics["onnx_largest_difference"] = export_weights(
+                        result.classifier, checked, origin, work.path, config.windowing.step
+                    )
                 except HarError as error:
                     if isinstance(error, CannotWriteError):
                         raise
@@ -160,57 +160,6 @@ def train_run(
             replace_folder(work.path, target)
     say(f"{who}: {_outcome(result, predictions)}" + (", SYNTHETIC data" if synthetic else ""))
     return RunFolder(target)
-
-
-def enough_windows(parts: Mapping[str, WindowSet]) -> WindowSet:
-    """Windows on which an export can be checked: of the validation subjects, or of the training subjects where those are too few.
-
-    Raises:
-        HarError: both are.
-    """
-    found = [parts[name] for name in ("validation", "train") if name in parts]
-    for windows in found:
-        if len(windows) >= MIN_PARITY_WINDOWS:
-            return windows
-    raise HarError(
-        f"{len(found[-1])} training windows of {found[-1].dataset} are too few to check an export, expected at least {MIN_PARITY_WINDOWS}; "
-        "take more recordings, or a smaller windowing.stride"
-    )
-
-
-def try_export(config: RunConfig, train: WindowSet, checked: WindowSet, who: str) -> None:
-    """Export the network of a config with fresh weights, so that one that ONNX cannot hold is found before it is trained.
-
-    It takes 2 to 5 s and leaves nothing behind. Not tried are channels that no device delivers, networks that refuse the export themselves,
-    and this package's own networks of torch's recurrent layers: they take 8 to 36 s to trace, and the package's tests export them.
-
-    Args:
-        config: the run.
-        train: windows of the training subjects.
-        checked: windows on which the file is compared with torch.
-        who: the run, for the message.
-
-    Raises:
-        HarError: the export fails.
-    """
-    if config.data.channels != "raw6":
-        return
-    classifier = build_classifier(config, train).eval()
-    own = find_model(config.model.name).network.__module__.startswith("har.models.")
-    if refusal(classifier.network) is not None or (own and any(isinstance(layer, nn.RNNBase) for layer in classifier.modules())):
-        return
-    classifier.frontend.fit(torch.from_numpy(np.array(checked.x, dtype=np.float32)))
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            export_onnx(classifier, Path(folder) / ONNX, {})
-            parity(classifier, Path(folder) / ONNX, _spread(checked))
-    except HarError as error:
-        if isinstance(error, CannotWriteError):
-            raise
-        raise HarError(
-            f"{who}: nothing was trained, since the export fails on fresh weights: {error}; change the network, or, to train it "
-            'without an ONNX file, set onnx = "refused" and onnx_refusal on its class'
-        ) from error
 
 
 def _score_watched(result: FitResult, validation: WindowSet, origin: Origin) -> Predictions:
@@ -229,16 +178,6 @@ def _outcome(result: FitResult, predictions: Predictions | None) -> str:
         return f"trained on all training subjects ({about})"
     score = scores(predictions)
     return f"validation macro-F1 {100 * score['macro_f1']:.2f} %, accuracy {100 * score['accuracy']:.2f} % ({about})"
-
-
-def _export(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
-    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
-    return parity(classifier, folder / ONNX, _spread(validation))
-
-
-def _spread(windows: WindowSet) -> np.ndarray:
-    """As many windows as parity needs, from all subjects."""
-    return windows.x[:: len(windows) // MIN_PARITY_WINDOWS][:MIN_PARITY_WINDOWS]
 
 
 def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitResult, metrics: dict[str, float], folder: Path) -> None:

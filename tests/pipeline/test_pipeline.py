@@ -218,7 +218,7 @@ def test_a_failure_keeps_the_earlier_run(run: RunFolder, config: RunConfig, monk
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module, "_export", die)
+    monkeypatch.setattr(train_module, "export_weights", die)
     with pytest.raises(KeyboardInterrupt):
         train_run(config.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=quietly)
     assert run.checkpoint.read_bytes() == before

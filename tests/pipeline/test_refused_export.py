@@ -12,6 +12,7 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.models import registry
 from har.models.registry import ModelEntry
+from har.pipeline import onnx_of_run
 from har.pipeline import train as train_module
 from har.pipeline.evaluate import evaluate_run
 from har.pipeline.export import best_run, export_run
@@ -109,7 +110,7 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
     said: list[str] = []
     made = config.with_overrides(training__epochs=1)
     with monkeypatch.context() as patch:
-        parity, calls = train_module.parity, []
+        parity, calls = onnx_of_run.parity, []
 
         def fails_at_the_end(*given: object) -> float:
             calls.append(given)
@@ -117,7 +118,7 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
                 raise HarError("a probability differs from torch by 1.00e+00")
             return parity(*given)  # type: ignore[arg-type]
 
-        patch.setattr(train_module, "parity", fails_at_the_end)
+        patch.setattr(onnx_of_run, "parity", fails_at_the_end)
         run = train_run(made, "cnn1d", RUNS, progress=False, say=said.append)
     assert len(calls) == 2
     assert any("no ONNX file: a probability differs" in line and "har export tries again" in line for line in said)
