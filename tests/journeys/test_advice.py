@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,19 +102,3 @@ def test_commands_without_a_run_name_the_one_that_makes_it(place: Place) -> None
     for command in ("evaluate", "compare", "export"):
         place.succeeds(["har", command, *own])
     assert Path(place.folder, "export/bundle-synthetic/manifest.json").is_file()
-
-
-@pytest.mark.parametrize("model", ["seq2seq", "window_generator", "dense_gru"])
-def test_what_comes_next_can_be_done_for_every_task(model: str, place: Place) -> None:
-    """After training and evaluating a network that has no bundle, no line names har export."""
-    done = place.succeeds(["har", "train", "--dataset", "synthetic", "--model", model, "--epochs", "1"])
-    todo, ran = done.next_commands(), [done.words]
-    while todo:
-        words = todo.pop(0)
-        if words in ran or words[1] == "dashboard":
-            continue
-        ran.append(words)
-        done = place.succeeds(words)
-        todo += done.next_commands()
-    assert any(words[1] == "evaluate" for words in ran)
-    assert not any(words[1] == "export" for words in ran), shlex.join(ran[-1])
