@@ -5,7 +5,7 @@
 Each ONNX file gets `har.export.not_finite.carry_not_finite`, if it does not have it yet. The new file must answer the golden windows and
 10,000 random ones with the same bits as the old one, alone and in batches. Then checksums, sizes, the runtimes that
 ``results/device/conformance.csv`` names for these very bytes, and the model card are written anew; the bundle is replaced only after it was
-verified. To run again, also after `benchmarks/conformance.py`.
+verified. The manifest gets the data set's description of today. To run again, also after `benchmarks/conformance.py`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import onnx
 from har.export.bundle import tested_in
 from har.export.not_finite import carry_not_finite
 from har.export.onnx_file import check_graph, write_model
-from har.export.staging import finish, staged
+from har.export.staging import about_data, finish, staged
 from har.pipeline.export import tested_files
 from har.runtime.bundle import CARD, MODEL, VECTORS, golden_values, read_bundle, sha256
 from har.runtime.session import open_session, run_windows
@@ -60,6 +60,7 @@ def rewrite(folder: Path) -> None:
         for name, said in manifest["models"].items():
             if "left_out" not in said:
                 said["bytes"] = (temporary / name).stat().st_size
+        manifest["dataset_description"] = about_data(manifest["dataset"])["dataset_description"]
         manifest["tested"] = tested_in(tested_files(ROOT / "results"), sha256(temporary / MODEL))
         finish(temporary, manifest, names)
     print(f"{folder}: {sum(name.endswith('.onnx') for name in names)} ONNX files, same bits on {len(windows)} windows")

@@ -36,11 +36,6 @@ def test_rooms_import_only_from_floors_below() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "har").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_are_short_enough_to_read(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 310
-
-
 def test_the_results_are_recomputed_from_the_predictions(table: pd.DataFrame) -> None:
     """No number of the table was typed: it comes out of the committed prediction files."""
     text = markdown(table)
