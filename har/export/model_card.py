@@ -47,7 +47,8 @@ def model_card(manifest: dict[str, Any]) -> str:
     sections.append(
         "## Limits\n\n"
         "- People, phones and pockets that are not like those of the data get worse answers, and the model does not know it.\n"
-        "- It names one of the labels above, or `UNKNOWN` below its threshold, also when a person does something else: cycling, driving, a change of posture.\n"
+        "- It names one of the labels above, or `UNKNOWN` below its threshold, also when a person does something else: cycling, driving, a "
+        "change of posture.\n"
         + (f"- {about.limits}\n" if about.limits else "")
         + "- Whether one person's movements are recognised cannot be told from averages: see the worst person above."
     )
