@@ -34,7 +34,7 @@ ABSENT = tuple(map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_V
 # What the served model runs, beside the project's own code, which it brings; pandas holds its answers.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 # The rooms that a device needs, from which a model can be loaded where the project is not installed.
-RUNTIME = ("__init__.py", "contract.py", "recording", "runtime", "signals")
+RUNTIME = ("__init__.py", "contract.py", "files.py", "redaction.py", "recording", "runtime", "signals")  # what a device needs
 CODE = "pyfunc.py"  # what MLflow runs to load a version
 T = TypeVar("T")
 
