@@ -12,6 +12,8 @@ from har.cli.parser import build_parser
 from har.contract import HarError
 from har.files import FULL
 
+EXTRAS = {"captum": "explain", "ray": "ray"}  # what `train` does not install
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for a mistake of the user, 1 for ours, 130 after Ctrl-C."""
@@ -32,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if debug or (error.name or "").split(".")[0] == "har":
             raise
-        complain(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[train]'")
+        extra = EXTRAS.get((error.name or "").split(".")[0], "train")
+        complain(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[{extra}]'")
         return 2
     except KeyboardInterrupt:
         complain("interrupted")

@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,7 +242,7 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
     with suppress(HarError):
         best_run(named_runs(options))
         steps.append(shlex.join(["har", "export", *these]))
-    if all(find_model(run.info().origin.model).task == WINDOW for run in scored):
+    if find_spec("captum") is not None and all(find_model(run.info().origin.model).task == WINDOW for run in scored):
         split = [] if options.split == "validation" else ["--split", options.split]
         steps.append(shlex.join(["har", "explain", *these, *split]) + " shows the mistakes")
     return [f"next: {'; '.join(steps)}"] if steps else []

@@ -173,7 +173,7 @@ def checked_study(path: Path, archive: Path | str | None = None, folder: Path = 
     study, name = load_study(path), path.stem
     configs = study_configs(study, folder, str(path))
     for what, found in (
-        ("tasks", {run: find_model(config.model.name).task for run, config in configs.items()}),
+        ("tasks", {config.model.name: find_model(config.model.name).task for config in configs.values()}),
         ("data sets", {run: config.data.dataset for run, config in configs.items()}),
     ):
         if len(set(found.values())) > 1:
