@@ -72,7 +72,7 @@ def read_yaml(path: Path, what: str, example: str) -> Any:
             raise HarError(f"the {what} {path} is not a file; expected a YAML file such as {example}")
         if found.st_size > MAX_BYTES:
             raise HarError(f"the {what} {path} has {found.st_size:,} bytes, expected a YAML file of at most {MAX_BYTES:,}")
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # nosec B506 # a SafeLoader
     except OSError as error:
         raise HarError(f"cannot read the {what} {path} ({error.strerror}); expected a YAML file such as {example}") from None
     except HarError as error:
