@@ -76,7 +76,8 @@ def small_study(words: list[str], place: Place) -> list[str]:
     """A sweep of the study with one network, two settings, one fold, one seed and one epoch."""
     study = yaml.safe_load((ROOT / words[2]).read_text(encoding="utf-8"))
     study |= {"configs": ["cnn1d"], "folds": [0], "seeds": [0]}
-    study["change"] = {"data.dataset": "synthetic", "training.epochs": 1}
+    kept = {key: value for key, value in study["change"].items() if key == "training.keep"}  # without validation subjects it is needed
+    study["change"] = kept | {"data.dataset": "synthetic", "training.epochs": 1}
     if "settings" in study:
         study["settings"] = {
             name: {"idea": study["settings"][name]["idea"], "change": {"augmentation.rotation_deg": turn}}
