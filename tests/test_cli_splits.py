@@ -41,7 +41,7 @@ def trained(workplace: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> li
         path = Path("nowhere")
 
         def info(self) -> object:
-            return SimpleNamespace(origin=SimpleNamespace(dataset="synthetic", run="run", seed=0), score=None)
+            return SimpleNamespace(origin=SimpleNamespace(dataset="synthetic", run="run", model="cnn1d", seed=0), score=0.9)
 
     monkeypatch.setattr(train_module, "train_run", lambda config, run, *_, **__: jobs.append((run, config)) or Stub())
     return jobs
