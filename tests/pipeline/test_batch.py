@@ -119,7 +119,7 @@ def test_what_a_file_says_about_itself(place: Path) -> None:
     assert said is not None
     assert said["made_from"]["bundle"] == sha256(pretrained() / MANIFEST)
     assert said["made_from"]["bytes"] == Path("in/anna/day.csv").stat().st_size
-    assert "1 gaps" in said["recording"]
+    assert "1 gap that no window crosses" in said["recording"]
     assert said["synthetic"] is False
     table = pq.read_table("out/anna/day.parquet").to_pandas()
     assert list(said["minutes"]) == [*LABELS, "UNKNOWN"]
