@@ -63,7 +63,7 @@ MISTAKES = {
     f"{GRU} --split file --split-file nope": "cannot read the split nope",
     f"{GRU} --folds 3": "the official split has one fold",
     f"{GRU} --runs file/runs": "cannot write to file/runs",
-    "evaluate --dataset hapt": "no finished run below runs/hapt",
+    "evaluate --dataset hapt": "no finished run of hapt below runs/hapt",
     "evaluate --dataset synthetic --model cnn1d": "no finished run of cnn1d",
     f"evaluate {WHOLE} --seed 7": "no finished run of gru with seed 7",
     f"evaluate {WHOLE} --map A=B": "name it with --on",

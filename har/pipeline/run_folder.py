@@ -155,7 +155,7 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
     missing = [name for name in names or [] if name not in {run.path.parent.name for run in found}]
     absent = [seed for seed in seeds or [] if f"seed-{seed}" not in {run.path.name for run in found}]
     if missing or absent or not found:
-        wanted = f" of {', '.join(missing or names)}" if names else ""
+        wanted = f" of {', '.join(missing or names or [dataset])}"
         with_seeds = f" with seed {', '.join(map(str, absent or seeds))}" if seeds else ""
         every = sorted(base.glob(f"*/seed-*/{INFO}"))
         there = list(dict.fromkeys(f"{path.parts[-3]} ({path.parts[-2]})" if seeds else path.parts[-3] for path in every))
