@@ -72,7 +72,7 @@ def train_run(
     """Train one model and leave a run folder that describes itself.
 
     The folder appears under its final name only when everything is in it; an earlier run of the same name is replaced. A training that
-    is interrupted after its first epoch can be gone on with. Where the export fails at the end, the run is kept without an ONNX file.
+    is interrupted after its first epoch can be resumed. Where the export fails at the end, the run is kept without an ONNX file.
 
     Args:
         config: the run.

@@ -42,10 +42,11 @@ def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit
         HarError: there are fewer than two samples, the rate is too low or impossible, or the samples come in bursts, whose
             times are those of their arrival.
     """
-    if len(time_s) < 2:
-        raise HarError(f"{path} has {len(time_s)} sample; expected at least one window of samples at {SAMPLE_RATE_HZ:g} Hz")
     step = np.diff(time_s)
     step = step[step > 0]  # the clock may have been set back between two stretches
+    if not len(step):
+        count = f"{len(time_s)} sample{'s that do not follow each other' * (len(time_s) > 1)}"
+        raise HarError(f"{path} has {count}; expected at least one window of samples at {SAMPLE_RATE_HZ:g} Hz")
     median = float(np.median(step))
     is_gap = step > GAP_PERIODS * median
     pause = float(np.quantile(step, 1 - 1 / WINDOW_SIZE))  # as long as happens once in a window

@@ -147,7 +147,7 @@ class Registry:
 
     def _remove_empty(self) -> None:
         with suppress(Exception):
-            if not self._client.search_model_versions(f"name = '{self.name}'", max_results=1):  # nobody else registered meanwhile
+            if not self._client.search_model_versions(f"name = '{self.name}'", max_results=1):  # no other process has registered meanwhile
                 self._client.delete_registered_model(self.name)
 
     def decide(self, version: Version, reason: str, description: str, *, moves: bool) -> None:

@@ -239,6 +239,12 @@ def test_a_clock_that_is_set_back_begins_a_new_stretch(
     assert whole.contiguous_runs() == [(0, 1300), (1300, len(rows) - 1)]
 
 
+def test_two_rows_of_two_stretches_have_no_rate(rows: list[list[str]], tmp_path: Path) -> None:
+    rows[1][0], rows[2][0] = "9.0", "1.0"
+    with pytest.raises(HarError, match="has 2 samples that do not follow each other; expected at least one window"):
+        read_recording(save(rows[:3], tmp_path))
+
+
 def test_one_stray_time_costs_nothing_else(recording: Recording, rows: list[list[str]], tmp_path: Path) -> None:
     rows[501][0] = "5000.000"
     report = ReadReport()
