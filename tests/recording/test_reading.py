@@ -240,7 +240,7 @@ def test_a_clock_that_is_set_back_begins_a_new_stretch(
 
 
 def test_two_rows_of_two_stretches_have_no_rate(rows: list[list[str]], tmp_path: Path) -> None:
-    rows[1][0], rows[2][0] = "9.0", "1.0"
+    rows[1][:4], rows[2][:4] = ["9.0", "1", "0", "0"], ["1.0", "1", "0", "0.1"]
     with pytest.raises(HarError, match="has 2 samples that do not follow each other; expected at least one window"):
         read_recording(save(rows[:3], tmp_path))
 
