@@ -163,9 +163,9 @@ class SampleStream(ABC):
         for time, sample in zip(*late, strict=True):
             taken = not outside(sample[None])[0] and self._insert(float(time), sample)
             faults.sorted, faults.late = faults.sorted + taken, faults.late + (not taken)
-        within = ~outside(chunk)
-        faults.outside += int((~within).sum())
-        return self._take_parts(chunk[within], times[within], stretch[within])
+        broken = outside(chunk)
+        faults.outside += int(broken.sum())
+        return self._take_parts(chunk[~broken], times[~broken], stretch[~broken])
 
     def _in_order(
         self, chunk: np.ndarray, times: np.ndarray, faults: StreamFaults
@@ -302,6 +302,8 @@ class WindowStream(SampleStream):
         if self._resampler is not None or not len(self._time_s) or time_s <= self._time_s[0]:
             return False
         place = int(np.searchsorted(self._time_s, time_s))
+        if place < len(self._time_s) and self._time_s[place] == time_s:  # a sample of that time is there already
+            return False
         self._time_s = np.insert(self._time_s, place, time_s)
         self._samples = np.insert(self._samples, place, sample.astype(np.float32), axis=0)
         return True

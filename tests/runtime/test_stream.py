@@ -183,6 +183,16 @@ def test_samples_that_are_a_little_late_are_sorted(size: int, recognizer: Recogn
     assert stream.faults == StreamFaults(sorted=1, latest_s=pytest.approx(0.04), repeated=1)
 
 
+def test_a_late_sample_of_a_time_that_is_there_is_left_out(recognizer: Recognizer) -> None:  # noqa: F811
+    samples, time_s = RECORDING.samples[:300], np.arange(300) / 50
+    stream = recognizer.open_stream()
+    answers = stream.push(samples[:100], time_s[:100])
+    answers += stream.push(samples[[7]], time_s[[97]])  # other values at the time of sample 97
+    answers += stream.push(samples[100:], time_s[100:])
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected_of(recognizer, samples), atol=1e-5)
+    assert stream.faults == StreamFaults(late=1, latest_s=pytest.approx(0.04))
+
+
 def test_a_late_sample_whose_window_is_answered_is_left_out(recognizer: Recognizer) -> None:  # noqa: F811
     samples, time_s = RECORDING.samples[:260], np.arange(260) / 50
     stream = recognizer.open_stream(source_hz=50.5)  # resampled, so that nothing can be put in its place later
