@@ -74,7 +74,7 @@ class Origin:
         return dict(_flat(self.config)) | {"code": self.code[:8]} if self.config else {}
 
     def same_config(self, other: "Origin") -> bool:
-        """Whether both are of one config, whoever validated; of files that do not record it, as far as the rest shows."""
+        """Whether both are of one config, whichever subjects validated; of files that do not record it, as far as the rest shows."""
         names = ["model", "channels", "parameters"]
         if not (self.config and other.config):
             return all(getattr(self, name) == getattr(other, name) for name in [*names, "epochs"])

@@ -57,7 +57,7 @@ class Answering:
     Attributes:
         temperature: of the softmax; 1 where it was not fitted.
         unknown_below: least probability that is an answer; `DEFAULT_THRESHOLD` where too few were held out to fit it, None, so that every
-            answer counts, where nobody was.
+            answer counts, where no subject was.
         fitted_on: subjects and windows that both were fitted on, or why they were not.
         answered: share of those windows that get an answer.
         right: share of the answers that are right.

@@ -27,7 +27,7 @@ export class Recorder {
    * @param {ArrayLike<number>} sample six values
    */
   push(timeS, sample) {
-    // What a browser delivers twice is left out. Late samples and set clocks are kept: whoever reads the file handles them.
+    // What a browser delivers twice is left out. Late samples and set clocks are kept: the reader of the file handles them.
     if (this.full || (this.count && timeS === this.time[this.count - 1])) return;
     if (this.count === this.time.length) {
       this.time = longer(this.time, new Float64Array(2 * this.time.length));
