@@ -17,16 +17,22 @@ from tests.helpers import VALIDATION, write_uci_har
 BOUT_SECONDS = 9.0  # 72 windows a subject: enough for the parity check on the four validation subjects
 
 
-@pytest.fixture(autouse=True)
-def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a developer has in the environment decides nothing; tests marked data ask for `real_data`."""
-    for name in ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR"):
-        if name in os.environ:
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")  # tests look at all metrics of a run
-
-
 REAL_DATA = os.environ.get("HAR_DATA_DIR")
+SETTINGS = ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR")
+for setting in SETTINGS:  # what a developer has in the environment decides nothing; tests marked data ask for `real_data`
+    os.environ.pop(setting, None)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_left() -> Iterator[None]:
+    """A test that sets one for good would decide in which store a later one looks."""
+    yield
+    assert not [setting for setting in SETTINGS if os.environ.pop(setting, None)]
+
+
+@pytest.fixture(autouse=True)
+def _all_metrics_are_ours(_no_settings_left: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")  # tests look at all metrics of a run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from har.cli import main
 from har.contract import HarError
 from har.redaction import redacted, shown
 from har.runtime.pretrained import pretrained
-from har.tracking import server, tracked_run
+from har.tracking import server, tracked_run, views
 from har.tracking import store as stores
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def test_the_dashboard_listens_here_alone_and_hides_the_password(
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "")  # what is set is gone behind this test
     monkeypatch.setattr(mlflow.server, "_exec_cmd", mlflow.server._exec_cmd)
     monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: None)  # no PostgreSQL is there
-    monkeypatch.setattr(server, "keep_views", lambda client: {"uci-har": "/#/experiments/1"})
+    monkeypatch.setattr(views, "keep_views", lambda client: {"uci-har": "/#/experiments/1"})
     monkeypatch.setattr(mlflow.cli, "server", started.append)
     server.serve(tmp_path, 5081)
     (words,) = started

@@ -1,8 +1,6 @@
 """YAML files as plain values: text keys, and values that JSON has too."""
 
 import math
-import os
-import stat
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import yaml
 
 from har.contract import HarError
+from har.files import read_small
 
 MAX_BYTES = 100_000
 MAX_VALUES = 10_000  # aliases repeat what they name: a file of ten lines can hold 10^9 values
@@ -67,12 +66,7 @@ def read_yaml(path: Path, what: str, example: str) -> Any:
         HarError: it is missing, too large or not YAML, a key appears twice, or a value is none of these.
     """
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise HarError(f"the {what} {path} is not a file; expected a YAML file such as {example}")
-        if found.st_size > MAX_BYTES:
-            raise HarError(f"the {what} {path} has {found.st_size:,} bytes, expected a YAML file of at most {MAX_BYTES:,}")
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # nosec B506 # a SafeLoader
+        content = _Loader(read_small(path, f"a {what}: a YAML file such as {example}", MAX_BYTES)).get_single_data()
     except OSError as error:
         raise HarError(f"cannot read the {what} {path} ({error.strerror}); expected a YAML file such as {example}") from None
     except HarError as error:

@@ -17,13 +17,13 @@ from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
 from har.export.bundle import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
 from har.export.mounting_part import MountingPart
-from har.export.onnx_file import MIN_PARITY_WINDOWS, refusal
+from har.export.onnx_file import refusal
 from har.export.stream_bundle import write_stream_bundle
 from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
 from har.pipeline.compare import held_out_by_folds
 from har.pipeline.evaluate import results_folder
-from har.pipeline.onnx_of_run import enough_windows
+from har.pipeline.onnx_of_run import parity_windows
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, REFIT, RunFolder, exportable, validation_of_all_folds
 from har.pipeline.tasks import task_of
@@ -104,14 +104,12 @@ def export_run(
             raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
         return _export_stream_run(run, folder, archive)
     windows, split = load_windows(run.config(), archive)
-    real = enough_windows(split.parts(windows))
-    step = max(1, len(real) // (2 * MIN_PARITY_WINDOWS))
     held_out, judge = _held_out(run, results), _judge_run(run)
     return write_bundle(
         load_checkpoint(run.checkpoint),
         folder,
         facts=device_facts(info.origin),
-        windows=real.x[::step],
+        windows=parity_windows(split.parts(windows)),
         labels=windows.labels,
         stride=run.config().windowing.step,
         mounting=_mounting_part(*mounting, results) if mounting is not None else None,

@@ -22,23 +22,24 @@ from har.pipeline.train_common import device_facts
 from har.training.fit import build_classifier
 
 
-def enough_windows(parts: Mapping[str, WindowSet]) -> WindowSet:
-    """Windows on which an export can be checked: of the validation subjects, or of the training subjects where those are too few.
+def parity_windows(parts: Mapping[str, WindowSet]) -> np.ndarray:
+    """Windows on which an export is compared with torch.
 
-    Raises:
-        HarError: both are.
+    Those of the validation subjects, or of the training subjects where those are too few. Where both are, copies shifted in time are added.
+
+    Returns:
+        (window, time, channel), at least `MIN_PARITY_WINDOWS` and fewer than three times as many, spread over all subjects.
     """
-    found = [parts[name] for name in ("validation", "train") if name in parts]
-    for windows in found:
-        if len(windows) >= MIN_PARITY_WINDOWS:
-            return windows
-    raise HarError(
-        f"{len(found[-1])} training windows of {found[-1].dataset} are too few to check an export, expected at least {MIN_PARITY_WINDOWS}; "
-        "take more recordings, or a smaller windowing.stride"
-    )
+    found = [parts[name].x for name in ("validation", "train") if name in parts]
+    windows = next((one for one in found if len(one) >= MIN_PARITY_WINDOWS), found[-1])
+    copies = -(-MIN_PARITY_WINDOWS // len(windows))
+    if copies > 1:
+        shifts = np.arange(copies) * windows.shape[1] // copies
+        windows = np.concatenate([np.roll(windows, shift, axis=1) for shift in shifts])
+    return windows[:: max(1, len(windows) // (2 * MIN_PARITY_WINDOWS))]
 
 
-def try_export(config: RunConfig, train: WindowSet, checked: WindowSet, who: str) -> None:
+def try_export(config: RunConfig, train: WindowSet, checked: np.ndarray, who: str) -> None:
     """Export the network of a config with fresh weights, so that one that ONNX cannot hold is found before it is trained.
 
     It takes 2 to 5 s and leaves nothing behind. Not tried are channels that no device delivers, networks that refuse the export themselves,
@@ -47,7 +48,7 @@ def try_export(config: RunConfig, train: WindowSet, checked: WindowSet, who: str
     Args:
         config: the run.
         train: windows of the training subjects.
-        checked: windows on which the file is compared with torch.
+        checked: windows on which the file is compared with torch, of `parity_windows`.
         who: the run, for the message.
 
     Raises:
@@ -59,11 +60,11 @@ def try_export(config: RunConfig, train: WindowSet, checked: WindowSet, who: str
     own = find_model(config.model.name).network.__module__.startswith("har.models.")
     if refusal(classifier.network) is not None or (own and any(isinstance(layer, nn.RNNBase) for layer in classifier.modules())):
         return
-    classifier.frontend.fit(torch.from_numpy(np.array(checked.x, dtype=np.float32)))
+    classifier.frontend.fit(torch.from_numpy(np.array(checked, dtype=np.float32)))
     try:
         with tempfile.TemporaryDirectory() as folder:
             export_onnx(classifier, Path(folder) / ONNX, {})
-            parity(classifier, Path(folder) / ONNX, _spread(checked))
+            parity(classifier, Path(folder) / ONNX, checked[:MIN_PARITY_WINDOWS])
     except HarError as error:
         if isinstance(error, CannotWriteError):
             raise
@@ -73,16 +74,13 @@ def try_export(config: RunConfig, train: WindowSet, checked: WindowSet, who: str
         ) from error
 
 
-def export_weights(classifier: ActivityClassifier, validation: WindowSet, origin: Origin, folder: Path, stride: int) -> float:
+def export_weights(
+    classifier: ActivityClassifier, checked: np.ndarray, labels: tuple[str, ...], origin: Origin, folder: Path, stride: int
+) -> float:
     """Write the ONNX file of a training into its folder, and return the largest difference to torch.
 
     Raises:
         HarError: the export fails.
     """
-    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, validation.labels, stride), device_facts(origin)))
-    return parity(classifier, folder / ONNX, _spread(validation))
-
-
-def _spread(windows: WindowSet) -> np.ndarray:
-    """As many windows as parity needs, from all subjects."""
-    return windows.x[:: len(windows) // MIN_PARITY_WINDOWS][:MIN_PARITY_WINDOWS]
+    export_onnx(classifier, folder / ONNX, onnx_metadata(signal_contract(classifier, labels, stride), device_facts(origin)))
+    return parity(classifier, folder / ONNX, checked)

@@ -156,6 +156,8 @@ class _Driver:
             os.chdir(self.folder)
         except OSError as error:
             raise HarError(f"{socket.gethostname()} cannot open the folder {self.folder} ({error.strerror}); {SAME}") from None
+        for name in [name for name in os.environ if name.startswith(PASSED_ON)]:
+            del os.environ[name]  # of whoever started the cluster
         os.environ.update(self.environment)
 
 

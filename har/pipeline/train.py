@@ -26,7 +26,7 @@ from har.models.classifier import ActivityClassifier
 from har.models.frontend import network_inputs
 from har.models.registry import check_network
 from har.pipeline.checks import planned_runs
-from har.pipeline.onnx_of_run import enough_windows, export_weights, try_export
+from har.pipeline.onnx_of_run import export_weights, parity_windows, try_export
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.pipeline.splits import SplitChoice, prepared
@@ -94,7 +94,7 @@ def train_run(
     parts = split.parts(windows)
     watched = parts.get("validation")
     counts = audit(parts)
-    checked = enough_windows(parts) if export else None  # known now, so nobody trains for an hour to hear it
+    checked = parity_windows(parts) if export else None
     synthetic, who = windows.synthetic, f"{run}, seed {config.training.seed}"
     what = "SYNTHETIC data" if synthetic else windows.dataset
     say(
@@ -148,7 +148,7 @@ def train_run(
             elif checked is not None:
                 try:
                     metrics["onnx_largest_difference"] = export_weights(
-                        result.classifier, checked, origin, work.path, config.windowing.step
+                        result.classifier, checked, windows.labels, origin, work.path, config.windowing.step
                     )
                 except HarError as error:
                     if isinstance(error, CannotWriteError):

@@ -63,7 +63,8 @@ def _print_addresses(runs: Path, uri: str, address: str) -> None:
     except Exception as error:  # MLflow's, of the network, of the database: each store has its own
         raise unreachable(uri, error) from None
     for name, route in routes.items():
-        print(shown(f"{name}, table:  {address}{route}"), shown(f"{name}, charts: {address}{charts_of(route)}"), sep="\n", flush=True)
+        # A route holds no secret; "viewStateShareKey=" in it would be taken for one.
+        print(f"{shown(name)}, table:  {shown(address)}{route}", f"{shown(name)}, charts: {shown(address)}{charts_of(route)}", sep="\n")
 
 
 def _become_server(uri: str, port: int) -> None:

@@ -61,9 +61,7 @@ def small(words: list[str], place: Place) -> list[str]:
     if words == ["har", "data", "prepare", "--dataset", "synthetic"]:
         return words
     if command == "train":
-        if words[words.index("--model") + 1 :][:1] == ["all"]:
-            words = [word if word != "all" else "cnn1d" for word in words]
-        return [*words, *TRAINED_FOR_LONG]
+        return [*(word if word != "all" else "cnn1d" for word in words), *TRAINED_FOR_LONG]
     if command == "demo":
         return [*words, *TRAINED_FOR_LONG]
     if command == "sweep":
