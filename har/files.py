@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and one sentence about a disk that does not take them."""
 
+import ast
 import errno
 import os
 import shutil
@@ -61,6 +62,21 @@ def read_small(path: Path, what: str, most_bytes: int = 1 << 24) -> str:
     if len(content) > most_bytes:
         raise HarError(f"{path} has more than {most_bytes:,} bytes, expected {what}; name another file")
     return content.decode()
+
+
+def executed_code(source: bytes) -> bytes:
+    """Syntax tree of Python source without docstrings, comments and layout, for digests; the source itself where it is not Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree).encode()
 
 
 @contextmanager

@@ -15,8 +15,10 @@ def explain(options: argparse.Namespace) -> None:
     runs = named_runs(options)
     if options.split == "validation":
         runs = validated_runs(runs, options)
-    from har.pipeline.run_folder import scored_predictions
+    from har.pipeline.run_folder import of_windows, scored_predictions
 
+    if "all" in options.model:
+        runs = of_windows(runs) or runs
     for run in runs:
         scored_predictions(run, options.split, options.window or ())
     with loading(options):

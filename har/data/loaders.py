@@ -31,6 +31,7 @@ from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, Ha
 from har.data.cache import cache_key, load_or_build
 from har.data.places import data_root, last_source, remember_source
 from har.data.windowset import Description, WindowSet, check_labels, windows_of
+from har.files import executed_code
 from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside, within
@@ -192,9 +193,9 @@ def _digest(data: DataSet, folder: Path) -> str:
 
 
 def _source_digest(data: DataSet) -> str:
-    """Of the file in which the loader is written; empty where there is none, as in an interactive session."""
+    """Of the code of the file in which the loader is written; empty where there is none, as in an interactive session."""
     try:
-        return hashlib.sha256(Path(inspect.getfile(data.read)).read_bytes()).hexdigest()
+        return hashlib.sha256(executed_code(Path(inspect.getfile(data.read)).read_bytes())).hexdigest()
     except (TypeError, OSError):
         return ""
 

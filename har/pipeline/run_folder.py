@@ -101,13 +101,18 @@ def exportable(runs: list[RunFolder]) -> list[RunFolder]:
                 f"model {model!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru"
             )
         return runs
-    windows = [run for run in runs if find_model(run.info().origin.model).task == WINDOW]
+    windows = of_windows(runs)
     if not windows:
         raise HarError("none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model")
     device = [run for run in windows if run.info().origin.channels == "raw6"]
     if not device:
         raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
     return device
+
+
+def of_windows(runs: list[RunFolder]) -> list[RunFolder]:
+    """Those whose model names the activity of a window."""
+    return [run for run in runs if find_model(run.info().origin.model).task == WINDOW]
 
 
 def check_measurable(run: RunFolder) -> None:

@@ -19,6 +19,7 @@ from har.config.yaml_file import read_yaml
 from har.contract import HarError
 from har.data.folds import fold_count
 from har.data.prepare import check_source
+from har.files import executed_code
 from har.models.registry import check_options, find_model
 from har.pipeline.checks import CONFIG_FOLDER, named_config
 
@@ -240,15 +241,15 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
 
 @cache
 def code_digest(model: str) -> str:
-    """SHA-256 of every source file of this package that decides the weights of `model`."""
+    """SHA-256 of the code that decides the weights of `model`."""
     return digest_of(sources(model))
 
 
 def digest_of(modules: dict[str, bytes]) -> str:
-    """SHA-256 of source files by the names of their modules."""
+    """SHA-256 of source files by the names of their modules; docstrings, comments and layout do not count."""
     digest = hashlib.sha256()
     for module, source in sorted(modules.items()):
-        digest.update(module.encode() + b"\0" + source + b"\0")
+        digest.update(module.encode() + b"\0" + executed_code(source) + b"\0")
     return digest.hexdigest()
 
 

@@ -191,11 +191,13 @@ def test_a_data_set_of_ones_own(place: Place) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 0.1\n")
     (info / "entry_points.txt").write_text(f"[{group[0]}]\n{group[1].replace(chr(34), '')}\n")
     write_own_recordings(place.folder / "FOLDER")
+    add_recordings(place)
 
     environment = {"PYTHONPATH": str(package)}
     for words in commands(ROOT / "docs/add-a-data-set.md"):
         if "dilated_cnn-refit" in words:  # of another data set: needs its training
             continue
+        words = [FILES.get(word, word) for word in words]
         if "train" in words:
             words = [*words, *TRAINED_FOR_LONG, "--fold", "0"]
         done = place.succeeds(words, environment=environment)

@@ -79,6 +79,18 @@ def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
     assert not {"har.models.cnn1d", "har.evaluation.metrics", "har.pipeline.sweep"} & set(followed)
 
 
+def test_a_docstring_changes_no_key_and_a_statement_does() -> None:
+    def digest(source: str) -> str:
+        return studies.digest_of({"m": source.encode()})
+
+    before = digest('"""Doc."""\nclass A:\n    """Doc."""\n    def f(self):\n        """Doc."""\n        return 1  # why\n')
+    assert before == digest("class A:\n    def f(self): return (1)\n")
+    assert before != digest('class A:\n    def f(self):\n        """Doc."""\n        return 2\n')
+    assert digest('def f():\n    """Doc."""\n') == digest("def f(): pass\n")
+    assert digest('def f():\n    x = 1\n    "text"\n') != digest("def f():\n    x = 1\n    'other'\n")  # not the first: no docstring
+    assert digest("no Python") != digest("no  Python")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
