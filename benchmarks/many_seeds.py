@@ -28,7 +28,7 @@ from har.data.folds import make_splits
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.pipeline.checks import config_path
-from har.pipeline.train import load_windows
+from har.pipeline.tasks.windows import load_windows
 from har.training.fit import fit
 from har.training.together import Member, fit_together
 from har.training.trainer import quiet_lightning

@@ -23,7 +23,7 @@ from har.models.fast_recurrent import FastGRU
 from har.models.module import one_cycle
 from har.models.registry import build_network
 from har.pipeline.checks import config_path
-from har.pipeline.train import load_windows
+from har.pipeline.tasks.windows import load_windows
 from har.training.fit import build_classifier, fit, window_batches
 from har.training.memory import kept_memory
 from har.training.trainer import quiet_lightning

@@ -194,7 +194,7 @@ def test_the_whole_way_on_synthetic_data(workplace: Path, capsys: pytest.Capture
 
     assert "30 subjects" in har("data prepare --dataset synthetic")
     assert "no leak found" in har("train --dataset synthetic --model cnn1d --seed 0 1 --epochs 1")
-    assert "nobody validates" in har("train --dataset synthetic --model cnn1d --refit --epochs 1")
+    assert "no validation subjects" in har("train --dataset synthetic --model cnn1d --refit --epochs 1")
     text = har("evaluate --dataset synthetic")
     assert "cnn1d-refit" not in text  # has nobody to validate
     text = har("evaluate --dataset synthetic --model cnn1d")

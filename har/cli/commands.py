@@ -206,17 +206,17 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.on is not None:
         _check_other(runs, options, rename)
     with loading(options):
-        from har.pipeline.evaluate import evaluate_any
+        from har.pipeline.evaluate import evaluate_run
         from har.pipeline.transfer import evaluate_on
     found, ledgers = [], []
     with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
         for run in runs:
             if options.on is None:
-                scored = evaluate_any(run, options.split, options.results, options.archive)
+                scored = evaluate_run(run, options.split, options.results, options.archive)
             else:
                 on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
-                scored = evaluate_on(run, options.on, options.split, options.results, **on).scored()
-            found.append(scored.data | ({"ledger": scored.ledger} if scored.ledger else {}))
+                scored = evaluate_on(run, options.on, options.split, options.results, **on)
+            found.append(scored.data() | ({"ledger": scored.ledger} if scored.ledger else {}))
             ledgers += [scored.ledger] if scored.ledger else []
             say_all(scored.text.split("\n")[0] if options.brief else scored.text + "\n")
             step()

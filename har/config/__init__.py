@@ -11,10 +11,15 @@ from har.config.sections import (
     MAX_SEED,
     SENSELESS,
     AugmentationConfig,
+    ClassifyConfig,
     DataConfig,
+    ForecastConfig,
     FrontendConfig,
+    GenerateConfig,
     ModelConfig,
+    ReconstructConfig,
     Section,
+    SequenceConfig,
     SplitConfig,
     TaskConfig,
     TrainingConfig,
@@ -27,10 +32,15 @@ __all__ = [
     "MAX_SEED",
     "SENSELESS",
     "AugmentationConfig",
+    "ClassifyConfig",
     "DataConfig",
+    "ForecastConfig",
     "FrontendConfig",
+    "GenerateConfig",
     "ModelConfig",
+    "ReconstructConfig",
     "RunConfig",
+    "SequenceConfig",
     "SplitConfig",
     "TaskConfig",
     "TrainingConfig",
@@ -49,7 +59,8 @@ class RunConfig(Section):
     frontend: FrontendConfig = FrontendConfig()
     model: ModelConfig
     augmentation: AugmentationConfig = AugmentationConfig()
-    task: TaskConfig = TaskConfig()
+    task: TaskConfig = ClassifyConfig()
+    """``name`` says which task, and so which other keys there are; the registry says which task a model is for."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @model_validator(mode="after")
@@ -57,6 +68,15 @@ class RunConfig(Section):
         nobody = self.data.validation_subjects == () if self.data.split.kind == "official" else self.data.split.validation == 0
         if nobody and self.training.keep == "best" and self.data.split.kind != "file":
             raise PydanticCustomError(SENSELESS, "data.validation_subjects: nobody chooses the epoch; set training.keep: last")
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit_the_task(self) -> Self:
+        if self.task.name != "window":
+            for key, value, default in (("model.members", self.model.members, 1), ("frontend.axes", self.frontend.axes, "sensor")):
+                if value != default:
+                    text = f"{key}: {value} has no effect for the task {self.task.name}, only for the task window; remove it"
+                    raise PydanticCustomError(SENSELESS, text)
         return self
 
     @model_validator(mode="after")
@@ -147,26 +167,38 @@ def explained(error: ValidationError, root: type[BaseModel]) -> str:
     """The first fault that pydantic found in a `root`: its place, and what was expected or the nearest valid name."""
     found = error.errors()
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])  # a misspelt key is also a missing one
-    place = ".".join(str(part) for part in first["loc"])
+    keys, section = _at(root, first["loc"])
+    place = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {place!r}; {nearest(str(first['loc'][-1]), _keys_at(root, first['loc'][:-1]))}"
+        return f"unknown key {place!r}; {nearest(keys[-1], list(section.model_fields))}"
     if first["type"] == "missing":
         return f"key {place!r} is missing"
+    if first["type"] == "union_tag_not_found":
+        return f"key '{place}.{first['ctx']['discriminator'][1:-1]}' is missing; it says which other keys there are"
+    if first["type"] == "union_tag_invalid":
+        return f"{place}.name is {first['ctx']['tag']!r:.80}; expected one of {first['ctx']['expected_tags']}"
     if first["type"] == SENSELESS:
         return f"{place}: {first['msg']}".removeprefix(": ")
     return f"{place or 'the file'}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r:.80}"
 
 
-def _keys_at(root: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    section: type[BaseModel] | None = root
+def _at(root: type[BaseModel], place: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The keys of a place in a `root` as the file has them, and the section that holds the last one."""
+    keys, section, kinds = [], root, dict[str | int, type[BaseModel]]()
     for part in place:
-        if section is not None and part in section.model_fields:  # else the name of an entry of a dict of sections
-            section = _section_in(section.model_fields[str(part)].annotation)
-    return list(section.model_fields) if section is not None else []
+        if part in kinds:  # pydantic's word for which kind of a section it is; no key of the file
+            section, kinds = kinds[part], {}
+            continue
+        keys.append(str(part))
+        if part in section.model_fields and len(keys) < len(place):  # else the name of an entry of a dict of sections
+            found = _sections_in(section.model_fields[str(part)].annotation)
+            kinds = {get_args(each.model_fields["name"].annotation)[0]: each for each in found} if len(found) > 1 else {}
+            section = found[0] if found else section
+    return keys, section
 
 
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    """The section that a field holds, itself or as the values of a dict."""
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field holds: itself, the kinds it can be, or the values of a dict."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _section_in(each)) is not None), None)
+        return [annotation]
+    return [found for each in get_args(annotation) for found in _sections_in(each)]

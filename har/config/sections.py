@@ -168,22 +168,53 @@ class ModelConfig(Section):
     """Networks of the same kind that are trained side by side and whose probabilities are averaged, in one model."""
 
 
-class TaskConfig(Section):
-    """What is asked of models whose task is not to name the activity of a window; the registry says a model's task."""
+class ClassifyConfig(Section):
+    """Name the activity of a window; it has no options."""
 
+    name: Literal["window"] = "window"
+
+
+class MountingConfig(Section):
+    """Estimate how the phone is worn; it has no options."""
+
+    name: Literal["mounting"]
+
+
+class ForecastConfig(Section):
+    """Predict the end of a window from its beginning."""
+
+    name: Literal["forecast"]
     horizon: int = Field(default=50, ge=1, le=2048)
-    """Of ``forecast``: samples at the end of a window that are foretold from those before them."""
+    """Samples at the end of a window that are predicted from those before them."""
+
+
+class SequenceConfig(Section):
+    """Name the activity of every sample of a recording."""
+
+    name: Literal["sequence"]
     chunk: int = Field(default=128, ge=2, le=65_536)
-    """Of ``sequence``: samples of a recording in a training step; gradients go no further back (truncated back-propagation)."""
+    """Samples of a recording in a training step; gradients go no further back (truncated back-propagation)."""
     carry_state: bool = False
-    """Of ``sequence``: lay the recordings end to end in ``training.batch_size`` lanes and start each chunk from the state behind the
-    one before it; else chunks come in random order and start from zero."""
+    """Lay the recordings end to end in ``training.batch_size`` lanes and start each chunk from the final state of the one before it; else
+    chunks come in random order and start from zero."""
+
+
+class GenerateConfig(Section):
+    """Generate windows of an activity."""
+
+    name: Literal["generate"]
     judge_epochs: int = Field(default=8, ge=1, le=1000)
-    """Of ``generate``: epochs of the classifiers that judge what was generated."""
+    """Epochs of the classifiers that judge the generated windows."""
+
+
+class ReconstructConfig(Section):
+    """Reconstruct windows, and find unknown activities by the error."""
+
+    name: Literal["reconstruct"]
     held_out: tuple[str, ...] = ()
-    """Of ``reconstruct``: activities that nobody trains or validates on, and that are to be found unknown; transitions always are."""
+    """Activities without training or validation windows, to be found unknown; transitions always are."""
     false_alarms: float = Field(default=0.05, gt=0, lt=0.5)
-    """Of ``reconstruct``: share of the everyday windows of the validation subjects that the threshold calls unknown."""
+    """Share of the everyday windows of the validation subjects that the threshold calls unknown."""
 
     @model_validator(mode="after")
     def _something_is_everyday(self) -> Self:
@@ -195,6 +226,11 @@ class TaskConfig(Section):
         if len(set(self.held_out)) < len(self.held_out):
             raise PydanticCustomError(SENSELESS, "held_out names an activity twice; remove one")
         return self
+
+
+TaskConfig = Annotated[
+    ClassifyConfig | SequenceConfig | ForecastConfig | ReconstructConfig | GenerateConfig | MountingConfig, Field(discriminator="name")
+]
 
 
 class TrainingConfig(Section):

@@ -49,7 +49,7 @@ class Board:
     Args:
         totals: jobs of each row.
         score: what the values are, for the head of their column.
-        best: of the values of a row, the largest is shown; else their mean.
+        summary: of the values of a row; by default their mean.
         say: gets a line for each finished job, where there is no live table.
         live: draw the table on the terminal.
         console: to draw on; by default the standard output.
@@ -61,14 +61,14 @@ class Board:
         totals: dict[str, int],
         *,
         score: str,
-        best: bool = False,
+        summary: Callable[[list[float]], float] = statistics.fmean,
         say: Callable[[str], None],
         live: bool = False,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rows = {name: Row(total) for name, total in totals.items()}
-        self._score, self._best, self._clock = score, best, clock
+        self._score, self._summary, self._clock = score, summary, clock
         self._console = console or Console()
         # A dumb terminal cannot go back over what it has written.
         drawn = live and self._console.is_terminal and not self._console.is_dumb_terminal
@@ -147,7 +147,7 @@ class Board:
             table.add_column(head, justify="right", no_wrap=True)
         for name in (name for name in self.rows if name in visible):
             row = self.rows[name]
-            value = "" if not row.values else f"{(max if self._best else statistics.fmean)(row.values):.4g}"
+            value = "" if not row.values else f"{self._summary(row.values):.4g}"
             oldest = self._clock() - min(list(row.running.values()), default=0.0)
             running = f"{len(row.running)}, {duration(oldest)}" if row.running else ""
             style = "dim" if row.done == row.total else "red" if row.failed else "green" if row.running else ""

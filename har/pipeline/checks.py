@@ -41,7 +41,23 @@ def named_config(name: str, folder: Path = CONFIG_FOLDER) -> RunConfig:
     if name in MODELS or any((place / f"{name}.yaml").is_file() for place in (folder, *SHIPPED)):
         return load_config(config_path(name, folder))
     model = find_model(name)
-    return parse_config({"data": {"validation_subjects": VALIDATION_SUBJECTS}, "model": {"name": model.name}}, name)
+    return parse_config(
+        {"data": {"validation_subjects": VALIDATION_SUBJECTS}, "model": {"name": model.name}, "task": {"name": model.task}}, name
+    )
+
+
+def check_task(config: RunConfig) -> None:
+    """Refuse a config whose model is for another task.
+
+    Raises:
+        HarError: with both.
+    """
+    model = find_model(config.model.name)
+    if model.task != config.task.name:
+        raise HarError(
+            f"task.name is {config.task.name!r}, but model {model.name!r} is for the task {model.task!r}; set task.name: {model.task}, "
+            "or name another model"
+        )
 
 
 def named_configs(names: Iterable[str], overrides: dict[str, Any]) -> list[tuple[RunConfig, str]]:
@@ -53,6 +69,7 @@ def named_configs(names: Iterable[str], overrides: dict[str, Any]) -> list[tuple
     found = []
     for name in names:
         config = named_config(name).with_overrides(**overrides)
+        check_task(config)
         check_options(config.model.name, config.model.options)
         check_split(config.data)
         found.append((config, Path(name).stem if name.endswith(YAML) else name))

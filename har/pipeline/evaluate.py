@@ -4,29 +4,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from har.contract import SPLITS, HarError, artefact
-from har.data.audit import audit
-from har.data.splits import SubjectSplit
-from har.data.windowset import WindowSet
-from har.evaluation.figures import confusion_figure
-from har.evaluation.metrics import per_class, per_subject, scores
-from har.evaluation.predictions import Predictions, write_predictions
+from har.evaluation.predictions import Origin, Predictions
 from har.files import whole_file
 from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.run_folder import ONNX, RunFolder
-from har.pipeline.task_run import evaluate_task_run, task_report
-from har.pipeline.tasks import task_of
-from har.pipeline.train import SCORE_TOLERANCE, load_windows, score_weights, with_split
-from har.runtime.bundle import sha256
-from har.runtime.session import open_session, run_windows
-from har.training.checkpoint import load_checkpoint
+from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
+from har.pipeline.train import compare_scores, write_score
+from har.training.checkpoint import load_module
 
-EXPORT_BATCH = 64
-# Over all windows the largest difference is larger than over the 256 of the export: 3.5e-5 was seen for a GRU, on 2,947 windows.
-EXPORT_TOLERANCE = 1e-4
 EVALUATED = ("validation", "test")
 
 
@@ -35,135 +23,127 @@ def results_folder(results: Path, dataset: str) -> Path:
     return results / dataset.replace("-", "_")
 
 
-def evaluate_run(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Predictions:
-    """Score the saved weights of a run on the validation or the test subjects and write the predictions beside them.
+@dataclass(frozen=True)
+class Evaluation:
+    """The score of a run on one part.
 
-    Scoring an official test subject of a real data set, in whatever split, adds a row to ``test_openings.csv``, before the score is
+    Attributes:
+        task: of the run.
+        score: of the saved weights.
+        origin: of the scored weights; its split is the part.
+        ledger: that got a row, where official test subjects were scored.
+        notes: what the score does not say, for the report.
+        facts: more plain values for `data`.
+    """
+
+    task: Task
+    score: TaskScore
+    origin: Origin
+    ledger: Path | None = None
+    notes: tuple[str, ...] = ()
+    facts: dict[str, Any] | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Scores by name."""
+        return self.score.values
+
+    @property
+    def predictions(self) -> Predictions:
+        """A row per window.
+
+        Raises:
+            ValueError: the task names no activities.
+        """
+        if self.score.predictions is None:
+            raise ValueError(f"the task {self.task.name} has no predictions")
+        return self.score.predictions
+
+    @property
+    def text(self) -> str:
+        """The report; its first line is the score."""
+        origin, score = self.origin, self.score
+        what = "SYNTHETIC data" if origin.synthetic else origin.dataset
+        count = f", {score.subjects.windows.sum():,} {self.task.unit}"
+        lines = [f"{origin.run}, seed {origin.seed}, {what}, {origin.split} subjects: {self.task.text(score.values)}{count}"]
+        lines += [f"  reference {name}: {self.task.text(values)}" for name, values in score.references.items()]
+        for table in self.task.tables(score).values():
+            lines += ["", _table(table, percent=self.task.percent)]
+        return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
+
+    def data(self) -> dict[str, Any]:
+        """The report as plain values."""
+        names = ("run", "seed", "dataset", "synthetic", "split")
+        found = {name: getattr(self.origin, name) for name in names} | self.score.values
+        found["windows"] = int(self.score.subjects.windows.sum())
+        found |= {"references": self.score.references} if self.score.references else {}
+        return found | {name: table.to_dict("records") for name, table in self.task.tables(self.score).items()} | (self.facts or {})
+
+
+def evaluate_run(run: RunFolder, part: str, results: Path, archive: Path | str | None = None) -> Evaluation:
+    """Score the saved weights of a run on the validation or the test subjects and write the scores into its folder.
+
+    Scoring an official test subject of a real data set, in whatever part, adds a row to ``test_openings.csv``, before the score is
     shown; where the ledger cannot be written, nothing is scored.
 
-    Raises:
-        HarError: the weights or the data are not those of the training, or the ledger cannot be written.
-    """
-    if split not in EVALUATED:
-        raise HarError(f"unknown split {split!r}; expected one of {', '.join(EVALUATED)}")
-    info = run.info()
-    checked_weights(run)
-    windows, subjects = checked_windows(run, archive)
-    if not subjects.subjects(split):
-        raise HarError(f"{run.path} has no validation subjects, all trained; score the others: har evaluate --split test")
-    audit({name: subjects.select(windows, name) for name in ("train", split)})
-    ledger = required_ledger(results_folder(results, windows.dataset), subjects.subjects(split), synthetic=windows.synthetic)
-    origin = with_split(info.origin, split)
-    predictions = score_weights(load_checkpoint(run.checkpoint), subjects.select(windows, split), origin)
-    _check_export(run, subjects.select(windows, split), predictions)
-    score = scores(predictions)
-    if split == "validation" and (info.score is None or abs(score["macro_f1"] - info.score) > SCORE_TOLERANCE):
-        raise HarError(
-            f"{run.path} scores {score['macro_f1']:.6f} on its validation subjects, its training reported {info.score}; "
-            "its config or its weights were changed; train again"
-        )
-    if ledger is not None:
-        record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"])
-    write_predictions(predictions, run.predictions_path(split))
-    with whole_file(run.path / artefact(f"confusion_{split}", ".png", synthetic=windows.synthetic)) as temporary:
-        confusion_figure(predictions).savefig(temporary, format="png", dpi=120)
-    return predictions
-
-
-def checked_weights(run: RunFolder) -> None:
-    """Refuse weights that are not those of the training.
+    Args:
+        run: to score.
+        part: validation or test.
+        results: folder of all results, with the ledgers.
+        archive: a copy of the data set.
 
     Raises:
-        HarError: the file is missing or another.
+        HarError: the weights or the data are not those of the training, the part has no subjects, or the ledger cannot be written.
     """
-    origin = run.info().origin
-    checkpoint = sha256(run.checkpoint) if run.checkpoint.is_file() else "missing"
-    if checkpoint != origin.checkpoint_sha256:
-        raise HarError(
-            f"{run.checkpoint} is not the file that was trained ({checkpoint[:12]}); train again: har train --model {origin.run}"
-        )
+    if part not in EVALUATED:
+        raise HarError(f"unknown split {part!r}; expected one of {', '.join(EVALUATED)}")
+    run.check_weights()
+    config, info = run.config(), run.info()
+    task, data = load_data(run, archive)
+    if part not in data.parts:
+        raise HarError(f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --split test")
+    ledger = required_ledger(results_folder(results, data.dataset), data.split.subjects(part), synthetic=data.synthetic)
+    origin = replace(info.origin, split=part)
+    module = load_module(run.checkpoint, task.module)
+    score = task.score(module, config, data, part, origin)
+    if (run.path / ONNX).is_file():
+        task.check_export(run.path / ONNX, data, part, score)
+    if part == "validation":
+        compare_scores(task, score, info.score, f"{run.path}: its training")
+    found = Evaluation(task, score, origin, ledger)
+    record(found)
+    write_score(score, origin, run.path)
+    for stem, figure in task.figures(module, config, data, part, score).items():
+        with whole_file(run.path / artefact(f"{stem}_{part}", ".png", synthetic=data.synthetic)) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+    return found
 
 
-def checked_windows(run: RunFolder, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
-    """The windows and the split that a run was trained with.
+def record(found: Evaluation) -> None:
+    """Add the row of a scoring to its ledger, where it has one."""
+    if found.ledger is not None:
+        note = "" if found.score.predictions is not None else f"({found.task.name}: {found.task.text(found.values)})"
+        record_opening(found.ledger, found.origin, accuracy=found.values.get("accuracy"), macro_f1=found.values.get("macro_f1"), note=note)
+
+
+def load_data(run: RunFolder, archive: Path | str | None = None) -> tuple[Task, TaskData]:
+    """The task and the data that a run was trained with, audited.
 
     Raises:
         HarError: the data or the split are not those of the training.
     """
     info = run.info()
-    windows, subjects = load_windows(run.config(), archive)
-    if windows.digest != info.origin.data_digest:
+    task = task_of(info.origin.model)
+    data = task.load(run.config(), archive)
+    if data.digest != info.origin.data_digest:
         raise HarError(
-            f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {windows.digest[:12]}); "
+            f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {data.digest[:12]}); "
             "name the same archive, or train again"
         )
-    if info.split is not None and info.split != {name: list(subjects.subjects(name)) for name in SPLITS}:
+    if info.split is not None and info.split != {name: list(data.split.subjects(name)) for name in SPLITS}:
         raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
-    return windows, subjects
+    return task, data
 
 
-def _check_export(run: RunFolder, windows: WindowSet, predictions: Predictions) -> None:
-    """The run's ONNX file, where it has one, must give the probabilities that are about to be reported."""
-    path = run.path / ONNX
-    if not path.is_file():
-        return
-    found = run_windows(open_session(path), np.array(windows.x, dtype=np.float32), batch_size=EXPORT_BATCH)
-    expected = predictions.table[[f"p_{label}" for label in predictions.labels]].to_numpy()
-    difference = float(np.abs(found - expected).max())
-    if not difference <= EXPORT_TOLERANCE:  # also refuses NaN
-        raise HarError(
-            f"{path} differs from the saved weights by {difference:.2e} in a probability, allowed {EXPORT_TOLERANCE:.0e}; train again"
-        )
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What the scoring of a run says.
-
-    Attributes:
-        text: for people; its first line is the score.
-        data: for machines, plain values.
-        ledger: that got a row, where official test subjects were scored.
-    """
-
-    text: str
-    data: dict[str, Any]
-    ledger: Path | None = None
-
-
-def evaluate_any(run: RunFolder, split: str, results: Path, archive: Path | str | None = None) -> Scored:
-    """Score a run, whatever its task; see `evaluate_run` and `evaluate_task_run`."""
-    origin = run.info().origin
-    folder = results_folder(results, origin.dataset)
-    if task_of(origin.model) is None:
-        predictions = evaluate_run(run, split, results, archive)
-        ledger = required_ledger(folder, predictions.table.subject.tolist(), synthetic=origin.synthetic)
-        return replace(scored(predictions), ledger=ledger)
-    score = evaluate_task_run(run, split, folder, archive)
-    ledger = required_ledger(folder, score.subjects.subject.tolist(), synthetic=origin.synthetic)
-    facts = {"run": origin.run, "seed": origin.seed, "dataset": origin.dataset, "synthetic": origin.synthetic, "split": split}
-    people = score.subjects.to_dict("records")
-    return Scored(task_report(run, split, score), facts | score.values | {"references": score.references, "per_subject": people}, ledger)
-
-
-def scored(predictions: Predictions) -> Scored:
-    """Score, activities and people of predictions."""
-    origin = predictions.origin
-    facts = {"run": origin.run, "seed": origin.seed, "dataset": origin.dataset, "synthetic": origin.synthetic, "split": origin.split}
-    tables = {"per_class": per_class(predictions).to_dict("records"), "per_subject": per_subject(predictions).to_dict("records")}
-    return Scored(report(predictions), facts | scores(predictions) | {"windows": len(predictions.table)} | tables)
-
-
-def report(predictions: Predictions) -> str:
-    """Score, per-class and per-subject tables as text."""
-    origin, score = predictions.origin, scores(predictions)
-    what = "SYNTHETIC data" if origin.synthetic else origin.dataset
-    head = (
-        f"{origin.run}, seed {origin.seed}, {what}, {origin.split} subjects: accuracy {100 * score['accuracy']:.2f} %, "
-        f"macro-F1 {100 * score['macro_f1']:.2f} %, {len(predictions.table)} windows"
-    )
-    return "\n".join((head, "", _percent(per_class(predictions)), "", _percent(per_subject(predictions))))
-
-
-def _percent(table: pd.DataFrame) -> str:
-    return table.to_string(index=False, float_format=lambda value: f"{100 * value:.1f} %")
+def _table(table: pd.DataFrame, *, percent: bool) -> str:
+    return table.to_string(index=False, float_format=lambda value: f"{100 * value:.1f} %" if percent else f"{value:.4f}")

@@ -12,7 +12,7 @@ from har.evaluation.attribution import METHODS, attention_of, attribute, baselin
 from har.evaluation.explanation import Explanation, Neighbour, explanation_figure, write_error_report
 from har.evaluation.predictions import Predictions
 from har.evaluation.report_figures import save_figure
-from har.pipeline.evaluate import checked_weights, checked_windows
+from har.pipeline.evaluate import load_data
 from har.pipeline.run_folder import RunFolder, scored_predictions
 from har.training.checkpoint import load_checkpoint
 
@@ -77,14 +77,14 @@ def _opened(run: RunFolder, split: str, archive: Path | str | None) -> tuple[Pre
     """The predictions on a split, its windows, and those of the training."""
     origin = run.info().origin
     predictions = scored_predictions(run, split)
-    checked_weights(run)
+    run.check_weights()
     if predictions.origin.checkpoint_sha256 != origin.checkpoint_sha256:
         raise HarError(f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --split {split}")
-    windows, subjects = checked_windows(run, archive)
-    chosen = subjects.select(windows, split)
+    _, data = load_data(run, archive)
+    chosen: WindowSet = data.parts[split]
     if len(chosen) != len(predictions.table) or (chosen.start != predictions.table.start.to_numpy()).any():
         raise HarError(f"{run.predictions_path(split)} is of other windows; score them again: har evaluate --split {split}")
-    return predictions, chosen, subjects.select(windows, "train")
+    return predictions, chosen, data.parts["train"]
 
 
 def _explain(

@@ -23,15 +23,14 @@ from har.models.mounting import MountingEstimator
 from har.models.registry import find_model
 from har.pipeline.compare import held_out_by_folds
 from har.pipeline.evaluate import results_folder
-from har.pipeline.onnx_of_run import parity_windows
 from har.pipeline.robustness import card_rows
 from har.pipeline.run_folder import INFO, REFIT, RunFolder, exportable, validation_of_all_folds
 from har.pipeline.tasks import task_of
+from har.pipeline.tasks.classify import Classify, parity_windows
 from har.pipeline.tasks.mounting import EstimateMounting
 from har.pipeline.tasks.sequence import Sequence, labels_of
-from har.pipeline.train import load_windows
+from har.pipeline.tasks.windows import load_windows
 from har.pipeline.train_common import device_facts
-from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module
 
 BY_FOLDS = "each predicted by a fold of the cross-validation that did not train on them"
@@ -49,7 +48,7 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
         HarError: no run can be exported, or they tell different activities apart.
     """
     device = exportable(runs)
-    if task_of(device[0].info().origin.model) is not None:
+    if isinstance(task_of(device[0].info().origin.model), Sequence):
         return device[0]  # a stream model, which is compared with no other
     reasons = {run.path: refusal(find_model(run.info().origin.model).network) for run in device}
     device = [run for run in device if reasons[run.path] is None] or device[:1]  # a refusal is said by the export itself
@@ -98,8 +97,8 @@ def export_run(
         HarError: a check failed.
     """
     info = run.info()
-    _check_weights(run)
-    if task_of(info.origin.model) is not None:
+    run.check_weights()
+    if isinstance(task_of(info.origin.model), Sequence):
         if mounting is not None:
             raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
         return _export_stream_run(run, folder, archive)
@@ -126,10 +125,10 @@ def export_run(
 def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -> MountingPart:
     if not isinstance(task_of(estimator.info().origin.model), EstimateMounting):
         raise HarError(f"{estimator.path} does not tell the mounting; name a run of mounting_cnn with --mounting")
-    if task_of(classifier.info().origin.model) is not None:
+    if not isinstance(task_of(classifier.info().origin.model), Classify):
         raise HarError(f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
     for run in (estimator, classifier):
-        _check_weights(run)
+        run.check_weights()
     answering = _calibration(classifier, results)
     return MountingPart(
         estimator=load_module(estimator.checkpoint, MountingEstimator),
@@ -167,12 +166,6 @@ def _stream_scores(values: dict[str, float], people: pd.DataFrame, who: str) -> 
     rows = people[["subject", "windows", "accuracy"]].rename(columns={"windows": "samples"})
     about = {"who": who, "subjects": len(rows), "samples": int(rows.samples.sum())}
     return about | {name: round(values[name], 6) for name in ("accuracy", "macro_f1")} | {"per_subject": _records(rows)}
-
-
-def _check_weights(run: RunFolder) -> None:
-    origin = run.info().origin
-    if not run.checkpoint.is_file() or sha256(run.checkpoint) != origin.checkpoint_sha256:
-        raise HarError(f"{run.checkpoint} is not the file that was trained; train again: har train --model {origin.run}")
 
 
 def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
@@ -267,7 +260,7 @@ def _judge_run(run: RunFolder) -> RunFolder | None:
     sibling = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
     if not (sibling.path / INFO).is_file() or sibling.info().score is None or _recipe(sibling) != _recipe(run):
         return None
-    _check_weights(sibling)
+    sibling.check_weights()
     return sibling
 
 

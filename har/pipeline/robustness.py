@@ -23,7 +23,7 @@ from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import ONNX, RunFolder, check_measurable
 from har.pipeline.table_file import write_table
-from har.pipeline.train import load_windows
+from har.pipeline.tasks.windows import load_windows
 from har.runtime.mounted import remount
 from har.runtime.session import open_session, run_windows
 from har.signals.disturbances import Disturbance, disturbances

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from har.config import RunConfig, load_config
+from har.config import RunConfig, parse_config
+from har.config.yaml_file import read_yaml
 from har.contract import TEST_SUBJECTS, HarError, artefact
 from har.evaluation.predictions import Origin, Predictions, read_predictions, same_but_fold
 from har.models.registry import MODELS, SEQUENCE, WINDOW, find_model
+from har.runtime.bundle import sha256
 
 CONFIG, CHECKPOINT, INFO, ONNX = "config.yaml", "best.ckpt", "run.json", "model.onnx"
 REFIT = "-refit"  # what the name of a run without validation subjects ends with
@@ -52,8 +54,26 @@ class RunFolder:
         return self.path / CHECKPOINT
 
     def config(self) -> RunConfig:
-        """The config of the run, defaults included."""
-        return load_config(self.path / CONFIG)
+        """The config of the run, defaults included; that of an older version says nothing of the task's name, and has keys of all tasks."""
+        content = read_yaml(self.path / CONFIG, "config", "one of har train")
+        if isinstance(content, dict) and "name" not in (content.get("task") or {}):
+            kind = {"name": find_model(self.info().origin.model).task}
+            keys = parse_config(content | {"task": kind}, str(self.path / CONFIG)).task.model_dump()
+            content["task"] = kind | {name: value for name, value in (content.get("task") or {}).items() if name in keys}
+        return parse_config(content, str(self.path / CONFIG))
+
+    def check_weights(self) -> None:
+        """Refuse weights that are not those of the training.
+
+        Raises:
+            HarError: the file is missing or another.
+        """
+        origin = self.info().origin
+        found = sha256(self.checkpoint) if self.checkpoint.is_file() else "missing"
+        if found != origin.checkpoint_sha256:
+            raise HarError(
+                f"{self.checkpoint} is not the file that was trained ({found[:12]}); train again: har train --model {origin.run}"
+            )
 
     def info(self) -> RunInfo:
         """What the training wrote at its end.

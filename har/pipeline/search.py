@@ -20,9 +20,6 @@ from optuna.trial import TrialState
 from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data import synthetic
-from har.data.audit import audit
-from har.evaluation.metrics import per_subject
-from har.evaluation.predictions import make_predictions
 from har.files import write_whole
 from har.pipeline.board import Board
 from har.pipeline.engine import Engine
@@ -30,15 +27,14 @@ from har.pipeline.provenance import git_commit, versions
 from har.pipeline.study import KEY_LENGTH, SearchSpace, StudyConfig, code_digest, example
 from har.pipeline.study_report import dataset_of, whose_tests
 from har.pipeline.table_file import write_table
-from har.pipeline.train import load_windows
+from har.pipeline.tasks import Task, task_of
+from har.pipeline.train import fit_task, origin_of
 from har.pipeline.train_common import run_facts
 from har.tracking import closing_orphans, tracked_run
-from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 
 STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
-CRITERION = "mean over held-out subjects of their accuracy"
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Slot:
 
 
 class Ended(NamedTuple):
-    """How a trial ended: what is said of it, and its value in per cent; none where it was pruned."""
+    """How a trial ended: what is said of it, and its value as it is printed; none where it was pruned."""
 
     text: str
     value: float | None
@@ -104,17 +100,19 @@ def search(
     storage = base / "trials.log"
     base.mkdir(parents=True, exist_ok=True)
     slots, names = [], {}
-    board = Board(dict.fromkeys(configs, study.search.trials), score="best, %", best=True, say=say, live=live)
+    task = task_of(next(iter(configs.values())).model.name)
+    title = "best, %" if task.percent else f"best {task.by_subject}"
+    board = Board(dict.fromkeys(configs, study.search.trials), score=title, summary=task.best, say=say, live=live)
     for run, config in configs.items():
         for key, option in study.search.space.items():  # every key must fit before the first trial starts
             config.changed({key: example(option)}, f"study {name}")
         names[run] = storage_name(name, run, config, study, data_digest)
-        known = _open(storage, names[run])
+        known = _open(storage, names[run], task)
         with FileLock(f"{storage}.stale.lock"):
             for trial in known.get_trials(states=(TrialState.RUNNING,)):  # of a driver that was killed
                 known.tell(trial.number, state=TrialState.FAIL)
         trials = known.get_trials(states=OVER)
-        complete = [100 * float(trial.value or 0) for trial in trials if trial.state == TrialState.COMPLETE]
+        complete = [task.shown(float(trial.value or 0)) for trial in trials if trial.state == TrialState.COMPLETE]
         times = [trial.duration.total_seconds() for trial in trials if trial.duration is not None]
         over = len(trials)
         board.before(run, min(over, study.search.trials), complete, times)
@@ -134,19 +132,19 @@ def search(
                 board.ended(slot.run, slot.seed, f"{slot.run} FAILED: {outcome.problem}", failed=True)
                 continue
             board.ended(slot.run, slot.seed, f"{slot.run}, {outcome.result.text}", value=outcome.result.value)
-            written = write_search(name, study, storage, names, report, command)
-    written = written or write_search(name, study, storage, names, report, command)
+            written = write_search(name, study, task, storage, names, report, command)
+    written = written or write_search(name, study, task, storage, names, report, command)
     if problems:
         raise HarError(f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others")
     return written
 
 
-def _open(storage: Path, name: str, seed: int = 0) -> optuna.Study:
+def _open(storage: Path, name: str, task: Task, seed: int = 0) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         study_name=name,
         storage=JournalStorage(JournalFileBackend(str(storage))),
-        direction="maximize",
+        direction="maximize" if task.higher_is_better else "minimize",
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
@@ -170,7 +168,8 @@ def run_trial(slot: Slot) -> Ended:
     Its MLflow run ends FINISHED, KILLED where it was pruned, FAILED after an error.
     """
     quiet_lightning()
-    study = _open(slot.storage, slot.name, slot.seed)
+    task = task_of(slot.config.model.name)
+    study = _open(slot.storage, slot.name, task, slot.seed)
     trial = study.ask()
     try:
         values = {key: _suggest(trial, key, option) for key, option in slot.space.items()}
@@ -185,9 +184,9 @@ def run_trial(slot: Slot) -> Ended:
         with tracked_run(slot.runs, dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
             tracked.log_params(values)
             for step, fold in enumerate(slot.folds):
-                scores += _fold_scores(config.changed({"data.split.fold": fold}, "search"), slot.archive)
+                scores += _fold_scores(task, config.changed({"data.split.fold": fold}, "search"), slot.archive)
                 value = sum(scores) / len(scores)
-                tracked.log_metrics({"subject_mean_accuracy": value}, step=step)
+                tracked.log_metrics({f"subject_mean_{task.by_subject}": value}, step=step)
                 trial.report(value, step)
                 if step < len(slot.folds) - 1 and trial.should_prune():
                     tracked.log_params({"state": "pruned"})
@@ -198,44 +197,47 @@ def run_trial(slot: Slot) -> Ended:
         raise
     if tracked.killed:
         study.tell(trial, state=TrialState.PRUNED)
-        return Ended(f"trial {trial.number}: pruned at {100 * value:.2f} %", None)
+        return Ended(f"trial {trial.number}: pruned at {task.line(value)}", None)
     study.tell(trial, value)
-    return Ended(f"trial {trial.number}: {100 * value:.2f} %", 100 * value)
+    return Ended(f"trial {trial.number}: {task.line(value)}", task.shown(value))
 
 
-def _fold_scores(config: RunConfig, archive: str | None) -> list[float]:
-    """Accuracy of each held-out subject of a fold, by the weights that are kept."""
-    windows, split = load_windows(config, archive)
-    if set(split.test) & set(TEST_SUBJECTS) and not windows.synthetic:
+def _fold_scores(task: Task, config: RunConfig, archive: str | None) -> list[float]:
+    """The score of each held-out subject of a fold, by the weights that are kept."""
+    data = task.load(config, archive)
+    if set(data.split.test) & set(TEST_SUBJECTS) and not data.synthetic:
         raise HarError("a search must not see the official test subjects; use split: {kind: kfold, subjects: training}")
-    parts = split.parts(windows)
-    audit(parts)
     with tempfile.TemporaryDirectory() as folder:
-        classifier = fit(config, parts["train"], parts.get("validation"), Path(folder), progress=False).classifier
-    test = parts["test"]
-    probabilities = classifier.predict_proba(torch.from_numpy(test.x.copy())).numpy()
-    return per_subject(make_predictions(test, probabilities, None)).accuracy.tolist()  # type: ignore[arg-type]
+        module, fitted = fit_task(task, config, data, Path(folder))
+        origin = origin_of(config.model.name, config, data, module, fitted, git_commit())
+    return task.score(module, config, data, "test", origin).subjects[task.by_subject].tolist()
 
 
-def write_search(name: str, study: StudyConfig, storage: Path, names: dict[str, str], folder: Path, command: str) -> list[Path]:
+def write_search(name: str, study: StudyConfig, task: Task, storage: Path, names: dict[str, str], folder: Path, command: str) -> list[Path]:
     """Write ``NAME_trials.csv``, a row a trial, and ``NAME.md`` with the best of every config."""
     folder.mkdir(parents=True, exist_ok=True)
     rows, lines = [], ["| config | trials | pruned | best | values of the best |", "|---|---:|---:|---:|---|"]
     for run, stored in names.items():
-        trials = [trial for trial in _open(storage, stored).get_trials() if trial.state.is_finished()]
+        trials = [trial for trial in _open(storage, stored, task).get_trials() if trial.state.is_finished()]
         for trial in trials:
             last = trial.value if trial.value is not None else trial.intermediate_values.get(max(trial.intermediate_values, default=-1))
             rows.append({"run": run, "trial": trial.number, "state": trial.state.name, "value": last, **trial.params})
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if complete:
-            best = max(complete, key=lambda trial: float(trial.value or 0))
+            best = task.best(complete, key=lambda trial: float(trial.value or 0))
             values = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in best.params.items())
             pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
-            lines.append(f"| {run} | {len(trials)} | {pruned} | {100 * float(best.value or 0):.2f} | {values} |")
+            lines.append(
+                f"| {run} | {len(trials)} | {pruned} | {task.shown(float(best.value or 0)):.{2 if task.percent else 4}f} | {values} |"
+            )
     table = write_table(pd.DataFrame(rows), folder / f"{name}_trials.csv", "%.6g")
     made = ", ".join(f"{package} {number}" for package, number in versions().items())
     text = folder / f"{name}.md"
-    about = f"Best: {CRITERION}, per cent, of the {study.split.kind} split{whose_tests(dataset_of(folder), opened=False)}."
+    unit = ", per cent" * task.percent
+    about = (
+        f"Best: mean over held-out subjects of their {task.by_subject}{unit}, of the {study.split.kind} split"
+        f"{whose_tests(dataset_of(folder), opened=False)}."
+    )
     when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}."
     write_whole(text, "\n".join([f"# {study.question}", "", *lines, "", about, when, f"Versions: {made}.", ""]))
     return [table, text]

@@ -21,10 +21,10 @@ from har.data.folds import fold_count
 from har.data.prepare import check_source
 from har.files import executed_code
 from har.models.registry import check_options, find_model
-from har.pipeline.checks import CONFIG_FOLDER, named_config
+from har.pipeline.checks import CONFIG_FOLDER, check_task, named_config
 
-# The registry lists all networks, and the one that is trained is followed by itself; the others draw and write what is trained.
-NOTHING_TO_DO_WITH_WEIGHTS = ("har.files", "har.models.registry", "har.evaluation.report_figures", "har.export.stream_file")
+# The registry lists all networks, and the one that is trained is followed by itself; the others score, draw and write what is trained.
+NOTHING_TO_DO_WITH_WEIGHTS = ("har.files", "har.models.registry", "har.evaluation", "har.export", "har.runtime", "har.pipeline.run_folder")
 ROOTS = ("har.training.fit", "har.data.prepare", "har.data.folds")
 KEY_LENGTH = 16
 SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes the name of a folder
@@ -208,6 +208,7 @@ def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, Ru
         official = study.split.kind == "official"
         content["data"] |= {"split": study.split.model_dump(), "validation_subjects": study.validation_subjects if official else None}
         found[Path(name).stem] = parse_config(content, origin)
+        check_task(config)
         check_options(config.model.name, config.model.options)
     return found
 
@@ -233,6 +234,7 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
         for run, config in configs.items():
             for setting, idea in settings.items():
                 full = config.changed({**idea.change, "training.seed": seed}, f"study {name}, setting {setting}")
+                check_task(full)
                 check_options(full.model.name, full.model.options)
                 label = "-".join(filter(None, (run, setting)))
                 jobs += [Job(name, label, setting or run, full.changed({"data.split.fold": fold}, name)) for fold in wanted]
@@ -260,8 +262,7 @@ def sources(model: str) -> dict[str, bytes]:
     """
     from har.pipeline.tasks import task_of
 
-    task = task_of(model)
-    return sources_of([*ROOTS, find_model(model).network.__module__, *([] if task is None else [type(task).__module__])])
+    return sources_of([*ROOTS, find_model(model).network.__module__, type(task_of(model)).__module__])
 
 
 def sources_of(modules: list[str]) -> dict[str, bytes]:
@@ -271,7 +272,7 @@ def sources_of(modules: list[str]) -> dict[str, bytes]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found and module not in NOTHING_TO_DO_WITH_WEIGHTS:
+        if module not in found and not any(f"{module}.".startswith(f"{name}.") for name in NOTHING_TO_DO_WITH_WEIGHTS):
             spec = importlib.util.find_spec(module)
             found[module] = Path(str(spec.origin)).read_bytes() if spec else b""
             waiting += _imported(found[module], module if spec and spec.submodule_search_locations else module.rpartition(".")[0], packages)

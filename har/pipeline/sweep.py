@@ -14,9 +14,9 @@ from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data import synthetic
 from har.data.folds import make_splits
-from har.evaluation.metrics import per_subject, scores
 from har.evaluation.pooling import pool_folds, write_pooled
 from har.files import write_whole
+from har.models.registry import WINDOW
 from har.pipeline.board import Board
 from har.pipeline.checks import CONFIG_FOLDER
 from har.pipeline.engine import Engine, Outcome
@@ -27,9 +27,8 @@ from har.pipeline.splits import prepared
 from har.pipeline.study import Job, checked_study, plan
 from har.pipeline.study_report import write_study
 from har.pipeline.task_report import write_task_study
-from har.pipeline.task_run import evaluate_task_run, score_text
 from har.pipeline.tasks import task_of
-from har.pipeline.train import train_any
+from har.pipeline.train import train_run
 from har.pipeline.train_common import Say
 from har.pipeline.work import close_dead_runs
 from har.tracking import closing_orphans, confirm_finished, note_study, parent_run, tracking_uri
@@ -98,9 +97,9 @@ def sweep(
     study, configs = checked_study(path, archive, folder)
     dataset, digest, folds = _data(configs, archive)
     base = runs / dataset / STUDIES / name
-    other = task_of(next(iter(configs.values())).model.name)
-    write = write_study if other is None else write_task_study
-    report = results_folder(results, dataset) / (STUDIES if other is None else TASK_TABLES)
+    windows = task_of(next(iter(configs.values())).model.name).name == WINDOW
+    write = write_study if windows else write_task_study
+    report = results_folder(results, dataset) / (STUDIES if windows else TASK_TABLES)
     close_dead_runs(runs, say)
     if engine == "ray" and os.environ.get("RAY_ADDRESS") and tracking_uri(runs).startswith("sqlite:"):
         say("runs are tracked in an sqlite file, for a cluster on one machine; where there are more, name a server: MLFLOW_TRACKING_URI")
@@ -174,8 +173,8 @@ def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list
 
 def _board(tasks: list[Task], done: list[Task], say: Say, *, live: bool) -> Board:
     """A row a run, with what was done before."""
-    other = task_of(tasks[0].job.config.model.name)
-    score = "mean accuracy, %" if other is None else f"mean {other.primary}"
+    asked = task_of(tasks[0].job.config.model.name)
+    score = f"mean {asked.by_subject}{', %' * asked.percent}"
     board = Board(Counter(task.job.run for task in tasks), score=score, say=say, live=live)
     for task in done:
         result = read_result(task.folder)
@@ -184,15 +183,16 @@ def _board(tasks: list[Task], done: list[Task], say: Say, *, live: bool) -> Boar
 
 
 def _value(task: Task, result: dict[str, Any]) -> float:
-    """The one score of a job: the accuracy in per cent, or the primary score of its task."""
-    other = task_of(task.job.config.model.name)
-    return 100 * result["accuracy"] if other is None else result["scores"][other.primary]
+    """The one score of a job as it is printed."""
+    asked = task_of(task.job.config.model.name)
+    return asked.shown(result.get("scores", result)[asked.by_subject])
 
 
 def _line(outcome: Outcome[Task, dict[str, Any]]) -> str:
     result = outcome.result
     assert result is not None
-    scored = score_text(result["scores"]) if "scores" in result else f"accuracy {_value(outcome.job, result):.2f} %"
+    asked = task_of(outcome.job.job.config.model.name)
+    scored = asked.text(result["scores"]) if "scores" in result else f"accuracy {_value(outcome.job, result):.2f} %"
     again = f", attempt {outcome.attempts}" * (outcome.attempts > 1)  # its process died before
     return f"{outcome.job.text}: {scored}, {result['train_seconds']:.0f} s{again}"
 
@@ -218,7 +218,7 @@ def run_task(task: Task) -> dict[str, Any]:
     if (task.folder / INFO).is_file():  # its process may have died between its end and the word of it
         confirm_finished(task.runs, RunFolder(task.folder).info().mlflow_run_id)
     else:
-        train_any(config)(
+        train_run(
             config,
             task.job.run,
             task.runs,
@@ -253,15 +253,11 @@ def run_task(task: Task) -> dict[str, Any]:
 
 def _scored(task: Task, run: RunFolder) -> dict[str, Any]:
     """Scores of the held-out people: of windows as columns, of another task below ``scores``."""
-    if task_of(task.job.config.model.name) is None:
-        predictions = evaluate_run(run, "test", task.results, task.archive)
-        found: dict[str, Any] = {**scores(predictions), "windows": len(predictions.table)}
-        subjects = per_subject(predictions)
-    else:
-        score = evaluate_task_run(run, "test", results_folder(task.results, run.info().origin.dataset), task.archive)
-        found = {"scores": score.values, "references": score.references, "windows": int(score.subjects.windows.sum())}
-        subjects = score.subjects
+    score = evaluate_run(run, "test", task.results, task.archive).score
+    subjects = score.subjects
+    found = score.values if score.predictions is not None else {"scores": score.values, "references": score.references}
     return found | {
+        "windows": int(subjects.windows.sum()),
         "opens_test_subjects": bool(set(subjects.subject.tolist()) & set(TEST_SUBJECTS)),
         "subjects": subjects.to_dict("records"),
     }

@@ -1,59 +1,35 @@
-"""One run: audit, train, score the saved weights, export, track."""
+"""One run of any task: audit, train, score the saved weights, export, track."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
 from har.contract import SPLITS, HarError, artefact
-from har.data.audit import audit
-from har.data.folds import make_split
 from har.data.prepare import label_names
-from har.data.splits import SubjectSplit
-from har.data.windowset import WindowSet
-from har.evaluation.calibration import has_probabilities
-from har.evaluation.figures import confusion_figure
-from har.evaluation.metrics import per_class, per_subject, scores
-from har.evaluation.predictions import Origin, Predictions, make_predictions, write_predictions
-from har.evaluation.report_figures import reliability_figure
-from har.export.onnx_file import refusal
-from har.files import CannotWriteError
-from har.models.classifier import ActivityClassifier
+from har.evaluation.predictions import Origin, write_predictions
+from har.export.onnx_file import one_line
+from har.files import CannotWriteError, write_whole
 from har.models.frontend import network_inputs
+from har.models.module import TaskModule
 from har.models.registry import check_network
-from har.pipeline.checks import planned_runs
-from har.pipeline.onnx_of_run import export_weights, parity_windows, try_export
+from har.pipeline.checks import check_task, planned_runs
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
-from har.pipeline.splits import SplitChoice, prepared
+from har.pipeline.splits import SplitChoice
 from har.pipeline.study import code_digest, run_key
-from har.pipeline.task_run import train_task_run
-from har.pipeline.tasks import task_of
-from har.pipeline.train_common import Say, log_start, run_facts
+from har.pipeline.table_file import write_table
+from har.pipeline.tasks import Task, TaskData, TaskScore, task_of
+from har.pipeline.train_common import Say, device_facts, log_start, run_facts
 from har.pipeline.work import close_dead_runs, finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
 from har.tracking import TrackedRun, tracked_run
-from har.training.fit import FitResult, fit
-from har.training.trainer import quiet_lightning
-
-# Between the score of the training and the one recomputed from the saved weights; a GPU may decide a tie otherwise.
-SCORE_TOLERANCE = 5e-3 if torch.cuda.is_available() else 1e-6
-
-
-def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
-    """The windows a config asks for, and its split."""
-    windows = prepared(config, archive).select_channels(config.data.channels)
-    return windows, make_split(config.data, windows)
-
-
-def score_weights(classifier: ActivityClassifier, windows: WindowSet, origin: Origin) -> Predictions:
-    """Predictions of a classifier on windows."""
-    x = torch.from_numpy(np.array(windows.x, dtype=np.float32))
-    return make_predictions(windows, classifier.predict_proba(x).numpy(), origin)
+from har.training.checkpoint import load_module, save_weights
+from har.training.trainer import Fitted, quiet_lightning, run_trainer
 
 
 def train_run(
@@ -78,131 +54,215 @@ def train_run(
         config: the run.
         run: its name, as used in tables.
         runs: folder of all runs.
-        archive: a copy of UCI HAR.
+        archive: a copy of the data set.
         progress: show progress bars.
         say: gets one line a step.
         target: where the run is left; by default in its place below `runs`.
         export: also make the ONNX file, where the network can be one; a study has no use for it.
         tags: more tags of the MLflow run.
-        resume: go on with an interrupted training of the same code, config and data, and leave a finished one as it is.
+        resume: resume an interrupted training of the same code, config and data, and leave a finished one as it is.
 
     Raises:
-        HarError: the data are absent, a split leaks or has too few windows, the network cannot be exported, or the training diverged.
+        HarError: the data are absent or do not fit the task, a split leaks, the network cannot be exported, or the training diverged.
     """
     quiet_lightning()
-    windows, split = load_windows(config, archive)
-    parts = split.parts(windows)
-    watched = parts.get("validation")
-    counts = audit(parts)
-    checked = parity_windows(parts) if export else None
-    synthetic, who = windows.synthetic, f"{run}, seed {config.training.seed}"
-    what = "SYNTHETIC data" if synthetic else windows.dataset
-    say(
-        f"{who}: {what}, {counts['train']} training windows of {len(split.train)} subjects, "
-        + (f"{len(watched)} validation windows of subjects {', '.join(map(str, split.validation))}" if watched else "nobody validates")
-        + "; no leak found"
-    )
-    target = target or run_path(runs, windows.dataset, run, config.training.seed)
-    key, commit = run_key(config, windows.digest), git_commit()
+    check_task(config)
+    task = task_of(config.model.name)
+    data = task.load(config, archive)
+    who = f"{run}, seed {config.training.seed}"
+    say(f"{who}: {_about(task, data)}; no leak found")
+    target = target or run_path(runs, data.dataset, run, config.training.seed)
+    key, commit = run_key(config, data.digest), git_commit()
     done = finished_before(target, key, runs, who=who, say=say) if resume else None
     if done is not None:
         return done
-    if checked is not None:
-        try_export(config, parts["train"], checked, who)
-    facts = run_facts(config, run, windows.dataset, windows.digest, commit, synthetic=synthetic) | (tags or {})
-    title = f"{run}-seed{config.training.seed}" + ("-synthetic" if synthetic else "")
+    if export:
+        _try_export(task, config, data, who)
+    facts = run_facts(config, run, data.dataset, data.digest, commit, synthetic=data.synthetic) | (tags or {})
+    title = f"{run}-seed{config.training.seed}" + ("-synthetic" if data.synthetic else "")
     with work_folder(target, key, resume=resume, who=who, say=say) as work:
         (work.path / CONFIG).write_text(config.to_yaml())
-        with tracked_run(runs, windows.dataset, title, facts, work.run_id) as tracked:
+        with tracked_run(runs, data.dataset, title, facts, work.run_id) as tracked:
             work.remember(tracked.run_id)
-            log_start(tracked, config, split, counts, windows.digest)
-            result = fit(config, parts["train"], watched, work.path, logger=tracked.logger, progress=progress)
-            origin = Origin(
-                run=run,
-                model=config.model.name,
-                seed=config.training.seed,
-                dataset=windows.dataset,
-                synthetic=synthetic,
-                split="validation",
-                channels=config.data.channels,
-                parameters=result.classifier.num_parameters,
-                epochs=result.epochs,
-                best_epoch=result.best_epoch,
-                train_seconds=result.seconds,
-                commit=commit,
-                checkpoint_sha256=sha256(result.checkpoint),
-                data_digest=windows.digest,
-                config=config.recipe(),
-                code=code_digest(config.model.name),
-            )
-            predictions = None if watched is None else _score_watched(result, watched, origin)
-            score = None if predictions is None else scores(predictions)["macro_f1"]
-            subjects = {part: list(split.subjects(part)) for part in SPLITS}
-            write_info(work.path, RunInfo(origin, score, tracked.run_id, versions(), subjects, key))
-            if predictions is not None:
-                write_predictions(predictions, RunFolder(work.path).predictions_path("validation"))
-            metrics = {"best/epoch": float(result.best_epoch), "parameters": float(origin.parameters), "train_seconds": result.seconds}
-            reason = refusal(result.classifier.network)
-            if export and reason is not None:
-                say(f"{who}: no ONNX file: {reason}")
-            elif checked is not None:
-                try:
-                    metrics["onnx_largest_difference"] = export_weights(
-                        result.classifier, checked, windows.labels, origin, work.path, config.windowing.step
-                    )
-                except HarError as error:
-                    if isinstance(error, CannotWriteError):
-                        raise
-                    (work.path / ONNX).unlink(missing_ok=True)
-                    say(f"{who}: no ONNX file: {error}; the checkpoint is kept: har export tries again")
-            _log_end(tracked, predictions, result, metrics, work.path)
+            log_start(tracked, config, data.split, data.counts, data.digest)
+            module, fitted = fit_task(task, config, data, work.path, logger=tracked.logger, progress=progress)
+            origin = origin_of(run, config, data, module, fitted, commit)
+            score = task.score(module, config, data, "validation", origin) if "validation" in data.parts else None
+            if score is not None:
+                compare_scores(task, score, fitted.best_score, "training")
+                write_score(score, origin, work.path)
+                _log_score(tracked, task, module, config, data, score)
+            subjects = {part: list(data.split.subjects(part)) for part in SPLITS}
+            primary = None if score is None else score.values[task.primary]
+            write_info(work.path, RunInfo(origin, primary, tracked.run_id, versions(), subjects, key))
+            metrics = {"best/epoch": float(fitted.best_epoch), "parameters": float(module.num_parameters), "train_seconds": fitted.seconds}
+            difference = _export(task, module, work.path / ONNX, config, data, origin, who, say) if export else None
+            tracked.log_metrics(metrics | ({} if difference is None else {"onnx_largest_difference": difference}))
+            tracked.log_file(fitted.checkpoint, "checkpoint")
+            if (work.path / ONNX).is_file():
+                signature = task.signature(module)
+                tracked.log_file(work.path / ONNX, "model") if signature is None else tracked.log_onnx(work.path / ONNX, *signature)
             work.finish()
             replace_folder(work.path, target)
-    say(f"{who}: {_outcome(result, predictions)}" + (", SYNTHETIC data" if synthetic else ""))
+    about = f"epoch {fitted.best_epoch + 1} of {fitted.epochs}, {module.num_parameters:,} parameters, {fitted.seconds:.0f} s"
+    found = "trained on all training subjects" if score is None else f"validation {task.text(score.values)}"
+    say(f"{who}: {found} ({about})" + (", SYNTHETIC data" if data.synthetic else ""))
     return RunFolder(target)
 
 
-def _score_watched(result: FitResult, validation: WindowSet, origin: Origin) -> Predictions:
-    predictions = score_weights(result.classifier, validation, origin)
-    score = scores(predictions)["macro_f1"]
-    if result.best_score is None or abs(score - result.best_score) > SCORE_TOLERANCE:
+def fit_task(
+    task: Task, config: RunConfig, data: TaskData, folder: Path, *, logger: Logger | bool = False, progress: bool = False
+) -> tuple[TaskModule, Fitted]:
+    """Train the module of a task; on CPU the same config, data and seed give the same weights.
+
+    Args:
+        task: of the config.
+        config: the run.
+        data: of the task.
+        folder: where ``best.ckpt`` is written.
+        logger: of Lightning; gets per-epoch curves.
+        progress: show a progress bar.
+
+    Returns:
+        The module with the saved weights, read from the checkpoint, and what the training left.
+
+    Raises:
+        HarError: the loss became NaN or infinite, or nobody could choose the epoch.
+    """
+    torch.set_num_threads(config.training.threads)
+    pl.seed_everything(config.training.seed, verbose=False)
+    fitted = run_trainer(
+        task.build(config, data),
+        task.batches(config, data),
+        config.training,
+        folder,
+        name=config.model.name,
+        validates="validation" in data.parts,
+        logger=logger,
+        progress=progress,
+    )
+    module = load_module(fitted.checkpoint, task.module)
+    if task.finish(module, config, data):
+        save_weights(fitted.checkpoint, module)
+        module = load_module(fitted.checkpoint, task.module)
+    return module, fitted
+
+
+def origin_of(run: str, config: RunConfig, data: TaskData, module: TaskModule, fitted: Fitted, commit: str) -> Origin:
+    """Where the predictions of a trained module for its validation subjects come from.
+
+    Args:
+        run: its name.
+        config: of the run.
+        data: it was trained on.
+        module: with the saved weights.
+        fitted: what the training left.
+        commit: of the code that trained.
+    """
+    return Origin(
+        run=run,
+        model=config.model.name,
+        seed=config.training.seed,
+        dataset=data.dataset,
+        synthetic=data.synthetic,
+        split="validation",
+        channels=config.data.channels,
+        parameters=module.num_parameters,
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        train_seconds=fitted.seconds,
+        commit=commit,
+        checkpoint_sha256=sha256(fitted.checkpoint),
+        data_digest=data.digest,
+        config=config.recipe(),
+        code=code_digest(config.model.name),
+    )
+
+
+def compare_scores(task: Task, score: TaskScore, reported: float | None, who: str) -> None:
+    """Refuse a score of saved weights that is not the one of their training.
+
+    Args:
+        task: of the run.
+        score: of the saved weights.
+        reported: by `who`.
+        who: for the message.
+
+    Raises:
+        HarError: they differ by more than the task's tolerance.
+    """
+    found = score.values[task.primary]
+    if reported is None or abs(found - reported) > task.tolerance * max(1.0, abs(reported)):
         raise HarError(
-            f"the saved weights score {score:.6f}, training reported {result.best_score}; the checkpoint is not the model that was chosen"
+            f"the saved weights give {task.primary} {found:.6f}, {who} reported {reported}; the config or the weights are not those of the "
+            "training; train again"
         )
-    return predictions
 
 
-def _outcome(result: FitResult, predictions: Predictions | None) -> str:
-    about = f"epoch {result.best_epoch + 1} of {result.epochs}, {result.classifier.num_parameters:,} parameters, {result.seconds:.0f} s"
-    if predictions is None:
-        return f"trained on all training subjects ({about})"
-    score = scores(predictions)
-    return f"validation macro-F1 {100 * score['macro_f1']:.2f} %, accuracy {100 * score['accuracy']:.2f} % ({about})"
+def write_score(score: TaskScore, origin: Origin, folder: Path) -> None:
+    """Write ``predictions_PART.parquet``, or of tasks without predictions ``scores_PART.json`` and ``subjects_PART.csv``."""
+
+    def path(stem: str, suffix: str) -> Path:
+        return folder / artefact(f"{stem}_{origin.split}", suffix, synthetic=origin.synthetic)
+
+    if score.predictions is not None:
+        write_predictions(score.predictions, path("predictions", ".parquet"))
+        return
+    content = {"values": score.values, "references": score.references}
+    write_whole(path("scores", ".json"), json.dumps(content, indent=1) + "\n")
+    write_table(score.subjects, path("subjects", ".csv"))
 
 
-def _log_end(tracked: TrackedRun, predictions: Predictions | None, result: FitResult, metrics: dict[str, float], folder: Path) -> None:
-    tracked.log_metrics(metrics)
-    if predictions is not None:
-        score = scores(predictions)
-        tracked.log_metrics({"best/val_macro_f1": score["macro_f1"], "best/val_accuracy": score["accuracy"]})
-
-        def name(stem: str, suffix: str) -> str:
-            return artefact(stem, suffix, synthetic=predictions.origin.synthetic)
-
-        tracked.log_figure(confusion_figure(predictions), name("confusion_validation", ".png"))
-        if has_probabilities(predictions):
-            tracked.log_figure(reliability_figure({_titled(predictions.origin): [predictions]}), name("reliability_validation", ".png"))
-        tracked.log_text(per_class(predictions).to_csv(index=False), name("per_class_validation", ".csv"))
-        tracked.log_text(per_subject(predictions).to_csv(index=False), name("per_subject_validation", ".csv"))
-    tracked.log_file(result.checkpoint, "checkpoint")
-    if (folder / ONNX).is_file():
-        classifier = result.classifier
-        frontend = classifier.frontend
-        tracked.log_onnx(folder / ONNX, (frontend.window_size, frontend.in_channels), classifier.hparams["num_classes"])
+def _about(task: Task, data: TaskData) -> str:
+    """Data, task and parts of a run in a line."""
+    what = "SYNTHETIC data" if data.synthetic else data.dataset
+    parts = [f"{data.counts['train']:,} training {task.unit} of {len(data.split.train)} subjects"]
+    if "validation" in data.counts:
+        subjects = ", ".join(map(str, data.split.validation))
+        parts.append(f"{data.counts['validation']:,} validation {task.unit} of subjects {subjects}")
+    else:
+        parts.append("no validation subjects")
+    return ", ".join([what, f"task {task.name}", *parts])
 
 
-def _titled(origin: Origin) -> str:
-    return f"{origin.run}, seed {origin.seed}\n{'SYNTHETIC data' if origin.synthetic else origin.dataset}, {origin.split} subjects"
+def _try_export(task: Task, config: RunConfig, data: TaskData, who: str) -> None:
+    try:
+        task.try_export(config, data)
+    except HarError as error:
+        if isinstance(error, CannotWriteError):
+            raise
+        raise HarError(
+            f"{who}: nothing was trained, since the export fails on fresh weights: {error}; change the network, or, to train it "
+            'without an ONNX file, set onnx = "refused" and onnx_refusal on its class'
+        ) from error
+
+
+def _export(
+    task: Task, module: TaskModule, path: Path, config: RunConfig, data: TaskData, origin: Origin, who: str, say: Say
+) -> float | None:
+    """Write the ONNX file; the run is kept where that fails."""
+    reason = task.refusal(module)
+    if reason is not None:
+        say(f"{who}: no ONNX file: {reason}")
+        return None
+    facts = {"task": task.name} | device_facts(origin)
+    try:
+        with one_line(f"{config.model.name} cannot be exported to ONNX"):
+            return task.export(module, path, {name: json.dumps(value) for name, value in facts.items()}, config, data)
+    except HarError as error:
+        if isinstance(error, CannotWriteError):
+            raise
+        path.unlink(missing_ok=True)
+        say(f"{who}: no ONNX file: {error}; the checkpoint is kept: har export tries again")
+        return None
+
+
+def _log_score(tracked: TrackedRun, task: Task, module: TaskModule, config: RunConfig, data: TaskData, score: TaskScore) -> None:
+    tracked.log_metrics({f"best/val_{name}": value for name, value in score.values.items()})
+    for stem, figure in task.figures(module, config, data, "validation", score).items():
+        tracked.log_figure(figure, artefact(f"{stem}_validation", ".png", synthetic=data.synthetic))
+    for stem, table in task.tables(score).items():
+        tracked.log_text(table.to_csv(index=False), artefact(f"{stem}_validation", ".csv", synthetic=data.synthetic))
 
 
 def train_configs(
@@ -245,12 +305,7 @@ def train_planned(
     for config, _ in jobs:
         _check_model(config)
     close_dead_runs(runs, say)
-    return [train_any(config)(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
-
-
-def train_any(config: RunConfig) -> Callable[..., RunFolder]:
-    """The function that trains the config: `train_run`, or `train_task_run` where its model has another task than ``window``."""
-    return train_run if task_of(config.model.name) is None else train_task_run
+    return [train_run(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
 
 
 def _check_model(config: RunConfig) -> None:
@@ -262,8 +317,3 @@ def _check_model(config: RunConfig) -> None:
         window_size=config.windowing.window_size,
         num_classes=len(label_names(config.data.dataset, config.data.transitions)),
     )
-
-
-def with_split(origin: Origin, split: str) -> Origin:
-    """The same origin for another split."""
-    return replace(origin, split=split)

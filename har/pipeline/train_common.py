@@ -23,6 +23,7 @@ def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: st
     """The tags of a run."""
     facts = {
         "model": config.model.name,
+        "task": config.task.name,
         "run": run,
         "seed": str(config.training.seed),
         "dataset": dataset,

@@ -1,7 +1,7 @@
 """A trained model on another data set: the same windows, the activities that both have, and people it has never seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,44 +10,15 @@ from har.contract import TEST_SUBJECTS, HarError, artefact, nearest
 from har.data.audit import audit
 from har.data.prepare import prepare
 from har.data.windowset import WindowSet
-from har.evaluation.metrics import scores
-from har.evaluation.predictions import Predictions, write_predictions
-from har.pipeline.evaluate import Scored, checked_weights, checked_windows, results_folder, scored
-from har.pipeline.ledger import record_opening, required_ledger
+from har.evaluation.predictions import write_predictions
+from har.pipeline.evaluate import Evaluation, load_data, record, results_folder
+from har.pipeline.ledger import required_ledger
 from har.pipeline.run_folder import RunFolder
-from har.pipeline.tasks import task_of
-from har.pipeline.train import score_weights
+from har.pipeline.tasks import TaskData, task_of
+from har.pipeline.tasks.classify import Classify
 from har.training.checkpoint import load_checkpoint
 
 EVERYBODY = "all"  # the split of other people than those of the training
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """What became of a model on another data set.
-
-    Attributes:
-        predictions: of the activities that both have, over the model's labels.
-        left_out: windows of every activity that the model does not know.
-        absent: activities that it knows and the data set has not.
-        ledger: that got a row, where official test subjects were scored.
-    """
-
-    predictions: Predictions
-    left_out: dict[str, int]
-    absent: tuple[str, ...]
-    ledger: Path | None = None
-
-    def scored(self) -> Scored:
-        """The score, with what it does not say."""
-        found = scored(self.predictions)
-        lines = [found.text, ""]
-        if self.left_out:
-            names = ", ".join(f"{name} ({count} windows)" for name, count in self.left_out.items())
-            lines.append(f"left out, the model does not know them: {names}; --map NAME=LABEL counts one as another")
-        if self.absent:
-            lines.append(f"not in the data set: {', '.join(self.absent)}; a window that is taken for one of them is wrong")
-        return Scored("\n".join(lines), found.data | {"left_out": self.left_out, "absent": self.absent}, self.ledger)
 
 
 def evaluate_on(
@@ -59,7 +30,7 @@ def evaluate_on(
     archive: Path | str | None = None,
     own_archive: Path | str | None = None,
     rename: Mapping[str, str] | None = None,
-) -> Transfer:
+) -> Evaluation:
     """Score the saved weights of a run on another data set and write the predictions beside them.
 
     Of the people of the training, as HAPT has those of UCI HAR, only those of `split` are scored; of other people all, but for UCI HAR's
@@ -79,12 +50,13 @@ def evaluate_on(
         HarError: the data sets are the same, share no activity or somebody who trained; or as `evaluate_run`.
     """
     config, info = run.config(), run.info()
-    if task_of(info.origin.model) is not None:
+    if not isinstance(task_of(info.origin.model), Classify):
         raise HarError(f"{info.origin.run} is no classifier of windows; only those can be tried on another data set")
     if dataset == info.origin.dataset:
         raise HarError(f"{info.origin.run} was trained on {dataset}; name another data set with --on, or leave it out")
-    checked_weights(run)
-    trained, subjects = checked_windows(run, own_archive)
+    run.check_weights()
+    task, own = load_data(run, own_archive)
+    trained, subjects = own.parts["train"], own.split
     found = prepare(dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
     known = {*subjects.train, *subjects.validation, *subjects.test}
     shared = bool(known & set(found.subject.tolist()))
@@ -96,7 +68,7 @@ def evaluate_on(
         official = np.isin(found.subject, TEST_SUBJECTS)
         found = found.subset(official if split == "test" and official.any() else ~official)
     kept, left_out = _relabelled(found, trained.labels, dict(rename or {}))
-    audit({"train": subjects.select(trained, "train"), dataset: kept})
+    audit({"train": trained, dataset: kept})
     origin = replace(
         info.origin,
         run=f"{info.origin.run} trained on {info.origin.dataset}",
@@ -106,14 +78,25 @@ def evaluate_on(
         data_digest=found.digest,
     )
     ledger = required_ledger(results_folder(results, dataset), kept.subject.tolist(), synthetic=found.synthetic)
-    predictions = score_weights(load_checkpoint(run.checkpoint), kept, origin)
-    if ledger is not None:
-        score = scores(predictions)
-        record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"])
-    path = run.path / artefact(f"on-{dataset}_{origin.split}", ".parquet", synthetic=origin.synthetic)
-    write_predictions(predictions, path)
+    data = TaskData(dataset, found.synthetic, found.digest, subjects, {dataset: kept}, {dataset: len(kept)})
+    score = task.score(load_checkpoint(run.checkpoint), config, data, dataset, origin)
     seen = {trained.labels[label] for label in np.unique(kept.y)}
-    return Transfer(predictions, left_out, tuple(label for label in trained.labels if label not in seen), ledger)
+    absent = [label for label in trained.labels if label not in seen]
+    evaluation = Evaluation(task, score, origin, ledger, _notes(left_out, absent), {"left_out": left_out, "absent": absent})
+    record(evaluation)
+    write_predictions(evaluation.predictions, run.path / artefact(f"on-{dataset}_{origin.split}", ".parquet", synthetic=origin.synthetic))
+    return evaluation
+
+
+def _notes(left_out: dict[str, int], absent: list[str]) -> tuple[str, ...]:
+    """What the score does not say: windows of activities that the model does not know, and activities that the data set has not."""
+    lines = []
+    if left_out:
+        names = ", ".join(f"{name} ({count} windows)" for name, count in left_out.items())
+        lines.append(f"left out, the model does not know them: {names}; --map NAME=LABEL counts one as another")
+    if absent:
+        lines.append(f"not in the data set: {', '.join(absent)}; a window that is taken for one of them is wrong")
+    return tuple(lines)
 
 
 def _relabelled(windows: WindowSet, labels: tuple[str, ...], rename: dict[str, str]) -> tuple[WindowSet, dict[str, int]]:

@@ -63,7 +63,7 @@ def test_the_table_counts_by_run_and_tells_what_runs(clock: Clock) -> None:
 
 def test_a_small_terminal_shows_what_runs(clock: Clock) -> None:
     console = terminal(height=10)
-    board = Board({f"run{number}": 1 for number in range(20)}, score="best, %", best=True, say=pytest.fail, live=True, console=console)
+    board = Board({f"run{number}": 1 for number in range(20)}, score="best, %", summary=max, say=pytest.fail, live=True, console=console)
     board.before("run3", 1, [50.0], [1.0])
     board.started("run17", "a")
     text = seen(board)

@@ -11,17 +11,18 @@ from har.config import RunConfig, parse_config
 from har.contract import UCI9
 from har.evaluation.forecasts import Errors, errors, forecast_scores
 from har.models.forecaster import Forecaster
-from har.pipeline.task_run import train_task_run
 from har.pipeline.tasks import task_of
 from har.pipeline.tasks.base import TaskData
 from har.pipeline.tasks.forecast import Forecast, references
+from har.pipeline.train import train_run
 from har.runtime.session import open_session
+from tests.helpers import origin
 
 CONFIG = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
     "windowing": {"window_size": 40, "stride": 40, "cross_labels": True},
     "model": {"name": "seq2seq_attention", "options": {"hidden_size": 8}},
-    "task": {"horizon": 4},
+    "task": {"name": "forecast", "horizon": 4},
     "training": {"epochs": 1, "threads": 1},
 }
 
@@ -52,7 +53,7 @@ def module(task: Forecast, config: RunConfig, data: TaskData) -> Forecaster:
 
 
 def test_an_untrained_network_is_persistence_and_the_linear_model_is_better(task: Forecast, config: RunConfig, data: TaskData) -> None:
-    score = task.score(task.build(config, data), config, data, "validation")
+    score = task.score(task.build(config, data), config, data, "validation", origin())
     assert score.values["rmse"] == pytest.approx(score.references["persistence"]["rmse"])
     assert score.values["skill"] == pytest.approx(0, abs=1e-6)
     assert score.references["persistence"]["skill_moving"] == 0
@@ -93,7 +94,8 @@ def test_scores_by_hand() -> None:
 
 
 def test_the_figure_has_a_row_per_activity_and_units(task: Forecast, module: Forecaster, config: RunConfig, data: TaskData) -> None:
-    figure = task.figures(module, config, data, "validation")["forecast"]
+    score = task.score(module, config, data, "validation", origin())
+    figure = task.figures(module, config, data, "validation", score)["forecast"]
     assert len(figure.axes) == 2 * 6
     assert {axis.get_ylabel() for axis in figure.axes} == {"acceleration (g)", "angular velocity (rad/s)"}
     assert "SYNTHETIC data" in figure.get_suptitle()
@@ -104,14 +106,16 @@ def test_the_figure_has_a_row_per_activity_and_units(task: Forecast, module: For
 def test_published_channels_are_not_exported(task: Forecast, config: RunConfig, workplace: Path) -> None:
     config = config.with_overrides(data__channels="uci9")
     data = task.load(config, None)
-    assert task.export(task.build(config, data), workplace / "model.onnx", {}, data) is None
+    assert task.export(task.build(config, data), workplace / "model.onnx", {}, config, data) is None
     assert not (workplace / "model.onnx").exists()
 
 
 @pytest.mark.slow
-def test_the_file_takes_and_gives_sensor_units(task: Forecast, module: Forecaster, data: TaskData, workplace: Path) -> None:
+def test_the_file_takes_and_gives_sensor_units(
+    task: Forecast, module: Forecaster, config: RunConfig, data: TaskData, workplace: Path
+) -> None:
     path = workplace / "model.onnx"
-    difference = task.export(module, path, {"task": '"forecast"'}, data)
+    difference = task.export(module, path, {"task": '"forecast"'}, config, data)
     assert difference is not None
     assert difference <= 1e-4
     session = open_session(path)
@@ -126,6 +130,6 @@ def test_the_file_takes_and_gives_sensor_units(task: Forecast, module: Forecaste
 @pytest.mark.slow
 def test_a_run_leaves_the_file_beside_its_weights(config: RunConfig, workplace: Path) -> None:
     small = config.with_overrides(model__name="seq2seq", task__horizon=2)
-    run = train_task_run(small, "small", workplace / "runs", progress=False, say=lambda text: None)
+    run = train_run(small, "small", workplace / "runs", progress=False, say=lambda text: None)
     facts = open_session(run.path / "model.onnx").get_modelmeta().custom_metadata_map
     assert (facts["task"], facts["synthetic"], facts["horizon"]) == ('"forecast"', "true", "2")

@@ -10,16 +10,17 @@ import pytest
 from har.config import RunConfig, parse_config
 from har.data.windowset import WindowSet
 from har.evaluation.generation import linear_windows, nearest_distance, pairwise_distance, spectral_distance
-from har.pipeline.task_run import evaluate_task_run, train_task_run
+from har.pipeline.evaluate import evaluate_run
 from har.pipeline.tasks import generate
 from har.pipeline.tasks.generate import likeness, made_windows
 from har.pipeline.tasks.judge import named_right, real_judge
+from har.pipeline.train import train_run
 
 CONFIG = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
     "windowing": {"window_size": 64},
     "model": {"name": "window_generator", "options": {"hidden_size": 8, "latent_size": 4}},
-    "task": {"judge_epochs": 2},
+    "task": {"name": "generate", "judge_epochs": 2},
     "training": {"epochs": 2, "learning_rate": 0.01, "threads": 1},
 }
 DEVIATION = np.ones(6, dtype=np.float32)
@@ -32,7 +33,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
 
 
 def test_a_run_is_judged_beside_real_windows_and_a_linear_model(config: RunConfig, workplace: Path) -> None:
-    run = train_task_run(config, "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    run = train_run(config, "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
     scores = json.loads((run.path / "scores_validation_synthetic.json").read_text())
     assert scores["values"]["negative_elbo"] == pytest.approx(run.info().score)
     assert set(scores["references"]) == {"real windows", "linear model"}
@@ -42,7 +43,7 @@ def test_a_run_is_judged_beside_real_windows_and_a_linear_model(config: RunConfi
     assert scores["values"].keys() >= {"named_as_asked", "spectral_distance_db", "variety", "nearest", "trained_on_it"}
     kept = list((workplace / "data/cache").glob("judge-*/best.ckpt"))
     before = kept[0].stat().st_mtime_ns
-    again = evaluate_task_run(run, "validation", run.path.parent)
+    again = evaluate_run(run, "validation", run.path.parent)
     assert again.values == pytest.approx(scores["values"])
     assert [path.stat().st_mtime_ns for path in (workplace / "data/cache").glob("judge-*/best.ckpt")] == [before]  # read, not trained again
     assert (run.path / "generated_windows_synthetic_validation_synthetic.png").is_file()

@@ -20,7 +20,6 @@ from har.models.mounting import MountingEstimator
 from har.pipeline.export import export_run
 from har.pipeline.robustness import TOLD, card_rows, measure, write_robustness
 from har.pipeline.run_folder import RunFolder
-from har.pipeline.task_run import train_task_run
 from har.pipeline.train import train_run
 from har.recording import Recording
 from har.runtime.recognizer import Recognizer
@@ -45,7 +44,7 @@ def mounting_run() -> RunFolder:
         data__dataset="synthetic", data__validation_subjects=VALIDATION, model__options={"width": 12}
     )
     config = config.with_overrides(training__epochs=10, training__batch_size=32)
-    return train_task_run(config, "mounting_cnn", RUNS, progress=False, say=quiet)
+    return train_run(config, "mounting_cnn", RUNS, progress=False, say=quiet)
 
 
 @pytest.fixture
@@ -176,7 +175,7 @@ def test_robustness_is_measured_in_streams_too(runs: dict[str, RunFolder]) -> No
     refit = load_config("configs/mounting_cnn.yaml").with_overrides(
         data__dataset="synthetic", data__validation_subjects=(), training__keep="last", training__epochs=1, model__options={"width": 8}
     )
-    taught = train_task_run(refit, "mounting_cnn-refit", RUNS, progress=False, say=quiet)
+    taught = train_run(refit, "mounting_cnn-refit", RUNS, progress=False, say=quiet)
     with pytest.raises(HarError, match="trained on people it would be measured on"):
         measure(runs["robust"], mounting=(taught, runs["cnn1d"]))
 
@@ -184,4 +183,4 @@ def test_robustness_is_measured_in_streams_too(runs: dict[str, RunFolder]) -> No
 def test_only_walking_on_raw_sensors_tells_it(workplace: Path) -> None:
     config = load_config("configs/mounting_cnn.yaml").with_overrides(data__dataset="synthetic", data__validation_subjects=VALIDATION)
     with pytest.raises(HarError, match="told from raw sensors, not from uci9"):
-        train_task_run(config.with_overrides(data__channels="uci9"), "mounting_cnn", RUNS, progress=False, say=quiet)
+        train_run(config.with_overrides(data__channels="uci9"), "mounting_cnn", RUNS, progress=False, say=quiet)

@@ -24,13 +24,15 @@ from har.data.split_file import write_splits
 from har.data.splits import SubjectSplit
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
-from har.pipeline import train as train_module
 from har.pipeline.checks import config_path
 from har.pipeline.evaluate import evaluate_run
 from har.pipeline.export import best_run, export_run
 from har.pipeline.ledger import COLUMNS, add_opening
 from har.pipeline.run_folder import RunFolder, find_runs
-from har.pipeline.train import load_windows, train_configs, train_run
+from har.pipeline.tasks import windows as windows_module
+from har.pipeline.tasks.classify import Classify
+from har.pipeline.tasks.windows import load_windows
+from har.pipeline.train import train_configs, train_run
 from har.runtime.session import open_session, run_windows
 from har.tracking import tracking_uri
 from har.tracking.store import process_wide
@@ -68,7 +70,7 @@ def test_a_run_describes_itself(run: RunFolder, config: RunConfig) -> None:
 
 
 def test_the_reported_score_is_that_of_the_saved_weights_and_of_the_exported_file(run: RunFolder, workplace: Path) -> None:
-    reported = evaluate_run(run, "test", RESULTS)
+    reported = evaluate_run(run, "test", RESULTS).predictions
     windows, split = load_windows(run.config())
     test = split.select(windows, "test")
     x = np.array(test.x, dtype=np.float32)
@@ -129,13 +131,12 @@ def test_the_onnx_model_is_logged_with_its_signature(run: RunFolder) -> None:
 
 
 def test_the_reported_score_is_that_of_the_saved_weights(run: RunFolder) -> None:
-    again = evaluate_run(run, "validation", RESULTS)
-    assert scores(again)["macro_f1"] == run.info().score
+    assert evaluate_run(run, "validation", RESULTS).values["macro_f1"] == run.info().score
     assert (run.path / "confusion_validation_synthetic.png").stat().st_size > 5000
 
 
 def test_synthetic_test_subjects_leave_no_ledger(run: RunFolder) -> None:
-    predictions = evaluate_run(run, "test", RESULTS)
+    predictions = evaluate_run(run, "test", RESULTS).predictions
     assert set(predictions.table.subject) == {2, 4, 9, 10, 12, 13, 18, 20, 24}
     assert run.predictions_path("test").is_file()
     assert not RESULTS.exists()
@@ -183,8 +184,8 @@ def test_a_leak_makes_training_refuse(workplace: Path, config: RunConfig, monkey
         subject[-1], recording[-1] = 1, "renamed"
         return replace(planted, subject=subject, recording=recording), split
 
-    original = train_module.load_windows
-    monkeypatch.setattr(train_module, "load_windows", leaky)
+    original = windows_module.load_windows
+    monkeypatch.setattr(windows_module, "load_windows", leaky)
     with pytest.raises(HarError, match=r"leak: .*training refused"):
         train_run(config, "cnn1d", RUNS, progress=False, say=quietly)
     assert not RUNS.exists()
@@ -192,7 +193,7 @@ def test_a_leak_makes_training_refuse(workplace: Path, config: RunConfig, monkey
 
 def test_the_audit_is_the_one_that_runs(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(train_module, "audit", lambda parts: seen.append(set(parts)) or audit_module.audit(parts))
+    monkeypatch.setattr(windows_module, "audit", lambda parts: seen.append(set(parts)) or audit_module.audit(parts))
     train_run(config.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=quietly)
     assert seen == [{"train", "validation", "test"}]
 
@@ -215,7 +216,7 @@ def test_a_failure_keeps_the_earlier_run(run: RunFolder, config: RunConfig, monk
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module, "export_weights", die)
+    monkeypatch.setattr(Classify, "export", die)
     with pytest.raises(KeyboardInterrupt):
         train_run(config.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=quietly)
     assert run.checkpoint.read_bytes() == before
@@ -260,7 +261,7 @@ def test_only_evaluate_opens_the_test_subjects_and_the_ledger_says_so(workplace:
     ledger = RESULTS / "uci_har" / "test_openings.csv"
     evaluate_run(run, "validation", RESULTS)
     assert not ledger.exists()
-    score = scores(evaluate_run(run, "test", RESULTS))
+    score = evaluate_run(run, "test", RESULTS).values
     evaluate_run(run, "test", RESULTS)
     table = pd.read_csv(ledger)
     assert tuple(table.columns) == COLUMNS
@@ -290,7 +291,7 @@ def test_the_ledger_tells_official_test_subjects_from_others(
     ledger = RESULTS / "uci_har" / "test_openings.csv"
     evaluate_run(run, "validation", RESULTS, archive=folder)
     assert not ledger.exists()
-    found = evaluate_run(run, "test", RESULTS, archive=folder)
+    found = evaluate_run(run, "test", RESULTS, archive=folder).predictions
     assert ledger.exists() == opens
     if opens:
         assert set(found.table.subject) == tested
@@ -316,7 +317,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
     for path in run.path.glob("*test*"):
         path.unlink()
     RESULTS.write_text("a file where the folder should be")
-    monkeypatch.setattr("har.pipeline.evaluate.score_weights", lambda *_: pytest.fail("scored without a ledger"))
+    monkeypatch.setattr("har.pipeline.tasks.classify.predict", lambda *_: pytest.fail("scored without a ledger"))
     with pytest.raises(HarError, match="are not scored without it"):
         evaluate_run(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))

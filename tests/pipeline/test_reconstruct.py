@@ -16,22 +16,23 @@ from har.data.prepare import prepare
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION
 from har.export.novelty_file import NoveltyGraph, export_novelty, novelty_parity
 from har.models.reconstructor import Reconstructor
+from har.pipeline.evaluate import evaluate_run
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.sweep import sweep
 from har.pipeline.task_report import score_intervals, summarise
-from har.pipeline.task_run import evaluate_task_run, train_task_run
 from har.pipeline.tasks import task_of
 from har.pipeline.tasks.base import TaskData
 from har.pipeline.tasks.reconstruct import Reconstruct, kinds
 from har.pipeline.tasks.windows import tensor
+from har.pipeline.train import train_run
 from har.runtime.session import open_session
 from har.training.checkpoint import load_module
-from tests.helpers import accept_small_hapt, write_hapt
+from tests.helpers import accept_small_hapt, origin, write_hapt
 
 SMALL = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
     "model": {"name": "conv_autoencoder", "options": {"width": 8, "code_size": 4}},
-    "task": {"held_out": ["LAYING"]},
+    "task": {"name": "reconstruct", "held_out": ["LAYING"]},
     "training": {"epochs": 2, "learning_rate": 0.01, "threads": 1},
 }
 STUDY = """
@@ -62,7 +63,7 @@ def fitted(wanted: RunConfig, data: TaskData) -> Reconstructor:
 
 @pytest.fixture
 def run(workplace: Path) -> RunFolder:
-    return train_task_run(config(), "small", workplace / "runs", progress=False, say=lambda text: None)
+    return train_run(config(), "small", workplace / "runs", progress=False, say=lambda text: None)
 
 
 def test_training_and_validation_never_see_what_is_held_out(workplace: Path) -> None:
@@ -90,7 +91,7 @@ def test_transitions_are_tested_and_never_taught(tmp_path: Path, workplace: Path
     kind = kinds(data.parts["test"], wanted)
     assert set(kind) == {EVERYDAY, HELD_OUT, TRANSITION}
     assert (kind == TRANSITION).tolist() == (data.parts["test"].y == unknown).tolist()
-    score = Reconstruct().score(fitted(wanted, data), wanted, data, "test")
+    score = Reconstruct().score(fitted(wanted, data), wanted, data, "test", origin())
     assert {"auroc_held_out", "auroc_transition", "auroc_novel", "ap_novel", "detected_transition", "false_alarms"} <= set(score.values)
 
 
@@ -114,7 +115,7 @@ BREAKS = {
 def test_odd_choices_are_refused(name: str) -> None:
     task, message = BREAKS[name]
     with pytest.raises(HarError, match=message):
-        parse_config({**SMALL, "task": task}, "test")
+        parse_config({**SMALL, "task": {"name": "reconstruct"} | task}, "test")
 
 
 def test_a_run_keeps_its_threshold_in_the_checkpoint_and_in_the_file(run: RunFolder) -> None:
@@ -137,11 +138,11 @@ def test_a_run_keeps_its_threshold_in_the_checkpoint_and_in_the_file(run: RunFol
     score, unknown = open_session(run.path / "model.onnx").run(["score", "unknown"], {"windows": noise})
     assert np.isnan(score).all()
     assert unknown.all()
-    again = evaluate_task_run(run, "test", run.path.parent)
+    again = evaluate_run(run, "test", run.path.parent)
     assert {"auroc_held_out", "ap_held_out", "detected_held_out"} <= set(again.values)
-    assert set(again.references) == {"energy", "mahalanobis", "neighbour"}
-    assert 0 < again.references["neighbour"]["detected_held_out"] <= 1
-    assert {"auroc_held_out", "ap_held_out_energy", "rmse"} <= set(again.subjects)
+    assert set(again.score.references) == {"energy", "mahalanobis", "neighbour"}
+    assert 0 < again.score.references["neighbour"]["detected_held_out"] <= 1
+    assert {"auroc_held_out", "ap_held_out_energy", "rmse"} <= set(again.score.subjects)
     assert (run.path / "novelty_test_synthetic.png").is_file()
 
 
@@ -164,7 +165,7 @@ def test_every_model_exports_with_parity(name: str, workplace: Path) -> None:
     data = Reconstruct().load(wanted, None)
     module = fitted(wanted, data)
     path = workplace / "model.onnx"
-    difference = task_of(name).export(module, path, {"task": '"reconstruct"'}, data)
+    difference = task_of(name).export(module, path, {"task": '"reconstruct"'}, wanted, data)
     assert difference is not None
     assert difference <= 1e-4
     model = onnx.load(path)
@@ -253,8 +254,8 @@ def test_transitions_of_held_out_people_are_found_better_than_by_energy(
         data__dataset="hapt", data__transitions="unknown", data__validation_subjects=None, training__epochs=4, training__keep="last"
     ).with_split(kind="kfold", folds=3, validation=4)
     task = Reconstruct()
-    made = train_task_run(wanted, "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    made = train_run(wanted, "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
     data = task.load(wanted, None)
-    score = task.score(load_module(made.checkpoint, Reconstructor), wanted, data, "test")
+    score = task.score(load_module(made.checkpoint, Reconstructor), wanted, data, "test", origin())
     assert score.values["auroc_transition"] > score.references["energy"]["auroc_transition"] + 0.05
     assert score.values["auroc_transition"] > 0.9

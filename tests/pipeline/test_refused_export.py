@@ -12,11 +12,11 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.models import registry
 from har.models.registry import ModelEntry
-from har.pipeline import onnx_of_run
 from har.pipeline import train as train_module
 from har.pipeline.evaluate import evaluate_run
 from har.pipeline.export import best_run, export_run
 from har.pipeline.run_folder import INFO, RunFolder
+from har.pipeline.tasks import classify
 from har.pipeline.train import train_run
 from har.runtime.verify import verify
 from tests.export.test_onnx_file import Unexportable
@@ -41,7 +41,7 @@ def test_it_is_trained_and_scored_without_an_onnx_file(refused: tuple[RunFolder,
         "predictions_validation_synthetic.parquet",
         "run.json",
     }
-    assert len(evaluate_run(run, "validation", Path("results")).table) > 0
+    assert len(evaluate_run(run, "validation", Path("results")).predictions.table) > 0
 
 
 def test_the_best_run_is_one_that_can_be_exported(refused: tuple[RunFolder, list[str]], config: RunConfig) -> None:
@@ -81,7 +81,7 @@ def trained(config: RunConfig, monkeypatch: pytest.MonkeyPatch, network: type[nn
 def test_a_network_that_cannot_be_exported_is_not_trained_first(
     workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "fit", lambda *given, **options: pytest.fail("it was trained"))
+    monkeypatch.setattr(train_module, "fit_task", lambda *given, **options: pytest.fail("it was trained"))
     with pytest.raises(HarError, match=r"ranking, seed 0: nothing was trained, since the export fails on fresh weights: .*bessel") as found:
         trained(config, monkeypatch, Ranking, lambda line: None)
     assert "\n" not in str(found.value)
@@ -110,7 +110,7 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
     said: list[str] = []
     made = config.with_overrides(training__epochs=1)
     with monkeypatch.context() as patch:
-        parity, calls = onnx_of_run.parity, []
+        parity, calls = classify.parity, []
 
         def fails_at_the_end(*given: object) -> float:
             calls.append(given)
@@ -118,12 +118,12 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
                 raise HarError("a probability differs from torch by 1.00e+00")
             return parity(*given)  # type: ignore[arg-type]
 
-        patch.setattr(onnx_of_run, "parity", fails_at_the_end)
+        patch.setattr(classify, "parity", fails_at_the_end)
         run = train_run(made, "cnn1d", RUNS, progress=False, say=said.append)
     assert len(calls) == 2
     assert any("no ONNX file: a probability differs" in line and "har export tries again" in line for line in said)
     assert not (run.path / "model.onnx").exists()
-    assert len(evaluate_run(run, "validation", Path("results")).table) > 0
+    assert len(evaluate_run(run, "validation", Path("results")).predictions.table) > 0
     export_run(run, Path("bundle"))
     assert verify("bundle")[0] > 0
 

@@ -18,7 +18,7 @@ from har.config import RunConfig, parse_config
 from har.contract import HarError
 from har.data.staging import PREFIX, remove_stale, staging
 from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import train_any
+from har.pipeline.train import train_run
 from har.pipeline.work import WORK
 from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
 from har.tracking.owners import HOST, LOCK, OWNERS
@@ -38,7 +38,7 @@ STREAM = {
 
 def train(config: RunConfig, runs: Path, *, resume: bool, lines: list[str] | None = None, name: str = "tiny") -> RunFolder:
     say = (lines if lines is not None else []).append
-    return train_any(config)(config, name, runs, progress=False, say=say, export=False, resume=resume)
+    return train_run(config, name, runs, progress=False, say=say, export=False, resume=resume)
 
 
 def interrupt_after(epochs: int, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

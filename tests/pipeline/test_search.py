@@ -12,6 +12,7 @@ from har.pipeline import search as searches
 from har.pipeline.search import STARTUP_TRIALS, Slot, run_trial
 from har.pipeline.study import SearchSpace
 from har.pipeline.sweep import sweep
+from har.pipeline.tasks import task_of
 from har.tracking import tracking_uri
 
 STUDY = """
@@ -100,6 +101,8 @@ def test_a_search_refuses_the_official_test_subjects(monkeypatch: pytest.MonkeyP
     from har.data.splits import SubjectSplit
 
     real = replace(parts["train"], synthetic=False)
-    monkeypatch.setattr(searches, "load_windows", lambda config, archive: (real, SubjectSplit((1,), (), (2,))))
+    monkeypatch.setattr("har.pipeline.tasks.windows.load_windows", lambda config, archive: (real, SubjectSplit((1,), (), (2,))))
+    monkeypatch.setattr("har.pipeline.tasks.windows.audit", lambda parts: {})
+    config = parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "cnn1d"}}, "test")
     with pytest.raises(HarError, match="must not see the official test subjects"):
-        searches._fold_scores(parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "cnn1d"}}, "test"), None)
+        searches._fold_scores(task_of("cnn1d"), config, None)

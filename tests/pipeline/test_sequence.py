@@ -12,11 +12,12 @@ from har.config import RunConfig, load_config, parse_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import hapt
 from har.models.labeller import StreamLabeller
+from har.pipeline.evaluate import evaluate_run
 from har.pipeline.experiments.stream import NO_ANSWER, lay_out
 from har.pipeline.run_folder import ONNX, RunFolder
-from har.pipeline.task_run import evaluate_task_run, train_task_run
 from har.pipeline.tasks.sequence import Sequence, label_streams
-from har.pipeline.train import load_windows
+from har.pipeline.tasks.windows import load_windows
+from har.pipeline.train import train_run
 from har.recording import UNLABELLED
 from har.runtime.state import StreamRecognizer, load_recognizer
 from har.training.checkpoint import load_module
@@ -26,7 +27,7 @@ SEQUENCE = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
     "frontend": {"differences": [1]},
     "model": {"name": "stream_lstm", "options": {"hidden_size": 12, "num_layers": 1}},
-    "task": {"chunk": 64, "carry_state": True},
+    "task": {"name": "sequence", "chunk": 64, "carry_state": True},
     "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "threads": 1},
 }
 
@@ -36,7 +37,7 @@ def sequence(**changes: object) -> RunConfig:
 
 
 def train(config: RunConfig, name: str, folder: Path, **options: object) -> RunFolder:
-    return train_task_run(config, name, folder / "runs", progress=False, say=lambda text: None, **({"export": False} | options))
+    return train_run(config, name, folder / "runs", progress=False, say=lambda text: None, **({"export": False} | options))
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_run_leaves_scores_by_sample_and_by_segment(run: RunFolder, workplace:
     assert majority["untold"] > 0.8
     people = pd.read_csv(run.path / "subjects_validation_synthetic.csv")
     assert people.subject.tolist() == [5, 15]
-    again = evaluate_task_run(run, "validation", workplace)
+    again = evaluate_run(run, "validation", workplace)
     assert again.values == pytest.approx(found)
     assert (run.path / "timeline_validation_synthetic.png").is_file()
     items = label_streams(load_module(run.checkpoint, StreamLabeller), Sequence().load(sequence(), None).parts["validation"])

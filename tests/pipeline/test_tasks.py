@@ -1,31 +1,34 @@
-"""Tasks other than the activity of a window: a run, its scores and a study, on small synthetic data."""
+"""Tasks: a run, its scores and a study, on small synthetic data."""
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
+import yaml
 
 from har.cli import main
 from har.cli.commands import EXPERIMENTS as NAMES_OF_CLI
 from har.config import RunConfig, parse_config
 from har.contract import TEST_SUBJECTS, HarError
 from har.models.registry import MODELS
-from har.pipeline.evaluate import evaluate_any
+from har.pipeline.checks import planned_runs
+from har.pipeline.evaluate import evaluate_run
 from har.pipeline.experiments import EXPERIMENTS, find_experiment
 from har.pipeline.export import best_run
 from har.pipeline.run_folder import RunFolder, find_runs
 from har.pipeline.study import sources
 from har.pipeline.sweep import sweep
 from har.pipeline.task_report import summarise
-from har.pipeline.task_run import evaluate_task_run, train_task_run
 from har.pipeline.tasks import TASKS, task_of
+from har.pipeline.train import train_run
 
 FORECAST = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
     "windowing": {"window_size": 48, "stride": 48, "cross_labels": True},
     "model": {"name": "seq2seq", "options": {"hidden_size": 8}},
-    "task": {"horizon": 8},
+    "task": {"name": "forecast", "horizon": 8},
     "training": {"epochs": 2, "learning_rate": 0.01, "threads": 1},
 }
 STUDY = """
@@ -37,6 +40,8 @@ folds: [0, 1]
 change: {training.keep: last, training.epochs: 1}
 """
 
+SEARCH = "search: {trials: 3, space: {training.learning_rate: {low: 1.0e-6, high: 0.1, log: true}}}\n"
+
 
 def forecast(**changes: object) -> RunConfig:
     return parse_config(FORECAST, "test").with_overrides(**changes)
@@ -44,15 +49,20 @@ def forecast(**changes: object) -> RunConfig:
 
 @pytest.fixture
 def run(workplace: Path) -> RunFolder:
-    return train_task_run(forecast(), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    return train_run(forecast(), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
 
 
 def test_every_registered_model_has_a_task_with_its_words() -> None:
     for name, entry in MODELS.items():
         task = task_of(name)
-        assert (task is None) == (entry.task == "window")
-        assert task is None or (task.module.monitor == f"val/{task.primary}" and (task.module.mode == "max") == task.higher_is_better)
-    assert {entry.task for entry in MODELS.values()} == {"window", *TASKS}
+        assert task.name == entry.task
+        assert task.module.monitor == f"val/{task.primary}"
+        assert (task.module.mode == "max") == task.higher_is_better
+    assert (
+        {entry.task for entry in MODELS.values()}
+        == {*TASKS}
+        == {get_args(each.model_fields["name"].annotation)[0] for each in get_args(RunConfig.model_fields["task"].annotation)}
+    )
 
 
 def test_a_run_leaves_its_scores_people_and_weights(run: RunFolder) -> None:
@@ -63,48 +73,89 @@ def test_a_run_leaves_its_scores_people_and_weights(run: RunFolder) -> None:
     assert 0 < scores["values"]["skill"] < 1  # two epochs beat repeating the last sample
     people = pd.read_csv(run.path / "subjects_validation_synthetic.csv")
     assert people.subject.tolist() == [5, 15]
-    again = evaluate_task_run(run, "validation", run.path.parent)
+    again = evaluate_run(run, "validation", run.path.parent)
     assert again.values == pytest.approx(scores["values"])
 
 
 def test_the_same_seed_gives_the_same_run(run: RunFolder, workplace: Path) -> None:
-    again = train_task_run(forecast(), "again", workplace / "runs", progress=False, say=lambda text: None, export=False)
-    other = train_task_run(forecast(training__seed=1), "other", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    again = train_run(forecast(), "again", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    other = train_run(forecast(training__seed=1), "other", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert again.info().score == run.info().score != other.info().score
 
 
 def test_other_weights_are_refused(run: RunFolder) -> None:
     run.checkpoint.write_bytes(run.checkpoint.read_bytes() + b"x")
     with pytest.raises(HarError, match="is not the file that was trained"):
-        evaluate_task_run(run, "validation", run.path.parent)
+        evaluate_run(run, "validation", run.path.parent)
 
 
 def test_a_part_without_people_is_refused(workplace: Path) -> None:
     everybody = forecast(data__validation_subjects=(), training__keep="last")
-    made = train_task_run(everybody, "small-refit", workplace / "runs", progress=False, say=lambda text: None, export=False)
+    made = train_run(everybody, "small-refit", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert made.info().score is None
     with pytest.raises(HarError, match="has no validation subjects, all trained"):
-        evaluate_task_run(made, "validation", workplace)
-    assert set(evaluate_task_run(made, "test", workplace).subjects.subject) == set(TEST_SUBJECTS)
+        evaluate_run(made, "validation", workplace)
+    assert set(evaluate_run(made, "test", workplace).score.subjects.subject) == set(TEST_SUBJECTS)
 
 
-def test_the_report_names_what_it_is_beside(run: RunFolder, workplace: Path) -> None:
-    text = evaluate_any(run, "validation", workplace).text
+def test_the_report_names_the_references(run: RunFolder, workplace: Path) -> None:
+    text = evaluate_run(run, "validation", workplace).text
     assert "SYNTHETIC data, validation subjects: rmse" in text
-    assert "beside it, persistence: rmse" in text
+    assert "reference persistence: rmse" in text
     with pytest.raises(HarError, match="none of these runs names activities of windows"):
         best_run(find_runs(workplace / "runs", "synthetic"))
 
 
 def test_a_horizon_leaves_something_to_foretell_from(workplace: Path) -> None:
     with pytest.raises(HarError, match=r"task\.horizon is 47 samples of windows of 48"):
-        train_task_run(forecast(task__horizon=47), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
+        train_run(forecast(task__horizon=47), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert not list((workplace / "runs").rglob("best.ckpt"))
 
 
-def test_a_classifier_is_not_trained_as_another_task(config: RunConfig, workplace: Path) -> None:
-    with pytest.raises(ValueError, match="names activities of windows"):
-        train_task_run(config, "small", workplace / "runs")
+def test_a_model_is_not_trained_for_another_task(config: RunConfig, workplace: Path) -> None:
+    with pytest.raises(HarError, match=r"task\.name is 'window', but model 'seq2seq' is for the task 'forecast'; set task\.name: forecast"):
+        train_run(config.with_overrides(model__name="seq2seq", model__options={}), "small", workplace / "runs")
+    (workplace / "mine.yaml").write_text(config.with_overrides(model__name="seq2seq", model__options={}).to_yaml())
+    with pytest.raises(HarError, match=r"set task\.name: forecast"):
+        planned_runs(["mine.yaml"], {})
+    content = json.loads(json.dumps(config.model_dump(mode="json"))) | {"model": {"name": "seq2seq"}, "task": {"name": "forecast"}}
+    (workplace / "mine.yaml").write_text(yaml.safe_dump(content))  # as the message says
+    assert len(planned_runs(["mine.yaml"], {})) == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"horizon": 5}, r"key 'task\.name' is missing"),
+        ({"name": "window", "horizon": 5}, r"unknown key 'task\.horizon'; valid: name"),
+        ({"name": "forecast", "held_out": ["LAYING"]}, r"unknown key 'task\.held_out'; valid: name, horizon"),
+        ({"name": "forecasting"}, r"task\.name is 'forecasting'; expected one of 'window', 'sequence'"),
+    ],
+)
+def test_a_key_of_another_task_is_refused(section: dict, message: str) -> None:
+    with pytest.raises(HarError, match=message):
+        parse_config(FORECAST | {"task": section}, "test")
+
+
+def test_members_have_no_effect_for_other_tasks_and_are_refused() -> None:
+    with pytest.raises(HarError, match=r"model\.members: 2 has no effect for the task forecast, only for the task window; remove it"):
+        forecast(model__members=2)
+
+
+def test_the_config_of_an_older_run_is_read(run: RunFolder) -> None:
+    """It had the keys of all tasks, and no name."""
+    path = run.path / "config.yaml"
+    content = yaml.safe_load(path.read_text())
+    old = {
+        "horizon": content["task"]["horizon"],
+        "chunk": 128,
+        "carry_state": False,
+        "judge_epochs": 8,
+        "held_out": [],
+        "false_alarms": 0.05,
+    }
+    path.write_text(yaml.safe_dump(content | {"task": old}))
+    assert run.config() == forecast()
 
 
 def test_a_study_of_a_task_has_means_over_seeds_and_its_references(workplace: Path) -> None:
@@ -155,10 +206,24 @@ def test_the_spread_is_over_seeds_and_not_over_folds() -> None:
     assert reference["parameters"] == 0
 
 
-def test_gravitys_axes_are_for_activities_of_windows(workplace: Path) -> None:
-    with pytest.raises(HarError, match="axes: gravity is for models that name activities of windows, not for seq2seq"):
-        train_task_run(forecast(frontend__axes="gravity"), "small", workplace / "runs", progress=False, say=lambda text: None)
-    assert not (workplace / "runs").exists()
+def test_gravitys_axes_are_for_activities_of_windows() -> None:
+    with pytest.raises(HarError, match=r"frontend\.axes: gravity has no effect for the task forecast"):
+        forecast(frontend__axes="gravity")
+
+
+def test_a_search_of_another_task_minimises_its_score(workplace: Path) -> None:
+    (workplace / "small.yaml").write_text(json.dumps(FORECAST))
+    path = workplace / "tiny.yaml"
+    path.write_text(
+        STUDY.replace("seeds: [0, 1]\n", "") + "search: {trials: 3, space: {training.learning_rate: {low: 1.0e-6, high: 0.1, log: true}}}\n"
+    )
+    sweep(path, workplace / "runs", workplace / "results", folder=workplace, workers=1, say=lambda text: None)
+    folder = workplace / "results/synthetic/tasks"
+    trials = pd.read_csv(folder / "tiny_trials.csv")
+    text = (folder / "tiny.md").read_text()
+    assert len(trials) == 3
+    assert f"| {trials.value[trials.state == 'COMPLETE'].min():.4f} |" in text
+    assert "mean over held-out subjects of their rmse, of the kfold split" in text
 
 
 def test_the_key_of_a_job_knows_the_code_of_its_task() -> None:

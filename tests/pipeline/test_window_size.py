@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from har.config import RunConfig, parse_config
-from har.evaluation.metrics import scores
 from har.pipeline.evaluate import evaluate_run
 from har.pipeline.export import export_run
 from har.pipeline.train import train_run
@@ -17,8 +16,7 @@ def test_another_window_size_from_training_to_the_device(workplace: Path, config
     content = config.model_dump() | {"windowing": {"window_size": 100, "stride": 40}}
     run = train_run(parse_config(content, "test"), "short", Path("runs"), progress=False, say=lambda line: None)
     assert run.config().windowing.step == 40
-    again = evaluate_run(run, "validation", Path("results"))
-    assert scores(again)["macro_f1"] == run.info().score
+    assert evaluate_run(run, "validation", Path("results")).values["macro_f1"] == run.info().score
     export_run(run, Path("bundle"))
     declared = json.loads(Path("bundle/manifest.json").read_text())["input"]
     assert (declared["window_size"], declared["stride"]) == (100, 40)

@@ -19,7 +19,7 @@ from har.models.recurrent import RecurrentNetwork
 from har.pipeline.checks import config_path
 from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.experiments.cells import Cell, run_cells
-from har.pipeline.train import load_windows
+from har.pipeline.tasks.windows import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 
-from har.config import RunConfig, load_config
+from har.config import ForecastConfig, RunConfig, load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
 from har.data.folds import make_splits
@@ -33,6 +33,7 @@ from har.pipeline.provenance import git_commit
 from har.pipeline.splits import prepared
 from har.pipeline.study import code_digest
 from har.pipeline.tasks import TASKS, TaskData
+from har.pipeline.tasks.base import options_of
 from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module
 from har.training.fit import build_classifier, window_batches
@@ -121,7 +122,7 @@ def configs(budget: Budget, *, synthetic: bool) -> tuple[RunConfig, RunConfig]:
         data__dataset="synthetic" if synthetic else "hapt",
         frontend__compression=classifier.frontend.compression,
         frontend__differences=classifier.frontend.differences,
-        windowing__window_size=classifier.windowing.window_size + base.task.horizon,
+        windowing__window_size=classifier.windowing.window_size + options_of(base, ForecastConfig).horizon,
         windowing__stride=budget.stride,
         model__options=base.model.options | dict(budget.options),
         training__epochs=budget.pretraining_epochs,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from har.config import RunConfig, load_config
+from har.config import RunConfig, SequenceConfig, load_config
 from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
 from har.data import hapt
 from har.data.prepare import read_recordings
@@ -28,8 +28,9 @@ from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.splits import prepared
 from har.pipeline.study import Job
+from har.pipeline.tasks.base import options_of
 from har.pipeline.tasks.sequence import label_streams
-from har.pipeline.train import train_any
+from har.pipeline.train import train_run
 from har.signals.chain import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
 from har.training.checkpoint import load_checkpoint, load_module
@@ -101,11 +102,10 @@ def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     key = Job("stream", name, name, config).key(prepared(config, bench.archive).digest)
     target = bench.runs / bench.dataset / "experiments" / "stream" / name / f"seed-{seed}-{key}"
     if not (target / INFO).is_file():
-        train = train_any(config)
         tags = {"experiment": "stream", "run_key": key}
         title = f"stream-{name}"
         more = {"target": target, "export": False, "tags": tags, "resume": True}
-        train(config, title, bench.runs, archive=bench.archive, progress=False, say=bench.say, **more)
+        train_run(config, title, bench.runs, archive=bench.archive, progress=False, say=bench.say, **more)
     return RunFolder(target)
 
 
@@ -134,7 +134,7 @@ def answers(runs: dict[str, RunFolder], streams: list[Stretch], *, filtered: boo
         filtered: whether windows go through the published filters, as they did in training; the labellers read raw samples.
     """
     carried, zero = (load_module(runs[name].checkpoint, StreamLabeller) for name in ("carried", "zero_state"))
-    chunk = runs["zero_state"].config().task.chunk
+    chunk = options_of(runs["zero_state"].config(), SequenceConfig).chunk
     classifier, step = load_checkpoint(runs["window"].checkpoint), runs["window"].config().windowing.step
     windows = [window_answers(classifier, stream, step, filtered=filtered) for stream in streams]
     size = classifier.frontend.window_size

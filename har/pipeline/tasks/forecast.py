@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from har.config import RunConfig
+from har.config import ForecastConfig, RunConfig
 from har.contract import MOVING, SAMPLE_RATE_HZ, HarError
 from har.data.windowset import WindowSet
 from har.evaluation.forecasts import errors, forecast_figure, forecast_scores
+from har.evaluation.predictions import Origin
 from har.export.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster
-from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
+from har.pipeline.tasks.base import TaskData, TaskScore, module_settings, options_of
 from har.pipeline.tasks.windows import WindowTask, tensor
 from har.training.autoregression import fit_autoregression
 
@@ -34,7 +35,7 @@ class Forecast(WindowTask[Forecaster]):
 
     def build(self, config: RunConfig, data: TaskData) -> Forecaster:
         train: WindowSet = data.parts["train"]
-        horizon = config.task.horizon
+        horizon = options_of(config, ForecastConfig).horizon
         if horizon >= train.window_size - 1:
             raise HarError(
                 f"task.horizon is {horizon} samples of windows of {train.window_size}; leave some to foretell from: "
@@ -49,7 +50,7 @@ class Forecast(WindowTask[Forecaster]):
         module.fit_scaling(tensor(train))
         return module
 
-    def score(self, module: Forecaster, config: RunConfig, data: TaskData, part: str) -> TaskScore:
+    def score(self, module: Forecaster, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
         windows: WindowSet = data.parts[part]
         truth = windows.x[:, module.context :]
         found = {"": module.predict(tensor(windows)).numpy()} | references(data.parts["train"], windows, module.horizon)
@@ -62,7 +63,7 @@ class Forecast(WindowTask[Forecaster]):
         rows["rmse"], rows["skill"] = np.sqrt(rows.own), 1 - rows.own / rows.persistence
         return TaskScore(values.pop(""), rows[["subject", "windows", "rmse", "skill"]], values)
 
-    def export(self, module: Forecaster, path: Path, metadata: dict[str, str], data: TaskData) -> float | None:
+    def export(self, module: Forecaster, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         """One graph from the context in g and rad/s to the horizon in the same units; nothing where the channels are no sensor's."""
         if module.hparams["channels"] != "raw6":
             return None
@@ -74,7 +75,7 @@ class Forecast(WindowTask[Forecaster]):
         )
         return graph_difference(module, path, {"context": context.contiguous()}, TOLERANCE)
 
-    def figures(self, module: Forecaster, config: RunConfig, data: TaskData, part: str) -> dict[str, Any]:
+    def figures(self, module: Forecaster, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         """One forecast per activity: that of the window with the median error, neither the best nor the worst."""
         windows: WindowSet = data.parts[part]
         found, truth = module.predict(tensor(windows)).numpy(), windows.x[:, module.context :]

@@ -10,6 +10,7 @@ from torch import Tensor
 from har.config import RunConfig
 from har.data.windowset import WindowSet
 from har.evaluation.generation import generation_figure, linear_windows, nearest_distance, pairwise_distance, spectral_distance
+from har.evaluation.predictions import Origin
 from har.models.synthesiser import Synthesiser
 from har.pipeline.tasks.base import TaskData, TaskScore
 from har.pipeline.tasks.judge import fresh_judge, named_right, real_judge
@@ -45,7 +46,7 @@ class Generate(WindowTask[Synthesiser]):
         module.fit_scaling(tensor(train))
         return module
 
-    def score(self, module: Synthesiser, config: RunConfig, data: TaskData, part: str) -> TaskScore:
+    def score(self, module: Synthesiser, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
         train, real = data.parts["train"], data.parts[part]
         elbo = module.score(tensor(real), torch.from_numpy(np.array(real.y, dtype=np.int64))).double().numpy()
         labels = asked(train)
@@ -68,7 +69,7 @@ class Generate(WindowTask[Synthesiser]):
         rows = table.groupby("subject").agg(windows=("negative_elbo", "size"), negative_elbo=("negative_elbo", "mean")).reset_index()
         return TaskScore(values, rows, references)
 
-    def figures(self, module: Synthesiser, config: RunConfig, data: TaskData, part: str) -> dict[str, Any]:
+    def figures(self, module: Synthesiser, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         train, real = data.parts["train"], data.parts[part]
         what = "SYNTHETIC data" if data.synthetic else data.dataset
         title = f"{what}, {part} subjects, beside SYNTHETIC windows made by {config.model.name}"

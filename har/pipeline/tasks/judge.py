@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from har.config import RunConfig, parse_config
+from har.config import GenerateConfig, RunConfig, parse_config
 from har.data.prepare import data_root
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
+from har.pipeline.tasks.base import options_of
 from har.runtime.bundle import replace_folder
 from har.training.checkpoint import load_checkpoint
 from har.training.fit import fit
@@ -26,7 +27,13 @@ def judge_config(config: RunConfig) -> RunConfig:
         "model": {"name": MODEL},
         "frontend": {"compression": (1.0,), "differences": (1.0,)},
         "augmentation": {},
-        "training": {"epochs": config.task.judge_epochs, "learning_rate": 0.005, "keep": "last", "threads": config.training.threads},
+        "task": {"name": "window"},
+        "training": {
+            "epochs": options_of(config, GenerateConfig).judge_epochs,
+            "learning_rate": 0.005,
+            "keep": "last",
+            "threads": config.training.threads,
+        },
     }
     return parse_config(content, "judge")
 
@@ -39,7 +46,12 @@ def real_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
     from har.pipeline.study import code_digest  # it lists the tasks, so it cannot be imported before them
 
     judge = judge_config(config)
-    content = [code_digest(MODEL), judge.model_dump(mode="json", exclude={"task"}), config.task.judge_epochs, _digest(train)]
+    content = [
+        code_digest(MODEL),
+        judge.model_dump(mode="json", exclude={"task"}),
+        options_of(config, GenerateConfig).judge_epochs,
+        _digest(train),
+    ]
     folder = data_root() / "cache" / f"judge-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]}"
     if (folder / "best.ckpt").is_file():
         return load_checkpoint(folder / "best.ckpt")

@@ -9,6 +9,7 @@ import torch
 from har.config import RunConfig
 from har.contract import MOVING, HarError
 from har.data.windowset import WindowSet
+from har.evaluation.predictions import Origin
 from har.export.mounting_file import export_mounting, mounting_parity
 from har.models.mounting import WALKING, MountingEstimator
 from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
@@ -44,7 +45,7 @@ class EstimateMounting(WindowTask[MountingEstimator]):
         module.frontend.fit(tensor(train))
         return module
 
-    def score(self, module: MountingEstimator, config: RunConfig, data: TaskData, part: str) -> TaskScore:
+    def score(self, module: MountingEstimator, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
         windows: WindowSet = data.parts[part]
         walking = windows.y < WALKING
         x, y = tensor(windows), torch.from_numpy(np.array(windows.y))
@@ -69,7 +70,7 @@ class EstimateMounting(WindowTask[MountingEstimator]):
         # Whatever is always the same is wrong by 90 degrees on average over the four turns.
         return TaskScore(values, table, {"no estimate": {"error_deg": 90.0}})
 
-    def export(self, module: MountingEstimator, path: Path, metadata: dict[str, str], data: TaskData) -> float | None:
+    def export(self, module: MountingEstimator, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         export_mounting(module, path, metadata)
         windows: WindowSet = data.parts.get("validation", data.parts["train"])
         step = max(1, len(windows) // PARITY_WINDOWS)  # spread over all subjects

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from har.config import RunConfig
+from har.config import ReconstructConfig, RunConfig
 from har.contract import LABELS, HarError
 from har.data.windowset import WindowSet
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION, novelty_by_subject, novelty_figure, novelty_scores, reference_scores
+from har.evaluation.predictions import Origin
 from har.export.novelty_file import export_novelty, novelty_parity
 from har.models.reconstructor import PROTOTYPES, Reconstructor
-from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
+from har.pipeline.tasks.base import TaskData, TaskScore, module_settings, options_of
 from har.pipeline.tasks.windows import WindowTask, tensor
 
 PARITY_WINDOWS = 256
@@ -62,33 +63,34 @@ class Reconstruct(WindowTask[Reconstructor]):
 
     def finish(self, module: Reconstructor, config: RunConfig, data: TaskData) -> bool:
         module.fit_usual(tensor(data.parts["train"]))
-        module.fit_threshold(tensor(data.parts["validation"]), config.task.false_alarms)
+        module.fit_threshold(tensor(data.parts["validation"]), options_of(config, ReconstructConfig).false_alarms)
         return True
 
-    def score(self, module: Reconstructor, config: RunConfig, data: TaskData, part: str) -> TaskScore:
+    def score(self, module: Reconstructor, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
         windows: WindowSet = data.parts[part]
+        options = options_of(config, ReconstructConfig)
         x, kind = tensor(windows), kinds(windows, config)
         squared = module.squared_errors(x).double().numpy()
         own, threshold = module.predict(x).numpy(), float(module.threshold)
         values = {"rmse": float(np.sqrt(squared[kind == EVERYDAY].mean()))} | novelty_scores(own, kind, threshold)
         train, watched = (data.parts[name].x for name in ("train", "validation"))
         references = reference_scores(train, windows.x)
-        limits = {name: float(np.quantile(found, 1 - config.task.false_alarms)) for name, found in reference_scores(train, watched).items()}
+        limits = {name: float(np.quantile(found, 1 - options.false_alarms)) for name, found in reference_scores(train, watched).items()}
         beside = {name: novelty_scores(found, kind, limits[name]) for name, found in references.items()}
         subjects = novelty_by_subject({"": own} | references, kind, windows.subject, threshold)
         everyday = [np.sqrt(squared[(windows.subject == s) & (kind == EVERYDAY)].mean()) for s in subjects.subject]
         subjects.insert(2, "rmse", everyday)
         return TaskScore(values, subjects, beside)
 
-    def export(self, module: Reconstructor, path: Path, metadata: dict[str, str], data: TaskData) -> float | None:
+    def export(self, module: Reconstructor, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         export_novelty(module, path, metadata)
         validation: WindowSet = data.parts["validation"]
         step = max(1, len(validation) // PARITY_WINDOWS)  # spread over all subjects
         return novelty_parity(module, path, validation.x[::step][:PARITY_WINDOWS])
 
-    def figures(self, module: Reconstructor, config: RunConfig, data: TaskData, part: str) -> dict[str, Any]:
+    def figures(self, module: Reconstructor, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         windows: WindowSet = data.parts[part]
-        held_out = ", ".join(config.task.held_out) or "no activity"
+        held_out = ", ".join(options_of(config, ReconstructConfig).held_out) or "no activity"
         what = "SYNTHETIC data" if data.synthetic else data.dataset
         title = f"{config.model.name}: {what}, {part} subjects, {held_out} held out"
         return {"novelty": novelty_figure(module.predict(tensor(windows)).numpy(), kinds(windows, config), float(module.threshold), title)}
@@ -96,5 +98,8 @@ class Reconstruct(WindowTask[Reconstructor]):
 
 def kinds(windows: WindowSet, config: RunConfig) -> np.ndarray:
     """(window,) ``everyday``, ``held_out``, or ``transition`` for any label beyond the six activities."""
-    of_label = [HELD_OUT if name in config.task.held_out else EVERYDAY if name in LABELS else TRANSITION for name in windows.labels]
+    of_label = [
+        HELD_OUT if name in options_of(config, ReconstructConfig).held_out else EVERYDAY if name in LABELS else TRANSITION
+        for name in windows.labels
+    ]
     return np.array(of_label)[windows.y]

@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from har.config import RunConfig
+from har.config import RunConfig, SequenceConfig
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 from har.data.audit import audit
 from har.data.folds import make_split
 from har.data.prepare import read_recordings
 from har.data.streams import StreamDataModule, audit_windows, streams_of
 from har.data.windowset import Stretch
+from har.evaluation.predictions import Origin
 from har.evaluation.report_figures import stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.export.stream_file import export_stream, stream_metadata, stream_parity
 from har.models.labeller import StreamLabeller
 from har.pipeline.splits import prepared
-from har.pipeline.tasks.base import Task, TaskData, TaskScore, module_settings
+from har.pipeline.tasks.base import Task, TaskData, TaskScore, module_settings, options_of
 
 PARITY_SAMPLES = 3000  # one minute; the state goes through every sample of it
 
@@ -53,8 +54,8 @@ class Sequence(Task[StreamLabeller]):
         module = StreamLabeller(
             **module_settings(config),
             num_classes=len(labels_of(config)),
-            chunk=config.task.chunk,
-            carry_state=config.task.carry_state,
+            chunk=options_of(config, SequenceConfig).chunk,
+            carry_state=options_of(config, SequenceConfig).carry_state,
             label_smoothing=config.training.label_smoothing,
         )
         module.frontend.fit(tensor(stream) for stream in data.parts["train"])
@@ -64,15 +65,15 @@ class Sequence(Task[StreamLabeller]):
         return StreamDataModule(
             data.parts["train"],
             data.parts.get("validation"),
-            chunk=config.task.chunk,
+            chunk=options_of(config, SequenceConfig).chunk,
             lanes=config.training.batch_size,
-            carry_state=config.task.carry_state,
+            carry_state=options_of(config, SequenceConfig).carry_state,
             together=StreamLabeller.can_stream(config.model.name),
             seed=config.training.seed,
             augmentation=config.augmentation,
         )
 
-    def score(self, module: StreamLabeller, config: RunConfig, data: TaskData, part: str) -> TaskScore:
+    def score(self, module: StreamLabeller, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
         count = len(labels_of(config))
         found = label_streams(module, data.parts[part])
         train = np.concatenate([stream.labels for stream in data.parts["train"]])
@@ -80,7 +81,7 @@ class Sequence(Task[StreamLabeller]):
         constant = [item._replace(answer=np.full(len(item.truth), most)) for item in found]
         return TaskScore(stream_scores(found, count), subject_scores(found, count), {"majority": stream_scores(constant, count)})
 
-    def export(self, module: StreamLabeller, path: Path, metadata: dict[str, str], data: TaskData) -> float | None:
+    def export(self, module: StreamLabeller, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         """Samples and state in, probabilities and state out; None where the network looks ahead, which no device can."""
         if not module.streams:
             return None
@@ -88,7 +89,7 @@ class Sequence(Task[StreamLabeller]):
         export_stream(module, path, stream_metadata(module, labels) | metadata)
         return stream_parity(module, path, np.asarray(data.parts["train"][0].samples[:PARITY_SAMPLES], dtype=np.float32))
 
-    def figures(self, module: StreamLabeller, config: RunConfig, data: TaskData, part: str) -> dict[str, Any]:
+    def figures(self, module: StreamLabeller, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         """The recording with the most wrong samples, truth and answers over time."""
         found = label_streams(module, data.parts[part])
         worst = max(found, key=lambda item: int(((item.truth != item.answer) & (item.truth >= 0)).sum()))
