@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -203,10 +202,9 @@ def test_a_small_study_is_exported_too(workplace: Path, config: RunConfig) -> No
     one = config.with_overrides(data__validation_subjects=[5], training__epochs=1)
     run = train_run(one, "cnn1d", RUNS, progress=False, say=quietly)
     assert export_run(run, workplace / "bundle", None, workplace / "results").parity_windows >= 256
-    shutil.rmtree(RUNS)
     write_splits(workplace / "small.json", [SubjectSplit((1, 3), (5,), (2, 4))], "kfold", "synthetic")
     small = config.with_split(kind="file", path=str(workplace / "small.json"))
-    run = train_run(small.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=quietly)
+    run = train_run(small.with_overrides(training__epochs=1), "small", RUNS, progress=False, say=quietly)
     assert export_run(run, workplace / "small", None, workplace / "results").parity_windows >= 256
 
 

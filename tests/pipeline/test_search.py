@@ -8,6 +8,7 @@ import pytest
 
 from har.config import RunConfig, parse_config
 from har.contract import HarError
+from har.data.windowset import WindowSet
 from har.pipeline import search as searches
 from har.pipeline.search import STARTUP_TRIALS, Slot, run_trial
 from har.pipeline.study import SearchSpace
@@ -76,13 +77,13 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, 
     )
     space = {"training.learning_rate": SearchSpace(low=0.001, high=0.01)}
     slot = Slot("pruning", "cnn1d", config, space, (0, 1), tmp_path / "trials.log", tmp_path, None, "", 0, "digest")
-    monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.9, 0.8])
+    monkeypatch.setattr(searches, "_fold_scores", lambda *given: [0.9, 0.8])
     for _ in range(STARTUP_TRIALS):
         assert "85.00 %" in run_trial(slot).text
-    monkeypatch.setattr(searches, "_fold_scores", lambda config, archive: [0.4])
+    monkeypatch.setattr(searches, "_fold_scores", lambda *given: [0.4])
     assert run_trial(slot) == (f"trial {STARTUP_TRIALS}: pruned at 40.00 %", None)
 
-    def fail(config: RunConfig, archive: str | None) -> list[float]:
+    def fail(*given: object) -> list[float]:
         raise HarError("diverged")
 
     monkeypatch.setattr(searches, "_fold_scores", fail)
@@ -95,14 +96,13 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, 
     assert status == {str(n): "FINISHED" for n in range(STARTUP_TRIALS)} | {"5": "KILLED", "6": "FAILED"}
 
 
-def test_a_search_refuses_the_official_test_subjects(monkeypatch: pytest.MonkeyPatch, parts: dict) -> None:
+def test_a_search_refuses_the_official_test_subjects(monkeypatch: pytest.MonkeyPatch, windows: WindowSet) -> None:
     from dataclasses import replace
 
     from har.data.splits import SubjectSplit
 
-    real = replace(parts["train"], synthetic=False)
+    real = replace(windows.select_channels("raw6"), synthetic=False)
     monkeypatch.setattr("har.pipeline.tasks.windows.load_windows", lambda config, archive: (real, SubjectSplit((1,), (), (2,))))
-    monkeypatch.setattr("har.pipeline.tasks.windows.audit", lambda parts: {})
     config = parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "cnn1d"}}, "test")
     with pytest.raises(HarError, match="must not see the official test subjects"):
         searches._fold_scores(task_of("cnn1d"), config, None)
