@@ -203,7 +203,7 @@ def test_a_data_set_of_ones_own(place: Place) -> None:
         done = place.succeeds(words, environment=environment)
         for after in done.next_commands():
             if after[1] not in ("evaluate", "export", "explain", "dashboard", "train"):
-                place.succeeds(after, environment=environment)
+                place.succeeds([FILES.get(word, word) for word in after], environment=environment)
     assert (place.folder / "export/bundle-my-data/model.onnx").is_file()
 
 
