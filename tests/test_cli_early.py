@@ -101,6 +101,7 @@ MISTAKES = {
     "demo --runs file": "cannot write to file",
     "track push --runs nope": "no folder of runs at nope",
     "dashboard": "no MLflow store",
+    "--quiet experiment memory --quick": "har experiment was removed; in a clone of the repository, run python -m research.NAME instead",
     "data prepare --archive nope": "no archive at nope",
     "data prepare --dataset synthetic --difficulty 3": "the difficulty is 3",
     "data splits --dataset synthetic --split kfold --folds 1": "data.split.folds",
@@ -109,11 +110,6 @@ MISTAKES = {
     "data reproduce --archive nope": "no archive at nope",
     "data reproduce --uci-archive nope": "no archive at nope",
     "data filters --report file": "cannot write to file",
-    "experiment growth --seed -1": "--seed has -1",
-    "experiment memory": "HAPT is not prepared",
-    "experiment stream --archive nope": "no archive at nope",
-    "experiment labels": "UCI HAR is not prepared",
-    "experiment growth --results file/x": "cannot write to file/x",
 }
 
 

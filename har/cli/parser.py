@@ -8,7 +8,7 @@ from typing import Any
 from har import __version__
 from har.cli import commands as do
 from har.cli import data
-from har.cli.commands import BUNDLE, EXPERIMENTS, RESULTS
+from har.cli.commands import BUNDLE, RESULTS
 from har.cli.explain import ATTRIBUTIONS, explain
 from har.cli.help import SHELLS, completion, doctor
 from har.cli.options import (
@@ -31,6 +31,8 @@ from har.contract import SPLITS, HarError
 
 NAMED = "folder of a bundle, or default or robust, which come with the project"
 PRETRAINED = "the pretrained bundle, in every folder"
+
+MOVED = {"experiment": "NAME"}  # commands that were once here: the scripts of research/ in their place
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -83,17 +85,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--workers", type=int, default=None, metavar="N", help="jobs at a time (default: one a core)")
     command.add_argument("--gpus-per-job", type=float, default=0.0, metavar="F", help="with Ray: 0.5 for two jobs a GPU (default: none)")
-
-    command = add("experiment", do.experiment, "Answer one question about the models with a table or a figure")
-    command.add_argument("name", choices=EXPERIMENTS, help="which: %(choices)s")
-    command.add_argument(
-        "--dataset", choices=("hapt", "uci-har", "synthetic"), default="hapt", help="whose recordings, where any (default: %(default)s)"
-    )
-    command.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="of the trainings (default: 0 1 2)")
-    command.add_argument("--quick", action="store_true", default=False, help="a small budget, to see that it works; no result")
-    add_archive(command)
-    add_runs(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where it is written (default: %(default)s)")
 
     command = add(
         "evaluate",
@@ -228,6 +219,18 @@ def build_parser() -> argparse.ArgumentParser:
     add_runs(command)
     command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     return parser
+
+
+def check_moved(arguments: list[str]) -> None:
+    """Say what replaces a command that this one had before.
+
+    Raises:
+        HarError: a removed command is named.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    for old, script in MOVED.items():
+        if words[: len(old.split())] == old.split():
+            raise HarError(f"har {old} was removed; in a clone of the repository, run python -m research.{script} instead")
 
 
 def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:

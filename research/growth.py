@@ -1,18 +1,18 @@
-"""``har experiment growth``: how the number of weights grows with the length of the window."""
+"""``python -m research.growth``: how the number of weights grows with the length of the window."""
 
 from pathlib import Path
 
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from har.config import load_config
-from har.contract import LABELS
-from har.evaluation.experiment_figures import growth_figure
+from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.evaluation.report_figures import save_figure
 from har.models.frontend import network_inputs
 from har.models.registry import MODELS, build_network
 from har.pipeline.checks import config_path
-from har.pipeline.experiments.base import Bench, write_table
+from research.common import Bench, experiment, write_table
 
 WINDOW_SIZES = (32, 64, 128, 256, 512, 1024)  # samples, 0.64 to 20.5 s
 
@@ -39,3 +39,27 @@ def run(bench: Bench) -> list[Path]:
     path = folder / f"{stem}.md"
     path.write_text("\n".join([*lines, "", "Samples at 50 Hz; one network of each config.", "", bench.signature()]))
     return [*written, path]
+
+
+def growth_figure(table: pd.DataFrame) -> Figure:
+    """Weights against the seconds of a window, a line a model, both axes logarithmic.
+
+    Args:
+        table: ``model``, ``window_size`` in samples, ``parameters``.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for model, rows in table.groupby("model", sort=False):
+        axes.loglog(rows.window_size / SAMPLE_RATE_HZ, rows.parameters, marker="o", markersize=3, label=str(model))
+    axes.xaxis.set_major_formatter("{x:g}")  # plain numbers; powers of ten would need fonts for formulas
+    axes.xaxis.set_minor_formatter("")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_minor_formatter("")
+    axes.set(xlabel="length of the window, s", ylabel="weights", title="What reads the whole window at once grows with it")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.grid(alpha=0.3)
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("growth"))

@@ -1,5 +1,6 @@
-"""``har experiment attention``: which samples a recurrent network with additive attention looks at, and whether it matters."""
+"""``python -m research.attention``: which samples a recurrent network with additive attention looks at, and whether it matters."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -7,21 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from har.config import RunConfig, load_config
+from har.contract import SAMPLE_RATE_HZ
 from har.data.audit import audit
 from har.data.windowset import WindowSet
-from har.evaluation.attention import effective_samples, mean_correlation, movement, without
-from har.evaluation.experiment_figures import attention_figure
+from har.evaluation.figures import words
 from har.evaluation.report_figures import save_figure
 from har.models.classifier import ActivityClassifier
 from har.models.recurrent import RecurrentNetwork
 from har.pipeline.checks import config_path
-from har.pipeline.experiments.base import Bench, write_table
-from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.train import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
+from research.cells import Cell, run_cells
+from research.common import Bench, experiment, write_table
 
 TAKEN_AWAY = 0.1  # of the samples of a window
 MOST = 256  # windows whose weights are computed at once
@@ -142,3 +144,89 @@ def _text(table: pd.DataFrame, results: list[dict[str, Any]], people: str) -> st
         "",
     ]
     return "\n".join(lines)
+
+
+def effective_samples(weights: np.ndarray) -> np.ndarray:
+    """How many samples a window's weights are spread over: the exponential of their entropy, 1 to time.
+
+    Args:
+        weights: (window, time), summing to 1 over time.
+
+    Returns:
+        (window,).
+    """
+    return np.exp(-(weights * np.log(np.maximum(weights, np.finfo(float).tiny))).sum(axis=1))
+
+
+def movement(x: np.ndarray) -> np.ndarray:
+    """How far the total acceleration is from its mean over the window: (window, time, 6) raw6 -> (window, time), g."""
+    acceleration = x[:, :, :3]
+    return np.linalg.norm(acceleration - acceleration.mean(axis=1, keepdims=True), axis=2)
+
+
+def mean_correlation(weights: np.ndarray, other: np.ndarray) -> float:
+    """Rank correlation over the samples of a window (Spearman), mean over windows.
+
+    Args:
+        weights: (window, time).
+        other: (window, time).
+    """
+    ranks = [values.argsort(axis=1).argsort(axis=1).astype(float) for values in (weights, other)]
+    a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    return float(((a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))).mean())
+
+
+def without(x: np.ndarray, order: np.ndarray, share: float) -> np.ndarray:
+    """Windows with some samples replaced by the line between their neighbours that are left, as if they had never been recorded.
+
+    Args:
+        x: (window, time, channel).
+        order: (window, time) samples, those to take away first.
+        share: of the samples that are taken away.
+
+    Returns:
+        (window, time, channel) float32.
+    """
+    time = x.shape[1]
+    gone = order[:, : round(share * time)]
+    made = np.empty_like(x, dtype=np.float32)
+    for number, window in enumerate(x):
+        left = np.setdiff1d(np.arange(time), gone[number])
+        for channel in range(x.shape[2]):
+            made[number, :, channel] = np.interp(np.arange(time), left, window[left, channel])
+    return made
+
+
+def attention_figure(examples: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
+    """Attention over the signal: total acceleration, and behind it how much every sample counts, one panel a window.
+
+    Args:
+        examples: name of the activity, (time, channel) window whose first three channels are the total acceleration in g, and (time,)
+            weights that sum to 1.
+    """
+    columns = 3
+    rows = -(-len(examples) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axes, (label, window, weights) in zip(panels, examples, strict=False):
+        seconds = np.arange(len(weights)) / SAMPLE_RATE_HZ
+        for axis, name in enumerate("xyz"):
+            axes.plot(seconds, window[:, axis], linewidth=0.9, label=f"acceleration {name}")
+        behind = axes.twinx()
+        behind.fill_between(seconds, len(weights) * weights, step="mid", color="0.75", linewidth=0, label="attention")
+        behind.set_ylim(0, max(4.0, 1.1 * len(weights) * float(weights.max())))
+        axes.set_zorder(behind.get_zorder() + 1)
+        axes.patch.set_visible(False)
+        axes.set_title(words(label), fontsize=10)
+        behind.tick_params(labelsize=7)
+    for axes in panels[len(examples) :]:
+        axes.set_visible(False)
+    figure.supxlabel("seconds; grey: how much a sample counts (right scale, 1 is the mean)")
+    figure.supylabel("total acceleration, g")
+    lines, labels = panels[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper center", ncols=len(lines), fontsize=9)
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("attention"))

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from har.cli import main
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
-from har.pipeline.experiments.base import Bench
-from har.pipeline.experiments.windowing import VARIANTS, subject_accuracies, train_cell, windowing_table
+from research.cells import Cell
+from research.common import Bench, experiment
+from research.windowing import VARIANTS, subject_accuracies, train_cell, windowing_table
 
 
 def cell(windowing: str, seed: int, fold: int, confusion: dict[str, list[list[int]]]) -> dict:
@@ -39,8 +39,8 @@ def test_the_table_by_hand() -> None:
 
 @pytest.mark.slow
 def test_a_quick_run_has_equal_steps_and_goes_on_where_it_stopped(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["experiment", "windowing", "--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]
-    assert main(words) == 0
+    words = ["--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]
+    assert experiment("windowing", words) == 0
     assert "0 done before, 3 to do" in capsys.readouterr().out
     table = pd.read_csv("out/synthetic/windowing_synthetic_quick.csv").set_index("windowing")
     assert table.index.tolist() == list(VARIANTS)
@@ -53,14 +53,12 @@ def test_a_quick_run_has_equal_steps_and_goes_on_where_it_stopped(workplace: Pat
     text = Path("out/synthetic/windowing_synthetic_quick.md").read_text()
     assert "A QUICK RUN on a small budget, no result." in text
     before = Path("out/synthetic/windowing_synthetic_quick.csv").read_text()
-    assert main(words) == 0
+    assert experiment("windowing", words) == 0
     assert "3 done before, 0 to do" in capsys.readouterr().out
     assert Path("out/synthetic/windowing_synthetic_quick.csv").read_text() == before
 
 
 def test_the_scored_windows_are_the_same_whatever_trained(workplace: Path) -> None:
-    from har.pipeline.experiments.cells import Cell
-
     bench = Bench(Path("runs"), Path("out"), None, (0,), True, "synthetic", "test", lambda text: None)
     found = [
         train_cell(Cell(bench, {"model": "cnn1d", "windowing": variant, "fold": 0, "seed": 0}, Path("unused.json")))

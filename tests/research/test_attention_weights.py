@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from har.evaluation.attention import effective_samples, mean_correlation, movement, without
+from research.attention import effective_samples, mean_correlation, movement, without
 
 
 def test_weights_on_a_few_samples_spread_over_as_many() -> None:

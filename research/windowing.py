@@ -1,4 +1,4 @@
-"""``har experiment windowing``: overlapping windows or the recording reshaped, at equal training budget."""
+"""``python -m research.windowing``: overlapping windows or the recording reshaped, at equal training budget."""
 
 import tempfile
 from math import ceil
@@ -19,11 +19,11 @@ from har.evaluation.people import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
 from har.pipeline.checks import config_path
 from har.pipeline.evaluate import results_folder
-from har.pipeline.experiments.base import Bench, write_table
-from har.pipeline.experiments.cells import Cell, run_cells
 from har.pipeline.splits import prepared
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
+from research.cells import Cell, run_cells
+from research.common import Bench, experiment, write_table
 
 MODELS = ("cnn1d", "gru")
 FOLDS, RUN = 3, 1  # folds of the 21 training subjects, and how many of them are run: seven people are held out
@@ -187,3 +187,7 @@ def _text(table: pd.DataFrame, people: pd.DataFrame) -> str:
         "whatever trained; no test subject is scored or trained on. Mean over subjects and seeds, ± deviation over the seeds."
     )
     return "\n".join([*lines, "", said, "", ""])
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("windowing"))

@@ -1,4 +1,4 @@
-"""``har experiment labels``: how many labelled people a classifier needs, with and without pretraining on unlabelled recordings."""
+"""``python -m research.labels``: how many labelled people a classifier needs, with and without pretraining on unlabelled recordings."""
 
 import hashlib
 import json
@@ -26,8 +26,6 @@ from har.models.classifier import ActivityClassifier
 from har.models.forecaster import Forecaster
 from har.pipeline.checks import config_path
 from har.pipeline.evaluate import results_folder
-from har.pipeline.experiments.base import Bench, write_table
-from har.pipeline.experiments.labels_report import write_report
 from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.provenance import git_commit
 from har.pipeline.splits import prepared
@@ -37,6 +35,8 @@ from har.runtime.bundle import sha256
 from har.training.checkpoint import load_checkpoint, load_module
 from har.training.fit import build_classifier, window_batches
 from har.training.trainer import quiet_lightning, run_trainer
+from research.common import Bench, experiment, write_table
+from research.labels_report import write_report
 
 ENCODER, CLASSIFIER = "seq2seq", "gru"
 STARTS = ("random", "pretrained")
@@ -96,7 +96,7 @@ def label_efficiency(bench: Bench, *, official: bool = False) -> list[Path]:
     results, rows = results_folder(bench.results, labelled.dataset), []
     for fold, split in enumerate(splits):
         if not official and set(split.test) & set(TEST_SUBJECTS):
-            raise HarError(f"fold {fold} would score official test subjects; they are scored by `har experiment labels-official` alone")
+            raise HarError(f"fold {fold} would score official test subjects; they are scored by `python -m research.labels_official` alone")
         bout = Bout(bench, budget, classifier, forecaster, split, labelled, heard, results, fold, official)
         for seed in bench.seeds[:1] if bench.quick else bench.seeds:
             for cell in bout.cells(seed):
@@ -269,3 +269,7 @@ class Bout:
         about = {"fold": self.fold, "seed": seed, "labelled": count, "start": start, "people": " ".join(map(str, people))}
         spent = {"epochs": fitted.epochs, "steps": fitted.epochs * each, "seconds": round(fitted.seconds, 1), "commit": origin.commit}
         return about | {"macro_f1": found["macro_f1"], "accuracy": found["accuracy"]} | spent
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("labels"))

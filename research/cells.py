@@ -11,8 +11,8 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.files import write_whole
 from har.pipeline.engine import Progress, default_workers, run_jobs
-from har.pipeline.experiments.base import Bench
 from har.pipeline.study import KEY_LENGTH, code_digest, digest_of, sources_of
+from research.common import Bench
 
 FOLDER = "experiments"
 

@@ -1,4 +1,4 @@
-"""``har experiment stream``: a state carried along a recording against networks trained on windows, on the same stream.
+"""``python -m research.stream``: a state carried along a recording against networks trained on windows, on the same stream.
 
 All train on the same people and are scored on every labelled sample of the same recordings of others, the held-out training subjects of
 one fold; no official test subject takes part.
@@ -24,7 +24,6 @@ from har.models.classifier import ActivityClassifier
 from har.models.labeller import StreamLabeller
 from har.pipeline.checks import config_path
 from har.pipeline.evaluate import results_folder
-from har.pipeline.experiments.base import Bench, write_table
 from har.pipeline.run_folder import INFO, RunFolder
 from har.pipeline.splits import prepared
 from har.pipeline.study import Job
@@ -33,6 +32,7 @@ from har.pipeline.train import train_any
 from har.signals.chain import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
 from har.training.checkpoint import load_checkpoint, load_module
+from research.common import Bench, experiment, write_table
 
 SPLIT = {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0, "fold": 0}
 NO_ANSWER = -1  # before the first window has ended
@@ -215,3 +215,7 @@ def text(table: pd.DataFrame, people: pd.DataFrame, *, synthetic: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("stream"))

@@ -1,5 +1,7 @@
-"""``har experiment memory``: which activity was it N seconds ago, asked of recurrent networks, with and without clipping."""
+"""``python -m research.memory``: which activity was it N seconds ago, asked of recurrent networks, with and without clipping."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from har.config import RunConfig, parse_config
+from har.contract import SAMPLE_RATE_HZ, HarError
 from har.data.folds import make_split
-from har.data.memory import MemorySequences
-from har.evaluation.experiment_figures import clipping_figure, memory_figure
 from har.evaluation.report_figures import save_figure
 from har.models.frontend import SensorFrontend
-from har.pipeline.experiments.base import Bench, write_table
-from har.pipeline.experiments.cells import Cell, run_cells
-from har.pipeline.experiments.recurrent_cells import CELLS, build_cell
 from har.pipeline.splits import prepared
-from har.training.steps import Clipping, train_steps
+from research.cells import Cell, run_cells
+from research.common import Bench, experiment, write_table
+from research.recurrent_cells import CELLS, Clipping, build_cell, train_steps
 
 DELAYS = (0, 64, 256, 896)  # samples; with the window itself up to 1,024
 STEPS, BATCH, LEARNING_RATE = 400, 32, 3e-3
@@ -27,6 +29,63 @@ CLIPPINGS = {"none": Clipping("none"), "norm 1": Clipping("norm", 1.0), "value 0
 USUAL = "norm 1"
 CLIPPED_DELAY = 64  # at which kinds of clipping are compared
 CLIPPED_CELLS = ("RNN", "IRNN", "LSTM", "GRU")
+
+
+@dataclass(frozen=True)
+class MemorySequences:
+    """Sequences put together from windows of one person: first the one to remember, then others that tell nothing about it.
+
+    The activity of every window is drawn by itself, so that what comes later holds no hint; the last `delay` samples are to be
+    sat through. Windows are real; their order is not, which no network is told.
+
+    Args:
+        features: (window, time, feature) what a network reads.
+        y: (window,) index of the activity.
+        subject: (window,) number of the person.
+        delay: samples between the end of the first window and the end of the sequence.
+
+    Raises:
+        HarError: somebody has no window of some activity.
+    """
+
+    features: Tensor
+    y: np.ndarray
+    subject: np.ndarray
+    delay: int
+
+    def __post_init__(self) -> None:
+        people, labels = np.unique(self.subject), np.arange(self.num_classes)
+        for person in people:
+            missing = np.setdiff1d(labels, self.y[self.subject == person])
+            if len(missing):
+                raise HarError(f"subject {person} has no window of activity {missing[0]}; leave the person out of the memory task")
+
+    @property
+    def num_classes(self) -> int:
+        """Activities to tell apart."""
+        return int(self.y.max()) + 1
+
+    @property
+    def length(self) -> int:
+        """Samples of a sequence."""
+        return self.features.shape[1] + self.delay
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Random sequences.
+
+        Returns:
+            (count, length, feature) and (count,) the activity of the first window.
+        """
+        window = self.features.shape[1]
+        later = -(-self.delay // window)  # windows that follow, the last one cut off
+        person = rng.choice(np.unique(self.subject), count)
+        activity = rng.integers(self.num_classes, size=(count, 1 + later))
+        chosen = np.empty_like(activity)
+        for row, who in enumerate(person):
+            for column, what in enumerate(activity[row]):
+                chosen[row, column] = rng.choice(np.flatnonzero((self.subject == who) & (self.y == what)))
+        x = self.features[torch.from_numpy(chosen)].flatten(1, 2)[:, : self.length]  # (count, length, feature)
+        return x, torch.from_numpy(activity[:, 0])
 
 
 def run(bench: Bench) -> list[Path]:
@@ -141,3 +200,49 @@ def _text(main: pd.DataFrame, compared: pd.DataFrame, delay: int) -> str:
         lines.append(f"| {both[0]} | {both[1]} | {right} | {numbers} |")
     lines += ["", "Norm: of the gradient of the recurrent weights before clipping. Steps lost: loss or gradient not finite.", ""]
     return "\n".join(lines)
+
+
+def memory_figure(table: pd.DataFrame, chance: float) -> Figure:
+    """Share of right answers against the time that a memory has to last, mean and range over the seeds, a line a cell.
+
+    Args:
+        table: ``cell``, ``delay`` in samples, ``accuracy``; a row a seed.
+        chance: share of right answers by guessing.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    places = {delay: number for number, delay in enumerate(sorted(table.delay.unique()))}
+    for number, (cell, rows) in enumerate(table.groupby("cell", sort=False)):
+        found = rows.groupby("delay").accuracy.agg(["mean", "min", "max"])
+        at = np.array([places[delay] for delay in found.index]) + 0.03 * number  # beside each other, so that ranges can be seen
+        spread = np.abs(found[["min", "max"]].to_numpy().T - found["mean"].to_numpy())
+        axes.errorbar(at, 100 * found["mean"], yerr=100 * spread, marker="o", markersize=4, capsize=2, label=str(cell))
+    axes.axhline(100 * chance, color="0.5", linestyle=":", label="guessing")
+    axes.set_xticks(list(places.values()), [f"{delay / SAMPLE_RATE_HZ:.3g}" for delay in places])
+    axes.set(xlabel="seconds ago", ylabel="right answers, %", title="Which activity was it?", ylim=(0, 102))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def clipping_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Norm of the gradients of the recurrent weights over a training, one panel a cell, a line a kind of clipping.
+
+    Args:
+        curves: by name of the cell and of the clipping: (step,) norms before clipping.
+    """
+    figure = Figure(figsize=(3.2 * len(curves), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (cell, kinds) in zip(panels, curves.items(), strict=True):
+        for kind, norms in kinds.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                axes.plot(np.log10(norms), label=kind, linewidth=0.7)
+        axes.set(xlabel="step", title=cell)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("gradient of the recurrent weights,\npowers of ten")
+    panels[-1].legend(title="clipping", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("memory"))

@@ -1,6 +1,8 @@
 """The experiments on recurrent networks, each on a small budget, and the parts they are made of."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,19 +12,19 @@ import pytest
 import torch
 from torch import nn
 
-from har.cli import main
 from har.config import parse_config
 from har.contract import HarError
-from har.data.memory import MemorySequences
 from har.models.registry import build_network
 from har.pipeline.engine import Outcome
-from har.pipeline.experiments import cells
-from har.pipeline.experiments.base import Bench
-from har.pipeline.experiments.cells import Cell, run_cells
-from har.pipeline.experiments.gradients import input_gradients
-from har.pipeline.experiments.recurrent_cells import CELLS, build_cell
-from har.training.steps import Clipping, recurrent_norm, train_steps
+from har.pipeline.study import sources_of
+from research import cells
+from research.cells import Cell, run_cells
+from research.common import Bench, experiment
+from research.gradients import input_gradients
+from research.memory import MemorySequences
+from research.recurrent_cells import CELLS, Clipping, build_cell, recurrent_norm, train_steps
 
+ROOT = Path(__file__).parents[2]
 QUICK = ["--dataset", "synthetic", "--quick", "--seed", "0", "1", "--results", "out", "--runs", "runs"]
 
 
@@ -151,8 +153,46 @@ def test_parts_are_kept_and_done_again_when_anything_changes(tmp_path: Path, mon
     assert run_cells(there, "test", [{"number": 7}], double, "data") == [{"number": 7, "double": 14.0}]
 
 
+def test_the_key_of_a_part_knows_the_code_of_the_script_and_of_the_package() -> None:
+    assert {"research.memory", "research.recurrent_cells", "har.models.frontend"} <= set(sources_of(["research.memory"]))
+
+
+def test_weights_by_window_length(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert experiment("growth", ["--results", "out"]) == 0
+    table = pd.read_csv("out/models/parameter_growth.csv").pivot(index="model", columns="window_size", values="parameters")
+    assert (table.loc["gru"] == table.loc["gru", 128]).all()  # a recurrent network has the same weights at every step
+    assert "wrote out/models/parameter_growth.md" in capsys.readouterr().out
+    assert "Written by `python -m research.growth --results out` on 20" in Path("out/models/parameter_growth.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("growth", "--seed -1", "--seed has -1"),
+        ("growth", "--results file/x", "cannot write to file/x"),
+        ("memory", "", "HAPT is not prepared"),
+        ("stream", "--archive nope", "no archive at nope"),
+        ("labels", "", "UCI HAR is not prepared"),
+    ],
+)
+def test_a_mistake_is_one_line(name: str, words: str, message: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").touch()
+    assert experiment(name, words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"python -m research.{name}: ")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_script_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "research.growth", "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"wrote {tmp_path}/models/parameter_growth.csv" in done.stdout
+
+
 def test_gradients_from_the_command_line(workplace: Path) -> None:
-    assert main(["experiment", "gradients", *QUICK]) == 0
+    assert experiment("gradients", QUICK) == 0
     table = pd.read_csv("out/models/gradients_synthetic_quick.csv").set_index(["cell", "length"])
     assert set(table.index.get_level_values("cell")) == set(CELLS)
     assert table.loc[("GRU", 128), "first_over_last"] < 1e-6  # half of a state is kept a step
@@ -163,20 +203,21 @@ def test_gradients_from_the_command_line(workplace: Path) -> None:
 
 
 def test_memory_from_the_command_line(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["experiment", "memory", *QUICK]) == 0
+    arguments = [*QUICK, "--seed", "0"]
+    assert experiment("memory", arguments) == 0
     table = pd.read_csv("out/models/memory_synthetic_quick.csv")
-    assert len(table) == 2 * (2 * 2 + 2 * 2)  # seeds x (delays x cells + cells x other clippings)
+    assert len(table) == 2 * 2 + 2 * 2  # delays x cells + cells x other clippings
     assert table.accuracy.between(0, 1).all()
     assert {path.name for path in Path("out/models").iterdir()} >= {"memory_synthetic_quick.png", "clipping_synthetic_quick.svg"}
     capsys.readouterr()
-    assert main(["experiment", "memory", *QUICK]) == 0
-    assert "16 done before, 0 to do" in capsys.readouterr().out
+    assert experiment("memory", arguments) == 0
+    assert "8 done before, 0 to do" in capsys.readouterr().out
     kept = json.loads(next(Path("runs/experiments/memory").glob("*.json")).read_text())
     assert len(kept["norms"]) == 6
 
 
 def test_attention_from_the_command_line(workplace: Path) -> None:
-    assert main(["experiment", "attention", "--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]) == 0
+    assert experiment("attention", ["--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]) == 0
     table = pd.read_csv("out/models/attention_synthetic_quick.csv").set_index("activity")
     assert table.effective_samples.between(1, 128).all()
     assert table.correlation_with_movement.between(-1, 1).all()

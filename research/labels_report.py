@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from har.evaluation.report_figures import save_figure
-from har.pipeline.experiments.base import Bench
+from research.common import Bench
 
 NAMES = {"random": "from random weights", "pretrained": "pretrained by forecasting"}
 STYLES = {"random": ("o-", "#D55E00"), "pretrained": ("s--", "#0072B2")}  # apart for every eye, and without colour

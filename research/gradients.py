@@ -1,23 +1,23 @@
-"""``har experiment gradients``: how far back in time the gradient of a recurrent network reaches, before any training."""
+"""``python -m research.gradients``: how far back in time the gradient of a recurrent network reaches, before any training."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from har.config import DataConfig, WindowingConfig, parse_config
-from har.contract import TRAIN_SUBJECTS
+from har.contract import SAMPLE_RATE_HZ, TRAIN_SUBJECTS
 from har.data.windowset import WindowSet
-from har.evaluation.experiment_figures import gradient_figure
 from har.evaluation.report_figures import save_figure
 from har.models.frontend import SensorFrontend
-from har.pipeline.experiments.base import Bench, write_table
-from har.pipeline.experiments.recurrent_cells import CELLS, build_cell
 from har.pipeline.splits import prepared
-from har.training.steps import recurrent_norm
+from research.common import Bench, experiment, write_table
+from research.recurrent_cells import CELLS, build_cell, recurrent_norm
 
 LENGTHS = (128, 1024)  # samples, 2.56 and 20.5 s
 WINDOWS = 128  # of each length
@@ -113,3 +113,28 @@ def _text(table: pd.DataFrame) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def gradient_figure(curves: Mapping[int, Mapping[str, np.ndarray]]) -> Figure:
+    """Gradient of the loss with respect to the input at each step, relative to the last step, one panel a length.
+
+    Args:
+        curves: by length in samples and name of the cell: (time,) norms, oldest sample first.
+    """
+    figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (length, cells) in zip(panels, curves.items(), strict=True):
+        back = (np.arange(length) - length + 1) / SAMPLE_RATE_HZ
+        for name, norms in cells.items():
+            with np.errstate(divide="ignore"):
+                axes.plot(back, np.log10(norms / norms[-1]), label=name, linewidth=1.2)
+        axes.set(xlabel="seconds before the end of the window", title=f"{length:,} steps", ylim=(-12, 4))
+        axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("gradient at the input,\npowers of ten against the last step")
+    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("gradients"))

@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 import torch
 
-from har.cli import main
 from har.config import load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.models.forecaster import Forecaster
-from har.pipeline.experiments import labels
-from har.pipeline.experiments.labels import QUICK, Budget, check_unheard, configs, labelled_people, start_from, unlabelled
-from har.pipeline.experiments.labels_report import summarise
+from research import labels
+from research.common import experiment
+from research.labels import QUICK, Budget, check_unheard, configs, labelled_people, start_from, unlabelled
+from research.labels_report import summarise
 
 SPLIT = SubjectSplit(TRAIN_SUBJECTS[:14], (), TRAIN_SUBJECTS[14:])
 
@@ -76,8 +76,8 @@ def test_the_shipped_budget_fits_the_shipped_classifier() -> None:
 
 
 def test_a_quick_curve_is_written_and_goes_on_where_it_stopped(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["experiment", "labels", "--quick", "--results", "out", "--runs", "work", "--seed", "3"]
-    assert main(arguments) == 0
+    arguments = ["--quick", "--results", "out", "--runs", "work", "--seed", "3"]
+    assert experiment("labels", arguments) == 0
     folder, stem = workplace / "out/synthetic", "label_efficiency_synthetic_quick"
     assert {path.suffix for path in folder.glob(f"{stem}.*")} == {".csv", ".md", ".png", ".svg"}
     table = pd.read_csv(folder / f"{stem}.csv")
@@ -93,7 +93,7 @@ def test_a_quick_curve_is_written_and_goes_on_where_it_stopped(workplace: Path, 
     trained: list[tuple[int, str]] = []
     train = labels.Bout._train
     monkeypatch.setattr(labels.Bout, "_train", lambda self, *cell: trained.append(cell[1:]) or train(self, *cell))
-    assert main(arguments) == 0
+    assert experiment("labels", arguments) == 0
     assert trained == [(1, "pretrained")]
     pd.testing.assert_frame_equal(pd.read_csv(folder / f"{stem}.csv").drop(columns="seconds"), table.drop(columns="seconds"))
 
@@ -101,7 +101,7 @@ def test_a_quick_curve_is_written_and_goes_on_where_it_stopped(workplace: Path, 
 def test_the_official_curve_of_real_people_stands_in_the_ledger(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = labels.prepared
     monkeypatch.setattr(labels, "prepared", lambda *arguments: replace(prepared(*arguments), synthetic=False, dataset="uci-har"))
-    assert main(["experiment", "labels-official", "--quick", "--results", "out", "--runs", "work"]) == 0
+    assert experiment("labels_official", ["--quick", "--results", "out", "--runs", "work"]) == 0
     ledger = pd.read_csv(workplace / "out/uci_har/test_openings.csv")
     assert ledger.config.tolist() == [
         f"labels-official ({n} labelled, {start} start)" for n in (1, 2) for start in ("random", "pretrained")
