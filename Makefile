@@ -67,7 +67,7 @@ experiment: $(STAMP) ## Answer one question about the models (NAME=growth or ano
 	@$(VENV)/bin/python -m research.$(NAME) $(call path_option,--archive,$(ARCHIVE))
 
 smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
-	@$(HAR) smooth $(call path_option,--archive,$(ARCHIVE))
+	@$(VENV)/bin/python -m research.smooth $(call path_option,--archive,$(ARCHIVE))
 
 export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
 	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--bundle,$(BUNDLE)) \

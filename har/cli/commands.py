@@ -331,21 +331,6 @@ def verify(options: argparse.Namespace) -> None:
     answer(options, lines, {"folder": folder, "golden": count, "largest_difference": largest})
 
 
-def smooth(options: argparse.Namespace) -> None:
-    from har.data.prepare import check_source
-    from har.pipeline.checks import check_folder
-    from har.pipeline.run_folder import find_runs
-
-    find_runs(options.runs, "uci-har", [f"{options.model}-refit"])
-    check_source("hapt", options.archive)
-    check_folder(options.results, "--results")
-    with loading(options):
-        from har.pipeline.smooth import write_smoothing
-    with progress(options, "Smoothing whole recordings"):
-        paths = write_smoothing(options.model, options.runs, options.results, typed(), options.archive)
-    answer_written(options, paths, paths[-2].read_text().split("\nChosen")[0])
-
-
 def demo(options: argparse.Namespace) -> None:
     from har.pipeline.checks import check_folder, named_configs
 

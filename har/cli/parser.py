@@ -32,7 +32,7 @@ from har.contract import SPLITS, HarError
 NAMED = "folder of a bundle, or default or robust, which come with the project"
 PRETRAINED = "the pretrained bundle, in every folder"
 
-MOVED = {"experiment": "NAME"}  # commands that were once here: the scripts of research/ in their place
+MOVED = {"experiment": "NAME", "smooth": "smooth"}  # commands that were once here: the scripts of research/ in their place
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -114,17 +114,6 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--window", nargs="+", type=int, default=None, metavar="N", help=text)
     command.add_argument("--method", choices=ATTRIBUTIONS, default=ATTRIBUTIONS[0], help="of the attribution (default: %(default)s)")
     command.add_argument("--most", type=int, default=60, metavar="N", help="mistakes in the file, the surest first (default: %(default)s)")
-
-    command = add(
-        "smooth",
-        do.smooth,
-        "Smooth a model's answers over whole recordings (HAPT) and score the test subjects",
-        "Fitted on the training subjects with the crossvalidation study of the model; needs its runs of `har train --refit`.",
-    )
-    command.add_argument("--model", default="dilated_cnn", metavar="NAME", help="config (default: %(default)s)")
-    add_archive(command)
-    add_runs(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the report goes (default: %(default)s)")
 
     command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
     command.add_argument(

@@ -1,14 +1,15 @@
-"""`har smooth`: temporal smoothing of a model's answers on continuous recordings, fitted on training subjects, scored on the test subjects.
+"""``python -m research.smooth``: temporal smoothing of a model's answers on continuous recordings.
 
-Everything that smoothing needs is decided on the 21 training subjects: the transitions between activities are counted in their
-recordings, and weight and lag are chosen on the probabilities of models of the cross-validation that never saw them. The recordings are
-HAPT's, in true time order and whole; the smoother is reset where a recording starts and nowhere else.
+It is scored on the test subjects. Everything that smoothing needs is decided on the 21 training subjects: the transitions between
+activities are counted in their recordings, and weight and lag are chosen on the probabilities of models of the cross-validation that
+never saw them. The recordings are HAPT's, in true time order and whole; the smoother is reset where a recording starts and nowhere else.
 """
 
+import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +18,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from matplotlib.figure import Figure
 
 from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, UCI9, HarError, channel_names
 from har.data import hapt
 from har.data.archives import HAPT, open_source
 from har.data.prepare import source_of
+from har.evaluation.figures import words
 from har.evaluation.predictions import METADATA_KEY
-from har.evaluation.report_figures import save_figure, timeline_figure
-from har.evaluation.streams import Stream, change_delays, stream_errors, transition_answers
+from har.evaluation.report_figures import save_figure
 from har.models.classifier import ActivityClassifier
 from har.pipeline.ledger import record_opening, required_ledger
-from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import RunFolder, find_runs
 from har.pipeline.sweep import RESULT, STUDIES
 from har.pipeline.table_file import write_table
@@ -36,11 +37,96 @@ from har.signals.chain import PUBLISHED
 from har.signals.smoothing import StreamSmoother, estimate_transitions, smooth
 from har.signals.windows import cut_windows, window_starts
 from har.training.checkpoint import load_checkpoint
+from research.common import options_of, run_script, signature
 
 STUDY = "crossvalidation"
 WEIGHTS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 LAGS = (0, 1, 2, 3, 4, 6, 8)  # windows
 WANTED = 0.5  # share of errors that smoothing shall leave; the smallest lag that gives it on the training subjects is taken
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The windows of one continuous recording in time order.
+
+    Attributes:
+        recording: its name.
+        subject: number of the person.
+        start: (window,) first sample.
+        y: (window,) index into the labels, activities first, then transitions; negative where unlabelled.
+        p: (window, num_classes) probabilities of the activities.
+    """
+
+    recording: str
+    subject: int
+    start: np.ndarray
+    y: np.ndarray
+    p: np.ndarray
+
+    @property
+    def num_classes(self) -> int:
+        """Activities that a window can be taken for."""
+        return self.p.shape[1]
+
+    @property
+    def scored(self) -> np.ndarray:
+        """(window,) whether the window is of an activity; transitions between postures and unlabelled ones are not scored."""
+        return (self.y >= 0) & (self.y < self.num_classes)
+
+
+def stream_errors(streams: Sequence[Stream], answers: Sequence[np.ndarray]) -> pd.DataFrame:
+    """A row per subject: windows of the activities, wrong ones before (highest probability) and after smoothing.
+
+    Args:
+        streams: the recordings.
+        answers: (window,) index of the activity that the smoother names, for each stream.
+    """
+    rows = []
+    for stream, answer in zip(streams, answers, strict=True):
+        own = stream.scored
+        raw = stream.p.argmax(axis=1)
+        wrong = {"wrong": (raw != stream.y)[own].sum(), "wrong_smoothed": (answer != stream.y)[own].sum()}
+        rows.append({"subject": stream.subject, "windows": own.sum(), **wrong})
+    return pd.DataFrame(rows).groupby("subject", as_index=False).sum()
+
+
+def change_delays(stream: Stream, answer: np.ndarray) -> list[int | None]:
+    """Windows from each change of activity to the first right answer; None where the activity is over before one comes.
+
+    A change is the first window of an activity behind another activity, whatever transition lies between.
+    """
+    index = np.flatnonzero(stream.scored)
+    first = [here for before, here in pairwise(index) if stream.y[before] != stream.y[here]]
+    found: list[int | None] = []
+    for here in first:
+        rest = index[index >= here]
+        other = rest[stream.y[rest] != stream.y[here]]
+        own = rest[rest < other[0]] if len(other) else rest
+        right = own[answer[own] == stream.y[here]]
+        found.append(int(right[0] - here) if len(right) else None)
+    return found
+
+
+def transition_answers(streams: Sequence[Stream], answers: Sequence[np.ndarray]) -> pd.DataFrame:
+    """What is said in windows of postural transitions: the activity before, the one after, or another.
+
+    Returns:
+        One row: ``windows`` and the shares ``before``, ``after``, ``other``; a window between twice the same counts as before.
+    """
+    counts = {"windows": 0, "before": 0, "after": 0, "other": 0}
+    for stream, answer in zip(streams, answers, strict=True):
+        scored = np.flatnonzero(stream.scored)
+        for here in np.flatnonzero(stream.y >= stream.num_classes):
+            earlier, later = scored[scored < here], scored[scored > here]
+            counts["windows"] += 1
+            if len(earlier) and answer[here] == stream.y[earlier[-1]]:
+                counts["before"] += 1
+            elif len(later) and answer[here] == stream.y[later[0]]:
+                counts["after"] += 1
+            else:
+                counts["other"] += 1
+    total = max(1, counts["windows"])
+    return pd.DataFrame([{"windows": counts["windows"], **{name: counts[name] / total for name in ("before", "after", "other")}}])
 
 
 class Choice(NamedTuple):
@@ -244,7 +330,44 @@ def _text(model: str, summary: pd.DataFrame, subjects: pd.DataFrame, choices: li
         "|---:|---:|---:|---:|",
         *(f"| {c.lag} | {c.weight:g} | {c.wrong} | {c.wrong_smoothed} |" for c in choices),
         "",
-        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.",
-        f"Versions: {', '.join(f'{package} {number}' for package, number in versions().items())}.",
+        signature(command),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
+    """Truth, answers and smoothed answers of one recording over time; windows of transitions and without label are left white."""
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    seconds = stream.start / SAMPLE_RATE_HZ
+    truth = np.where(stream.scored, stream.y, np.nan)
+    lines = (
+        ("truth", truth, -0.22, "black"),
+        ("window alone", stream.p.argmax(axis=1), 0.0, "tab:orange"),
+        ("smoothed", answer, 0.22, "tab:blue"),
+    )
+    for label, values, offset, colour in lines:
+        axes.plot(seconds, values + offset, "|", markersize=8, color=colour, label=label)
+    axes.set_yticks(range(len(LABELS)), [words(label) for label in LABELS])
+    axes.set_xlabel("Time (s)")
+    axes.set_title(f"HAPT {stream.recording}: the recording of the test subjects with the most errors", fontsize=10)
+    axes.grid(color="0.92")
+    axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write tables and figure; see `write_smoothing`."""
+    parser = options_of("smooth", "Smooth a model's answers over whole recordings and score the test subjects", archive="HAPT", runs=True)
+    parser.add_argument("--model", default="dilated_cnn", metavar="NAME", help="config (default: %(default)s)")
+
+    def work(options: argparse.Namespace, command: str) -> list[Path]:
+        paths = write_smoothing(options.model, options.runs, options.results, command, options.archive)
+        print(paths[-2].read_text().split("\nChosen")[0])
+        return paths
+
+    return run_script(parser, arguments, work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

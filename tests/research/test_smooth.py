@@ -1,4 +1,4 @@
-"""`har smooth`: fitted on training subjects through models that never saw them, scored on the test subjects, in the ledger."""
+"""Smoothing: fitted on training subjects through models that never saw them, scored on the test subjects, in the ledger."""
 
 import csv
 from pathlib import Path
@@ -9,11 +9,11 @@ import pytest
 
 from har.config import parse_config
 from har.contract import HAPT_LABELS, HarError
-from har.pipeline import smooth
 from har.pipeline.checks import run_name
-from har.pipeline.smooth import crossvalidated, write_smoothing
 from har.pipeline.sweep import RESULT, sweep
 from har.pipeline.train import train_run
+from research import smooth
+from research.smooth import crossvalidated, write_smoothing
 from tests.helpers import accept_small_hapt, write_hapt, write_uci_har
 
 TRAINED, TESTED = (1, 3, 5, 6), (2,)
@@ -50,7 +50,7 @@ def smoothed(workplace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
 
 @pytest.mark.slow
 def test_everything_is_fitted_on_training_subjects_and_only_the_test_subjects_are_scored(smoothed: Path) -> None:
-    write_smoothing("small", Path("runs"), Path("results"), "har smooth", smoothed)
+    assert smooth.main(["--model", "small", "--archive", str(smoothed)]) == 0
     report = Path("results/hapt")
     row = pd.read_csv(report / "smoothing.csv").iloc[0]
     people = pd.read_csv(report / "smoothing_subjects.csv")
@@ -71,11 +71,12 @@ def test_everything_is_fitted_on_training_subjects_and_only_the_test_subjects_ar
     assert (scored.y_pred != scored.y_true).sum() == row.wrong
     text = (report / "smoothing.md").read_text()
     assert "`small-refit`, 1 seeds" in text
+    assert f"Written by `python -m research.smooth --model small --archive {smoothed}` on 20" in text
     assert (report / "smoothing.png").is_file()
     folds = crossvalidated("small", Path("runs"), smooth.find_runs(Path("runs"), "uci-har", ["small-refit"]))
     assert sorted(subject for _, subjects in folds for subject in subjects) == list(TRAINED)
     next(Path("runs/uci-har/studies/crossvalidation/small").glob(f"*/{RESULT}")).unlink()
     with pytest.raises(HarError, match=r"holds out \d subjects .*; run har sweep configs/study/crossvalidation.yaml"):
-        write_smoothing("small", Path("runs"), Path("results"), "har smooth", smoothed)
+        write_smoothing("small", Path("runs"), Path("results"), "command", smoothed)
     with open(report / "test_openings.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 1  # refused before anything was scored

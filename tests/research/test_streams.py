@@ -1,6 +1,8 @@
+"""Scores of a stream of windows, with and without smoothing, by hand."""
+
 import numpy as np
 
-from har.evaluation.streams import Stream, change_delays, stream_errors, transition_answers
+from research.smooth import Stream, change_delays, stream_errors, transition_answers
 
 # Two activities (0, 1), a transition (2) and windows without a label (-1).
 Y = np.array([-1, 0, 0, 0, 2, 2, 1, 1, 1, 0])
