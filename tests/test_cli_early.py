@@ -100,16 +100,13 @@ MISTAKES = {
     "demo --runs file": "cannot write to file",
     "track push --runs nope": "no folder of runs at nope",
     "dashboard": "no MLflow store",
+    "data spectra": "run python -m research.spectra instead",
     "smooth --model x": "run python -m research.smooth instead",
     "--quiet experiment memory --quick": "har experiment was removed; in a clone of the repository, run python -m research.NAME instead",
     "data prepare --archive nope": "no archive at nope",
     "data prepare --dataset synthetic --difficulty 3": "the difficulty is 3",
     "data splits --dataset synthetic --split kfold --folds 1": "data.split.folds",
     "data splits": "UCI HAR is not prepared",
-    "data spectra": "UCI HAR is not prepared",
-    "data reproduce --archive nope": "no archive at nope",
-    "data reproduce --uci-archive nope": "no archive at nope",
-    "data filters --report file": "cannot write to file",
 }
 
 

@@ -31,8 +31,14 @@ from har.contract import SPLITS, HarError
 
 NAMED = "folder of a bundle, or default or robust, which come with the project"
 PRETRAINED = "the pretrained bundle, in every folder"
-
-MOVED = {"experiment": "NAME", "smooth": "smooth"}  # commands that were once here: the scripts of research/ in their place
+# Commands that were removed, and the scripts of research/ in their place.
+MOVED = {
+    "experiment": "NAME",
+    "smooth": "smooth",
+    "data filters": "filter_report",
+    "data spectra": "spectra",
+    "data reproduce": "reproduce",
+}
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -240,14 +246,3 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
         "--validation-subjects", nargs="+", type=int, default=None, metavar="N", help="of the official split (default: as in the configs)"
     )
     command.add_argument("--output", type=Path, default=None, metavar="FILE.json", help="write the split there (default: only show it)")
-    command = add("filters", data.filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
-    command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
-    command = add("spectra", data.spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
-    add_archive(command)
-    command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
-    text = "Prove that HAPT's raw recordings give UCI HAR's windows"
-    more = "Finds every published segment in the recordings, compares all channels, writes tables and a figure."
-    command = add("reproduce", data.reproduce, text, more, under=under)
-    add_archive(command, "HAPT")
-    command.add_argument("--uci-archive", default=None, metavar="PATH", help="a copy of UCI HAR, likewise")
-    command.add_argument("--report", type=Path, default=RESULTS / "hapt", metavar="DIR", help="folder (default: %(default)s)")

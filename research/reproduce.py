@@ -1,27 +1,163 @@
-"""The proof that our chain of filters makes UCI HAR's windows out of HAPT's raw recordings, written as a report."""
+"""``python -m research.reproduce``: the proof that our chain of filters makes UCI HAR's windows out of HAPT's raw recordings."""
 
+import argparse
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS
+from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS, HarError
 from har.data import hapt, uci_har
 from har.data.archives import HAPT, open_source
-from har.data.prepare import prepare, source_of
-from har.data.reproduction import PRINTED_DIGITS, TOLERANCE, Chain, Place, errors_of, locate
+from har.data.prepare import check_source, prepare, source_of
 from har.data.segments import segments_of
-from har.evaluation.figures import reproduction_figure
-from har.pipeline.provenance import git_commit, versions
+from har.data.windowset import Stretch
 from har.pipeline.table_file import write_table
+from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
 from har.signals.filters import lowpass, median_filter
+from har.signals.windows import label_runs
+from research.common import options_of, run_script, signature
+
+TOLERANCE = 1e-6  # g or rad/s; the published values end at the 7th digit, so at 1 g their own rounding is 5e-7
+PRINTED_DIGITS = 7  # significant digits of a value in the published files (the 8th is 0)
+SHIFTS = range(-6, 7)  # samples tried around the place where a segment was found, because other filters delay otherwise
+
+Chain = Callable[[np.ndarray], np.ndarray]
 
 AS_DESCRIBED = SensorChain(noise_order=3, drift_order=0, zero_phase=("noise", "gravity"))
 IDENTIFIED = "identified chain"
 DESCRIBED = "the description read literally: order 3, zero phase, gyroscope as measured"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a segment stands in the recordings.
+
+    Attributes:
+        segment: the published one.
+        recording: name of the recording.
+        first: first sample in it.
+        largest_error: over all samples and channels, g or rad/s.
+        label: of the recording there, index into ``contract.HAPT_LABELS``.
+        label_offset: samples from the first sample that has this label to the segment's first.
+    """
+
+    segment: Stretch
+    recording: str
+    first: int
+    largest_error: float
+    label: int
+    label_offset: int
+
+    @property
+    def matches(self) -> bool:
+        """Whether every value is reproduced within `TOLERANCE`."""
+        return self.largest_error <= TOLERANCE
+
+    @property
+    def same_label(self) -> bool:
+        """Whether the recording says there what the segment says."""
+        return self.label == self.segment.labels[0]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far one chain is from the published values.
+
+    Attributes:
+        shift: samples by which all segments were moved to fit best.
+        differences: (time, channel) reproduced less published, of all segments one after the other.
+        same_digits: (channel,) share of values that are the published number once rounded to `PRINTED_DIGITS`.
+    """
+
+    shift: int
+    differences: np.ndarray
+    same_digits: np.ndarray
+
+
+def locate(segments: list[Stretch], recordings: list[Recording], chain: Chain) -> list[Place]:
+    """Find every segment where the squared difference to a recording of its subject, filtered by `chain`, is least.
+
+    Args:
+        segments: of `har.data.segments.segments_of`, in the channels of ``contract.UCI9``.
+        recordings: raw, with their labels.
+        chain: (time, 6) -> (time, 9).
+
+    Raises:
+        HarError: a subject has no recording as long as its segment.
+    """
+    signals = {recording.name: chain(recording.samples) for recording in recordings}
+    places = []
+    for segment in segments:
+        found: list[tuple[float, Recording, int]] = []
+        for recording in recordings:
+            if recording.subject == segment.subject and len(recording.samples) >= len(segment.samples):
+                distance = _squared_distances(signals[recording.name], segment.samples)
+                first = int(np.argmin(distance))
+                found.append((float(distance[first]), recording, first))
+        if not found:
+            raise HarError(
+                f"no recording of subject {segment.subject} has the {len(segment.samples)} samples of segment {segment.recording}; "
+                "expected the UCI HAR and HAPT archives of the same people"
+            )
+        _, recording, first = min(found, key=lambda item: item[0])
+        error = float(np.abs(signals[recording.name][first : first + len(segment.samples)] - segment.samples).max())
+        label, begins = _label_at(recording.labels, first, first + len(segment.samples))
+        places.append(Place(segment, recording.name, first, error, label, first - begins))
+    return places
+
+
+def _squared_distances(signal: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """(start,) sum of squared differences between `segment` and the signal from every start on."""
+    from scipy.signal import fftconvolve
+
+    segment = segment.astype(np.float64)  # sums of squares lose too many digits in single precision
+    energy = np.concatenate(([0.0], np.cumsum((signal**2).sum(axis=1))))
+    product = fftconvolve(signal, segment[::-1], mode="valid", axes=0).sum(axis=1)
+    return energy[len(segment) :] - energy[: -len(segment)] - 2 * product + (segment**2).sum()
+
+
+def _label_at(labels: np.ndarray, first: int, stop: int) -> tuple[int, int]:
+    """The labelled run that shares most samples with [first, stop): its label and its first sample."""
+    runs = [run for run in label_runs(labels) if run[0] >= 0]
+    label, begins, _ = max(runs, key=lambda run: min(stop, run[2]) - max(first, run[1]))
+    return label, begins
+
+
+def errors_of(places: list[Place], recordings: list[Recording], chain: Chain) -> Errors:
+    """Compare what `chain` makes of the recordings with the published values, at the shift that fits best.
+
+    Segments so close to an end of their recording that a shift of `SHIFTS` would leave it are not counted.
+    """
+    signals = {recording.name: chain(recording.samples) for recording in recordings}
+    inside = [
+        place
+        for place in places
+        if place.first + SHIFTS[0] >= 0 and place.first + len(place.segment.samples) + SHIFTS[-1] <= len(signals[place.recording])
+    ]
+    published = np.concatenate([place.segment.samples for place in inside])
+
+    def shifted(shift: int) -> np.ndarray:
+        starts = [(signals[place.recording], place.first + shift, len(place.segment.samples)) for place in inside]
+        return np.concatenate([signal[first : first + count] for signal, first, count in starts])
+
+    best = min(SHIFTS, key=lambda shift: float(((shifted(shift) - published) ** 2).sum()))
+    reproduced = shifted(best)
+    same = np.float32(printed(reproduced)) == np.float32(published)
+    return Errors(best, reproduced - published, same.mean(axis=0))
+
+
+def printed(values: np.ndarray) -> np.ndarray:
+    """Values rounded to `PRINTED_DIGITS` significant digits, as in the published files."""
+    values = np.asarray(values, dtype=np.float64)
+    size = np.floor(np.log10(np.abs(values), out=np.zeros_like(values), where=values != 0))
+    scale = 10.0 ** (PRINTED_DIGITS - 1 - size)
+    return np.round(values * scale) / scale
 
 
 def _gravity_before_noise(raw6: np.ndarray) -> np.ndarray:
@@ -135,7 +271,6 @@ def _report(table: pd.DataFrame, places: list[Place], command: str) -> str:
     prompt = sum(place.label_offset == 0 for place in walking)
     largest = max(place.largest_error for place in places)
     own = table[table.chain == IDENTIFIED]
-    made = ", ".join(f"{name} {number}" for name, number in versions().items())
     return (
         "# UCI HAR's windows, made again from HAPT's raw recordings\n\n"
         f"{matching} of the {len(places)} continuous segments of UCI HAR are found in the recordings of the same subject with every value\n"
@@ -155,8 +290,7 @@ def _report(table: pd.DataFrame, places: list[Place], command: str) -> str:
         f"sample of HAPT's label, {prompt} of {len(walking)} among the three ways of walking. The others begin up to {-min(offsets)}\n"
         f"samples before or {max(offsets)} after it, nearly all in postures, whose borders HAPT must have drawn again for its\n"
         "transitions. `segments.csv` gives the place of each.\n\n"
-        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.\nVersions: {made}.\n"
-    )
+    ) + signature(command)
 
 
 def _channel_table(own: pd.DataFrame) -> str:
@@ -174,3 +308,46 @@ def _chain_table(table: pd.DataFrame) -> str:
         rms = [float(np.sqrt((rows[rows.channel.str.startswith(triad)].rms ** 2).mean())) for triad in ("total_acc", "gyro", "body_acc")]
         lines.append(f"| {name} | " + " | ".join(f"{value:.1e}" for value in rms) + f" | {rows.shift_samples.iloc[0]} |")
     return "\n".join(lines)
+
+
+def reproduction_figure(table: pd.DataFrame, chains: tuple[str, ...]) -> Figure:
+    """Errors of reproduced channels on a logarithmic axis: median, 95 %, 99 % and largest, for each of `chains`.
+
+    Args:
+        table: a row per chain and channel with ``median``, ``p95``, ``p99`` and ``max`` in g or rad/s.
+        chains: names in the column ``chain``.
+    """
+    figure = Figure(figsize=(9.0, 1.2 + 2.6 * len(chains)), layout="constrained")
+    grid = figure.subplots(len(chains), 1, sharex=True, squeeze=False)
+    marks = {"median": "o", "p95": "s", "p99": "D", "max": "|"}
+    for axes, chain in zip(grid[:, 0], chains, strict=True):
+        rows = table[table.chain == chain].reset_index(drop=True)
+        axes.hlines(rows.index, rows["median"], rows["max"], color="0.8", linewidth=3)
+        for column, mark in marks.items():
+            axes.plot(rows[column], rows.index, mark, label={"p95": "95 %", "p99": "99 %"}.get(column, column), markersize=7)
+        axes.set_yticks(rows.index, [f"{channel} ({unit})" for channel, unit in zip(rows.channel, rows.unit, strict=True)], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.grid(axis="x", color="0.9")
+        axes.set_title(f"HAPT raw: {chain}", fontsize=10)
+    grid[0, 0].legend(loc="lower right", fontsize=8, ncols=4)
+    grid[-1, 0].set_xlabel("Difference to the published windows of UCI HAR (g or rad/s)")
+    return figure
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write tables, report and figure; see `write_reproduction`."""
+    parser = options_of("reproduce", "Find every window of UCI HAR in HAPT's raw recordings and compare all channels", archive="HAPT")
+    parser.add_argument("--uci-archive", default=None, metavar="PATH", help="a copy of UCI HAR, likewise")
+
+    def work(options: argparse.Namespace, command: str) -> list[Path]:
+        for dataset, archive in (("hapt", options.archive), ("uci-har", options.uci_archive)):
+            if archive is not None:  # else it may be downloaded
+                check_source(dataset, archive)
+        return write_reproduction(options.results / "hapt", command, options.archive, options.uci_archive)
+
+    return run_script(parser, arguments, work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from har.contract import GRAVITY_CUTOFF_HZ, NOISE_CUTOFF_HZ
-from har.signals.causal import CausalFilter, gravity_filter, noise_filter
 from har.signals.filters import gravity_lowpass
-from har.signals.phase import both_forms, designed_response, distance, measured_response, zero_phase
+from research.causal import CausalFilter, gravity_filter, noise_filter
+from research.filter_report import both_forms, designed_response, distance, measured_response, zero_phase
 
 RATE = 50.0
 FREQUENCIES = np.array([0.5, 1.0, 5.0, 20.0])

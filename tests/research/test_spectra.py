@@ -9,27 +9,14 @@ import pytest
 
 from har.contract import LABELS, TRAIN_SUBJECTS
 from har.data.windowset import WindowSet
-from har.evaluation.spectra import compare_spectra, length_spectra, ratio_summary, spectra_figure
-from har.pipeline import spectra as pipeline
+from research import spectra
+from research.spectra import compare_spectra, main, ratio_summary, spectra_figure
 
 
 @pytest.fixture
 def pretended(windows: WindowSet) -> WindowSet:
     """Synthetic windows that pass for real ones, twice as strong."""
     return replace(windows, x=np.array(windows.x) * 2, dataset="uci-har", synthetic=False)
-
-
-def test_a_sine_stands_at_its_frequency_with_its_power(windows: WindowSet) -> None:
-    time_s = np.arange(128) / 50
-    x = np.zeros((6, 128, 9), dtype=np.float32)
-    x[:, :, 6] = 1.0 + 0.1 * np.sin(2 * np.pi * 50 / 128 * 10 * time_s)  # total_acc_x in g, the tenth bin
-    some = replace(windows.subset(np.arange(6)), x=x, y=np.arange(6))
-    table = length_spectra(some)
-    part = table[(table.signal == "total_acc") & (table.activity == "WALKING")]
-    assert part.frequency_hz[part.density.idxmax()] == pytest.approx(3.90625)
-    assert part.density.sum() * 50 / 128 == pytest.approx(0.1**2 / 2, rel=0.01)
-    assert table.frequency_hz.between(0.3, 15.0).all()
-    assert table[table.signal == "gyro"].density.max() == 0
 
 
 def test_the_ratio_is_of_synthetic_to_real(windows: WindowSet, pretended: WindowSet) -> None:
@@ -58,11 +45,11 @@ def test_the_figure_says_synthetic_and_names_its_axes_and_units(windows: WindowS
 def test_the_files_say_synthetic_and_hold_training_subjects_alone(
     windows: WindowSet, pretended: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "prepare", lambda name, archive=None: windows if name == "synthetic" else pretended)
+    monkeypatch.setattr(spectra, "prepare", lambda name, archive=None: windows if name == "synthetic" else pretended)
     seen = []
-    compare = pipeline.compare_spectra
-    monkeypatch.setattr(pipeline, "compare_spectra", lambda *parts: seen.extend(parts) or compare(*parts))
-    paths, summary = pipeline.write_spectra(tmp_path / "a")
+    compare = spectra.compare_spectra
+    monkeypatch.setattr(spectra, "compare_spectra", lambda *parts: seen.extend(parts) or compare(*parts))
+    paths, summary = spectra.write_spectra(tmp_path / "a")
     assert {path.name for path in paths} == {
         "spectra_synthetic.png",
         "spectra_synthetic.svg",
@@ -73,7 +60,7 @@ def test_the_files_say_synthetic_and_hold_training_subjects_alone(
     assert all(set(part.subject.tolist()) == set(TRAIN_SUBJECTS) for part in seen)
     assert "WALKING_UPSTAIRS" in summary
     assert len(pd.read_csv(tmp_path / "a" / "spectra_synthetic.csv")) == 12 * 38
-    again, _ = pipeline.write_spectra(tmp_path / "b")
+    again, _ = spectra.write_spectra(tmp_path / "b")
     for first, second in zip(paths, again, strict=True):
         assert first.read_bytes() == second.read_bytes(), first.name
 
@@ -83,8 +70,13 @@ def test_the_files_say_synthetic_and_hold_training_subjects_alone(
 def test_synthetic_spectra_are_near_the_real_ones(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a factor of two in the median and of five at every frequency, for every activity."""
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path / "cache"))
-    pipeline.write_spectra(tmp_path / "out", archive=real_data / "UCI HAR Dataset.zip")
+    spectra.write_spectra(tmp_path / "out", archive=real_data / "UCI HAR Dataset.zip")
     table = pd.read_csv(tmp_path / "out" / "spectra_ratio_synthetic.csv")
     assert table.ratio_median.between(0.5, 2.0).all()
     assert table.ratio_smallest.min() > 0.2
     assert table.ratio_largest.max() < 5.0
+
+
+def test_without_real_windows_one_line_names_what_to_do(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "har data prepare --dataset uci-har" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.signal import butter, sosfilt, sosfilt_zi, sosfreqz
 
 from har.contract import HarError
-from har.signals.causal import BLOCK, CausalFilter, butterworth_lowpass, gravity_filter, noise_filter
+from research.causal import BLOCK, CausalFilter, butterworth_lowpass, gravity_filter, noise_filter
 
 FILTERS = {"noise": (noise_filter, 20.0), "gravity": (gravity_filter, 0.3)}
 every_filter = pytest.mark.parametrize("name", FILTERS)
@@ -162,9 +163,11 @@ def test_wrong_shapes_are_named() -> None:
 
 def test_the_causal_form_needs_numpy_alone() -> None:
     code = (
-        "import sys, numpy as np\nfrom har.signals.causal import gravity_filter\n"
+        "import sys, numpy as np\nfrom research.causal import gravity_filter\n"
         "f = gravity_filter(); f(np.zeros((200, 3)), f.at_rest(3))\n"
         "heavy = {'scipy', 'torch', 'pandas', 'yaml'} & set(sys.modules)\nassert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr

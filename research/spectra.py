@@ -1,47 +1,61 @@
-"""Spectra of real and synthetic windows side by side."""
+"""``python -m research.spectra``: spectra of real and synthetic windows side by side."""
+
+import argparse
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from har.contract import GYRO, LABELS, TOTAL_ACC
+from har.contract import LABELS, TRAIN_SUBJECTS, HarError, artefact
+from har.data import synthetic, uci_har
+from har.data.prepare import prepare
 from har.data.windowset import WindowSet
 from har.evaluation.figures import words
+from har.evaluation.generation import SIGNALS, length_spectra
+from har.pipeline.table_file import write_table
+from research.common import options_of, run_script
 
-BAND_HZ = (0.3, 15.0)  # what a waist does; the published windows are low-passed at 20 Hz
-SIGNALS = {
-    "total_acc": (TOTAL_ACC, "Acceleration", "g²/Hz"),
-    "gyro": (GYRO, "Angular velocity", "(rad/s)²/Hz"),
-}
 COLOURS = {"real": "#0072B2", "synthetic": "#D55E00"}  # blue and vermilion of Okabe and Ito 2008, apart for every eye
 STYLES = {"real": "-", "synthetic": "--"}  # and apart without colour
+DOTS_PER_INCH = 110
 
 
-def length_spectra(windows: WindowSet) -> pd.DataFrame:
-    """Power spectral density of the length of a triad: the median over the windows of an activity.
-
-    Welch's method, one Hann segment of the window's size with its mean removed. The length does not depend on how the
-    phone was worn.
+def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[list[Path], str]:
+    """Compare the spectra of both data sets over the training subjects and write them into `folder`.
 
     Args:
-        windows: with the channels total_acc and gyro.
+        folder: gets ``spectra_synthetic.png``, ``.svg`` and ``.csv`` (a row per activity, signal and frequency), and
+            ``spectra_ratio_synthetic.csv`` (a row per activity and signal).
+        archive: a copy of UCI HAR.
 
     Returns:
-        A row per activity, signal (``total_acc``, ``gyro``) and frequency inside `BAND_HZ`, with the columns ``activity``,
-        ``signal``, ``frequency_hz`` and ``density`` in g²/Hz or (rad/s)²/Hz.
-    """
-    from scipy.signal import welch
+        The files, and the summary of ratios as text.
 
-    parts = []
-    for signal, (channels, _, _) in SIGNALS.items():
-        columns = [windows.channels.index(channel) for channel in channels]
-        length = np.linalg.norm(windows.x[:, :, columns], axis=2)
-        frequency, density = welch(length, fs=windows.sample_rate_hz, nperseg=windows.window_size, axis=1)
-        inside = (frequency >= BAND_HZ[0]) & (frequency <= BAND_HZ[1])
-        for index, activity in enumerate(windows.labels):
-            median = np.median(density[windows.y == index][:, inside], axis=0)
-            parts.append(pd.DataFrame({"activity": activity, "signal": signal, "frequency_hz": frequency[inside], "density": median}))
-    return pd.concat(parts, ignore_index=True)
+    Raises:
+        HarError: UCI HAR is not prepared, or `folder` cannot be written.
+    """
+    table = compare_spectra(_training(uci_har.NAME, archive), _training(synthetic.NAME))
+    summary, figure = ratio_summary(table), spectra_figure(table)
+    stems = {"spectra": table, "spectra_ratio": summary}
+    paths = [folder / artefact("spectra", suffix, synthetic=True) for suffix in (".png", ".svg")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            # Without a date and random names inside, the same numbers give the same file.
+            with rc_context({"svg.hashsalt": "spectra", "svg.fonttype": "none"}):
+                figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix == ".svg" else None)
+        for stem, content in stems.items():
+            paths.append(write_table(content, folder / artefact(stem, ".csv", synthetic=True), "%.4g"))
+    except OSError as error:
+        raise HarError(f"cannot write the spectra to {folder} ({error.strerror}); name another folder with --results") from None
+    return paths, summary.to_string(index=False, float_format="%.2f")
+
+
+def _training(dataset: str, archive: Path | str | None = None) -> WindowSet:
+    windows = prepare(dataset, archive=archive)
+    return windows.subset(np.isin(windows.subject, TRAIN_SUBJECTS))
 
 
 def compare_spectra(real: WindowSet, synthetic: WindowSet) -> pd.DataFrame:
@@ -96,3 +110,19 @@ def spectra_figure(table: pd.DataFrame) -> Figure:
     axes[0, 0].legend(loc="lower left")
     figure.suptitle("Real (UCI HAR) and SYNTHETIC data, training subjects: median spectrum of the length of the vector", fontsize=13)
     return figure
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write figure and tables and print the ratios; see `write_spectra`."""
+    parser = options_of("spectra", "Compare the spectra of UCI HAR and of synthetic data, training subjects alone", archive="UCI HAR")
+
+    def work(options: argparse.Namespace, command: str) -> list[Path]:
+        paths, summary = write_spectra(options.results / "synthetic", archive=options.archive)
+        print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
+        return paths
+
+    return run_script(parser, arguments, work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
