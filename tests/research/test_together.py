@@ -10,7 +10,7 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.training.fit import fit
-from har.training.together import Member, clip_each, fit_together
+from research.together import Member, clip_each, fit_together
 
 Parts = dict[str, WindowSet]
 BATCH = 32
