@@ -1,6 +1,6 @@
 """Set the clock forth and back by an hour or a day, again and again, while `har` works.
 
-    python benchmarks/clock_jumps.py [--trials 8] [--seed 0]
+    python benchmarks/faults/clock_jumps.py [--trials 8] [--seed 0]
 
 The clock of the tried processes is the machine's plus an offset (``clock.c``, which takes a C compiler), so that nobody else's is touched;
 file times and the monotonic clock stay true, as on a machine whose clock somebody sets. Tried are a training; two preparations of the same
@@ -28,6 +28,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from forked import Har
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.data.cache import load_entry

@@ -1,6 +1,6 @@
 """Kill a sweep's driver or one of its workers at random moments, type the same command again, and compare with an undisturbed sweep.
 
-    python benchmarks/kill_sweep.py [--trials 7] [--seed 0]
+    python benchmarks/faults/kill_sweep.py [--trials 7] [--seed 0]
 
 Each trial starts ``har sweep`` with two workers in an empty folder of runs and, after a random share of the time of an undisturbed one,
 sends one signal: SIGKILL to the driver, SIGTERM to the driver, or SIGKILL to a worker chosen at random, which the driver has to survive.
@@ -26,6 +26,9 @@ import mlflow
 import numpy as np
 import torch
 from forked import Har
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.data.staging import PREFIX

@@ -1,6 +1,6 @@
 """One table of all faults that were tried: read every CSV file of results/reliability, and write results/reliability/summary.md.
 
-    python benchmarks/reliability_summary.py [--folder results/reliability]
+    python benchmarks/faults/reliability_summary.py [--folder results/reliability]
 
 Tried is what really struck: a kill that came too late, or a disk that had room, is no fault. Everything that went wrong counts against one
 fault, so that as many as are said to be survived were. A file that nobody here can read stops it: none is left out in silence. Exit code 1
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made, markdown
 
@@ -199,7 +201,7 @@ def found_in(path: Path) -> list[tuple[Found, Row]]:
         HarError: nobody here knows the file, or it lacks a column.
     """
     if path.name not in READERS:
-        raise HarError(f"{path} is unknown here; add a reader of it to benchmarks/reliability_summary.py")
+        raise HarError(f"{path} is unknown here; add a reader of it to benchmarks/faults/reliability_summary.py")
     lines: dict[str, tuple[Found, Row]] = {}
     for row in rows_of(path):
         try:

@@ -1,6 +1,6 @@
 """Several processes at once: on a fresh MLflow store, and on one bundle that two export and others read.
 
-    python benchmarks/at_once.py [--rounds 12] [--swaps 200]
+    python benchmarks/faults/at_once.py [--rounds 12] [--swaps 200]
 
 Each round starts eight processes on a store in an sqlite file that is not there yet, and each must end as one FINISHED run. Then two
 processes export two different runs into one folder while two more verify it again and again: all must succeed, the last bundle must hold,
@@ -23,6 +23,9 @@ from pathlib import Path
 
 import mlflow
 from forked import Har, har
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.data.staging import PREFIX

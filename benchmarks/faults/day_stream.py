@@ -1,6 +1,6 @@
 """A phone's day of 24 hours, played as fast as it goes through the Python runtime and through the web page's engine in Node.
 
-    python benchmarks/day_stream.py [--hours 24] [--seed 0] [--bundle default robust]
+    python benchmarks/faults/day_stream.py [--hours 24] [--seed 0] [--bundle default robust]
 
 HAPT's recordings of training subjects, where the archive is there (SYNTHETIC ones otherwise), are joined in random order to 24 hours at
 50 Hz and, for the resampler and the first bundle, to 24 hours at 59.8 Hz. They arrive in batches of 1 to 1,800 samples with everything
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from har.contract import TRAIN_SUBJECTS
 from har.data import hapt, synthetic
@@ -40,7 +40,7 @@ from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer
 from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, taken_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULT = Path("results/reliability/day_stream.csv")
 PHONES = {50.0: None, 59.8: 60.0}  # rate in Hz -> as which an app opens its stream: the nominal one
 TURNED_CLOSE = 1e-4  # of a probability, where the network turns windows: rounding in a batch of two moved one still window by 4e-5
@@ -81,7 +81,7 @@ def write_day(day: Day, folder: Path) -> None:
 def play(engine: str, folder: Path, bundle: Path, every: int, source_hz: float | None, labels: int) -> Played:
     """Let an engine answer the day in the folder."""
     if engine == "python":
-        command = [sys.executable, "benchmarks/day_player.py", str(folder), "--bundle", str(bundle), "--every", str(every)]
+        command = [sys.executable, "benchmarks/faults/day_player.py", str(folder), "--bundle", str(bundle), "--every", str(every)]
         command += [] if source_hz is None else ["--source-hz", str(source_hz)]
     else:
         command = ["node", "--expose-gc", "export/web/test/day_stream.mjs", "--day", str(folder)]

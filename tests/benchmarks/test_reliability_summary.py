@@ -1,27 +1,26 @@
 """The table of all faults hides none that was not survived."""
 
 import csv
-import importlib
 import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import reliability_summary
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRAINING = {"model": "cnn1d", "trials": 10, "kills": 19, "same_weights": 10, "same_scores": 10, "one_tracked_run": 10}
-TRAINING |= {"running_left": 0, "folders_left": 0, "wrong_exit_codes": 0, "command": "python benchmarks/kill_training.py"}
+TRAINING |= {"running_left": 0, "folders_left": 0, "wrong_exit_codes": 0, "command": "python benchmarks/faults/kill_training.py"}
 TRAINING |= {"date_utc": "2026-11-28", "commit": "0123456789ab"}
 DISK = {"place": "bundle", "trials": 12, "refused": 9, "had_room": 3, "one_line": 9, "place_named": 9, "disk_named": 9, "half_written": 0}
-DISK |= {"done_after": 12, "same_content": 12, "rubbish_left": 0, "command": "python benchmarks/disk_full.py"}
+DISK |= {"done_after": 12, "same_content": 12, "rubbish_left": 0, "command": "python benchmarks/faults/disk_full.py"}
 DISK |= {"date_utc": "2026-11-28", "commit": "0123456789ab"}
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("reliability_summary")
+def module() -> ModuleType:
+    return reliability_summary
 
 
 def write(path: Path, *rows: dict[str, object]) -> Path:
@@ -33,7 +32,7 @@ def write(path: Path, *rows: dict[str, object]) -> Path:
 
 
 def run(module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["benchmarks/reliability_summary.py", "--folder", str(folder)])
+    monkeypatch.setattr(sys, "argv", ["benchmarks/faults/reliability_summary.py", "--folder", str(folder)])
     return module.main()
 
 
@@ -43,7 +42,9 @@ def test_what_was_survived(module: ModuleType, tmp_path: Path, monkeypatch: pyte
     assert run(module, tmp_path, monkeypatch) == 0
     text = (tmp_path / "summary.md").read_text()
     assert "3 kinds of faults, 3 of them survived every time; jobs lost 0, data lost 0." in text
-    assert "| 19 | 19 | 0 | 0 other weights or scores | training_kill.csv | `python benchmarks/kill_training.py` | 2026-11-28 |" in text
+    assert (
+        "| 19 | 19 | 0 | 0 other weights or scores | training_kill.csv | `python benchmarks/faults/kill_training.py` | 2026-11-28 |" in text
+    )
     assert "| 9 | 9 | 0 | 0 half or other files | disk_full.csv |" in text  # three of the twelve disks had room
 
 

@@ -1,6 +1,6 @@
 """Fill a real disk at many different points of what `har` writes, free it, and type the same command again.
 
-    sudo python benchmarks/disk_full.py [--trials 12] [--seed 0]
+    sudo python benchmarks/faults/disk_full.py [--trials 12] [--seed 0]
 
 The disk is a small tmpfs, which takes root to mount (or ``unshare -rm``). Each trial leaves a random room on it, between nothing and what
 the command needs at its peak, and runs a command that writes there: the recordings and the cache, the run of a training with its MLflow
@@ -29,6 +29,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from forked import har
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.contract import HarError

@@ -1,6 +1,6 @@
 """Plays a phone's day to the Python runtime, in a process of its own, whose memory is then that of the runtime; see day_stream.py.
 
-    python benchmarks/day_player.py FOLDER --bundle FOLDER --every N [--source-hz HZ]
+    python benchmarks/faults/day_player.py FOLDER --bundle FOLDER --every N [--source-hz HZ]
 
 Reads what export/web/test/day_stream.mjs reads, and writes the same: rows of delivery, run, start and end of the window, place of what is
 said among the labels (-1: unknown) and the probabilities, into ``python_answers.f64``; and, to standard output, JSON.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from har.runtime.recognizer import Recognizer
 from tests.runtime.day import App

@@ -1,6 +1,6 @@
 """Kill a process with SIGKILL at random moments while it writes the cache, and count what that leaves behind.
 
-    python benchmarks/kill_cache_writer.py [--trials 40] [--seed 0] [--archive "UCI HAR Dataset.zip"]
+    python benchmarks/faults/kill_cache_writer.py [--trials 40] [--seed 0] [--archive "UCI HAR Dataset.zip"]
 
 Each trial starts ``har data prepare`` as a process of its own on an empty cache, waits until its temporary folder appears,
 waits a random part of the time an undisturbed write takes, and kills it. A kill counts as within the write only where the
@@ -23,6 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.contract import HarError

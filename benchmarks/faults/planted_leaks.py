@@ -1,6 +1,6 @@
 """Plant leaks of each kind at random and count how many the training refuses.
 
-    python benchmarks/planted_leaks.py [--cases 200] [--trainings 5] [--seed 0]
+    python benchmarks/faults/planted_leaks.py [--cases 200] [--trainings 5] [--seed 0]
 
 Each case draws a split of the synthetic data (any kind, fold and seed), plants one leak and asks the audit that every
 training runs first, or, for split files and configs, the check before the data are read. The first ``--trainings`` cases of a
@@ -22,6 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.config import DataConfig, RunConfig, parse_config

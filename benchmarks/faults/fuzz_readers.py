@@ -1,6 +1,6 @@
 """Damage archives and recordings at random and count how the readers answer.
 
-    python benchmarks/fuzz_readers.py [--cases 2000] [--seed 0]
+    python benchmarks/faults/fuzz_readers.py [--cases 2000] [--seed 0]
 
 writes results/reliability/fuzz.csv: a row per kind of damage with the cases tried, refused in one clear line, read with
 the content unchanged, read with a content that is still valid (a digit became another digit), and answered wrongly: a
@@ -16,9 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tables import made, write_table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # of tests
+
+from tables import made, write_table
 
 from har.contract import HarError
 from har.data import synthetic, uci_har

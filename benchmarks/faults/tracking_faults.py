@@ -1,6 +1,6 @@
 """Take the MLflow server away from trainings, in every way it can go, and look what that costs and what is lost.
 
-    python benchmarks/tracking_faults.py [--trials 3] [--seed 0]
+    python benchmarks/faults/tracking_faults.py [--trials 3] [--seed 0]
 
 A real MLflow server stands behind a proxy that can be closed, fall silent or answer slowly: from the start, or from a random request on.
 Each trial is one `har train` on SYNTHETIC data as a process of its own, then `har track push` to the server itself. Counted are the
@@ -29,6 +29,9 @@ import mlflow
 import numpy as np
 from kill_training import write_config
 from reliability_summary import ALLOWED_S
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.tracking import owners, runs, store

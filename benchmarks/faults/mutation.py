@@ -1,6 +1,6 @@
 """Mutation test: are small mistakes in the parts where a mistake would be silent noticed by the tests?
 
-    python benchmarks/mutation.py [--workers 2] [--every 4] [--tables]
+    python benchmarks/faults/mutation.py [--workers 2] [--every 4] [--tables]
 
 Runs mutmut over splits, audit, metrics, windows and export (``tool.mutmut`` in ``pyproject.toml`` says which files and tests), a changed
 operator, number, name or argument at a time. Text of error messages is left alone. A mutant that the type checker or an endless run
@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made, markdown, write_table
 
@@ -95,7 +97,7 @@ def main() -> int:
         markdown(list(rows[0]), table),
         "\nThose that lived; `mutmut show NAME` shows one:\n",
         *(f"- `{name}`" for name in lived),
-        "\nWritten by `python benchmarks/mutation.py`.\n",
+        "\nWritten by `python benchmarks/faults/mutation.py`.\n",
     ]
     RESULT.with_suffix(".md").write_text("\n".join(text))
     return int(rows[-1]["caught"] < TARGET * rows[-1]["tried"])

@@ -1,6 +1,6 @@
 """Kill trainings at random moments, go on with ``--resume``, and compare with one that nobody disturbed.
 
-    python benchmarks/kill_training.py [--signal KILL] [--trials 10] [--seed 0]
+    python benchmarks/faults/kill_training.py [--signal KILL] [--trials 10] [--seed 0]
 
 Each trial starts ``har train --resume`` in an empty folder of runs, kills it after a random share of the time that one takes,
 kills the second attempt in the same way, and lets the third one finish. The run must then have the very weights and scores of the
@@ -26,6 +26,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from forked import Har
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
 from tables import made, write_table
 
 from har.data.staging import PREFIX
