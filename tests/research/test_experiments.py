@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch import nn
 from har.config import parse_config
 from har.contract import HarError
 from har.models.registry import build_network
-from har.pipeline.engine import Outcome
 from har.pipeline.study import sources_of
 from research import cells
 from research.cells import Cell, run_cells
@@ -121,17 +119,8 @@ def double(cell: Cell) -> dict[str, float]:
     return {"double": 2.0 * cell.settings["number"]}
 
 
-def at_once(jobs: list, work: Callable, *, workers: int) -> Iterator[Outcome]:
-    """The engine without its processes, each of which takes seconds to start."""
-    for job in jobs:
-        try:
-            yield Outcome(job, work(job), None, 1)
-        except HarError as error:
-            yield Outcome(job, None, str(error), 1)
-
-
+@pytest.mark.usefixtures("in_this_process")
 def test_parts_are_kept_and_done_again_when_anything_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "run_jobs", at_once)
     said: list[str] = []
     settings = [{"number": 1}, {"number": 2}]
     there = bench(tmp_path, say=said.append)
@@ -202,6 +191,7 @@ def test_gradients_from_the_command_line(workplace: Path) -> None:
     assert "A QUICK RUN" in Path("out/models/gradients_synthetic_quick.md").read_text()
 
 
+@pytest.mark.slow
 def test_memory_from_the_command_line(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*QUICK, "--seed", "0"]
     assert experiment("memory", arguments) == 0
@@ -216,6 +206,8 @@ def test_memory_from_the_command_line(workplace: Path, capsys: pytest.CaptureFix
     assert len(kept["norms"]) == 6
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_attention_from_the_command_line(workplace: Path) -> None:
     assert experiment("attention", ["--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]) == 0
     table = pd.read_csv("out/models/attention_synthetic_quick.csv").set_index("activity")

@@ -38,6 +38,7 @@ def test_the_table_by_hand() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_a_quick_run_has_equal_steps_and_goes_on_where_it_stopped(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--dataset", "synthetic", "--quick", "--seed", "0", "--results", "out", "--runs", "runs"]
     assert experiment("windowing", words) == 0
@@ -45,7 +46,7 @@ def test_a_quick_run_has_equal_steps_and_goes_on_where_it_stopped(workplace: Pat
     table = pd.read_csv("out/synthetic/windowing_synthetic_quick.csv").set_index("windowing")
     assert table.index.tolist() == list(VARIANTS)
     assert table.loc["reshape", "windows"] < 0.6 * table.loc["rolling, half", "windows"] < 0.4 * table.loc["rolling, quarter", "windows"]
-    assert table.steps.max() <= 1.1 * table.steps.min()
+    assert table.steps.max() - table.steps.min() <= table.epochs.max()  # the last batch of an epoch is not full
     people = pd.read_csv("out/synthetic/windowing_synthetic_quick_subjects.csv")
     assert set(people.subject) < set(TRAIN_SUBJECTS)  # one fold
     assert not set(people.subject) & set(TEST_SUBJECTS)
