@@ -28,7 +28,7 @@ path_option = $(if $(strip $(2)),$(1) "$(2)")
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Options: DATA=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all or any other SEED=N EPOCHS=N CHANNELS=raw6|uci9"
-	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N REFIT=1 STUDY=NAME NAME=EXPERIMENT"
+	@echo "           ARCHIVE=PATH SPLIT=validation|test REPORT=DIR BUNDLE=DIR PORT=N REFIT=1 STUDY=NAME NAME=SCRIPT"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,11 +63,11 @@ compare: $(STAMP) ## One table over runs and seeds (DATA, REPORT)
 sweep: $(STAMP) ## Run what is left of a study, configs/study/STUDY.yaml (STUDY)
 	@$(HAR) sweep configs/study/$(STUDY).yaml $(call path_option,--archive,$(ARCHIVE))
 
-experiment: $(STAMP) ## Answer one question about the models (NAME=growth and others: har experiment --help)
-	@$(HAR) experiment $(NAME) $(call path_option,--archive,$(ARCHIVE))
+experiment: $(STAMP) ## Answer one question about the models (NAME=growth or another script of research/)
+	@$(VENV)/bin/python -m research.$(NAME) $(call path_option,--archive,$(ARCHIVE))
 
 smooth: $(STAMP) ## Smooth the champion's answers over whole HAPT recordings
-	@$(HAR) smooth $(call path_option,--archive,$(ARCHIVE))
+	@$(VENV)/bin/python -m research.smooth $(call path_option,--archive,$(ARCHIVE))
 
 export: $(STAMP) ## Write and verify the ONNX bundle of the best run (DATA, MODEL, SEED, BUNDLE)
 	@$(HAR) export --dataset $(DATA) --model $(MODEL) $(call option,--seed,$(SEED)) $(call path_option,--bundle,$(BUNDLE)) \
@@ -125,10 +125,10 @@ lint: $(STAMP) ## ruff, mypy, the directions between the rooms, bandit
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(VENV)/bin/lint-imports
-	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml har benchmarks
+	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml har benchmarks research
 
 security: $(STAMP) ## bandit, and known holes of the pinned versions (asks PyPI)
-	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml har benchmarks
+	@$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml har benchmarks research
 	@$(VENV)/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 format: $(STAMP) ## Let ruff mend the layout of the code
@@ -137,4 +137,4 @@ format: $(STAMP) ## Let ruff mend the layout of the code
 
 clean: ## Remove the virtual environment, caches and built files; runs and data stay
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find har tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find har tests benchmarks research -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,7 @@
     python benchmarks/many_seeds.py [--model cnn1d] [--members 40] [--alone 10] [--epochs N] [--device cuda]
 
 Needs UCI HAR (HAR_DATA_DIR, or as ``har data prepare`` left it) and a GPU. The trainings are seeds times the five folds of the training
-subjects; nobody else is trained on or scored. Together: `har.training.together.fit_together`. One after the other: `har.training.fit`
+subjects; nobody else is trained on or scored. Together: `research.together.fit_together`. One after the other: `har.training.fit`
 on the same device, by the same config, for so many of them. Throughput is windows trained on in a second, without the first epoch of
 either, in which kernels are chosen. Scores are the share of right windows of the fold that is held out; whether they are drawn from one
 distribution is asked of as many trainings a side as both have (two-sided Mann-Whitney). Writes ``results/benchmarks/many_seeds.csv``; on
@@ -23,6 +23,8 @@ import torch
 from scipy.stats import mannwhitneyu
 from tables import made, write_table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from har.config import RunConfig, load_config
 from har.data.folds import make_splits
 from har.data.windowset import WindowSet
@@ -30,8 +32,8 @@ from har.models.classifier import ActivityClassifier
 from har.pipeline.checks import config_path
 from har.pipeline.tasks.windows import load_windows
 from har.training.fit import fit
-from har.training.together import Member, fit_together
 from har.training.trainer import quiet_lightning
+from research.together import Member, fit_together
 
 RESULT = Path("results/benchmarks/many_seeds.csv")
 

@@ -1,7 +1,6 @@
 """What several tests need."""
 
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,9 @@ import pytest
 
 from har.contract import BODY_ACC, GYRO, HAPT_LABELS, LABELS, STRIDE, TOTAL_ACC, TRANSITIONS, WINDOW_SIZE
 from har.data import hapt, motionsense, synthetic
-from har.data.reproduction import printed
-from har.data.windowset import WindowSet, windows_of
+from har.data.windowset import windows_of
 from har.evaluation.predictions import Origin
-from har.recording import Recording
 from har.runtime.session import open_session
-from har.signals.chain import PUBLISHED
 from har.signals.windows import label_runs
 
 VALIDATION = (5, 15, 25, 30)
@@ -91,22 +87,6 @@ def origin(**changes: object) -> Origin:
         "data_digest": "d",
     }
     return Origin(**(values | changes))
-
-
-def raw_recordings() -> list[Recording]:
-    """Two synthetic recordings of subject 1 and one of subject 2, named as experiments."""
-    made = [synthetic.generate(subject, seed, bout_seconds=5.0) for subject, seed in ((1, 0), (1, 1), (2, 0))]
-    return [replace(recording, name=f"exp{number}") for number, recording in enumerate(made)]
-
-
-def published_windows(recordings: list[Recording]) -> WindowSet:
-    """Windows of recordings as UCI HAR prints them, named by their segment and counted from its first sample."""
-    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True, to_uci9=PUBLISHED.apply)
-    breaks = (np.diff(made.start) != STRIDE) | (made.y[1:] != made.y[:-1])
-    chain = np.cumsum(np.concatenate(([True], breaks))) - 1
-    first = np.array([made.start[chain == number].min() for number in range(chain[-1] + 1)])
-    names = np.array([f"seg{number:04d}" for number in chain])
-    return replace(made, x=printed(made.x).astype(np.float32), recording=names, start=made.start - first[chain])
 
 
 def write_motionsense(folder: Path, people: int = 4, bout_seconds: float = 12.0) -> Path:

@@ -18,9 +18,6 @@ from tests.evaluation.test_metrics import predictions
 COMMANDS = (
     "data prepare",
     "data splits",
-    "data filters",
-    "data spectra",
-    "data reproduce",
     "train",
     "evaluate",
     "compare",
@@ -97,7 +94,6 @@ ERRORS = {
     "shortened first flag": ("--vers", "the following arguments are required: COMMAND"),
     "test validates": ("train --config {tmp}/test.yaml", "a test subject must never validate"),
     "not prepared": ("train --model gru", "har data prepare --dataset uci-har"),
-    "no real spectra": ("data spectra --output {tmp}/spectra", "har data prepare --dataset uci-har"),
     "wrong path": ("data prepare --archive {tmp}/none.zip", "no archive at"),
     "no zip": ("data prepare --archive {tmp}/text.zip", "is not a whole zip file"),
     "truncated": ("data prepare --archive {tmp}/cut.zip", "is not a whole zip file"),

@@ -103,7 +103,7 @@ def test_the_readme_names_only_what_exists() -> None:
 def test_the_documents_name_only_files_that_exist() -> None:
     """Not those that a reader is to write, nor those of the placeholders in capitals."""
     named = re.compile(
-        r"(?<![\w./-])((?:har|tests|benchmarks|configs|docs|export|notebooks|deploy)/[\w./-]*\w\.(?:py|yaml|md|ipynb|png|svg|js|txt))\b"
+        r"(?<![\w./-])((?:har|tests|benchmarks|research|configs|docs|export|notebooks|deploy)/[\w./-]*\w\.(?:py|yaml|md|ipynb|png|svg|js|txt))\b"
     )
     documents = [
         ROOT / "README.md",

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from har.pipeline.run_folder import RunFolder
     from har.pipeline.splits import SplitChoice
 
-# Of har.pipeline.experiments; a test compares.
-EXPERIMENTS = ("attention", "growth", "gradients", "labels", "labels-official", "memory", "stream", "windowing")
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
 
@@ -157,40 +155,6 @@ def sweep(options: argparse.Namespace) -> None:
         live=sys.stdout.isatty(),
     )
     answer_written(options, written)
-
-
-def experiment(options: argparse.Namespace) -> None:
-    from har.config import MAX_SEED
-    from har.data.prepare import check_source
-    from har.pipeline.checks import check_folder, config_path
-
-    for seed in options.seed:
-        if not 0 <= seed <= MAX_SEED:
-            raise HarError(f"--seed has {seed}, expected 0 to {MAX_SEED}")
-    if options.name == "growth":
-        config_path("cnn1d")
-    elif options.name.startswith("labels") and not options.quick and options.dataset != "synthetic":
-        check_source("uci-har")
-        check_source("hapt", options.archive)
-    elif not options.name.startswith("labels"):
-        check_source(options.dataset, options.archive)
-    check_folder(options.runs, "--runs")
-    check_folder(options.results, "--results")
-    with loading(options):
-        from har.pipeline.experiments import Bench, find_experiment
-
-        run = find_experiment(options.name)
-    bench = Bench(
-        runs=options.runs,
-        results=options.results,
-        archive=options.archive,
-        seeds=tuple(options.seed),
-        quick=options.quick,
-        dataset=options.dataset,
-        command=typed(),
-        say=say,
-    )
-    answer_written(options, run(bench))
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -365,21 +329,6 @@ def verify(options: argparse.Namespace) -> None:
     what = "windows" if bundle.main == MODEL else "samples"
     lines = [bundle_line(bundle), f"checksums, metadata and {count} golden {what} hold; largest difference {largest:.1e}"]
     answer(options, lines, {"folder": folder, "golden": count, "largest_difference": largest})
-
-
-def smooth(options: argparse.Namespace) -> None:
-    from har.data.prepare import check_source
-    from har.pipeline.checks import check_folder
-    from har.pipeline.run_folder import find_runs
-
-    find_runs(options.runs, "uci-har", [f"{options.model}-refit"])
-    check_source("hapt", options.archive)
-    check_folder(options.results, "--results")
-    with loading(options):
-        from har.pipeline.smooth import write_smoothing
-    with progress(options, "Smoothing whole recordings"):
-        paths = write_smoothing(options.model, options.runs, options.results, typed(), options.archive)
-    answer_written(options, paths, paths[-2].read_text().split("\nChosen")[0])
 
 
 def demo(options: argparse.Namespace) -> None:

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from har.cli.commands import split_choice, typed
-from har.cli.output import answer, answer_written, loading, progress
+from har.cli.commands import split_choice
+from har.cli.output import answer, progress
 from har.contract import LABELS, HarError
 from har.files import check_output
 
@@ -122,42 +122,3 @@ def splits(options: argparse.Namespace) -> None:
         path = shlex.quote(str(options.output))
         lines += [f"wrote {options.output}", f"next: har train --dataset {options.dataset} --split file --split-file {path}"]
     answer(options, lines, {"written": [options.output] if options.output else [], "splits": lines})
-
-
-def filters(options: argparse.Namespace) -> None:
-    from har.pipeline.checks import check_folder
-
-    check_folder(options.report, "--report")
-    with loading(options):
-        from har.pipeline.filter_report import write_filter_report
-    with progress(options, "Filtering"):
-        written = write_filter_report(options.report, typed())
-    answer_written(options, written)
-
-
-def spectra(options: argparse.Namespace) -> None:
-    from har.data.prepare import check_source
-    from har.pipeline.checks import check_folder
-
-    check_source("uci-har", options.archive)
-    check_folder(options.output, "--output")
-    with loading(options):
-        from har.pipeline.spectra import write_spectra
-    with progress(options, "Comparing spectra"):
-        paths, summary = write_spectra(options.output, archive=options.archive)
-    answer_written(options, paths, f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
-
-
-def reproduce(options: argparse.Namespace) -> None:
-    from har.data.prepare import check_source
-    from har.pipeline.checks import check_folder
-
-    for dataset, archive in (("hapt", options.archive), ("uci-har", options.uci_archive)):
-        if archive is not None:  # else it may be downloaded
-            check_source(dataset, archive)
-    check_folder(options.report, "--report")
-    with loading(options):
-        from har.pipeline.reproduce import write_reproduction
-    with progress(options, "Finding every window in the recordings"):
-        written = write_reproduction(options.report, typed(), options.archive, options.uci_archive)
-    answer_written(options, written)

@@ -8,7 +8,7 @@ from typing import Any
 from har import __version__
 from har.cli import commands as do
 from har.cli import data
-from har.cli.commands import BUNDLE, EXPERIMENTS, RESULTS
+from har.cli.commands import BUNDLE, RESULTS
 from har.cli.explain import ATTRIBUTIONS, explain
 from har.cli.help import SHELLS, completion, doctor
 from har.cli.options import (
@@ -31,6 +31,14 @@ from har.contract import SPLITS, HarError
 
 NAMED = "folder of a bundle, or default or robust, which come with the project"
 PRETRAINED = "the pretrained bundle, in every folder"
+# Commands that were removed, and the scripts of research/ in their place.
+MOVED = {
+    "experiment": "NAME",
+    "smooth": "smooth",
+    "data filters": "filter_report",
+    "data spectra": "spectra",
+    "data reproduce": "reproduce",
+}
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -84,17 +92,6 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--workers", type=int, default=None, metavar="N", help="jobs at a time (default: one a core)")
     command.add_argument("--gpus-per-job", type=float, default=0.0, metavar="F", help="with Ray: 0.5 for two jobs a GPU (default: none)")
 
-    command = add("experiment", do.experiment, "Answer one question about the models with a table or a figure")
-    command.add_argument("name", choices=EXPERIMENTS, help="which: %(choices)s")
-    command.add_argument(
-        "--dataset", choices=("hapt", "uci-har", "synthetic"), default="hapt", help="whose recordings, where any (default: %(default)s)"
-    )
-    command.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="of the trainings (default: 0 1 2)")
-    command.add_argument("--quick", action="store_true", default=False, help="a small budget, to see that it works; no result")
-    add_archive(command)
-    add_runs(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where it is written (default: %(default)s)")
-
     command = add(
         "evaluate",
         do.evaluate,
@@ -123,17 +120,6 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--window", nargs="+", type=int, default=None, metavar="N", help=text)
     command.add_argument("--method", choices=ATTRIBUTIONS, default=ATTRIBUTIONS[0], help="of the attribution (default: %(default)s)")
     command.add_argument("--most", type=int, default=60, metavar="N", help="mistakes in the file, the surest first (default: %(default)s)")
-
-    command = add(
-        "smooth",
-        do.smooth,
-        "Smooth a model's answers over whole recordings (HAPT) and score the test subjects",
-        "Fitted on the training subjects with the crossvalidation study of the model; needs its runs of `har train --refit`.",
-    )
-    command.add_argument("--model", default="dilated_cnn", metavar="NAME", help="config (default: %(default)s)")
-    add_archive(command)
-    add_runs(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the report goes (default: %(default)s)")
 
     command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
     command.add_argument(
@@ -230,6 +216,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def check_moved(arguments: list[str]) -> None:
+    """Say what replaces a command that this one had before.
+
+    Raises:
+        HarError: a removed command is named.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    for old, script in MOVED.items():
+        if words[: len(old.split())] == old.split():
+            raise HarError(f"har {old} was removed; in a clone of the repository, run python -m research.{script} instead")
+
+
 def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
     under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -248,14 +246,3 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
         "--validation-subjects", nargs="+", type=int, default=None, metavar="N", help="of the official split (default: as in the configs)"
     )
     command.add_argument("--output", type=Path, default=None, metavar="FILE.json", help="write the split there (default: only show it)")
-    command = add("filters", data.filters, "Measure causal against zero-phase filters on synthetic recordings", under=under)
-    command.add_argument("--report", type=Path, default=RESULTS / "signals", metavar="DIR", help="written there (default: %(default)s)")
-    command = add("spectra", data.spectra, "Spectra of real and synthetic data side by side", "Training subjects alone.", under=under)
-    add_archive(command)
-    command.add_argument("--output", type=Path, default=RESULTS / "synthetic", metavar="DIR", help="(default: %(default)s)")
-    text = "Prove that HAPT's raw recordings give UCI HAR's windows"
-    more = "Finds every published segment in the recordings, compares all channels, writes tables and a figure."
-    command = add("reproduce", data.reproduce, text, more, under=under)
-    add_archive(command, "HAPT")
-    command.add_argument("--uci-archive", default=None, metavar="PATH", help="a copy of UCI HAR, likewise")
-    command.add_argument("--report", type=Path, default=RESULTS / "hapt", metavar="DIR", help="folder (default: %(default)s)")

@@ -4,7 +4,7 @@ The numbers and the people; `har.data.motion` moves them. Axes of the body: x up
 
 Gait as harmonics of the stride, left and right apart in the odd ones, and heel strikes that ring: see Kavanagh and Menz
 2008, Gait & Posture 28, 1-15. What has no source of its own beside it was set so that the spectra of UCI HAR's 21 training
-subjects come out (`har data spectra`), or, for spreads between people, so that networks confuse what they confuse there.
+subjects come out (`python -m research.spectra`), or, for spreads between people, so that networks confuse what they confuse there.
 """
 
 from dataclasses import dataclass

@@ -9,11 +9,10 @@ from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from har.contract import LABELS, SAMPLE_RATE_HZ
+from har.contract import SAMPLE_RATE_HZ
 from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
 from har.evaluation.figures import words
 from har.evaluation.predictions import Predictions
-from har.evaluation.streams import Stream
 from har.files import whole_file
 from har.signals.windows import label_runs
 
@@ -107,27 +106,6 @@ def _with_probabilities(tested: Mapping[str, Sequence[Predictions]]) -> dict[str
         if pairs:
             found[run] = (np.concatenate([p for p, _ in pairs]), np.concatenate([y for _, y in pairs]))
     return found
-
-
-def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
-    """Truth, answers and smoothed answers of one recording over time; windows of transitions and without label are left white."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    axes = figure.add_subplot()
-    seconds = stream.start / SAMPLE_RATE_HZ
-    truth = np.where(stream.scored, stream.y, np.nan)
-    lines = (
-        ("truth", truth, -0.22, "black"),
-        ("window alone", stream.p.argmax(axis=1), 0.0, "tab:orange"),
-        ("smoothed", answer, 0.22, "tab:blue"),
-    )
-    for label, values, offset, colour in lines:
-        axes.plot(seconds, values + offset, "|", markersize=8, color=colour, label=label)
-    axes.set_yticks(range(len(LABELS)), [words(label) for label in LABELS])
-    axes.set_xlabel("Time (s)")
-    axes.set_title(f"HAPT {stream.recording}: the recording of the test subjects with the most errors", fontsize=10)
-    axes.grid(color="0.92")
-    axes.legend(fontsize=8, loc="lower right")
-    return figure
 
 
 def stream_figure(truth: np.ndarray, answers: Mapping[str, np.ndarray], labels: Sequence[str], title: str) -> Figure:

@@ -267,7 +267,7 @@ def sources(model: str) -> dict[str, bytes]:
 
 def sources_of(modules: list[str]) -> dict[str, bytes]:
     """The content of modules and of all they import from their own packages, but for what decides no weights."""
-    packages = {module.split(".")[0] for module in modules}  # this one and, of a model that an entry point names, another
+    packages = {"har", *(module.split(".")[0] for module in modules)}  # another one has a model that an entry point names, or a script
     found: dict[str, bytes] = {}
     waiting = list(modules)
     while waiting:

@@ -2,7 +2,7 @@
 
 The data set's description names a median filter, a 3rd-order Butterworth low-pass at 20 Hz and gravity by a 0.3 Hz low-pass
 (Anguita et al. 2013). The orders, the direction and the treatment of the gyroscope below were identified: with them the raw
-recordings of HAPT give the published windows to the last printed digit (`har data reproduce`, results/hapt/reproduction.md).
+recordings of HAPT give the published windows to the last printed digit (`python -m research.reproduce`, results/hapt/reproduction.md).
 All steps are causal but for the one sample that the median needs, so a device can run the chain.
 """
 

@@ -15,8 +15,8 @@ from har.evaluation.segments import (
     stream_scores,
     subject_scores,
 )
-from har.evaluation.streams import Stream
-from har.evaluation.streams import change_delays as window_delays
+from research.smooth import Stream
+from research.smooth import change_delays as window_delays
 
 
 def labels(text: str) -> np.ndarray:

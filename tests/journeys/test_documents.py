@@ -21,7 +21,7 @@ LEFT_OUT = {
     "make web": "needs Node.js; the tests in export/web open the page",
     "make conformance": "needs a package registry; a test of make check",
     "--gpus-per-job": "needs a GPU",
-    "har experiment": "takes many minutes; tests/pipeline/test_experiments.py runs each with a small budget",
+    "python -m research": "takes many minutes; tests/research/ runs each script with a small budget",
 }
 TRAINED_FOR_LONG = ("--epochs", "1")
 SYNTHETIC = ("train", "evaluate", "compare", "export", "explain", "robustness")  # commands with --dataset

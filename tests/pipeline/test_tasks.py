@@ -8,14 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from har.cli import main
-from har.cli.commands import EXPERIMENTS as NAMES_OF_CLI
 from har.config import RunConfig, parse_config
 from har.contract import TEST_SUBJECTS, HarError
 from har.models.registry import MODELS
 from har.pipeline.checks import planned_runs
 from har.pipeline.evaluate import evaluate_run
-from har.pipeline.experiments import EXPERIMENTS, find_experiment
 from har.pipeline.export import best_run
 from har.pipeline.run_folder import RunFolder, find_runs
 from har.pipeline.study import sources
@@ -229,18 +226,3 @@ def test_a_search_of_another_task_minimises_its_score(workplace: Path) -> None:
 def test_the_key_of_a_job_knows_the_code_of_its_task() -> None:
     assert {"har.models.forecaster", "har.pipeline.tasks.forecast", "har.models.seq2seq"} <= set(sources("seq2seq"))
     assert "har.pipeline.tasks.forecast" not in sources("cnn1d")
-
-
-def test_experiments_have_the_names_of_the_command_line() -> None:
-    assert set(NAMES_OF_CLI) == set(EXPERIMENTS)
-    for name in EXPERIMENTS:
-        assert callable(find_experiment(name))
-    with pytest.raises(HarError, match="unknown experiment 'grow'; did you mean 'growth'"):
-        find_experiment("grow")
-
-
-def test_weights_by_window_length(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["experiment", "growth", "--results", "out"]) == 0
-    table = pd.read_csv("out/models/parameter_growth.csv").pivot(index="model", columns="window_size", values="parameters")
-    assert (table.loc["gru"] == table.loc["gru", 128]).all()  # a recurrent network has the same weights at every step
-    assert "wrote" in capsys.readouterr().out

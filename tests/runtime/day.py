@@ -1,6 +1,6 @@
 """A person's day as a phone delivers it, in batches of any length and with everything that goes wrong; and what a batch answers on it.
 
-Shared by ``test_day.py`` (minutes) and ``benchmarks/day_stream.py`` (24 hours).
+Shared by ``test_day.py`` (minutes) and ``benchmarks/faults/day_stream.py`` (24 hours).
 """
 
 from bisect import insort

@@ -1,7 +1,7 @@
 /**
  * Plays a phone's day to the page, without a browser: node --expose-gc test/day_stream.mjs --day FOLDER --bundle FOLDER --every N
  *
- * The folder holds the samples in the order of their delivery, as benchmarks/day_stream.py writes them; they arrive as events of the
+ * The folder holds the samples in the order of their delivery, as benchmarks/faults/day_stream.py writes them; they arrive as events of the
  * sensors, and every restart of the app is another `LiveSession`. Writes into the folder `page_answers.f64`, rows of delivery, run, start
  * and end of what an answer speaks for, place of what is said among the labels (-1: unknown) and the probabilities; and to standard output, as
  * JSON, the seconds it took and the bytes in use after every N samples.

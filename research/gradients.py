@@ -1,0 +1,140 @@
+"""``python -m research.gradients``: how far back in time the gradient of a recurrent network reaches, before any training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from har.config import DataConfig, WindowingConfig, parse_config
+from har.contract import SAMPLE_RATE_HZ, TRAIN_SUBJECTS
+from har.data.windowset import WindowSet
+from har.evaluation.report_figures import save_figure
+from har.models.frontend import SensorFrontend
+from har.pipeline.splits import prepared
+from research.common import Bench, experiment, write_table
+from research.recurrent_cells import CELLS, build_cell, recurrent_norm
+
+LENGTHS = (128, 1024)  # samples, 2.56 and 20.5 s
+WINDOWS = 128  # of each length
+FADED = 0.01  # of the gradient at the last step
+NOTHING = 1e-300  # below it, even double precision holds no gradient
+
+
+def run(bench: Bench) -> list[Path]:
+    """Measure the gradient with respect to the input at every step, and of the recurrent weights, on windows of training subjects.
+
+    The loss is that of naming the activity from the last state. Medians over windows, geometric means over seeds.
+    """
+    rows, steps, curves = [], [], {}
+    lengths = (64, 128) if bench.quick else LENGTHS
+    for length in lengths:
+        windows = _windows(bench, length)
+        frontend = SensorFrontend("raw6", length)
+        x = torch.from_numpy(windows.x.copy())
+        frontend.fit(x)
+        features, y = frontend(x).detach(), torch.from_numpy(windows.y.copy())
+        curves[length] = {cell: _curve(cell, features, y, bench.seeds) for cell in CELLS}
+        for cell, (norms, weights) in curves[length].items():
+            rows.append({"cell": cell, "length": length, **_summary(norms), "recurrent_weights": weights})
+            steps += [{"cell": cell, "length": length, "step": step, "norm": norm} for step, norm in enumerate(norms)]
+    folder, stem = bench.results / "models", bench.stem("gradients", synthetic=windows.synthetic)
+    table = pd.DataFrame(rows)
+    written = [write_table(table, folder, stem), write_table(pd.DataFrame(steps), folder, f"{stem}_steps")]
+    only_norms = {length: {cell: found[0] for cell, found in cells.items()} for length, cells in curves.items()}
+    written += save_figure(gradient_figure(only_norms), folder, stem)
+    path = folder / f"{stem}.md"
+    path.write_text(_text(table) + "\n" + bench.signature(data=windows.dataset, seeds=", ".join(map(str, bench.seeds))))
+    return [*written, path]
+
+
+def input_gradients(network: nn.Module, x: Tensor, y: Tensor) -> tuple[np.ndarray, float]:
+    """Gradients of the cross-entropy of each window.
+
+    Args:
+        network: (window, time, feature) -> (window, num_classes).
+        x: (window, time, feature).
+        y: (window,) index of the activity.
+
+    Returns:
+        (time,) norm over the features, median over the windows; and the norm for the recurrent weights, of the mean loss.
+    """
+    x = x.clone().requires_grad_()
+    network.zero_grad()
+    nn.functional.cross_entropy(network(x), y).backward()
+    assert x.grad is not None
+    norms = x.grad.double().norm(dim=2) * len(x)  # (window, time); the mean had divided by the number of windows
+    return norms.median(dim=0).values.numpy(), recurrent_norm(network)
+
+
+def _curve(cell: str, features: Tensor, y: Tensor, seeds: tuple[int, ...]) -> tuple[np.ndarray, float]:
+    found = []
+    for seed in seeds:
+        pl.seed_everything(seed, verbose=False)
+        found.append(input_gradients(build_cell(cell, features.shape[2], features.shape[1], int(y.max()) + 1), features, y))
+    tiny = np.finfo(float).tiny  # its logarithm can still be averaged
+    norms = np.exp(np.mean([np.log(np.maximum(one, tiny)) for one, _ in found], axis=0))
+    return norms, float(np.exp(np.mean([np.log(max(weights, tiny)) for _, weights in found])))
+
+
+def _summary(norms: np.ndarray) -> dict[str, float]:
+    """How the gradient at the first step compares with that at the last, and how many steps it takes to fade for good."""
+    relative = norms / norms[-1]
+    above = np.flatnonzero(relative >= FADED)
+    return {"last_step": float(norms[-1]), "first_over_last": float(relative[0]), "reach_steps": int(len(norms) - above[0])}
+
+
+def _windows(bench: Bench, length: int) -> WindowSet:
+    windowing = WindowingConfig(window_size=length, stride=length, cross_labels=True)
+    data = DataConfig(dataset=bench.dataset, validation_subjects=())
+    content = {"data": data.model_dump(), "windowing": windowing.model_dump(), "model": {"name": "rnn"}, "training": {"keep": "last"}}
+    windows = prepared(parse_config(content, "experiment"), bench.archive).select_channels("raw6")
+    own = np.flatnonzero(np.isin(windows.subject, TRAIN_SUBJECTS))
+    return windows.subset(np.random.default_rng(0).permutation(own)[:WINDOWS])
+
+
+def _text(table: pd.DataFrame) -> str:
+    lines = ["# How far back does the gradient reach?", "", "| cell | steps | first over last step | reach | recurrent weights |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    for row in table.to_dict("records"):
+        share = f"{row['first_over_last']:.1e}" if row["first_over_last"] > NOTHING else "0"
+        numbers = f"{share} | {row['reach_steps']:,} | {row['recurrent_weights']:.2g}"
+        lines.append(f"| {row['cell']} | {row['length']:,} | {numbers} |")
+    lines += [
+        "",
+        "Networks of one layer before any training, read out from the last state alone. First over last: norm of the gradient of the "
+        "loss with respect to the input at the first sample of the window, over that at the last; median over windows, geometric mean "
+        f"over seeds. Reach: steps back from the end after which it stays below {100 * FADED:g} % of the last step's. Recurrent weights: "
+        "norm of the gradient of the mean loss.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def gradient_figure(curves: Mapping[int, Mapping[str, np.ndarray]]) -> Figure:
+    """Gradient of the loss with respect to the input at each step, relative to the last step, one panel a length.
+
+    Args:
+        curves: by length in samples and name of the cell: (time,) norms, oldest sample first.
+    """
+    figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (length, cells) in zip(panels, curves.items(), strict=True):
+        back = (np.arange(length) - length + 1) / SAMPLE_RATE_HZ
+        for name, norms in cells.items():
+            with np.errstate(divide="ignore"):
+                axes.plot(back, np.log10(norms / norms[-1]), label=name, linewidth=1.2)
+        axes.set(xlabel="seconds before the end of the window", title=f"{length:,} steps", ylim=(-12, 4))
+        axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("gradient at the input,\npowers of ten against the last step")
+    panels[-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(experiment("gradients"))

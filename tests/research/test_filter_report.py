@@ -1,0 +1,64 @@
+"""The report on causal filters: written, labelled synthetic, and the committed one is that of today's coefficients."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from har.contract import SAMPLE_RATE_HZ
+from research.filter_report import CASES, designed_response, main, write_filter_report
+
+COMMITTED = Path(__file__).parents[2] / "results" / "signals"
+CSV, MARKDOWN = "causal_vs_zero_phase_synthetic.csv", "causal_vs_zero_phase_synthetic.md"
+
+
+def check(table: pd.DataFrame) -> None:
+    """Every case is there, and what was measured is what the coefficients say."""
+    assert list(zip(table["filter"], table["signal"], table["frequency_hz"], strict=True)) == [
+        (name, triad, frequency) for name, _, _, triad, frequencies in CASES for frequency in frequencies
+    ]
+    assert set(table["data"]) == {"synthetic"}
+    start = 0
+    for _, causal, _, _, frequencies in CASES:
+        rows = table.iloc[start : start + len(frequencies)]
+        start += len(frequencies)
+        delay_s, ratio = designed_response(causal.sos, np.array(frequencies), SAMPLE_RATE_HZ)
+        np.testing.assert_allclose(rows["designed_delay_s"], delay_s, atol=1e-4)
+        np.testing.assert_allclose(rows["designed_amplitude_error_percent"], 100 * (ratio - 1), atol=1e-3)
+        np.testing.assert_allclose(rows["delay_samples"], rows["delay_s"] * SAMPLE_RATE_HZ, atol=0.01)
+        np.testing.assert_allclose(rows["delay_s"], delay_s, rtol=0.15, atol=5e-4)
+        np.testing.assert_allclose(1 + rows["amplitude_error_percent"] / 100, ratio, rtol=0.1)
+
+
+def test_the_report_is_written_and_measures_the_filters(tmp_path: Path) -> None:
+    table, text = write_filter_report(tmp_path / "new" / "folder", "the command", subjects=(1, 2, 3, 4))
+    assert (table.name, text.name) == (CSV, MARKDOWN)
+    check(pd.read_csv(table))
+    content = text.read_text()
+    assert "`the command`" in content
+    assert "SYNTHETIC data, 4 recordings" in content
+    assert "scipy" in content
+
+
+def test_the_same_seed_writes_the_same_table(tmp_path: Path) -> None:
+    first, again, other = (
+        write_filter_report(tmp_path / name, "x", seed=seed, subjects=(1, 2))[0].read_bytes()
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert first == again
+    assert first != other
+
+
+def test_the_command_writes_it(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("research.filter_report.write_filter_report", lambda folder, command: [folder / command])
+    assert main(["--results", "there"]) == 0
+    assert capsys.readouterr().out.startswith("wrote there/signals/python -m research.filter_report --results there")
+
+
+def test_the_committed_report_is_that_of_these_filters() -> None:
+    check(pd.read_csv(COMMITTED / CSV))
+    content = (COMMITTED / MARKDOWN).read_text()
+    assert re.search("Written by `(har data filters|python -m research.filter_report)` on 20", content)
+    assert "-dirty" not in content
