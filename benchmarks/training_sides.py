@@ -19,13 +19,11 @@ from har.data.datamodule import WindowDataModule
 from har.data.prepare import prepare
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
-from har.models.fast_recurrent import FastGRU
 from har.models.module import one_cycle
 from har.models.registry import build_network
 from har.pipeline.checks import config_path
 from har.pipeline.tasks.windows import load_windows
 from har.training.fit import build_classifier, fit, window_batches
-from har.training.memory import kept_memory
 from har.training.trainer import quiet_lightning
 
 EPOCHS = 5  # of the comparison with a bare loop; the first is not counted
@@ -36,18 +34,6 @@ FEATURES, TIME, CLASSES, HIDDEN, BATCH = 36, 128, 6, 64, 64
 def clocks() -> tuple[float, float]:
     """Of the wall and of the CPU, s."""
     return time.perf_counter(), time.process_time()
-
-
-def as_torch(network: nn.Module) -> nn.Module:
-    """`network` with torch's own recurrent layers in place of the faster ones, weights and all."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if type(child) is FastGRU:
-                options = {key: getattr(child, key) for key in ("batch_first", "dropout", "bidirectional")}
-                plain = nn.GRU(child.input_size, child.hidden_size, child.num_layers, **options)
-                plain.load_state_dict(child.state_dict())
-                setattr(module, name, plain)
-    return network
 
 
 def bare_epochs(config: RunConfig, module: ActivityClassifier, data: WindowDataModule) -> Iterator[None]:
@@ -167,7 +153,7 @@ def script(model: str, limit: int) -> dict[str, float]:
     batches = DataLoader(OneByOne(x[trains], windows.y[trains]), batch_size=size, shuffle=True)
     held_out = DataLoader(OneByOne(x[validates], windows.y[validates]), batch_size=size)
     torch.manual_seed(config.training.seed)
-    network = as_torch(build_network(model, x.shape[2], x.shape[1], len(windows.labels), dict(config.model.options)))
+    network = build_network(model, x.shape[2], x.shape[1], len(windows.labels), dict(config.model.options))
     optimizer, criterion = torch.optim.Adam(network.parameters(), lr=1e-3), nn.CrossEntropyLoss()
     epochs, right = 0, 0
     while epochs < limit and right < GOAL * validates.sum():
@@ -183,13 +169,12 @@ def script(model: str, limit: int) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "epochs": epochs, "reached": float(right >= GOAL * validates.sum())}
 
 
-def recurrent(which: str, cell: str, threads: int, windows: int) -> dict[str, float]:
+def recurrent(precision: str, threads: int, windows: int) -> dict[str, float]:
     """Seconds of the second epoch of a bare loop over noise."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    kind: type[nn.RNNBase] = nn.LSTM if cell == "lstm" else nn.GRU if which == "plain" else FastGRU
-    rounds = cell == "lstm" and which == "fast"  # training.precision: bfloat16
-    layers, head = kind(FEATURES, HIDDEN, 2, batch_first=True, bidirectional=True), nn.Linear(2 * HIDDEN, CLASSES)
+    rounds = precision == "bfloat16"
+    layers, head = nn.LSTM(FEATURES, HIDDEN, 2, batch_first=True, bidirectional=True), nn.Linear(2 * HIDDEN, CLASSES)
     x, y = torch.randn(windows, TIME, FEATURES), torch.randint(CLASSES, (windows,))
     optimizer = torch.optim.AdamW([*layers.parameters(), *head.parameters()])
 
@@ -201,24 +186,18 @@ def recurrent(which: str, cell: str, threads: int, windows: int) -> dict[str, fl
             nn.functional.cross_entropy(logits, y[chosen]).backward()
             optimizer.step()
 
-    def timed() -> dict[str, float]:
-        epoch()
-        before = clocks()
-        epoch()
-        after = clocks()
-        return {"wall_s": after[0] - before[0], "cpu_s": after[1] - before[1], "steps": -(-windows // BATCH)}
-
-    if which == "plain":
-        return timed()
-    with kept_memory():
-        return timed()
+    epoch()
+    before = clocks()
+    epoch()
+    after = clocks()
+    return {"wall_s": after[0] - before[0], "cpu_s": after[1] - before[1], "steps": -(-windows // BATCH)}
 
 
 SIDES: dict[str, Callable[..., dict[str, float]]] = {
     "lightning": lambda model, windows: lightning(model, int(windows)),
     "ours": lambda model, limit: ours(model, int(limit)),
     "script": lambda model, limit: script(model, int(limit)),
-    "recurrent": lambda which, cell, threads, windows: recurrent(which, cell, int(threads), int(windows)),
+    "recurrent": lambda precision, threads, windows: recurrent(precision, int(threads), int(windows)),
 }
 
 if __name__ == "__main__":

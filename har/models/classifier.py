@@ -91,7 +91,7 @@ class ActivityClassifier(TaskModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         loss = self.batch_loss(*batch)
-        self.keep_loss(loss, len(batch[1]))
+        self.log_loss(loss, len(batch[1]))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:

@@ -81,7 +81,7 @@ class Forecaster(TaskModule):
         x = batch[0]
         target = self.standardise(x[:, self.context :])
         loss = nn.functional.mse_loss(self.foretell(x[:, : self.context], target), target)
-        self.keep_loss(loss, len(x))
+        self.log_loss(loss, len(x))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:

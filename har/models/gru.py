@@ -3,7 +3,8 @@
 import functools
 from typing import Any
 
-from har.models.fast_recurrent import FastGRU
+from torch import nn
+
 from har.models.recurrent import RecurrentNetwork
 from har.models.steep_gates import SteepGRU
 
@@ -20,5 +21,5 @@ class GRU(RecurrentNetwork):
     """
 
     def __init__(self, in_channels: int, window_size: int, num_classes: int, *, gate_slope: float = 1.0, **options: Any) -> None:
-        cell = FastGRU if gate_slope == 1 else functools.partial(SteepGRU, gate_slope=gate_slope)
+        cell = nn.GRU if gate_slope == 1 else functools.partial(SteepGRU, gate_slope=gate_slope)
         super().__init__(cell, in_channels, window_size, num_classes, **options)

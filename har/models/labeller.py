@@ -119,7 +119,7 @@ class StreamLabeller(TaskModule):
         self.carried = None if state is None else state.detach()  # what is behind is not learnt from: truncated
         labelled = int((y != UNLABELLED).sum())
         loss = self.loss(logits.flatten(0, 1), y.flatten()) / max(1, labelled)
-        self.keep_loss(loss, max(1, labelled))
+        self.log_loss(loss, max(1, labelled))
         return loss
 
     def read(self, x: Tensor) -> Tensor:

@@ -1,20 +1,18 @@
 """What the LightningModules of all tasks share: optimiser, schedule, and the score that may choose an epoch."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-PLAIN = frozenset(("_current_fx_name", "loss_sum", "examples"))  # attributes that are set in every step
-
 
 class TaskModule(pl.LightningModule):
     """Base of the modules that are trained, one a task.
 
     A subclass saves the hyperparameters ``learning_rate`` (peak of a one-cycle schedule over the whole budget, Smith and Topin 2018)
-    and ``weight_decay`` (of AdamW, on matrices only; biases and normalisation are free of it), gives `keep_loss` the loss of every
+    and ``weight_decay`` (of AdamW, on matrices only; biases and normalisation are free of it), gives `log_loss` the loss of every
     training batch and, on validation, logs `monitor`.
 
     Attributes:
@@ -28,35 +26,15 @@ class TaskModule(pl.LightningModule):
     mode: ClassVar[str] = "max"
     can_use_bfloat16: ClassVar[bool] = False
     in_bfloat16: bool = False
-    loss_sum: Tensor | float = 0.0  # over the examples of the epoch so far
-    examples: int = 0
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """As torch does; but what no step may wait for is put in its place without asking whether it is a parameter, a buffer or a module.
-
-        Lightning notes the name of every hook that it calls, and of the one before when it is done: 44 times a step.
-        """
-        if name in PLAIN:
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     @property
     def num_parameters(self) -> int:
         """Trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
-    def keep_loss(self, loss: Tensor, examples: int) -> None:
-        """Take the mean loss of a batch of so many examples into that of the epoch, ``train/loss``.
-
-        Lightning's `log` would do the same, but it cost a quarter of all that Lightning does in a step.
-        """
-        self.loss_sum = self.loss_sum + loss.detach() * examples
-        self.examples += examples
-
-    def on_train_epoch_end(self) -> None:
-        self.log("train/loss", self.loss_sum / max(1, self.examples))
-        self.loss_sum, self.examples = 0.0, 0
+    def log_loss(self, loss: Tensor, examples: int) -> None:
+        """Log the mean loss of a batch of so many examples; the mean over the epoch is ``train/loss``."""
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=examples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         decayed = [p for p in self.parameters() if p.ndim > 1]

@@ -67,7 +67,7 @@ class MountingEstimator(TaskModule):
         x, y = batch
         angle = 2 * math.pi * torch.rand(len(x), device=x.device)
         loss = self._squared_error(*turned_about_x(x, angle), y).mean()
-        self.keep_loss(loss, len(y))
+        self.log_loss(loss, len(y))
         return loss
 
     def _squared_error(self, x: Tensor, front: Tensor, y: Tensor) -> Tensor:

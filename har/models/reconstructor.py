@@ -153,7 +153,7 @@ class Reconstructor(TaskModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         features = self.frontend(batch[0])
         loss = nn.functional.mse_loss(self.network(features), features)
-        self.keep_loss(loss, len(features))
+        self.log_loss(loss, len(features))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:

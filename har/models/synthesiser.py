@@ -77,7 +77,7 @@ class Synthesiser(TaskModule):
         rising = self.global_step / max(1.0, ANNEALED * int(self.trainer.estimated_stepping_batches))
         far = divergence(mean, log_variance, *self.network.prior(label)) / x[0].numel()  # type: ignore[operator]
         loss = (surprise(x, found, log_deviation) + min(1.0, rising) * far).mean()
-        self.keep_loss(loss, len(x))
+        self.log_loss(loss, len(x))
         return loss
 
     def negative_elbo(self, x: Tensor, y: Tensor) -> Tensor:

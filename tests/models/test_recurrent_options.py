@@ -4,14 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from har.models.fast_recurrent import FastGRU
 from har.models.layers import StatisticsPooling
 from har.models.recurrent import RecurrentStack
 from har.models.registry import build_network
 
 IN, TIME, HIDDEN, CLASSES = 9, 40, 8, 6
 RECURRENT = ("rnn", "lstm", "gru", "peephole_lstm")
-FUSED = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": FastGRU, "peephole_lstm": nn.LSTM}  # test_fast_recurrent.py compares them with torch
+FUSED = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "peephole_lstm": nn.LSTM}
 every_cell = pytest.mark.parametrize("name", RECURRENT)
 
 
