@@ -26,7 +26,7 @@ from tables import made, write_table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from har.config import RunConfig, load_config
-from har.data.folds import make_splits
+from har.data.splits import make_splits
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.pipeline.checks import config_path

@@ -25,9 +25,8 @@ import numpy as np
 from har.config import DataConfig, SplitConfig
 from har.contract import TEST_SUBJECTS
 from har.data.audit import audit
-from har.data.folds import make_splits
 from har.data.prepare import prepare
-from har.data.splits import SubjectSplit, official_split
+from har.data.splits import SubjectSplit, make_splits, official_split
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.pooling import pool_folds, write_pooled

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from har.evaluation.report_figures import save_figure
+from har.evaluation.figures import save_figure
 from har.files import write_whole
 
 RESULTS = Path("results")

@@ -14,8 +14,7 @@ from har.config import RunConfig, load_config
 from har.contract import SAMPLE_RATE_HZ
 from har.data.audit import audit
 from har.data.windowset import WindowSet
-from har.evaluation.figures import words
-from har.evaluation.report_figures import save_figure
+from har.evaluation.figures import save_figure, words
 from har.models.classifier import ActivityClassifier
 from har.models.recurrent import RecurrentNetwork
 from har.pipeline.checks import config_path

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from har.config import DataConfig, WindowingConfig, parse_config
 from har.contract import SAMPLE_RATE_HZ, TRAIN_SUBJECTS
 from har.data.windowset import WindowSet
-from har.evaluation.report_figures import save_figure
+from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
 from har.pipeline.splits import prepared
 from research.common import Bench, experiment, write_table

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from har.config import load_config
 from har.contract import LABELS, SAMPLE_RATE_HZ
-from har.evaluation.report_figures import save_figure
+from har.evaluation.figures import save_figure
 from har.models.frontend import network_inputs
 from har.models.registry import MODELS, build_network
 from har.pipeline.checks import config_path

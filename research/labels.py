@@ -17,8 +17,7 @@ import torch
 from har.config import ForecastConfig, RunConfig, load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
-from har.data.folds import make_splits
-from har.data.splits import SubjectSplit
+from har.data.splits import SubjectSplit, make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import Origin, make_predictions

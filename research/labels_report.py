@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from har.evaluation.report_figures import save_figure
+from har.evaluation.figures import save_figure
 from research.common import Bench
 
 NAMES = {"random": "from random weights", "pretrained": "pretrained by forecasting"}

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from har.config import RunConfig, parse_config
 from har.contract import SAMPLE_RATE_HZ, HarError
-from har.data.folds import make_split
-from har.evaluation.report_figures import save_figure
+from har.data.splits import make_split
+from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
 from har.pipeline.splits import prepared
 from research.cells import Cell, run_cells

@@ -24,9 +24,8 @@ from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRA
 from har.data import hapt
 from har.data.archives import HAPT, open_source
 from har.data.prepare import source_of
-from har.evaluation.figures import words
+from har.evaluation.figures import save_figure, words
 from har.evaluation.predictions import METADATA_KEY
-from har.evaluation.report_figures import save_figure
 from har.models.classifier import ActivityClassifier
 from har.pipeline.ledger import record_opening, required_ledger
 from har.pipeline.run_folder import RunFolder, find_runs

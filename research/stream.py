@@ -18,7 +18,7 @@ from har.data import hapt
 from har.data.prepare import read_recordings
 from har.data.streams import streams_of
 from har.data.windowset import Stretch
-from har.evaluation.report_figures import save_figure, stream_figure
+from har.evaluation.figures import save_figure, stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
 from har.models.labeller import StreamLabeller

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from har.config import RunConfig, load_config
 from har.contract import TEST_SUBJECTS, HarError
 from har.data.audit import audit
-from har.data.folds import make_splits
+from har.data.splits import make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.people import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests

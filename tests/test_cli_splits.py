@@ -14,7 +14,7 @@ from har.cli.options import SPLIT_KINDS
 from har.config import DataConfig, RunConfig, SplitConfig, load_config, parse_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import synthetic
-from har.data.split_file import read_splits
+from har.data.splits import read_splits
 from har.pipeline import train as train_module
 from har.pipeline.run_folder import RunFolder
 from har.pipeline.splits import VALIDATION_SUBJECTS

@@ -31,9 +31,7 @@ from har.config import DataConfig, RunConfig, parse_config
 from har.contract import SPLITS, STRIDE, TEST_SUBJECTS, TRAIN_SUBJECTS, WINDOW_SIZE, HarError
 from har.data import synthetic
 from har.data.audit import RUN_LENGTH, audit
-from har.data.folds import check_split, make_split
-from har.data.split_file import split_document
-from har.data.splits import SubjectSplit
+from har.data.splits import SubjectSplit, check_split, make_split, split_document
 from har.data.windowset import WindowSet, windows_of
 from har.pipeline import train as train_module
 from har.pipeline.train import train_configs, train_run

@@ -20,8 +20,8 @@ ALIKE = 0.85  # similarity of two spellings of one word; LYING and LAYING 0.91, 
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from har.data.folds import has_official
     from har.data.prepare import data_root, prepare
+    from har.data.splits import has_official
 
     choice = {"transitions": options.transitions, "difficulty": options.difficulty}
     at_hand = options.archive is not None or "HAR_DATA_DIR" in os.environ or options.dataset == "synthetic"
@@ -95,7 +95,7 @@ def _split_option(windows: "WindowSet") -> str:
         HarError: there are too few subjects for any split.
     """
     from har.config import DataConfig, SplitConfig
-    from har.data.folds import has_official, make_splits
+    from har.data.splits import has_official, make_splits
 
     if has_official(windows):
         return ""

@@ -1,9 +1,20 @@
-"""Figures, drawn without a display."""
+"""Figures of predictions, comparisons and robustness."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from har.contract import SAMPLE_RATE_HZ
+from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
 from har.evaluation.metrics import confusion, scores
 from har.evaluation.predictions import Predictions
+from har.files import whole_file
+from har.signals.windows import label_runs
 
 
 def words(label: str) -> str:
@@ -35,4 +46,176 @@ def confusion_figure(predictions: Predictions) -> Figure:
         fontsize=11,
     )
     figure.colorbar(image, ax=axes, label="Share of the true activity", shrink=0.8)
+    return figure
+
+
+def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
+    """Mean rank of each system over subjects (1 is best); the dots of a bar are those that are not different at 5 % (Demsar 2006).
+
+    Args:
+        subjects: (subject, run) accuracy.
+        pairs: of `statistics.paired_tests`, whose corrected p decides the bars.
+    """
+    from scikit_posthocs import critical_difference_diagram
+
+    runs = list(subjects.columns)
+    p = pd.DataFrame(np.eye(len(runs)), index=runs, columns=runs)
+    for row in pairs.to_dict("records"):
+        p.loc[row["a"], row["b"]] = p.loc[row["b"], row["a"]] = row["p_holm"]
+    figure = Figure(figsize=(8.5, 1.2 + 0.3 * len(runs)), layout="constrained")
+    axes = figure.add_subplot()
+    ranks = subjects.rank(axis=1, ascending=False).mean()
+    names = {"label_fmt_left": "{label} ({rank:.1f})", "label_fmt_right": "({rank:.1f}) {label}"}
+    drawn = critical_difference_diagram(ranks, p, ax=axes, crossbar_props={"marker": "o", "markersize": 6}, **names)
+    for (bar,) in drawn["crossbars"]:
+        bar.set_xdata(sorted(bar.get_xdata()))  # its order comes from a set, which differs from one process to the next
+    axes.set_title(f"Mean rank over {len(subjects)} subjects; dots of one bar: not different (Wilcoxon, Holm, 5 %)", fontsize=10)
+    return figure
+
+
+def subjects_figure(subjects: pd.DataFrame) -> Figure:
+    """A dot for every subject and system, and the worst subject of each system by number."""
+    order = subjects.mean().sort_values().index
+    figure = Figure(figsize=(8.5, 1.2 + 0.5 * len(order)), layout="constrained")
+    axes = figure.add_subplot()
+    rng = np.random.default_rng(0)  # only spreads the dots
+    for position, run in enumerate(order):
+        values = 100 * subjects[run]
+        axes.scatter(values, position + rng.uniform(-0.18, 0.18, len(values)), s=16, alpha=0.7, edgecolors="none", color="tab:blue")
+        axes.plot([values.mean()] * 2, [position - 0.32, position + 0.32], color="black", linewidth=2)
+        axes.annotate(
+            f"{values.idxmin()}", (values.min(), position), (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+        )
+    axes.set_yticks(range(len(order)), order)
+    axes.set_xlabel("Accuracy of a held-out subject (%); bar: mean; number: the worst subject")
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    return figure
+
+
+def reliability_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
+    """Reliability diagrams, one a run, all seeds together; dots are as large as their share of windows."""
+    shown = _with_probabilities(tested)
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(2.9 * columns, 2.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes, (run, (p, y)) in zip(grid.flat, shown.items(), strict=False):
+        table = reliability(p, y)
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        axes.plot(table.confidence, table.accuracy, color="tab:blue", linewidth=1)
+        axes.scatter(table.confidence, table.accuracy, s=8 + 120 * table.share, color="tab:blue", edgecolors="none")
+        axes.set_title(run, fontsize=10)
+        axes.set_xlim(0.2, 1.02)
+        axes.set_ylim(0, 1.02)
+    figure.supxlabel("Highest probability", fontsize=10)
+    figure.supylabel("Share of right answers", fontsize=10)
+    return figure
+
+
+def risk_coverage_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
+    """Share of wrong answers against the share of windows answered, the surest first, all seeds together."""
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for run, (p, y) in _with_probabilities(tested).items():
+        curve = risk_coverage(p, y)
+        axes.plot(100 * curve.coverage, 100 * curve.risk, label=run)
+    axes.set_xlim(60, 100)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Windows answered, the surest first (%)")
+    axes.set_ylabel("Wrong answers among them (%)")
+    axes.grid(color="0.9")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _with_probabilities(tested: Mapping[str, Sequence[Predictions]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {}
+    for run, seeds in tested.items():
+        pairs = [probabilities(item) for item in seeds if has_probabilities(item)]
+        if pairs:
+            found[run] = (np.concatenate([p for p, _ in pairs]), np.concatenate([y for _, y in pairs]))
+    return found
+
+
+def stream_figure(truth: np.ndarray, answers: Mapping[str, np.ndarray], labels: Sequence[str], title: str) -> Figure:
+    """Truth and answers of one recording as coloured bars over time, a row each; white where there is no label or no answer.
+
+    Args:
+        truth: (time,) index into `labels`, negative where unlabelled.
+        answers: (time,) the same for each system, by name.
+        labels: names of the activities, at most 20.
+        title: of the figure.
+    """
+    rows = {"truth": truth, **answers}
+    figure = Figure(figsize=(11, 1.6 + 0.45 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = colormaps["tab20" if len(labels) > 10 else "tab10"].colors  # type: ignore[attr-defined]
+    for place, values in enumerate(rows.values()):
+        for label, colour in enumerate(colours[: len(labels)]):
+            bars = [(a / SAMPLE_RATE_HZ, (b - a) / SAMPLE_RATE_HZ) for own, a, b in label_runs(values) if own == label]
+            axes.broken_barh(bars, (place - 0.4, 0.8), facecolors=colour, linewidth=0)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlim(0, len(truth) / SAMPLE_RATE_HZ)
+    axes.set_xlabel("Time (s)")
+    axes.set_title(title, fontsize=10)
+    patches = [Patch(color=colour, label=words(label)) for label, colour in zip(labels, colours, strict=False)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=6, fontsize=8)
+    return figure
+
+
+def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """Write PNG and SVG; the same figure gives the same files."""
+    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
+    with whole_file(paths[0]) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    with rc_context({"svg.hashsalt": stem}), whole_file(paths[1]) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    return paths
+
+
+COLUMNS = 4
+SINGLE = 2  # a curve has at least so many points; the others are bars of one panel
+
+
+def robustness_figure(table: pd.DataFrame, *, synthetic: bool = False) -> Figure:
+    """A panel a disturbance, a line a run: accuracy against the level; those of one level together in the last panel.
+
+    Args:
+        table: ``run``, ``disturbance``, ``level``, ``unit``, ``accuracy``; several seeds of a run are averaged.
+        synthetic: said in the title.
+    """
+    mean = table.groupby(["run", "disturbance", "level", "unit"], sort=False, as_index=False, dropna=False).accuracy.mean()
+    levels = mean.groupby("disturbance", sort=False)["level"].nunique()
+    curves, single = [name for name in levels.index if levels[name] >= SINGLE], [name for name in levels.index if levels[name] < SINGLE]
+    count = -(-(len(curves) + 1) // COLUMNS)
+    figure = Figure(figsize=(3.4 * COLUMNS, 2.6 * count), layout="constrained")
+    panels = figure.subplots(count, COLUMNS, squeeze=False).flatten()
+    runs = list(dict.fromkeys(mean.run))
+    base = mean[mean.disturbance == "none"].set_index("run").accuracy
+    for axes, name in zip(panels, curves, strict=False):
+        for number, run in enumerate(runs):
+            part = mean[(mean.disturbance == name) & (mean.run == run)]
+            axes.axhline(100 * base[run], color=f"C{number}", linewidth=0.8, linestyle=":")
+            axes.plot(
+                [f"{level:g}" for level in part["level"]], 100 * part.accuracy, marker="o", markersize=3, color=f"C{number}", label=run
+            )
+        axes.set(xlabel=mean[mean.disturbance == name].unit.iloc[0], ylim=(0, 103))
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+    last, height = panels[len(curves)], 0.8 / len(runs)
+    for number, run in enumerate(runs):
+        part = mean[mean.run == run].set_index("disturbance").accuracy
+        last.barh([i + height * number for i in range(len(single))], [100 * part[name] for name in single], height, color=f"C{number}")
+    last.set_yticks([i + 0.4 - height / 2 for i in range(len(single))], single, fontsize=8)
+    last.set(xlabel="per cent right", xlim=(0, 103))
+    for axes in panels[len(curves) + 1 :]:
+        axes.set_axis_off()
+    for axes in panels[: len(curves) : COLUMNS]:
+        axes.set_ylabel("per cent right")
+    panels[0].legend(fontsize=8, loc="lower left")
+    figure.suptitle(("SYNTHETIC data: " if synthetic else "") + "Accuracy on validation subjects; dotted: undisturbed", fontsize=11)
     return figure

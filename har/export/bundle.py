@@ -22,7 +22,7 @@ from har.contract import (
     channel_names,
 )
 from har.export.golden import golden_answers, golden_windows
-from har.export.mounting_part import MountingPart
+from har.export.mounting_export import MountingPart
 from har.export.onnx_file import export_onnx, one_line, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.export.staging import about_data, finish, made_with, staged

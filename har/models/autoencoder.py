@@ -66,7 +66,7 @@ class LSTMAutoencoder(Autoencoder):
         self.decoder = nn.LSTM(code_size, hidden_size, batch_first=True)
         self.tell = nn.Linear(hidden_size, samples_per_step * out_channels)
         for layers in (self.encoder, self.decoder):
-            set_forget_bias(layers, 1.0)  # as in har.models.lstm
+            set_forget_bias(layers, 1.0)  # as in har.models.recurrent
 
     def encode(self, features: Tensor) -> Tensor:
         missing = self.steps * self.samples_per_step - self.window_size

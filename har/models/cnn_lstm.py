@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from har.models.layers import ConvBlock
-from har.models.lstm import LSTM
+from har.models.recurrent import LSTM
 
 
 class CNNLSTM(nn.Module):

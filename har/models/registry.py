@@ -77,12 +77,12 @@ MODELS = {
     entry.name: entry
     for entry in (
         ModelEntry("cnn1d", "har.models.cnn1d:CNN1D", "1D-CNN", role=COMPARISON),
-        ModelEntry("lstm", "har.models.lstm:LSTM", "LSTM", role=COMPARISON),
-        ModelEntry("gru", "har.models.gru:GRU", "GRU", role=COMPARISON),
+        ModelEntry("lstm", "har.models.recurrent:LSTM", "LSTM", role=COMPARISON),
+        ModelEntry("gru", "har.models.recurrent:GRU", "GRU", role=COMPARISON),
         ModelEntry("cnn_lstm", "har.models.cnn_lstm:CNNLSTM", "CNN-LSTM", role=COMPARISON),
         ModelEntry("dilated_cnn", "har.models.dilated_cnn:DilatedCNN", "dilated CNN", role=COMPARISON),
         ModelEntry("mlp", "har.models.mlp:MLP", "fully connected"),
-        ModelEntry("rnn", "har.models.rnn:RNN", "vanilla RNN"),
+        ModelEntry("rnn", "har.models.recurrent:RNN", "vanilla RNN"),
         ModelEntry("peephole_lstm", "har.models.peephole_lstm:PeepholeLSTM", "peephole LSTM"),
         ModelEntry("deep_conv_lstm", "har.models.deep_conv_lstm:DeepConvLSTM", "DeepConvLSTM"),
         ModelEntry("transformer", "har.models.transformer:Transformer", "Transformer"),

@@ -6,8 +6,8 @@ from typing import Any
 
 from har.config import DataConfig, RunConfig, load_config, parse_config
 from har.contract import HarError
-from har.data.folds import check_split
 from har.data.prepare import check_source
+from har.data.splits import check_split
 from har.models.registry import MODELS, check_options, find_model
 from har.pipeline.splits import VALIDATION_SUBJECTS, SplitChoice, first_fold, fold_configs
 

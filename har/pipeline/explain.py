@@ -10,8 +10,8 @@ from har.contract import RAW6, HarError, artefact
 from har.data.windowset import WindowSet
 from har.evaluation.attribution import METHODS, attention_of, attribute, baseline_of, nearest_windows
 from har.evaluation.explanation import Explanation, Neighbour, explanation_figure, write_error_report
+from har.evaluation.figures import save_figure
 from har.evaluation.predictions import Predictions
-from har.evaluation.report_figures import save_figure
 from har.pipeline.evaluate import load_data
 from har.pipeline.run_folder import RunFolder, scored_predictions
 from har.training.checkpoint import load_checkpoint

@@ -16,7 +16,7 @@ from har.evaluation.metrics import per_class, per_subject
 from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
 from har.export.bundle import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
-from har.export.mounting_part import MountingPart
+from har.export.mounting_export import MountingPart
 from har.export.onnx_file import refusal
 from har.export.stream_bundle import write_stream_bundle
 from har.models.mounting import MountingEstimator

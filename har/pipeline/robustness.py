@@ -16,9 +16,8 @@ from har.contract import MOVING, HarError, artefact
 from har.data import synthetic, uci_har
 from har.data.segments import segments_of
 from har.data.windowset import Stretch, WindowSet
+from har.evaluation.figures import robustness_figure, save_figure
 from har.evaluation.predictions import Origin, training_names
-from har.evaluation.report_figures import save_figure
-from har.evaluation.robustness_figure import robustness_figure
 from har.files import write_whole
 from har.pipeline.provenance import git_commit, versions
 from har.pipeline.run_folder import ONNX, RunFolder, check_measurable

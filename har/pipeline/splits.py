@@ -9,10 +9,8 @@ import numpy as np
 from har.config import DataConfig, RunConfig, parse_config
 from har.contract import SPLITS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
-from har.data.folds import FIXED_FOLDS, fold_count, make_splits
 from har.data.prepare import prepare
-from har.data.split_file import write_splits
-from har.data.splits import SubjectSplit
+from har.data.splits import FIXED_FOLDS, SubjectSplit, fold_count, make_splits, write_splits
 from har.data.windowset import WindowSet
 
 # Of the shipped configs: the training subjects of the last of the fixed folds.

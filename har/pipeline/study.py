@@ -17,15 +17,15 @@ from pydantic_core import PydanticCustomError
 from har.config import MAX_SEED, SENSELESS, RunConfig, SplitConfig, explained, parse_config
 from har.config.yaml_file import read_yaml
 from har.contract import HarError
-from har.data.folds import fold_count
 from har.data.prepare import check_source
+from har.data.splits import fold_count
 from har.files import executed_code
 from har.models.registry import check_options, find_model
 from har.pipeline.checks import CONFIG_FOLDER, check_task, named_config
 
 # The registry lists all networks, and the one that is trained is followed by itself; the others score, draw and write what is trained.
 NOTHING_TO_DO_WITH_WEIGHTS = ("har.files", "har.models.registry", "har.evaluation", "har.export", "har.runtime", "har.pipeline.run_folder")
-ROOTS = ("har.training.fit", "har.data.prepare", "har.data.folds")
+ROOTS = ("har.training.fit", "har.data.prepare", "har.data.splits")
 KEY_LENGTH = 16
 SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes the name of a folder
 

@@ -13,7 +13,7 @@ import torch
 from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data import synthetic
-from har.data.folds import make_splits
+from har.data.splits import make_splits
 from har.evaluation.pooling import pool_folds, write_pooled
 from har.files import write_whole
 from har.models.registry import WINDOW

@@ -7,8 +7,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from har.config import RunConfig
-from har.data.split_file import split_document
-from har.data.splits import SubjectSplit
+from har.data.splits import SubjectSplit, split_document
 from har.evaluation.predictions import Origin
 from har.models.registry import MODELS
 from har.pipeline.inputs import log_inputs

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from har.config import DataConfig, RunConfig, parse_config
 from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
-from har.data.folds import check_split, make_split, make_splits
-from har.data.split_file import read_splits, split_document, write_splits
-from har.data.splits import SubjectSplit, official_split
+from har.data.splits import SubjectSplit, check_split, make_split, make_splits, official_split, read_splits, split_document, write_splits
 from har.data.windowset import WindowSet
 from tests.helpers import VALIDATION
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from har.models.recurrent import INPUT_STD, ElmanLayers
 from har.models.registry import build_network
-from har.models.rnn import INPUT_STD, ElmanLayers
 
 IN, TIME, HIDDEN = 9, 40, 16
 EXTRAS = ({}, {"skip": True, "layer_norm": True, "bidirectional": True})

@@ -13,8 +13,8 @@ from har.cli import main
 from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import synthetic
-from har.export import mounting_part
-from har.export.mounting_part import MountingPart
+from har.export import mounting_export
+from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
 from har.models.mounting import MountingEstimator
 from har.pipeline.export import export_run
@@ -66,7 +66,7 @@ def test_the_mounting_is_told_and_a_stream_is_answered_in_place(runs: dict[str, 
     assert scores["values"]["error_deg"] < 45 < scores["references"]["no estimate"]["error_deg"]
     assert scores["values"]["worth_at_rest"] < 0.5 * scores["values"]["worth_walking"]
     for name, value in (("ENOUGH", 1.5), ("AGREEMENT", 0.3)):  # the test's recordings are short, its training too
-        monkeypatch.setattr(mounting_part, name, value)
+        monkeypatch.setattr(mounting_export, name, value)
 
     command = ["--dataset", "synthetic", "--model", "robust", *(word for pair in OPTIONS.items() for word in pair)]
     assert main(["export", *command, "--output", "bundle"]) == 0

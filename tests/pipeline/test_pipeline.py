@@ -19,8 +19,7 @@ from har.cli import main
 from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import audit as audit_module
-from har.data.split_file import write_splits
-from har.data.splits import SubjectSplit
+from har.data.splits import SubjectSplit, write_splits
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
 from har.pipeline.checks import config_path

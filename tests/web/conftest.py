@@ -14,7 +14,7 @@ from har.data.archives import HAPT, open_source
 from har.data.hapt import recording_name
 from har.data.windowset import WindowSet
 from har.export.bundle import Answering, Evidence, write_bundle
-from har.export.mounting_part import MountingPart
+from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
 from har.models.mounting import MountingEstimator
 from har.recording import Recording

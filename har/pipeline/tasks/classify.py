@@ -14,10 +14,9 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import has_probabilities
-from har.evaluation.figures import confusion_figure
+from har.evaluation.figures import confusion_figure, reliability_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions
-from har.evaluation.report_figures import reliability_figure
 from har.export.bundle import onnx_metadata, signal_contract
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import ActivityClassifier

@@ -10,7 +10,7 @@ from har.config import RunConfig
 from har.contract import MOVING, HarError
 from har.data.windowset import WindowSet
 from har.evaluation.predictions import Origin
-from har.export.mounting_file import export_mounting, mounting_parity
+from har.export.mounting_export import export_mounting, mounting_parity
 from har.models.mounting import WALKING, MountingEstimator
 from har.pipeline.tasks.base import TaskData, TaskScore, module_settings
 from har.pipeline.tasks.windows import WindowTask, tensor

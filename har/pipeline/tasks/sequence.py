@@ -9,12 +9,12 @@ import torch
 from har.config import RunConfig, SequenceConfig
 from har.contract import SPLITS, TRANSITION_LABELS, HarError
 from har.data.audit import audit
-from har.data.folds import make_split
 from har.data.prepare import read_recordings
+from har.data.splits import make_split
 from har.data.streams import StreamDataModule, audit_windows, streams_of
 from har.data.windowset import Stretch
+from har.evaluation.figures import stream_figure
 from har.evaluation.predictions import Origin
-from har.evaluation.report_figures import stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.export.stream_file import export_stream, stream_metadata, stream_parity
 from har.models.labeller import StreamLabeller

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from har.config import RunConfig
 from har.data.audit import audit
-from har.data.folds import make_split
-from har.data.splits import SubjectSplit
+from har.data.splits import SubjectSplit, make_split
 from har.data.windowset import WindowSet
 from har.models.module import TaskModule
 from har.pipeline.splits import prepared
