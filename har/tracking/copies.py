@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import DatasetInput, Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import DatasetInput, LoggedModel, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -81,6 +81,24 @@ def find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
         raise
 
 
+class New(NamedTuple):
+    """What of a run is not copied yet, as far as its note says.
+
+    Attributes:
+        run: parameters, tags, data sets and state, of which the copy itself says what is new.
+        points: of metrics.
+        files: artifacts, with their folder.
+        models: that are whole.
+        note: what to note when all is copied.
+    """
+
+    run: Run
+    points: list[Metric]
+    files: list[tuple[Path, str | None]]
+    models: list[LoggedModel]
+    note: dict[str, Any]
+
+
 class Copies:
     """The copies of the runs of a local store on a server, which is asked when the first one is copied.
 
@@ -104,7 +122,7 @@ class Copies:
     def is_whole(self, run_id: str) -> bool:
         """Whether a run was copied as it is now; the server is not asked."""
         note = self._note(run_id)
-        return note.get("server") == redacted(self._server) and note.get("digest") == self._new(run_id, note)[-1]["digest"]
+        return note.get("digest") == self._new(run_id, note).note["digest"]
 
     def copy(self, run_id: str) -> bool:
         """Copy what is new of a run, and first the run of its study.
@@ -120,21 +138,20 @@ class Copies:
         with FileLock(place.with_suffix(".lock")):  # two that copy it at once would make two copies
             remote, note = mlflow.MlflowClient(tracking_uri=self._server), self._note(run_id)
             copy = find_run(remote, note["copy"]) if note else None  # None also where it is on another server
-            run, points, files, models, after = store.unlocked(lambda: self._new(run_id, note if copy else {}))
+            new = store.unlocked(lambda: self._new(run_id, note if copy else {}))
             if copy is None:
-                copy = self._make(remote, run)
-                write_whole(place, json.dumps({"copy": copy.info.run_id}))  # its study's jobs need it
-            elif note.get("digest") == after["digest"]:
+                copy = self._make(remote, new.run)
+            elif note.get("digest") == new.note["digest"]:
                 return False
             if copy.info.lifecycle_stage != "deleted":  # by somebody who does not want it
-                self._update(remote, copy, run)
-                log_batches(remote, copy.info.run_id, metrics=points)
-                for path, folder in files:
+                self._update(remote, copy, new.run)
+                log_batches(remote, copy.info.run_id, metrics=new.points)
+                for path, folder in new.files:
                     remote.log_artifact(copy.info.run_id, str(path), folder)
-                for model in models:
+                for model in new.models:
                     copy_model(model, remote, copy.info.run_id)
-                _end(remote, copy, run)
-            write_whole(place, json.dumps(after | {"copy": copy.info.run_id, "server": redacted(self._server)}))
+                _end(remote, copy, new.run)
+            write_whole(place, json.dumps(new.note | {"copy": copy.info.run_id}))
         return True
 
     def _place(self, run_id: str) -> Path:
@@ -147,8 +164,7 @@ class Copies:
         except (OSError, ValueError):
             return {}
 
-    def _new(self, run_id: str, note: dict[str, Any]) -> tuple[Run, list[Metric], list[tuple[Path, str | None]], list[Any], dict[str, Any]]:
-        """What there is of a run that is not noted: metrics, files with their folder, models; and what to note then."""
+    def _new(self, run_id: str, note: dict[str, Any]) -> New:
         local, database = mlflow.MlflowClient(tracking_uri=self.uri), store.store_file(self.uri)
         run, row = local.get_run(run_id), note.get("row", 0)
         with closing(sqlite3.connect(str(database), timeout=store.LOCKED_S)) as opened:
@@ -163,9 +179,9 @@ class Copies:
                 files.append((path, name.rpartition("/")[0] or None))
         models = [model for model in models_of(local, run) if model.status == "READY"]
         after = {"row": rows[-1][0] if rows else row, "files": stamps, "models": [model.model_id for model in models]}
-        content = json.dumps([run.to_dictionary(), after], sort_keys=True, default=str)
-        new_models = [model for model in models if model.model_id not in note.get("models", [])]
-        return run, points, files, new_models, after | {"digest": hashlib.sha256(content.encode()).hexdigest()}
+        content = json.dumps([redacted(self._server), run.to_dictionary(), after], sort_keys=True, default=str)
+        after["digest"] = hashlib.sha256(content.encode()).hexdigest()
+        return New(run, points, files, [model for model in models if model.model_id not in note.get("models", [])], after)
 
     def _make(self, remote: mlflow.MlflowClient, run: Run) -> Run:
         name = mlflow.MlflowClient(tracking_uri=self.uri).get_experiment(run.info.experiment_id).name
@@ -205,7 +221,7 @@ def _end(remote: mlflow.MlflowClient, copy: Run, run: Run) -> None:
 
 
 @contextmanager
-def copying(runs: Path, name: str, run_ids: Iterable[str], every_s: float | None = EVERY_S) -> Iterator[None]:
+def copying(runs: Path, name: str, run_ids: Iterable[str], *, live: bool = True) -> Iterator[None]:
     """Copy runs to the server that is named, in a thread: every few seconds, and what is left when this ends.
 
     A server that is absent or silent costs `PATIENCE_S` at most; then a warning names what sends the rest. Nothing is copied where no
@@ -215,7 +231,7 @@ def copying(runs: Path, name: str, run_ids: Iterable[str], every_s: float | None
         runs: folder of all runs.
         name: of what is copied, for the warning.
         run_ids: in the local store.
-        every_s: seconds between two copies; None to copy at the end alone.
+        live: copy also before the end.
     """
     server = store.named_server()
     if server is None:
@@ -235,9 +251,9 @@ def copying(runs: Path, name: str, run_ids: Iterable[str], every_s: float | None
                 store.warn(f"{problems[-1]}; the training goes on, tracked in {copies.uri}")
 
     def work() -> None:
-        while every_s is not None and not over.is_set():
+        while live and not over.is_set():
             copy()
-            over.wait(every_s)
+            over.wait(EVERY_S)
         over.wait()
         copy()
 
@@ -256,7 +272,7 @@ def copying(runs: Path, name: str, run_ids: Iterable[str], every_s: float | None
 
 def send(runs: Path, name: str, run_ids: Iterable[str]) -> None:
     """Copy runs that have ended to the server that is named, as far as it answers."""
-    with copying(runs, name, run_ids, None):
+    with copying(runs, name, run_ids, live=False):
         pass
 
 
