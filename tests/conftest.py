@@ -18,7 +18,7 @@ BOUT_SECONDS = 9.0  # 72 windows a subject: enough for the parity check on the f
 
 
 REAL_DATA = os.environ.get("HAR_DATA_DIR")
-SETTINGS = ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR")
+SETTINGS = ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR", "HAR_TRACKING_DIR")
 for setting in SETTINGS:  # what a developer has in the environment decides nothing; tests marked data ask for `real_data`
     os.environ.pop(setting, None)
 

@@ -16,7 +16,6 @@ from har.contract import HarError
 from har.files import CannotWriteError, append_whole, cannot_write, check_output, named_descriptor, read_small, whole_file, write_whole
 from har.pipeline.ledger import add_opening
 from har.pipeline.work import WORK, Work
-from har.tracking.journal import Journal, journals
 
 resource = pytest.importorskip("resource", reason="limits of a file's size are not known on Windows")
 
@@ -80,46 +79,6 @@ def test_the_ledger_has_no_half_rows(tmp_path: Path) -> None:
         add_opening(path, **row)
     add_opening(path, **row)
     assert [line.count(",") for line in path.read_text().splitlines()] == [10, 10, 10]
-
-
-def test_a_journal_that_was_cut_off_harms_nobody(tmp_path: Path) -> None:
-    about = {"experiment": "e", "name": "n", "tags": {}, "start_ms": 0, "note": "x" * 5_000}
-    with file_size_limit(1_000), pytest.raises(HarError, match=r"cannot write .*run.json"):
-        Journal.begin(tmp_path, about)
-    assert journals(tmp_path) == []
-    journal = Journal.begin(tmp_path, about | {"run_id": "r"})
-    journal.add("metrics", {"a": 1})
-    with file_size_limit(1_000), pytest.raises(OSError, match="File too large"):
-        journal.add("text", {"text": "y" * 5_000})
-    journal.add("end", {"status": "FINISHED"})
-    sent: list[str] = []
-    journal.send(lambda about: "r", lambda run, name, values, file: sent.append(name))
-    assert sent == ["metrics", "end"]
-
-
-def test_a_push_on_a_full_disk_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    journal = Journal.begin(tmp_path, {"experiment": "e", "name": "n", "tags": {}, "start_ms": 0, "run_id": "r"})
-    sent: list[str] = []
-    for name in ("params", "metrics", "end"):
-        journal.add(name, {})
-    with file_size_limit(0), pytest.raises(HarError, match="takes no more"):
-        journal.send(lambda about: "r", lambda run, name, values, file: sent.append(name))
-    journal.send(lambda about: "r", lambda run, name, values, file: sent.append(name))
-    assert sent == ["params", "params", "metrics", "end"]  # once more where nobody could note it, which changes nothing
-    assert journals(tmp_path) == []
-
-
-def test_what_follows_half_a_call_is_sent(tmp_path: Path) -> None:
-    journal = Journal.begin(tmp_path, {"experiment": "e", "name": "n", "tags": {}, "start_ms": 0, "run_id": "r"})
-    journal.add("params", {})
-    with open(journal.folder / "calls.jsonl", "a") as file:
-        file.write('{"name": "text", "values": {"text": "killed while it')
-    journal.belongs_to({"har.lock": "another process"})
-    journal.add("metrics", {})
-    journal.add("end", {})
-    sent: list[str] = []
-    journal.send(lambda about: "r", lambda run, name, values, file: sent.append(name))
-    assert sent == ["params", "metrics", "end"]
 
 
 def test_a_full_disk_takes_nothing_from_a_training_that_was_interrupted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from har.cli import main
 from har.contract import HarError
 from har.redaction import redacted, shown
 from har.runtime.pretrained import pretrained
-from har.tracking import server, tracked_run, views
+from har.tracking import copies, server, tracked_run
 from har.tracking import store as stores
 
 ROOT = Path(__file__).parents[1]
@@ -132,17 +132,16 @@ def test_a_password_of_the_store_is_nowhere(tmp_path: Path, monkeypatch: pytest.
     runs = tmp_path / "runs"
     uri = f"http://me:{SECRET}@127.0.0.1:9"  # nobody listens on the port "discard"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(stores, "_failed_at", {})
+    monkeypatch.setattr(copies, "_failed_at", {})
     with tracked_run(runs, "e", "name", {"seed": "0"}) as run:
         run.log_metrics({"a": 1.0})
-    monkeypatch.setattr(stores, "_failed_at", {})
     with pytest.raises(HarError) as caught:
         raise stores.unreachable(uri, OSError(f"no answer from {uri}"))
     stores.warn(f"{uri} is slow")
     said = "".join(capfd.readouterr())
     assert "har: warning: " in said
     assert "127.0.0.1:9" in said
-    for text in (said, str(caught.value), *(path.read_text() for path in runs.rglob("*") if path.is_file())):
+    for text in (said, str(caught.value), *(path.read_bytes().decode("latin-1") for path in runs.rglob("*") if path.is_file())):
         assert SECRET not in text
 
 
@@ -173,7 +172,7 @@ def test_the_dashboard_listens_here_alone_and_hides_the_password(
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "")  # what is set is gone behind this test
     monkeypatch.setattr(mlflow.server, "_exec_cmd", mlflow.server._exec_cmd)
     monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: None)  # no PostgreSQL is there
-    monkeypatch.setattr(views, "keep_views", lambda client: {"uci-har": "/#/experiments/1"})
+    monkeypatch.setattr(server, "keep_views", lambda client: {"uci-har": "/#/experiments/1"})
     monkeypatch.setattr(mlflow.cli, "server", started.append)
     server.serve(tmp_path, 5081)
     (words,) = started

@@ -205,8 +205,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     track = commands.add_parser("track", help="What MLflow keeps of the runs", description="What MLflow keeps of the runs.")
     under = track.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    more = "Where a store could not be reached, trainings went on and kept on disk what it should have; this sends it, once."
-    command = add("push", do.track_push, "Send to the MLflow store what could not be sent", more, under=under)
+    more = "Copies the runs of the local store that the server in MLFLOW_TRACKING_URI lacks, wholly or in part."
+    command = add("push", do.track_push, "Send to the MLflow server what it lacks", more, under=under)
     add_runs(command)
 
     more = "Prints the addresses of a table and of charts that compare the runs; the view they open is kept in the store, and in no run."

@@ -159,7 +159,7 @@ def _tracking(runs: Path) -> list[Finding]:
         return [Finding("runs", "MLflow store", PROBLEM, redacted(str(error)))]
     found = [Finding("runs", "MLflow store", OK, redacted(text))]
     if waiting:
-        found.append(Finding("runs", "not sent yet", PROBLEM, f"{waiting} runs wait on disk", f"har track push --runs {runs}"))
+        found.append(Finding("runs", "not sent yet", PROBLEM, f"{waiting} runs are not on the server", f"har track push --runs {runs}"))
     return found
 
 

@@ -41,7 +41,7 @@ class Registration:
 
 
 def log_bundle(run: RunFolder, folder: Path, runs: Path) -> None:
-    """Log an exported bundle to the MLflow run of its training; where the store is away, that waits on disk.
+    """Log an exported bundle to the MLflow run of its training.
 
     Args:
         run: that was exported.
@@ -53,12 +53,12 @@ def log_bundle(run: RunFolder, folder: Path, runs: Path) -> None:
     """
     info = run.info()
     name = f"{info.origin.run}-seed{info.origin.seed}"
-    tracked = ended_run(runs, info.origin.dataset, name, info.mlflow_run_id, info.key)
-    if tracked is None:
-        return
-    for path in sorted(folder.iterdir()):
-        tracked.log_file(path, "bundle")
-    tracked.set_tags({BUNDLE_DIGEST: sha256(folder / MANIFEST)})
+    with ended_run(runs, name, info.mlflow_run_id) as tracked:
+        if tracked is None:
+            return
+        for path in sorted(folder.iterdir()):
+            tracked.log_file(path, "bundle")
+        tracked.set_tags({BUNDLE_DIGEST: sha256(folder / MANIFEST)})
 
 
 def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Registration:
@@ -85,7 +85,7 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
     if run is None:
         raise HarError(
             f"no run in the MLflow store {redacted(registry.uri)} holds the bundle {folder}; export it again there (har export), or send "
-            "what waits: har track push"
+            "its run: har track push"
         )
     with registry.locked():
         champion, version = registry.champion(), registry.holding(digest)

@@ -31,7 +31,7 @@ from har.pipeline.tasks import task_of
 from har.pipeline.train import train_run
 from har.pipeline.train_common import Say
 from har.pipeline.work import close_dead_runs
-from har.tracking import closing_orphans, confirm_finished, note_study, parent_run, tracking_uri
+from har.tracking import FOLDER, closing_orphans, confirm_finished, note_study, parent_run
 
 RESULT = "result.json"
 STUDIES = "studies"
@@ -101,8 +101,8 @@ def sweep(
     write = write_study if windows else write_task_study
     report = results_folder(results, dataset) / (STUDIES if windows else TASK_TABLES)
     close_dead_runs(runs, say)
-    if engine == "ray" and os.environ.get("RAY_ADDRESS") and tracking_uri(runs).startswith("sqlite:"):
-        say("runs are tracked in an sqlite file, for a cluster on one machine; where there are more, name a server: MLFLOW_TRACKING_URI")
+    if engine == "ray" and os.environ.get("RAY_ADDRESS") and not os.environ.get(FOLDER):
+        say(f"a cluster of several machines needs a server, named in MLFLOW_TRACKING_URI, and a store of each machine, named in {FOLDER}")
     parent = parent_run(runs, dataset, name, study.question)
     if study.search is not None:
         written = search(
@@ -157,7 +157,7 @@ def sweep(
 def _note(runs: Path, dataset: str, name: str, parent: str, report: Path) -> None:
     """What was found, on the page of the study in MLflow."""
     what = "**SYNTHETIC data: these numbers say nothing about people.**\n\n" if dataset == synthetic.NAME else ""
-    note_study(runs, dataset, name, parent, what + (report / f"{name}.md").read_text())
+    note_study(runs, name, parent, what + (report / f"{name}.md").read_text())
 
 
 def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list[Path]:

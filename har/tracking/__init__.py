@@ -10,32 +10,37 @@ from typing import TYPE_CHECKING, Any
 # Before MLflow is imported, which reads them then.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 if TYPE_CHECKING:
-    from har.tracking.facts import store_facts
-    from har.tracking.later import ended_run, note_study
-    from har.tracking.owners import close_orphans, closing_orphans, confirm_finished
+    from har.tracking.copies import store_facts
     from har.tracking.registry import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version
-    from har.tracking.runs import TrackedRun, parent_run, tracked_run
-    from har.tracking.sending import push
+    from har.tracking.runs import (
+        TrackedRun,
+        close_orphans,
+        closing_orphans,
+        confirm_finished,
+        ended_run,
+        note_study,
+        parent_run,
+        push,
+        tracked_run,
+    )
     from har.tracking.server import check_place, serve
-    from har.tracking.store import VARIABLE, check_store, tracking_uri
+    from har.tracking.store import FOLDER, VARIABLE, check_store, tracking_uri
 
 _PLACES = {
-    "facts": ("store_facts",),
-    "later": ("ended_run", "note_study"),
-    "owners": ("close_orphans", "closing_orphans", "confirm_finished"),
+    "copies": ("store_facts",),
     "registry": ("BUNDLE_DIGEST", "CHAMPION", "Entry", "Registry", "Version"),
-    "runs": ("TrackedRun", "parent_run", "tracked_run"),
-    "sending": ("push",),
     "server": ("check_place", "serve"),
-    "store": ("VARIABLE", "check_store", "tracking_uri"),
+    "store": ("FOLDER", "VARIABLE", "check_store", "tracking_uri"),
 }
 
 __all__ = [
     "BUNDLE_DIGEST",
     "CHAMPION",
+    "FOLDER",
     "VARIABLE",
     "Entry",
     "Registry",
@@ -58,7 +63,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _PLACES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((module for module, names in _PLACES.items() if name in names), "runs")
+    return getattr(import_module(f"{__name__}.{module}"), name)

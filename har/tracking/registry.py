@@ -24,9 +24,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import har
 from har.contract import HarError
-from har.tracking.calls import log_model, remove_model
-from har.tracking.fresh import is_missing
-from har.tracking.store import opened, process_wide, store_lock, unreachable
+from har.tracking.logged_models import log_model, remove_model
+from har.tracking.store import asked, is_missing, opened, process_wide, store_lock, tracking_uri, unreachable
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
@@ -80,14 +79,14 @@ class Registry:
     """
 
     def __init__(self, runs: Path, name: str) -> None:
-        self.uri, self.name, self._runs = opened(runs), name, runs
+        self.uri, self.name, self._runs = opened(tracking_uri(runs), runs), name, runs
         if is_missing(self.uri):
             raise HarError(f"no MLflow store at {self.uri}; a bundle is registered where its run is tracked: har train, then har export")
         self._client = self._asked(lambda: mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
 
     def locked(self) -> AbstractContextManager[object]:
         """Nobody else registers in a store on this machine meanwhile."""
-        return store_lock(self._runs)
+        return store_lock(self.uri, self._runs)
 
     def run_of(self, digest: str) -> Run | None:
         """The latest run that a bundle was logged to; None where there is none."""
@@ -172,10 +171,7 @@ class Registry:
             raise unreachable(self.uri, error) from None
 
     def _asked(self, ask: Callable[[], T]) -> T:
-        try:
-            return ask()
-        except Exception as error:  # MLflow's, of the network, of the database: each store has its own
-            raise unreachable(self.uri, error) from None
+        return asked(self.uri, ask)
 
 
 def save_pyfunc(entry: Entry, path: Path, model: Model | None = None) -> None:

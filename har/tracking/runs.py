@@ -1,39 +1,37 @@
-"""One MLflow run per training, with the right status at its end, and nothing lost where the store cannot be reached."""
+"""One MLflow run per training, with the right status at its end, also where its process dies."""
 
+import json
+import os
+import re
+import socket
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import mlflow
+from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
-from mlflow.entities import RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.db_types import DATABASE_ENGINES
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pytorch_lightning.loggers.logger import Logger
 
-from har.redaction import redacted
-from har.tracking import calls
-from har.tracking.journal import Journal, journals
-from har.tracking.owners import owned
-from har.tracking.relocation import ARTIFACTS
-from har.tracking.store import (
-    fails,
-    is_down,
-    opened,
-    patiently,
-    remote,
-    renew_patience,
-    store_lock,
-    unreachable,
-    warn,
-)
+from har.tracking import store
+from har.tracking.copies import RUNNING, Copies, copying, experiment_of, find_run, log_batches, log_datasets, send
+from har.tracking.logged_models import log_onnx
 from har.tracking.system_metrics import SystemMetrics
 
 PARENT = "study_parent"  # tag of the run of a study
-WAITS = "unsent:"  # before the name of its journal, the id of a run that the store does not know yet
+OWNERS = ".owners"  # in the folder of the local store: a locked file for each tracked run, as long as its process lives
+HOST, LOCK = "har.host", store.LOCK_TAG  # tags: on which machine, and where that file is
+LONGEST_PARAM = 250
+LONGEST_TAG = 8000
+LONGEST_DIGEST = 36
+CUT = "\n\n(MLflow takes no longer note; the rest stands in the table of the study.)"
 
 
 class EpochLogger(Logger):
@@ -67,42 +65,38 @@ class EpochLogger(Logger):
 
 
 class TrackedRun:
-    """One MLflow run. Where a call fails, or calls are too slow, it and all that follow wait in a journal, and the training goes on.
+    """One MLflow run in the local store. Where a call fails, a warning is printed and the training goes on.
 
     Args:
         uri: of the store.
-        runs: folder of all runs.
-        about: what starts the run, see `Journal.begin`; with its ``run_id`` where it was started.
-        client: of the store; None where it could not be reached.
-        journal: that holds calls of this run already.
+        name: of the run.
+        run_id: its id.
+
+    Attributes:
+        run_id: its id.
+        killed: set where the run is ended on purpose before its end.
+        logger: for Lightning.
     """
 
-    def __init__(
-        self, uri: str, runs: Path, about: dict[str, Any], client: mlflow.MlflowClient | None, journal: Journal | None = None
-    ) -> None:
-        self._uri, self._runs, self._about, self._client, self._journal = uri, runs, about, client, journal
-        self.killed = False  # set where the run is ended on purpose before its end
+    def __init__(self, uri: str, name: str, run_id: str) -> None:
+        self._uri, self._name, self.run_id, self.killed = uri, name, run_id, False
+        self._client = mlflow.MlflowClient(tracking_uri=uri)
+        self._whole = True
         self.logger = EpochLogger(self)
-        if client is None and journal is None:
-            self._journal = Journal.begin(runs, about)
-
-    @property
-    def run_id(self) -> str:
-        """The id in the store, or the place of the journal that waits to be sent."""
-        known = self._about.get("run_id")
-        return known or f"{WAITS}{self._journal.folder.name if self._journal else ''}"
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters, one a key; the whole config goes to `log_dict`."""
-        self._call(calls.PARAMS, {key: str(value) for key, value in params.items()})
+        every = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items()]
+        self._call(lambda: log_batches(self._client, self.run_id, params=every))
 
     def log_dict(self, content: dict[str, Any], name: str) -> None:
         """A JSON or YAML artifact."""
-        self._call(calls.DICT, {"content": content, "artifact": name})
+        self._call(lambda: self._client.log_dict(self.run_id, content, name))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0, at_ms: int | None = None) -> None:
         """Metrics of an epoch, or final ones; measured now unless `at_ms` says when."""
-        self._call(calls.METRICS, {"metrics": dict(metrics), "step": step, "timestamp_ms": at_ms or calls.now_ms()})
+        points = [Metric(key, value, at_ms or store.now_ms(), step) for key, value in metrics.items()]
+        self._call(lambda: self._client.log_batch(self.run_id, metrics=points))
 
     def log_dataset(self, name: str, digest: str, context: str, source: Mapping[str, Any], profile: Mapping[str, Any]) -> None:
         """Data that the run uses, without a copy of them.
@@ -114,27 +108,29 @@ class TrackedRun:
             source: where they come from: ``type``, as MLflow names it, and its own entries.
             profile: what else is known of them.
         """
-        about = {"name": name, "digest": digest, "source": dict(source), "profile": dict(profile)}
-        self._call(calls.DATASET, about | {"context": context})
+        place = json.dumps({key: value for key, value in source.items() if key != "type"})
+        data = Dataset(name, digest[:LONGEST_DIGEST], source["type"], place, profile=json.dumps(profile))
+        self._call(lambda: log_datasets(self._client, self.run_id, [DatasetInput(data, [InputTag(MLFLOW_DATASET_CONTEXT, context)])]))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Tags beside those that it was started with."""
-        self._call(calls.TAGS, dict(tags))
+        """Tags next to those that it was started with."""
+        every = [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
+        self._call(lambda: self._client.log_batch(self.run_id, tags=every))
 
     def log_figure(self, figure: Figure, name: str) -> None:
         """A figure as a PNG artifact."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             figure.savefig(path)
-            self._call(calls.FILE, {"folder": None}, path)
+            self.log_file(path)
 
     def log_text(self, text: str, name: str) -> None:
         """A text artifact."""
-        self._call(calls.TEXT, {"text": text, "artifact": name})
+        self._call(lambda: self._client.log_text(self.run_id, text, name))
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """A file artifact."""
-        self._call(calls.FILE, {"folder": folder}, path)
+        self._call(lambda: self._client.log_artifact(self.run_id, str(path), folder))
 
     def log_onnx(self, path: Path, input_shape: tuple[int, ...], num_classes: int) -> None:
         """An ONNX file as an MLflow model with its signature.
@@ -144,40 +140,39 @@ class TrackedRun:
             input_shape: (time, channel) of a window.
             num_classes: length of the output.
         """
-        self._call(calls.MODEL, {"input_shape": list(input_shape), "num_classes": num_classes}, path)
+        self._call(lambda: log_onnx(self._client, self.run_id, path, input_shape, num_classes))
 
     def end(self, status: int) -> None:
-        """End the run, and say where what could not be sent waits."""
-        self._call(calls.END, {"status": RunStatus.to_string(status), "end_ms": calls.now_ms()})
-        if self._journal is not None:
-            warn(f"{self._about['name']} is not tracked to its end; what is missing waits in {self._journal.folder}: har track push")
+        """End the run."""
+        self._call(lambda: end_run(self._client, self.run_id, status))
 
-    def _call(self, name: str, values: dict[str, Any], file: Path | None = None) -> None:
-        if self._journal is None and self._client is not None:
-            client, run_id = self._client, self._about["run_id"]
-            try:
-                patiently(self._uri, lambda: calls.perform(client, run_id, name, values, file))
-                return
-            except Exception as error:  # MLflow's, of the network, of the database: each store has its own
-                fails(self._uri)
-                self._wait(redacted(str(error).split("\n")[0])[:200])
-        assert self._journal is not None
-        self._journal.add(name, values, file)
+    def _call(self, work: Callable[[], object]) -> None:
+        try:
+            store.unlocked(work)
+        except Exception as error:  # MLflow's, of the database, of the disk
+            if isinstance(error, OSError):
+                raise
+            if "disk is full" in str(error):
+                raise store.unreachable(self._uri, error) from None
+            if self._whole:
+                store.warn(f"the MLflow store {self._uri} cannot be written ({store.reason(error)}); {self._name} goes on, tracked in part")
+            self._whole = False
 
-    def _wait(self, why: str) -> None:
-        warn(f"the MLflow store {self._uri} cannot be used ({why}); the training goes on, its tracking waits on disk")
-        self._journal = Journal.begin(self._runs, self._about)
+
+def end_run(client: mlflow.MlflowClient, run_id: str, status: int) -> None:
+    """End a run no earlier than it began, though somebody may have set the clock back since."""
+    client.set_terminated(run_id, RunStatus.to_string(status), max(store.now_ms(), client.get_run(run_id).info.start_time))
 
 
 @contextmanager
 def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[TrackedRun]:
     """Start a run and end it as it deserves: FINISHED, FAILED, or KILLED after Ctrl-C or SIGTERM.
 
-    A process that is killed ends nothing; `close_orphans` does, when somebody looks. A store over a network that is away or slow
-    costs `PATIENCE_S` and a warning; `push` sends later what was kept.
+    A process that is killed ends nothing; `close_orphans` does, when somebody looks. Where a server is named, the run is copied to it
+    while it lasts and at its end; one that is away or slow costs `har.tracking.copies.PATIENCE_S` and a warning, and `push` does it later.
 
     Args:
-        runs: folder of the default store.
+        runs: folder of all runs.
         experiment: name of the MLflow experiment.
         name: of the run.
         tags: of the run.
@@ -186,86 +181,40 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
     Raises:
         HarError: there can be no such store.
     """
-    uri = opened(runs)
+    uri = store.opened(store.local_uri(runs), runs)
     with owned(runs) as own_tags:
-        about = {"experiment": experiment, "name": name, "tags": {**tags, **own_tags}, "start_ms": calls.now_ms(), "run_id": run_id}
-        run = _open(uri, runs, about)
-        status = RunStatus.FAILED
-        try:
-            with run.logger.system:
-                yield run
-            status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
-        except (KeyboardInterrupt, SystemExit):
-            status = RunStatus.KILLED
-            raise
-        finally:
-            run.end(status)
-            renew_patience(uri)
-
-
-def _open(uri: str, runs: Path, about: dict[str, Any]) -> TrackedRun:
-    known = about["run_id"]
-    for journal in journals(runs) if known else []:
-        said = journal.about()
-        if known in (said.get("run_id"), f"{WAITS}{journal.folder.name}"):  # the rest has to come behind what waits already
-            journal.belongs_to(about["tags"])
-            return TrackedRun(uri, runs, said, None, journal)
-    if known and known.startswith(WAITS):
-        about["run_id"] = None  # it was sent and is another run's now
-    if not is_down(uri):
-        try:
-            client, about["run_id"] = patiently(
-                uri, lambda: start(uri, runs, about), late=lambda found: None if found[1] == known else found[0].delete_run(found[1])
-            )
-            return TrackedRun(uri, runs, about, client)
-        except Exception as error:
-            reason = unreachable(uri, error)
-            if not remote(uri):
-                raise reason from None
-            fails(uri)
-            warn(f"{reason}; the training goes on, its tracking waits on disk")
-    return TrackedRun(uri, runs, about, None)
-
-
-def start(uri: str, runs: Path, about: dict[str, Any]) -> tuple[mlflow.MlflowClient, str]:
-    """Start the run that is described, or go on with it where it has an id that the store knows; raises what MLflow raises."""
-    client, experiment_id = _experiment(uri, runs, about["experiment"])
-    if about.get("run_id") and _reopened(client, about["run_id"], about["tags"]):
-        return client, about["run_id"]
-    run = client.create_run(experiment_id, start_time=about["start_ms"], tags={**about["tags"], MLFLOW_RUN_NAME: about["name"]})
-    return client, run.info.run_id
-
-
-def _experiment(uri: str, runs: Path, name: str) -> tuple[mlflow.MlflowClient, str]:
-    database = uri.split("://")[0].split("+")[0] in DATABASE_ENGINES  # which holds no artifacts; a server has its own place for them
-    location = (runs / ARTIFACTS).resolve().as_uri() if database else None
-    with store_lock(runs):
-        client = mlflow.MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        found = store.asked(uri, lambda: start(uri, runs, experiment, name, {**tags, **own_tags}, run_id))
+        run, status = TrackedRun(uri, name, found), RunStatus.FAILED
+        with copying(runs, name, [found]):
             try:
-                return client, client.create_experiment(name, artifact_location=location)
-            except MlflowException:  # another process was faster
-                found = client.get_experiment_by_name(name)
-                if found is None:
-                    raise
-    return client, found.experiment_id
+                with run.logger.system:
+                    yield run
+                status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
+            except (KeyboardInterrupt, SystemExit):
+                status = RunStatus.KILLED
+                raise
+            finally:
+                run.end(status)
 
 
-def _reopened(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> bool:
-    try:
-        client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
-    except MlflowException:  # deleted, or of another store
-        return False
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    return True
+def start(uri: str, runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
+    """Start a run, or go on with one that the store knows; returns its id and raises what MLflow raises."""
+    with store.store_lock(uri, runs):
+        client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment_id = experiment_of(client, uri, runs, experiment)
+    if run_id is not None:
+        with suppress(MlflowException):  # deleted, or of another store
+            client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            return run_id
+    return client.create_run(experiment_id, store.now_ms(), dict(tags), run_name=name).info.run_id
 
 
 def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
-    """The MLflow run of a study, under which its jobs stand; made where it is not there yet, empty where the store cannot be reached.
+    """The MLflow run of a study, under which its jobs stand; made where it is not there yet.
 
     Args:
-        runs: folder of the default store.
+        runs: folder of all runs.
         experiment: name of the MLflow experiment.
         study: its name.
         note: Markdown shown on the run's page.
@@ -273,28 +222,176 @@ def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
     Raises:
         HarError: there can be no such store.
     """
-    uri = opened(runs)
-    if is_down(uri):
-        return ""
-    try:
-        return patiently(uri, lambda: open_parent(uri, runs, experiment, study, note))
-    except Exception as error:
-        if not remote(uri):
-            raise unreachable(uri, error) from None
-        fails(uri)
-        warn(f"{unreachable(uri, error)}; the study goes on")
-        return ""
+    uri = store.opened(store.local_uri(runs), runs)
 
+    def find_or_start() -> str:
+        with store.store_lock(uri, runs):
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            found = client.get_experiment_by_name(experiment)
+            there = client.search_runs([found.experiment_id], f"tags.{PARENT} = '{study}'", max_results=1) if found else []
+        if there:
+            return there[0].info.run_id
+        run_id = start(uri, runs, experiment, study, {PARENT: study, MLFLOW_RUN_NOTE: note})
+        end_run(client, run_id, RunStatus.FINISHED)
+        return run_id
 
-def open_parent(uri: str, runs: Path, experiment: str, study: str, note: str) -> str:
-    """As `parent_run`, but raises what MLflow raises."""
-    with store_lock(runs):
-        client = mlflow.MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(experiment)
-        there = client.search_runs([found.experiment_id], f"tags.{PARENT} = '{study}'", max_results=1) if found else []
-    if there:
-        return there[0].info.run_id
-    tags = {PARENT: study, "mlflow.note.content": note}
-    client, run_id = start(uri, runs, {"experiment": experiment, "name": study, "tags": tags, "start_ms": calls.now_ms()})
-    calls.end_run(client, run_id, RunStatus.to_string(RunStatus.FINISHED))
+    run_id = store.asked(uri, find_or_start)
+    send(runs, study, [run_id])
     return run_id
+
+
+def note_study(runs: Path, study: str, parent: str, note: str) -> None:
+    """Write Markdown on the page of a study.
+
+    Args:
+        runs: folder of all runs.
+        study: its name.
+        parent: its run, of `parent_run`.
+        note: what was found.
+
+    Raises:
+        HarError: there can be no such store.
+    """
+    if len(note) > LONGEST_TAG:
+        note = note[: LONGEST_TAG - len(CUT)].rsplit("\n", 1)[0] + CUT
+    with ended_run(runs, study, parent) as run:
+        if run is not None:
+            run.set_tags({MLFLOW_RUN_NOTE: note})
+
+
+@contextmanager
+def ended_run(runs: Path, name: str, run_id: str) -> Iterator[TrackedRun | None]:
+    """A run that has ended, to add something to it; its state and its times stay as they are.
+
+    Args:
+        runs: folder of all runs.
+        name: of the run.
+        run_id: its id.
+
+    Yields:
+        None, after a warning, where the store knows no such run.
+
+    Raises:
+        HarError: there can be no such store.
+    """
+    uri = store.opened(store.local_uri(runs), runs)
+    if store.is_missing(uri) or not store.asked(uri, lambda: find_run(mlflow.MlflowClient(tracking_uri=uri), run_id)):
+        store.warn(f"the MLflow store {uri} has no run {run_id} of {name}; nothing is added to it")
+        yield None
+        return
+    yield TrackedRun(uri, name, run_id)
+    send(runs, name, [run_id])
+
+
+@contextmanager
+def owned(runs: Path) -> Iterator[dict[str, str]]:
+    """Hold a lock that ends with this process, however that ends; yields the tags that tell others where it is."""
+    folder = (store.home(runs) / OWNERS).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{os.getpid()}-{uuid4().hex}"
+    with FileLock(path):
+        try:
+            yield {HOST: socket.gethostname(), LOCK: str(path)}
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def close_orphans(runs: Path) -> int:
+    """End the runs as KILLED that stand as RUNNING though their process is gone.
+
+    Of a process on another machine, its lock says so where it lies on a file system that both share; else nobody here can tell.
+
+    Args:
+        runs: folder of all runs.
+
+    Returns:
+        How many.
+
+    Raises:
+        HarError: the store cannot be opened.
+    """
+    closed = _close_orphans(runs)
+    if closed:
+        send(runs, "a run that was killed", closed)
+    return len(closed)
+
+
+def _close_orphans(runs: Path) -> list[str]:
+    uri = store.opened(store.local_uri(runs), runs)
+    if store.is_missing(uri):
+        return []
+
+    def close() -> list[str]:
+        closed = []
+        with store.store_lock(uri, runs):
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            experiments = [one.experiment_id for one in client.search_experiments()]
+            for run in client.search_runs(experiments, f"attributes.status = '{RUNNING}'") if experiments else []:
+                path, host = Path(run.data.tags.get(LOCK, "")), run.data.tags.get(HOST)
+                elsewhere = bool(host) and _is_lock(path) and path.is_file()
+                if (host == socket.gethostname() or elsewhere) and is_dead(path):
+                    end_run(client, run.info.run_id, RunStatus.KILLED)
+                    if _is_lock(path):
+                        path.unlink(missing_ok=True)
+                    closed.append(run.info.run_id)
+        return closed
+
+    return store.asked(uri, close)
+
+
+def confirm_finished(runs: Path, run_id: str) -> None:
+    """End a run as FINISHED that is whole on disk, where its process died before it could."""
+    uri = store.opened(store.local_uri(runs), runs)
+    if store.is_missing(uri):
+        return
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    run = store.asked(uri, lambda: find_run(client, run_id))  # it may be another store's
+    if run and run.info.status != RunStatus.to_string(RunStatus.FINISHED):
+        store.asked(uri, lambda: end_run(client, run_id, RunStatus.FINISHED))
+        send(runs, "a run that was killed", [run_id])
+
+
+@contextmanager
+def closing_orphans(runs: Path) -> Iterator[None]:
+    """Where what is done inside is interrupted, end the runs of the processes that went down with it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        close_orphans(runs)
+        raise
+
+
+def is_dead(lock: Path) -> bool:
+    """Whether the process that held a lock of `owned` is gone."""
+    if not (_is_lock(lock) and lock.is_file()):
+        return True  # the process took it away, or its folder was deleted
+    try:
+        FileLock(lock).acquire(timeout=0).lock.release()
+    except (Timeout, OSError):
+        return False
+    return True
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether this is a place where `owned` puts a lock: whoever shares a store writes its tags, and to try a lock empties its file."""
+    return path.parent.name == OWNERS and re.fullmatch(r"\d+-[0-9a-f]{32}", path.name) is not None
+
+
+def push(runs: Path) -> tuple[int, int]:
+    """Copy to the server that is named whatever it lacks of the local store, but for trainings that still run.
+
+    Returns:
+        Runs of which something was new, and those that are left because they still run.
+
+    Raises:
+        HarError: the server cannot be reached, or a call failed; what was copied before is not copied again.
+    """
+    _close_orphans(runs)
+    server, sent, left = store.named_server(), 0, 0
+    if server is None:
+        return 0, 0
+    copies = Copies(runs, server)
+    for run_id, running in store.asked(copies.uri, copies.run_ids):
+        left += running
+        sent += not running and store.asked(server, partial(copies.copy, run_id))
+    return sent, left

@@ -1,71 +1,177 @@
-"""Where runs are tracked."""
+"""Where runs are tracked: the store that trainings write to, and the server that gets a copy of them."""
 
 import logging
 import os
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+from uuid import uuid4
 
 from filelock import FileLock
+from sqlalchemy.engine import make_url
 
 from har.contract import HarError
 from har.redaction import redacted, shown
-from har.tracking.fresh import is_missing, sqlite_uri, store_file, whole_store
-from har.tracking.relocation import ARTIFACTS, relocate
 
-STORE = "mlflow.db"
 VARIABLE = "MLFLOW_TRACKING_URI"
-DOWN_S = 300.0  # how long a store that did not answer is left alone
-PATIENCE_S = 7.0  # what a store that is away or slow may cost a training in all
-FAST_S = 0.05  # a call that takes no longer costs nobody anything
+FOLDER = "HAR_TRACKING_DIR"  # a folder of this machine for its own store, where several machines share a folder of runs
+SQLITE, STORE, ARTIFACTS = "sqlite:///", "mlflow.db", "mlartifacts"
 LOCKED = "database is locked"  # MLflow lets sqlite wait 20 s for another writer, 5 s while it connects; a busy disk may take longer
 LOCKED_S = 60.0  # how long a writer is waited for in all
+LOCK_TAG = "har.lock"  # where the lock of a run's process is, see `har.tracking.runs.owned`
 # MLflow would try a server that is down eight times, and wait two minutes for a silent one each time.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-_failed_at: dict[str, float] = {}
-_lost_s: dict[str, float] = {}
+# Every column of MLflow's tables that holds a place of artifacts, and our tag with the place of a lock.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+    ("tags", "value"),
+)
+FILLED = PLACES[1:3]  # whose folders exist where something was logged
 T = TypeVar("T")
 
 
-class TooSlowError(Exception):
-    """A store over a network has used up a training's patience."""
+def remote(uri: str) -> bool:
+    """Whether a store is reached over a network, so that it may be away while the training need not care."""
+    return uri.split("://")[0].split("+")[0] in ("http", "https", "postgresql", "mysql", "mssql")
 
 
-def tracking_uri(runs: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else an sqlite file in the folder `runs`.
+def named_server() -> str | None:
+    """The store over a network that MLFLOW_TRACKING_URI names; None where it names none."""
+    uri = os.environ.get(VARIABLE, "")
+    return uri if remote(uri) else None
+
+
+def home(runs: Path) -> Path:
+    """The folder of the local store: the folder of runs, unless HAR_TRACKING_DIR names another."""
+    return Path(os.environ.get(FOLDER) or runs)
+
+
+def local_uri(runs: Path) -> str:
+    """Address of the store that trainings write to: an sqlite file, unless MLFLOW_TRACKING_URI names another store of this machine.
 
     Raises:
         HarError: MLflow cannot keep a store in that folder, because of its name.
     """
-    return os.environ.get(VARIABLE) or sqlite_uri((runs / STORE).resolve())
+    named = os.environ.get(VARIABLE)
+    return named if named and not remote(named) else sqlite_uri((home(runs) / STORE).resolve())
 
 
-def opened(runs: Path) -> str:
-    """Address of a store that is about to be used, after `quiet`; one that was moved or copied keeps its artifacts where it is now.
+def tracking_uri(runs: Path) -> str:
+    """Address of the store that shows the runs and holds the registered models: MLFLOW_TRACKING_URI where it is set, else the local one.
 
     Raises:
-        HarError: there can be no store, or it was copied without its artifacts.
+        HarError: MLflow cannot keep a store in that folder, because of its name.
+    """
+    return named_server() or local_uri(runs)
+
+
+def sqlite_uri(path: Path) -> str:
+    """Address of a store in a file.
+
+    Quoting the path is no way out: MLflow makes the parent folder of the address as it is written, quotes included.
+
+    Args:
+        path: absolute.
+
+    Raises:
+        HarError: SQLAlchemy reads another path out of the address: it ends at ``?``, and from version 2.1 on ``%20`` is a space.
+    """
+    uri = f"{SQLITE}{path}"
+    read = make_url(uri).database
+    if read != str(path):
+        raise HarError(
+            f"MLflow cannot keep a store in the folder {path.parent}: its address would be read as {read}, because '?' and '%' with two "
+            "hexadecimal digits have a meaning there; name a folder without them with --runs, or another store in MLFLOW_TRACKING_URI"
+        )
+    return uri
+
+
+def store_file(uri: str) -> Path | None:
+    """The file of an sqlite store; None for any other store."""
+    return Path(make_url(uri).database or "") if uri.startswith(SQLITE) else None
+
+
+def is_missing(uri: str) -> bool:
+    """Whether the store is an sqlite file that was not made yet."""
+    path = store_file(uri)
+    return path is not None and not path.is_file()
+
+
+def check_store(runs: Path) -> None:
+    """Check without MLflow that there is a store; one that is reached over a network is not asked.
+
+    Raises:
+        HarError: the sqlite file is missing.
+    """
+    uri = tracking_uri(runs)
+    if is_missing(uri):
+        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
+
+
+def opened(uri: str, runs: Path) -> str:
+    """The address of a store that is about to be used, after `quiet`; one that was moved or copied keeps its artifacts where it is now.
+
+    Raises:
+        HarError: it was copied without its artifacts.
     """
     quiet()
-    uri = tracking_uri(runs)
     path = store_file(uri)
     if path is not None and path.is_file():
         try:
-            home, others = relocate(path, runs)
+            place, others = relocate(path, home(runs))
         except (sqlite3.Error, OSError):
             return uri  # MLflow says what is wrong with it
         for other in others:
             how = "copied" if other.exists() else "moved"
-            warn(f"the MLflow store of {other} was {how} to {home}; its artifacts are now kept in {home / ARTIFACTS}")
+            warn(f"the MLflow store of {other} was {how} to {place}; its artifacts are now kept in {place / ARTIFACTS}")
     return uri
+
+
+@contextmanager
+def store_lock(uri: str, runs: Path) -> Iterator[None]:
+    """Let one process at a time of this machine change a store; an sqlite file that is not there yet is made, whole or not at all.
+
+    Several processes on a fresh file crash in each other's migration of its tables. One whose making was cut off, by a kill or a full
+    disk, could never be opened again: MLflow takes a half-filled file for one of an older version.
+
+    Raises:
+        Exception: whatever MLflow raises where there can be no such store.
+    """
+    if uri.startswith(("http://", "https://")):  # a server minds its store; the lock is never held while it may be silent
+        yield
+        return
+    home(runs).mkdir(parents=True, exist_ok=True)
+    with FileLock(home(runs) / f".{STORE}.lock"):
+        path = store_file(uri)
+        if path is not None and not path.exists():
+            _make(path)
+        yield
+
+
+def _make(path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    # A name of its own for each attempt: MLflow keeps what it has opened, by name.
+    new = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        # The folder of artifacts as a URI, in which quotation marks are encoded: MLflow writes it into an SQL statement as it is.
+        SqlAlchemyStore(f"{SQLITE}{new}", path.parent.resolve().as_uri()).engine.dispose()
+        os.replace(new, path)
+    finally:
+        for left in path.parent.glob(f".{path.name}.{'?' * len(uuid4().hex)}*"):  # with journals; also of processes that were killed
+            left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -84,87 +190,8 @@ def process_wide(uri: str) -> Iterator[None]:
             os.environ[VARIABLE] = variable
 
 
-def check_store(runs: Path) -> None:
-    """Find out without MLflow that there is no store yet; one that is reached over a network is not asked.
-
-    Raises:
-        HarError: the sqlite file is missing.
-    """
-    uri = tracking_uri(runs)
-    if is_missing(uri):
-        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
-
-
-def remote(uri: str) -> bool:
-    """Whether a store is reached over a network, so that it may be away while the training need not care."""
-    return uri.split("://")[0].split("+")[0] in ("http", "https", "postgresql", "mysql", "mssql")
-
-
-def fails(uri: str) -> None:
-    """Note that a store did not answer: for a while nobody of this process waits for it again."""
-    _failed_at[uri] = time.monotonic()
-
-
-def is_down(uri: str) -> bool:
-    """Whether a store did not answer a while ago."""
-    return time.monotonic() - _failed_at.get(uri, float("-inf")) < DOWN_S
-
-
-def renew_patience(uri: str) -> None:
-    """A training is over; what it lost is not held against its store in the next one."""
-    _lost_s.pop(uri, None)
-
-
-def patiently(uri: str, work: Callable[[], T], late: Callable[[T], object] | None = None) -> T:
-    """Call a store. One that is reached over a network is given up where its calls together have cost `PATIENCE_S` since `renew_patience`.
-
-    An sqlite file that another process is writing is asked again for `LOCKED_S`: nothing of a call that found it locked was written.
-
-    What is given up goes on in a thread that nobody waits for, and may still take effect: `har track push` makes such a call again, which
-    changes nothing.
-
-    Args:
-        uri: of the store.
-        work: calls it.
-        late: gets what `work` returned where that was too late.
-
-    Raises:
-        TooSlowError: it was given up.
-        Exception: whatever `work` raises.
-    """
-    if not remote(uri):
-        return _unlocked(work)
-    left = PATIENCE_S - _lost_s.get(uri, 0.0)
-    if left <= 0:
-        raise TooSlowError(f"its answers cost {PATIENCE_S:.0f} s so far")
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    started = time.monotonic()
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return future.result(timeout=left)
-    except TimeoutError:
-        if future.done():  # it is the work's own
-            raise
-        if late is not None:
-            future.add_done_callback(lambda done: None if done.exception() else late(done.result()))
-        raise TooSlowError(f"its answers cost {PATIENCE_S:.0f} s so far") from None
-    finally:
-        _lost_s[uri] = _lost_s.get(uri, 0.0) + max(0.0, time.monotonic() - started - FAST_S)
-
-
-def warn(text: str) -> None:
-    """One line to the user, who need not do anything now."""
-    print(f"har: warning: {shown(text)}", file=sys.stderr, flush=True)
-
-
-def _unlocked(work: Callable[[], T]) -> T:
+def unlocked(work: Callable[[], T]) -> T:
+    """Call a store; an sqlite file that another process is writing is asked again for `LOCKED_S`: nothing was written then."""
     until = time.monotonic() + LOCKED_S
     while True:
         try:
@@ -175,27 +202,128 @@ def _unlocked(work: Callable[[], T]) -> T:
             time.sleep(0.1)
 
 
-def store_lock(runs: Path) -> AbstractContextManager[object]:
-    """Several processes on a fresh sqlite file crash in its schema migration; the first one makes it alone."""
-    if tracking_uri(runs).startswith(("http://", "https://")):  # a server minds its store; the lock is never held while it may be silent
-        return nullcontext()
-    runs.mkdir(parents=True, exist_ok=True)
-    return whole_store(tracking_uri(runs), FileLock(runs / f".{STORE}.lock"))
+def asked(uri: str, work: Callable[[], T]) -> T:
+    """Call a store, waiting for other writers.
+
+    Raises:
+        HarError: whatever the store raises, in one line.
+    """
+    try:
+        return unlocked(work)
+    except Exception as error:  # MLflow's, of the network, of the database: each store has its own
+        raise unreachable(uri, error) from None
+
+
+def now_ms() -> int:
+    """Milliseconds, as MLflow counts them."""
+    return int(time.time() * 1000)
+
+
+def warn(text: str) -> None:
+    """Print one line to the user, who need not do anything now."""
+    print(f"har: warning: {shown(text)}", file=sys.stderr, flush=True)
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, without secrets."""
+    return redacted(str(error).split("\n")[0])[:200]  # in this order: half a password is not recognised
 
 
 def unreachable(uri: str, error: Exception) -> HarError:
-    """What to say where a store cannot be opened."""
-    reason = redacted(str(error).split("\n")[0])[:200]  # in this order: half a password is not recognised
-    mend = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
+    """The error to raise where a store cannot be opened."""
+    advice = "start the server, or unset MLFLOW_TRACKING_URI to use sqlite"
     if "://" not in uri:
-        mend = "write MLFLOW_TRACKING_URI as http://HOST:PORT, postgresql+psycopg2://HOST/DATABASE or sqlite:///PATH, or unset it"
+        advice = "write MLFLOW_TRACKING_URI as http://HOST:PORT, postgresql+psycopg2://HOST/DATABASE or sqlite:///PATH, or unset it"
     if uri.startswith("sqlite:"):
-        mend = "look at its disk, or name another store in MLFLOW_TRACKING_URI"
-    return HarError(redacted(f"cannot open the MLflow store {uri} ({reason}); {mend}"))
+        advice = "look at its disk, or name another store in MLFLOW_TRACKING_URI"
+    return HarError(redacted(f"cannot open the MLflow store {uri} ({reason(error)}); {advice}"))
 
 
 def quiet() -> None:
-    """Keep what MLflow and the migrations of its store say in passing out of the output."""
+    """Keep what MLflow, its HTTP client and the migrations of its store log in passing out of the output."""
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each attempt to reach a server
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # every error that it writes with its traceback is also raised
+
+
+def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
+    """Let a store keep its artifacts in the folder where it lies now.
+
+    A store outside the folder of runs that holds no artifacts itself keeps them in the folder of runs.
+
+    Args:
+        database: file of the store.
+        runs: folder of the local store.
+
+    Returns:
+        The folder that holds the artifacts, and the folders from which it was moved or copied; those are empty where nothing was changed.
+
+    Raises:
+        HarError: the store was copied to `runs` without its artifacts.
+        sqlite3.Error: the file is no store, or cannot be written.
+    """
+    database, runs = database.resolve(), runs.resolve()
+    home = database.parent if database.parent == runs or (database.parent / ARTIFACTS).is_dir() else runs
+    if not os.access(database, os.W_OK):
+        return home, []  # it can only be read, so that nothing is written anywhere
+    with closing(sqlite3.connect(database, timeout=LOCKED_S, isolation_level=None)) as store:
+        if not _others(store, home):
+            return home, []
+        store.execute("BEGIN IMMEDIATE")  # whoever comes second finds nothing to do
+        others = _others(store, home)
+        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        places = [place for place in PLACES if place[0] in tables]
+        for other in others:
+            lost, count = _left_behind(store, [place for place in FILLED if place in places], other, home)
+            if lost and database.parent != runs:
+                return home, []  # a store that several folders of runs share
+            if lost:
+                raise HarError(
+                    f"{home} holds a copy of the MLflow store of {other}, but not its artifacts ({lost} of {count} folders): copy "
+                    f"{other / ARTIFACTS} to {home / ARTIFACTS}, or go on in the original with --runs {other}"
+                )
+            for table, column in places:
+                for old, new in ((other.as_uri(), home.as_uri()), (str(other), str(home))):
+                    _replace(store, table, column, old, new)
+        store.execute("COMMIT")
+    from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+
+    _artifact_repos_cache.clear()  # MLflow remembers in this process where the artifacts of a run were
+    return home, others
+
+
+def _others(store: sqlite3.Connection, home: Path) -> list[Path]:
+    """The folders other than `home` in which experiments keep their artifacts."""
+    places = [local_path(location) for (location,) in store.execute("SELECT DISTINCT artifact_location FROM experiments")]
+    return sorted({path.parent for path in places if path is not None and path.name == ARTIFACTS} - {home})
+
+
+def local_path(location: str | None) -> Path | None:
+    """The local path of a place of artifacts; None where it is elsewhere."""
+    parsed = urlparse(location or "")
+    if parsed.scheme not in ("", "file") or not parsed.path.startswith("/"):
+        return None
+    return Path(url2pathname(parsed.path) if parsed.scheme else str(location))
+
+
+def _left_behind(store: sqlite3.Connection, places: list[tuple[str, str]], other: Path, home: Path) -> tuple[int, int]:
+    """How many folders of artifacts lie below `other` and not below `home`, and how many there are."""
+    lost = count = 0
+    for table, column in places:
+        for (location,) in store.execute(f"SELECT {column} FROM {table}"):  # nosec B608 # names of this module
+            path = local_path(location)
+            if path is not None and path.is_relative_to(other) and path.exists():
+                count += 1
+                lost += not (home / path.relative_to(other)).exists()
+    return lost, count
+
+
+def _replace(store: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
+    """Replace the beginning of paths."""
+    only = f" AND key = '{LOCK_TAG}'" if table == "tags" else ""
+    statement = (
+        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # nosec B608 # names of this module
+        f"WHERE ({column} = ? OR substr({column}, 1, ?) = ? || '/'){only}"
+    )
+    store.execute(statement, (new, len(old) + 1, old, len(old) + 1, old))

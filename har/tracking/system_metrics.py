@@ -14,8 +14,7 @@ from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-from har.tracking.calls import now_ms
-from har.tracking.store import warn
+from har.tracking.store import now_ms, warn
 
 PREFIX = "system/"  # MLflow's page shows such metrics apart, over time
 INTERVAL_S = 10.0  # unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL says otherwise
@@ -28,7 +27,7 @@ class _Log(Protocol):
 class SystemMetrics:
     """Samples the machine in a thread of its own, which touches neither the store nor a random number.
 
-    MLflow's own thread asks the store after every sample, past the journal and the patience of a run; only what it measures with is used
+    MLflow's own thread asks the store after every sample, past what waits for a locked store; only what it measures with is used
     here. Whoever owns this logs the samples between two epochs. MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false switches it off.
 
     Args:

@@ -16,7 +16,8 @@ import pytest
 
 from har.cli import main
 from har.pipeline.run_folder import RunFolder
-from har.tracking import store, tracked_run
+from har.tracking import copies, tracked_run
+from har.tracking.copies import ORIGIN
 from tests.deploy.services import Team, missing
 
 ROOT = Path(__file__).parents[2]
@@ -67,12 +68,12 @@ def client(team: Team, workplace_of_all: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(workplace_of_all)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.uri)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(workplace_of_all / "absent"), str(ROOT)]))
-    monkeypatch.setattr(store, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(copies, "PATIENCE_S", PATIENCE_S)
     for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_S3_"))]:
         monkeypatch.delenv(name)
     for name in SERVER_SIDE:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr(store, "_failed_at", {})
+    monkeypatch.setattr(copies, "_failed_at", {})
     return mlflow.MlflowClient(tracking_uri=team.uri)
 
 
@@ -98,8 +99,7 @@ def test_a_training_is_tracked_whole(client: mlflow.MlflowClient, team: Team, tm
     assert main(["train", "--config", "configs/small.yaml", "--quiet"]) == 0
     folder = RunFolder(Path("runs/synthetic/small/seed-0"))
     info = folder.info()
-    assert not list(Path("runs").glob(".unsent/*"))
-    run = client.get_run(info.mlflow_run_id)
+    run = run_of(client, f"tags.`{ORIGIN}` = '{info.mlflow_run_id}'")
     assert (run.info.run_name, run.info.status) == ("small-seed0-synthetic", "FINISHED")
     wanted = {"model": "cnn1d", "seed": "0", "synthetic": "true", "data_digest": info.origin.data_digest, "git_commit": info.origin.commit}
     assert wanted.items() <= run.data.tags.items()
@@ -127,7 +127,7 @@ def test_two_workers_sweep_at_once(client: mlflow.MlflowClient, team: Team, tmp_
 
 
 def test_a_server_that_is_killed_gets_the_rest_later(client: mlflow.MlflowClient, team: Team, tmp_path: Path) -> None:
-    patient = f"from har.cli import main; from har.tracking import store; store.PATIENCE_S = {PATIENCE_S}; raise SystemExit(main())"
+    patient = "from har.cli import main; from har.tracking import copies; copies.EVERY_S = 0.5; raise SystemExit(main())"
     options = ["--config", "configs/small.yaml", "--seed", "1", "--epochs", str(EPOCHS), "--quiet"]
     command = [sys.executable, "-c", patient, "train", *options]
     with open(tmp_path / "said", "wb") as said, subprocess.Popen(command, stdout=said, stderr=said) as training:
@@ -140,8 +140,7 @@ def test_a_server_that_is_killed_gets_the_rest_later(client: mlflow.MlflowClient
             training.kill()
     team.start()
     text = (tmp_path / "said").read_text()
-    assert text.count("cannot be used") == 1
-    assert "har track push" in text
+    assert text.count("har track push") == 1
     assert client.get_run(run_id).info.status == "RUNNING"
     assert len(epochs_of(client, run_id)) < EPOCHS
     assert main(["track", "push"]) == 0
@@ -165,15 +164,18 @@ def in_its_first_epochs(client: mlflow.MlflowClient, training: "subprocess.Popen
 
 
 def test_the_database_without_a_server(team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Metrics go to PostgreSQL; artifacts stay beside the runs, since nobody takes them."""
+    """Metrics go to PostgreSQL; artifacts stay next to the runs, since nobody takes them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.database)
     (tmp_path / "weights").write_bytes(b"weights")
+    monkeypatch.setattr(copies, "PATIENCE_S", PATIENCE_S)
     with tracked_run(tmp_path / "runs", "without a server", "a run", {}) as run:
         run.log_metrics({"a": 1.0})
         run.log_file(tmp_path / "weights")
-    assert team.ask(f"SELECT status FROM runs WHERE run_uuid = '{run.run_id}'") == "FINISHED"
-    assert team.ask(f"SELECT key, value FROM metrics WHERE run_uuid = '{run.run_id}'") == "a|1"
-    (kept,) = (tmp_path / "runs" / "mlartifacts").rglob("weights")
-    assert kept.read_bytes() == b"weights"
+    copy = team.ask(f"SELECT run_uuid FROM tags WHERE key = '{ORIGIN}' AND value = '{run.run_id}'")
+    assert team.ask(f"SELECT status FROM runs WHERE run_uuid = '{copy}'") == "FINISHED"
+    assert team.ask(f"SELECT key, value FROM metrics WHERE run_uuid = '{copy}'") == "a|1"
+    kept = sorted((tmp_path / "runs" / "mlartifacts").rglob("weights"))
+    assert sorted(path.parts[-3] for path in kept) == sorted([run.run_id, copy])
+    assert {path.read_bytes() for path in kept} == {b"weights"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "weights"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.entities import RunStatus
 
 from har.contract import HarError
 from har.pipeline import engine
@@ -18,7 +19,8 @@ from har.pipeline.engine import run_jobs
 from har.pipeline.run_folder import INFO
 from har.runtime import bundle as bundles
 from har.runtime.bundle import exchange, of_one_folder, replace_folder
-from har.tracking import calls, close_orphans, confirm_finished, fresh, parent_run, tracked_run, tracking_uri
+from har.tracking import close_orphans, confirm_finished, parent_run, store, tracked_run, tracking_uri
+from har.tracking.runs import end_run
 from tests.pipeline.test_study import study  # noqa: F401
 from tests.pipeline.test_tracking import runs_of
 
@@ -48,7 +50,7 @@ def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fresh.os, "replace", full)
+        patch.setattr(store.os, "replace", full)
         with pytest.raises(HarError, match="No space left"), tracked_run(tmp_path, "e", "name", {}):
             pass
     assert [path.name for path in tmp_path.glob("*mlflow.db*")] == [".mlflow.db.lock"]
@@ -56,9 +58,9 @@ def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch:
 
 @pytest.mark.slow
 def test_no_run_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = calls.now_ms()
+    now = store.now_ms()
     with tracked_run(tmp_path, "e", "set back while it ran", {}):
-        monkeypatch.setattr(calls, "now_ms", lambda: now - 86_400_000)
+        monkeypatch.setattr(store, "now_ms", lambda: now - 86_400_000)
     code = (
         "import os, signal; from pathlib import Path; from har.tracking import tracked_run\n"
         f"with tracked_run(Path({str(tmp_path)!r}), 'e', 'set back after it died', {{}}): os.kill(os.getpid(), signal.SIGKILL)"
@@ -69,7 +71,7 @@ def test_no_run_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(found) == 2
     assert all(run.info.end_time >= run.info.start_time for run in found)
     client = mlflow.MlflowClient(tracking_uri(tmp_path))
-    calls.end_run(client, found[0].info.run_id, "KILLED")
+    end_run(client, found[0].info.run_id, RunStatus.KILLED)
     confirm_finished(tmp_path, found[0].info.run_id)
     (again,) = [run for run in runs_of(tmp_path) if run.info.run_id == found[0].info.run_id]
     assert again.info.status == "FINISHED"
@@ -77,9 +79,9 @@ def test_no_run_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_no_study_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = calls.now_ms()
+    now = store.now_ms()
     set_back = iter([now + 86_400_000])  # between its start and its end
-    monkeypatch.setattr(calls, "now_ms", lambda: next(set_back, now))
+    monkeypatch.setattr(store, "now_ms", lambda: next(set_back, now))
     run_id = parent_run(tmp_path, "e", "a study", "")
     info = mlflow.MlflowClient(tracking_uri(tmp_path)).get_run(run_id).info
     assert (info.status, info.start_time, info.end_time) == ("FINISHED", now + 86_400_000, now + 86_400_000)

@@ -21,7 +21,7 @@ from har.pipeline.run_folder import RunFolder
 from har.pipeline.train import train_run
 from har.pipeline.work import WORK
 from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
-from har.tracking.owners import HOST, LOCK, OWNERS
+from har.tracking.runs import HOST, LOCK, OWNERS
 from har.training.resumption import RESUME, Resumption
 from tests.helpers import VALIDATION
 from tests.pipeline.test_tasks import forecast

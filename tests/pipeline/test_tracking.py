@@ -12,7 +12,7 @@ import pytest
 
 from har.contract import HarError
 from har.tracking import serve, tracked_run, tracking_uri
-from har.tracking.store import patiently
+from har.tracking.store import unlocked
 
 
 def runs_of(folder: Path) -> list:
@@ -42,7 +42,7 @@ def test_status_at_the_end(raised: type[BaseException] | None, status: str, tmp_
     assert run.data.tags["seed"] == "1"
     assert run.info.run_name == "name"
     assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts").as_uri())
-    assert not (tmp_path / ".unsent").exists()
+    assert not (tmp_path / ".copies").exists()
 
 
 def test_the_fit_neither_ends_the_run_nor_repeats_its_parameters(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_environment_names_another_store(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_store_that_cannot_be_reached_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that may come back is only warned of: tests/pipeline/test_offline.py."""
+    """One that may come back is only warned of: tests/tracking/test_copies.py."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
     with pytest.raises(HarError, match="cannot open the MLflow store nonsense://x") as caught, tracked_run(tmp_path, "e", "name", {}):
         pass
@@ -110,5 +110,5 @@ def test_a_store_that_another_process_is_writing_is_asked_again(tmp_path: Path) 
         with closing(sqlite3.connect(path, timeout=0.01)) as own, own:
             return own.execute("UPDATE experiments SET name = 'e'").rowcount
 
-    assert patiently(tracking_uri(tmp_path), write) == 1
+    assert unlocked(write) == 1
     other.close()

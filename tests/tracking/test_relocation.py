@@ -13,8 +13,8 @@ import pytest
 
 from har.contract import HarError
 from har.tracking import close_orphans, ended_run, push, tracked_run, tracking_uri
-from har.tracking.owners import LOCK
-from har.tracking.relocation import ARTIFACTS, PLACES
+from har.tracking.runs import LOCK
+from har.tracking.store import ARTIFACTS, PLACES
 
 
 def track(runs: Path, name: str) -> str:
@@ -28,7 +28,7 @@ def add(runs: Path, run_id: str) -> None:
     """What an export does, in a process of its own, as MLflow remembers places of artifacts."""
     code = (
         "import sys; from pathlib import Path; from har.tracking import ended_run\n"
-        f"run = ended_run(Path({str(runs)!r}), 'e', 'first', {run_id!r}); run.log_text('bundle', 'bundle.txt')"
+        f"with ended_run(Path({str(runs)!r}), 'first', {run_id!r}) as run: run.log_text('bundle', 'bundle.txt')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
@@ -124,7 +124,12 @@ def test_a_store_that_was_copied_without_its_artifacts_is_refused(original: tupl
     copy.mkdir()
     shutil.copyfile(runs / "mlflow.db", copy / "mlflow.db")
     before = files(copy)
-    for act in (lambda: track(copy, "second"), lambda: close_orphans(copy), lambda: push(copy), lambda: ended_run(copy, "e", "n", run_id)):
+    for act in (
+        lambda: track(copy, "second"),
+        lambda: close_orphans(copy),
+        lambda: push(copy),
+        lambda: ended_run(copy, "n", run_id).__enter__(),
+    ):
         with pytest.raises(HarError, match=r"copy .*/original/runs/mlartifacts to .*/copy/mlartifacts, or .* --runs .*/original/runs$"):
             act()
     assert files(copy) == before | {name: content for name, content in files(copy).items() if name.startswith(".")}
