@@ -33,8 +33,8 @@ import pyarrow.parquet as pq
 
 from har.contract import SAMPLE_RATE_HZ
 from har.data import synthetic
-from har.pipeline.provenance import git_commit
 from har.recording import COLUMNS as CHANNELS
+from har.runs.provenance import git_commit
 
 RESULT = Path("results/benchmarks/batch_inference.csv")
 COLUMNS = ("measure", "median", "smallest", "largest", "unit", "target", "runs", "machine", "command", "date_utc", "commit", "versions")
@@ -51,7 +51,7 @@ DONE_FILES = 500  # that have their predictions already
 ONE_FILE = """
 import json, sys, time
 from pathlib import Path
-from har.pipeline.batch import Job, Maker, predict_file, predict_many
+from har.runs.batch import Job, Maker, predict_file, predict_many
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runtime.bundle import MANIFEST, sha256
 from har.runtime.pretrained import pretrained

@@ -37,9 +37,9 @@ from har.contract import LABELS, OPSET
 from har.export.onnx_file import export_onnx
 from har.export.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
 from har.models.registry import MODELS, model_names
-from har.pipeline.checks import config_path
-from har.pipeline.tasks import task_of
+from har.runs.checks import config_path
 from har.runtime.session import open_session
+from har.tasks import task_of
 from har.training.fit import empty_classifier
 
 ROOT = Path(__file__).parents[1]

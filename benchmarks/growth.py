@@ -74,8 +74,8 @@ def written(samples: int, folder: Path) -> dict[str, float]:
 
 
 def predicting(samples: int, folder: Path) -> dict[str, float]:
-    from har.pipeline.batch import Job, Maker, predict_file
     from har.recording import ReadOptions
+    from har.runs.batch import Job, Maker, predict_file
     from har.runtime.bundle import MANIFEST, sha256
     from har.runtime.pretrained import pretrained
 

@@ -37,13 +37,13 @@ from har.export.device_graph import DeviceGraph
 from har.export.onnx_file import export_onnx
 from har.export.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
-from har.pipeline.checks import config_path
-from har.pipeline.provenance import git_commit
-from har.pipeline.tasks.base import module_settings
+from har.runs.checks import config_path
+from har.runs.provenance import git_commit
 from har.runtime.pretrained import pretrained
 from har.runtime.session import open_session, run_windows
 from har.runtime.state import StreamRecognizer
 from har.signals.windows import cut_windows, window_starts
+from har.tasks.base import module_settings
 from har.training.fit import empty_classifier
 
 RESULT = Path("results/benchmarks/inference.csv")

@@ -29,8 +29,8 @@ from har.config import RunConfig, load_config
 from har.data.splits import make_splits
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
-from har.pipeline.checks import config_path
-from har.pipeline.tasks.windows import load_windows
+from har.runs.checks import config_path
+from har.tasks.base import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 from research.together import Member, fit_together

@@ -31,8 +31,8 @@ from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.pooling import pool_folds, write_pooled
 from har.evaluation.predictions import Origin, Predictions, make_predictions, read_predictions, write_predictions
-from har.pipeline.ledger import record_opening
-from har.pipeline.provenance import git_commit
+from har.runs.ledger import record_opening
+from har.runs.provenance import git_commit
 
 ONLY_SEEDS = {"svm_catch24": (0,)}  # nothing in it is random, so one seed says all
 

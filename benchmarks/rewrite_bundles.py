@@ -20,7 +20,7 @@ from har.export.bundle import tested_in
 from har.export.not_finite import carry_not_finite
 from har.export.onnx_file import check_graph, write_model
 from har.export.staging import about_data, finish, staged
-from har.pipeline.export import tested_files
+from har.runs.export import tested_files
 from har.runtime.bundle import CARD, MODEL, VECTORS, golden_values, read_bundle, sha256
 from har.runtime.session import open_session, run_windows
 

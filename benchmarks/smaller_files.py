@@ -20,9 +20,9 @@ from tables import made, write_table
 from har.config import load_config
 from har.export.onnx_file import export_onnx
 from har.export.quantise import RECIPES, NotQuantisable, judge
-from har.pipeline.checks import config_path
-from har.pipeline.tasks.windows import load_windows
+from har.runs.checks import config_path
 from har.runtime.session import open_session, run_windows
+from har.tasks.base import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 

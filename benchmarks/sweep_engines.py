@@ -26,7 +26,7 @@ from typing import NamedTuple
 import psutil
 from tables import made, write_table
 
-from har.pipeline.sweep import RESULT as JOB_RESULT
+from har.studies.sweep import RESULT as JOB_RESULT
 
 RESULT = Path("results/benchmarks/sweep_engines.csv")
 WAYS = {"1 worker": ("--workers", "1"), "2 workers": ("--workers", "2"), "Ray, 2": ("--engine", "ray", "--workers", "2")}

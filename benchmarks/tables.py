@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from har.pipeline.provenance import git_commit, versions
+from har.runs.provenance import git_commit, versions
 
 
 def made(*packages: str) -> dict[str, str]:

@@ -21,8 +21,8 @@ from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.models.module import one_cycle
 from har.models.registry import build_network
-from har.pipeline.checks import config_path
-from har.pipeline.tasks.windows import load_windows
+from har.runs.checks import config_path
+from har.tasks.base import load_windows
 from har.training.fit import build_classifier, fit, window_batches
 from har.training.trainer import quiet_lightning
 

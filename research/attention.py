@@ -17,8 +17,8 @@ from har.data.windowset import WindowSet
 from har.evaluation.figures import save_figure, words
 from har.models.classifier import ActivityClassifier
 from har.models.recurrent import RecurrentNetwork
-from har.pipeline.checks import config_path
-from har.pipeline.tasks.windows import load_windows
+from har.runs.checks import config_path
+from har.tasks.base import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 from research.cells import Cell, run_cells

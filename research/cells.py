@@ -10,8 +10,8 @@ from typing import Any
 from har.config import RunConfig
 from har.contract import HarError
 from har.files import write_whole
-from har.pipeline.engine import Progress, default_workers, run_jobs
-from har.pipeline.study import KEY_LENGTH, code_digest, digest_of, sources_of
+from har.runs.engine import Progress, default_workers, run_jobs
+from har.tasks.code import KEY_LENGTH, code_digest, digest_of, sources_of
 from research.common import Bench
 
 FOLDER = "experiments"

@@ -14,11 +14,11 @@ import pandas as pd
 
 from har.config import MAX_SEED
 from har.contract import HarError
-from har.pipeline import table_file
-from har.pipeline.checks import check_folder
-from har.pipeline.provenance import git_commit, versions
-from har.pipeline.train_common import Say
 from har.redaction import shown
+from har.runs import provenance
+from har.runs.checks import check_folder
+from har.runs.provenance import git_commit, versions
+from har.runs.work import Say
 
 
 def options_of(name: str, text: str, *, archive: str | None = None, runs: bool = False) -> argparse.ArgumentParser:
@@ -134,4 +134,4 @@ def write_table(table: pd.DataFrame, folder: Path, stem: str) -> Path:
     Raises:
         HarError: the folder cannot be written.
     """
-    return table_file.write_table(table, folder / f"{stem}.csv", "%.6g")
+    return provenance.write_table(table, folder / f"{stem}.csv", "%.6g")

@@ -10,7 +10,7 @@ import pandas as pd
 from har.contract import GRAVITY_CUTOFF_HZ, GYRO, NOISE_CUTOFF_HZ, SAMPLE_RATE_HZ, TOTAL_ACC, UNITS, artefact
 from har.data import synthetic
 from har.files import write_whole
-from har.pipeline.table_file import write_table
+from har.runs.provenance import write_table
 from research.causal import CausalFilter, gravity_filter, noise_filter
 from research.common import options_of, run_script, signature
 

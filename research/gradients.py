@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from har.config import DataConfig, WindowingConfig, parse_config
 from har.contract import SAMPLE_RATE_HZ, TRAIN_SUBJECTS
+from har.data.prepare import prepared
 from har.data.windowset import WindowSet
 from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
-from har.pipeline.splits import prepared
 from research.common import Bench, experiment, write_table
 from research.recurrent_cells import CELLS, build_cell, recurrent_norm
 

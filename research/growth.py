@@ -11,7 +11,7 @@ from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.evaluation.figures import save_figure
 from har.models.frontend import network_inputs
 from har.models.registry import MODELS, build_network
-from har.pipeline.checks import config_path
+from har.runs.checks import config_path
 from research.common import Bench, experiment, write_table
 
 WINDOW_SIZES = (32, 64, 128, 256, 512, 1024)  # samples, 0.64 to 20.5 s

@@ -17,21 +17,21 @@ import torch
 from har.config import ForecastConfig, RunConfig, load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
+from har.data.prepare import prepared
 from har.data.splits import SubjectSplit, make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import Origin, make_predictions
 from har.models.classifier import ActivityClassifier
 from har.models.forecaster import Forecaster
-from har.pipeline.checks import config_path
-from har.pipeline.evaluate import results_folder
-from har.pipeline.ledger import record_opening, required_ledger
-from har.pipeline.provenance import git_commit
-from har.pipeline.splits import prepared
-from har.pipeline.study import code_digest
-from har.pipeline.tasks import TASKS, TaskData
-from har.pipeline.tasks.base import options_of
+from har.runs.checks import config_path
+from har.runs.evaluate import results_folder
+from har.runs.ledger import record_opening, required_ledger
+from har.runs.provenance import git_commit
 from har.runtime.bundle import sha256
+from har.tasks import TASKS, TaskData
+from har.tasks.base import options_of
+from har.tasks.code import code_digest
 from har.training.checkpoint import load_checkpoint, load_module
 from har.training.fit import build_classifier, window_batches
 from har.training.trainer import quiet_lightning, run_trainer

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from har.config import RunConfig, parse_config
 from har.contract import SAMPLE_RATE_HZ, HarError
+from har.data.prepare import prepared
 from har.data.splits import make_split
 from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
-from har.pipeline.splits import prepared
 from research.cells import Cell, run_cells
 from research.common import Bench, experiment, write_table
 from research.recurrent_cells import CELLS, Clipping, build_cell, train_steps

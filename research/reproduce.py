@@ -16,8 +16,8 @@ from har.data.archives import HAPT, open_source
 from har.data.prepare import check_source, prepare, source_of
 from har.data.segments import segments_of
 from har.data.windowset import Stretch
-from har.pipeline.table_file import write_table
 from har.recording import Recording
+from har.runs.provenance import write_table
 from har.signals.chain import PUBLISHED, SensorChain
 from har.signals.filters import lowpass, median_filter
 from har.signals.windows import label_runs

@@ -27,14 +27,14 @@ from har.data.prepare import source_of
 from har.evaluation.figures import save_figure, words
 from har.evaluation.predictions import METADATA_KEY
 from har.models.classifier import ActivityClassifier
-from har.pipeline.ledger import record_opening, required_ledger
-from har.pipeline.run_folder import RunFolder, find_runs
-from har.pipeline.sweep import RESULT, STUDIES
-from har.pipeline.table_file import write_table
 from har.recording import Recording
+from har.runs.ledger import record_opening, required_ledger
+from har.runs.provenance import write_table
+from har.runs.run_folder import RunFolder, find_runs
 from har.signals.chain import PUBLISHED
 from har.signals.smoothing import StreamSmoother, estimate_transitions, smooth
 from har.signals.windows import cut_windows, window_starts
+from har.studies.sweep import RESULT, STUDIES
 from har.training.checkpoint import load_checkpoint
 from research.common import options_of, run_script, signature
 

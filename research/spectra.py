@@ -14,7 +14,7 @@ from har.data.prepare import prepare
 from har.data.windowset import WindowSet
 from har.evaluation.figures import words
 from har.evaluation.generation import SIGNALS, length_spectra
-from har.pipeline.table_file import write_table
+from har.runs.provenance import write_table
 from research.common import options_of, run_script
 
 COLOURS = {"real": "#0072B2", "synthetic": "#D55E00"}  # blue and vermilion of Okabe and Ito 2008, apart for every eye

@@ -15,23 +15,22 @@ import torch
 from har.config import RunConfig, SequenceConfig, load_config
 from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
 from har.data import hapt
-from har.data.prepare import read_recordings
+from har.data.prepare import prepared, read_recordings
 from har.data.streams import streams_of
 from har.data.windowset import Stretch
 from har.evaluation.figures import save_figure, stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
 from har.models.labeller import StreamLabeller
-from har.pipeline.checks import config_path
-from har.pipeline.evaluate import results_folder
-from har.pipeline.run_folder import INFO, RunFolder
-from har.pipeline.splits import prepared
-from har.pipeline.study import Job
-from har.pipeline.tasks.base import options_of
-from har.pipeline.tasks.sequence import label_streams
-from har.pipeline.train import train_run
+from har.runs.checks import config_path
+from har.runs.evaluate import results_folder
+from har.runs.run_folder import INFO, RunFolder
+from har.runs.train import train_run
 from har.signals.chain import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
+from har.studies.study import Job
+from har.tasks.base import options_of
+from har.tasks.sequence import label_streams
 from har.training.checkpoint import load_checkpoint, load_module
 from research.common import Bench, experiment, write_table
 

@@ -13,13 +13,13 @@ from sklearn.metrics import confusion_matrix
 from har.config import RunConfig, load_config
 from har.contract import TEST_SUBJECTS, HarError
 from har.data.audit import audit
+from har.data.prepare import prepared
 from har.data.splits import make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.people import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
-from har.pipeline.checks import config_path
-from har.pipeline.evaluate import results_folder
-from har.pipeline.splits import prepared
+from har.runs.checks import config_path
+from har.runs.evaluate import results_folder
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 from research.cells import Cell, run_cells

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from har.contract import HarError
-from har.pipeline.engine import Engine
+from har.runs.engine import Engine
 
 
 def answer(text: str) -> Any:

@@ -143,15 +143,14 @@ def test_debug_shows_the_traceback(workplace: Path) -> None:
 
 
 def test_a_missing_package_is_named(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "har.pipeline.compare", None)
-    monkeypatch.delitem(sys.modules, "har.pipeline", raising=False)
+    monkeypatch.setitem(sys.modules, "har.runs.comparison", None)
 
     class Blocked:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "pyarrow":
                 raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
 
-    for name in [n for n in sys.modules if n.startswith("pyarrow") or n.startswith("har.evaluation") or n.startswith("har.pipeline")]:
+    for name in [n for n in sys.modules if n.startswith("pyarrow") or n.startswith("har.evaluation") or n.startswith("har.runs")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Blocked(), *sys.meta_path])
     assert main(["compare"]) == 2

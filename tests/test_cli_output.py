@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from har.cli import main
+from har.cli import doctor, main
 from har.cli.output import _plain, loading
 from har.cli.parser import build_parser
 from har.data import synthetic
-from har.pipeline import doctor
 from har.recording import write_csv
 from har.runtime.pretrained import pretrained
 

@@ -15,9 +15,9 @@ from har.config import DataConfig, RunConfig, SplitConfig, load_config, parse_co
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import synthetic
 from har.data.splits import read_splits
-from har.pipeline import train as train_module
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.splits import VALIDATION_SUBJECTS
+from har.runs import train as train_module
+from har.runs.folds import VALIDATION_SUBJECTS
+from har.runs.run_folder import RunFolder
 from har.tracking import tracking_uri
 from tests.helpers import VALIDATION
 
@@ -160,7 +160,7 @@ def test_the_official_split_is_written_too(workplace: Path, capsys: pytest.Captu
 
 
 def test_a_leak_keeps_a_split_from_being_written(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from har.pipeline import splits as module
+    from har.runs import folds as module
 
     def leak(parts: object) -> None:
         raise HarError("leak: planted")

@@ -14,7 +14,7 @@ from har.evaluation.compare import collect, markdown, summary
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import Predictions
 from har.models.registry import model_names
-from har.pipeline.ledger import COLUMNS
+from har.runs.ledger import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "uci_har"

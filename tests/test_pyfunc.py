@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from har.contract import HarError
-from har.pipeline.register import MODEL_NAME, register_bundle
+from har.runs.register import MODEL_NAME, register_bundle
 from har.runtime.bundle import MANIFEST, golden_values, sha256
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer

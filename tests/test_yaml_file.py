@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from har.config import load_config
 from har.config.yaml_file import read_yaml
 from har.contract import HarError
-from har.pipeline.study import load_study
+from har.studies.study import load_study
 
 BASE = "data: {validation_subjects: [5]}\nmodel: {name: gru}\n"
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(

@@ -35,8 +35,8 @@ from tables import made, write_table
 
 from har.data.cache import load_entry
 from har.data.staging import PREFIX
-from har.pipeline.run_folder import CHECKPOINT, RunFolder
-from har.pipeline.sweep import RESULT as JOB_RESULT
+from har.runs.run_folder import CHECKPOINT, RunFolder
+from har.studies.sweep import RESULT as JOB_RESULT
 
 RESULT = Path("results/reliability/clock_jumps.csv")
 CLOCK = "HAR_CLOCK"  # names the file with the offset

@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from har.contract import TRAIN_SUBJECTS
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
-from har.pipeline.provenance import git_commit
 from har.recording import Recording
+from har.runs.provenance import git_commit
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer
 from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, taken_of

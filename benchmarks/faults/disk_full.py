@@ -37,8 +37,8 @@ from tables import made, write_table
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
 from har.data.staging import PREFIX
-from har.pipeline.run_folder import CHECKPOINT, INFO
 from har.recording import write_csv
+from har.runs.run_folder import CHECKPOINT, INFO
 from har.runtime.bundle import read_bundle
 
 RESULT = Path("results/reliability/disk_full.csv")

@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 from tables import made, write_table
 
 from har.data.staging import PREFIX
-from har.pipeline.run_folder import CHECKPOINT
-from har.pipeline.sweep import RESULT as JOB_RESULT
+from har.runs.run_folder import CHECKPOINT
+from har.studies.sweep import RESULT as JOB_RESULT
 from har.tracking import tracking_uri
 
 RESULT = Path("results/reliability/sweep_kill.csv")

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 from tables import made, write_table
 
 from har.data.staging import PREFIX
-from har.pipeline.run_folder import RunFolder
+from har.runs.run_folder import RunFolder
 from har.training.resumption import RESUME
 
 RESULTS = Path("results/reliability")

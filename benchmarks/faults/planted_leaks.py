@@ -33,8 +33,8 @@ from har.data import synthetic
 from har.data.audit import RUN_LENGTH, audit
 from har.data.splits import SubjectSplit, check_split, make_split, split_document
 from har.data.windowset import WindowSet, windows_of
-from har.pipeline import train as train_module
-from har.pipeline.train import train_configs, train_run
+from har.runs import train as train_module
+from har.runs.train import train_configs, train_run
 
 RESULT = Path("results/reliability/planted_leaks.csv")
 MODEL = {"name": "cnn1d", "options": {"width": 8, "depth": 2}}

@@ -1,4 +1,4 @@
-"""What each command does: parse, call one function, print."""
+"""What each command does."""
 
 import argparse
 import shlex
@@ -14,8 +14,9 @@ from har.files import check_output
 from har.models.registry import COMPARISON, model_names
 
 if TYPE_CHECKING:
-    from har.pipeline.run_folder import RunFolder
-    from har.pipeline.splits import SplitChoice
+    from har.runs.folds import SplitChoice
+    from har.runs.run_folder import RunFolder
+import os
 
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 
@@ -23,7 +24,7 @@ RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 def named_runs(options: argparse.Namespace) -> "list[RunFolder]":
     """The finished runs of --dataset, --model and --seed, where there is a copy of their data."""
     from har.data.prepare import check_source
-    from har.pipeline.run_folder import find_runs
+    from har.runs.run_folder import find_runs
 
     runs = find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
     check_source(options.dataset, options.archive)
@@ -50,7 +51,7 @@ def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[Ru
     """The runs of --mounting and --mounted: of the seed of the run that they belong to, or of any."""
     if options.mounting is None:
         return None
-    from har.pipeline.run_folder import find_runs
+    from har.runs.run_folder import find_runs
 
     seeds = None if seed is None else [seed]
     one, other = (find_runs(options.runs, options.dataset, [name], seeds)[0] for name in (options.mounting, options.mounted))
@@ -70,7 +71,7 @@ def typed() -> str:
 
 
 def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) -> "SplitChoice":
-    from har.pipeline.splits import SplitChoice
+    from har.runs.folds import SplitChoice
 
     return SplitChoice(
         kind=options.split,
@@ -85,7 +86,7 @@ def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) 
 
 def train(options: argparse.Namespace) -> None:
     names = options.config or (model_names(role=COMPARISON) if "all" in options.model else options.model)
-    from har.pipeline.checks import check_folder, planned_runs
+    from har.runs.checks import check_folder, planned_runs
 
     overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
     overrides["data__transitions"] = options.transitions
@@ -98,7 +99,7 @@ def train(options: argparse.Namespace) -> None:
     split = split_choice(options, options.fold)
     jobs = planned_runs(names, overrides, seeds=options.seed, split=split, archive=options.archive)
     with loading(options):
-        from har.pipeline.train import train_planned
+        from har.runs.train import train_planned
 
     progress = not options.quiet and not options.json and sys.stderr.isatty()
     runs = train_planned(jobs, options.runs, archive=options.archive, progress=progress, resume=options.resume, say=say)
@@ -112,7 +113,7 @@ def _where(options: argparse.Namespace, dataset: str | None = None) -> list[str]
 
 def _after_training(options: argparse.Namespace, runs: "list[RunFolder]") -> str:
     """The next line: the commands that work for the runs that were trained."""
-    from har.pipeline.run_folder import exportable
+    from har.runs.run_folder import exportable
 
     first = runs[0].info().origin
     where, steps = _where(options, first.dataset), [shlex.join(["har", "dashboard", *_where(options)]) + " shows the curves"]
@@ -131,16 +132,16 @@ def _run_data(run: "RunFolder") -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    from har.pipeline.checks import check_folder
-    from har.pipeline.engine import Engine
-    from har.pipeline.study import checked_study
+    from har.runs.checks import check_folder
+    from har.runs.engine import Engine
+    from har.studies.study import checked_study
 
     Engine(options.engine, options.workers, options.gpus_per_job)
     checked_study(options.study, options.archive)
     check_folder(options.runs, "--runs")
     check_folder(options.results, "--results")
     with loading(options):
-        from har.pipeline.sweep import sweep as run_study
+        from har.studies.sweep import sweep as run_study
 
     written = run_study(
         options.study,
@@ -162,7 +163,7 @@ def evaluate(options: argparse.Namespace) -> None:
         raise HarError("--map and --on-archive belong to another data set: name it with --on")
     rename = _renamed(options.map)
     runs = named_runs(options)
-    from har.pipeline.checks import check_folder
+    from har.runs.checks import check_folder
 
     check_folder(options.results, "--results")
     if options.split == "validation":
@@ -170,8 +171,8 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.on is not None:
         _check_other(runs, options, rename)
     with loading(options):
-        from har.pipeline.evaluate import evaluate_run
-        from har.pipeline.transfer import evaluate_on
+        from har.runs.evaluate import evaluate_run
+        from har.runs.transfer import evaluate_on
     found, ledgers = [], []
     with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
         for run in runs:
@@ -194,7 +195,7 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
     """The next line, where there is one: the commands that work for the runs that were evaluated."""
     from har.evaluation.compare import collect
     from har.models.registry import WINDOW, find_model
-    from har.pipeline.export import best_run
+    from har.runs.export import best_run
 
     where = _where(options, options.dataset)
     these = where + ([] if "all" in options.model else ["--model", *options.model])
@@ -238,13 +239,13 @@ def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: d
 
 def compare(options: argparse.Namespace) -> None:
     from har.evaluation.compare import prediction_files
-    from har.pipeline.checks import check_folder
+    from har.runs.checks import check_folder
 
     prediction_files(options.folder or options.runs / options.dataset)
     check_folder(options.report, "--report")
     with loading(options):
         from har.evaluation.compare import per_run
-        from har.pipeline.compare import comparison, write_report
+        from har.runs.comparison import comparison, write_report
 
     with progress(options, "Comparing"):
         predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
@@ -258,8 +259,8 @@ def compare(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     _check_mounting(options)
     runs = named_runs(options)
-    from har.pipeline.checks import check_folder
-    from har.pipeline.run_folder import exportable
+    from har.runs.checks import check_folder
+    from har.runs.run_folder import exportable
 
     exportable(runs)
     _mounting(options)
@@ -267,8 +268,8 @@ def export(options: argparse.Namespace) -> None:
     folder = options.bundle or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
     check_folder(folder, "--bundle")
     with loading(options):
-        from har.pipeline.export import best_run, export_run
-        from har.pipeline.register import log_bundle
+        from har.runs.export import best_run, export_run
+        from har.runs.register import log_bundle
         from har.runtime.bundle import STREAMING
 
     run = best_run(runs)
@@ -305,14 +306,14 @@ def robustness(options: argparse.Namespace) -> None:
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
-    from har.pipeline.checks import check_folder
-    from har.pipeline.run_folder import check_measurable
+    from har.runs.checks import check_folder
+    from har.runs.run_folder import check_measurable
 
     for run in runs:
         check_measurable(run)
     check_folder(options.results, "--results")
     with loading(options):
-        from har.pipeline.robustness import write_robustness
+        from har.runs.robustness import write_robustness
     with progress(options, "Disturbing and answering"):
         written = write_robustness(runs, options.results, typed(), options.archive, mounting)
     answer_written(options, written)
@@ -332,13 +333,13 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def demo(options: argparse.Namespace) -> None:
-    from har.pipeline.checks import check_folder, named_configs
+    from har.runs.checks import check_folder, named_configs
 
     names = model_names(role=COMPARISON)
     named_configs(names, {"training__epochs": options.epochs, "data__dataset": "synthetic"})
     check_folder(options.runs, "--runs")
     with loading(options):
-        from har.pipeline.demo import run_demo
+        from har.runs.demo import run_demo
     run_demo(names, options.runs, epochs=options.epochs, progress=sys.stderr.isatty(), say=say_all)
 
 
@@ -360,3 +361,75 @@ def dashboard(options: argparse.Namespace) -> None:
 
     check_place(options.runs, options.port)
     serve(options.runs, options.port)
+
+
+ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attribution, known without torch; a test compares
+
+
+def explain(options: argparse.Namespace) -> None:
+    if options.most < 1:
+        raise HarError(f"--most is {options.most}, expected at least 1")
+    runs = named_runs(options)
+    if options.split == "validation":
+        runs = validated_runs(runs, options)
+    from har.runs.run_folder import of_windows, scored_predictions
+
+    if "all" in options.model:
+        runs = of_windows(runs) or runs
+    for run in runs:
+        scored_predictions(run, options.split, options.window or ())
+    with loading(options):
+        from har.runs.explain import explain_errors, explain_windows
+    paths = []
+    with progress(options, "Explaining", len(runs)) as step:
+        for run in runs:
+            if options.window is not None:
+                paths += explain_windows(run, options.split, options.window, archive=options.archive, method=options.method)
+            else:
+                more = {"method": options.method, "most": options.most, "command": typed()}
+                paths.append(explain_errors(run, options.split, archive=options.archive, **more))
+            step()
+    answer_written(options, paths)
+
+
+def register(options: argparse.Namespace) -> None:
+    from har.runtime.bundle import of_one_folder, read_bundle
+    from har.tracking import check_store
+
+    bundle = bundle_of(options) or BUNDLE
+    of_one_folder(read_bundle, bundle)
+    check_store(options.runs)
+    with loading(options):
+        from har.runs.register import register_bundle
+        from har.tracking import CHAMPION, VARIABLE, tracking_uri
+    found = register_bundle(bundle, options.runs, options.name)
+    what = f"registered {found.name} version {found.version}" if found.new else f"{found.name} version {found.version} holds this bundle"
+    uri = f"models:/{found.name}@{CHAMPION}"
+    # Where the variable is set, it may hold a password, and the user has it.
+    store = "" if os.environ.get(VARIABLE) else f"{VARIABLE}={shlex.quote(tracking_uri(options.runs))} "
+    script = shlex.quote(f"import mlflow; print(mlflow.pyfunc.load_model({uri!r}))")
+    lines = [what, found.reason, f"next: {store}python -c {script}; see docs/tracking.md to serve it"]
+    answer(options, lines, {"name": found.name, "version": found.version, "new": found.new, "reason": found.reason})
+
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def doctor(options: argparse.Namespace) -> None:
+    from har.cli.doctor import as_data, examine, report
+
+    found = examine(options.runs, BUNDLE)
+    answer(options, report(found).split("\n"), as_data(found))
+
+
+def completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    from har.cli.parser import build_parser
+
+    parser = build_parser()
+    script = shtab.complete(parser, shell=options.shell)  # nosec B604 # the name of a shell, none is started
+    if options.json:
+        answer(options, [], {"shell": options.shell, "script": script})
+    else:
+        sys.stdout.write(f"{script}\n")  # as it is: its tabs and escape sequences belong to it

@@ -112,7 +112,7 @@ def _split_option(windows: "WindowSet") -> str:
 
 
 def splits(options: argparse.Namespace) -> None:
-    from har.pipeline.splits import describe_splits
+    from har.runs.folds import describe_splits
 
     if options.output:
         check_output(options.output, [Path(path) for path in (options.split_file, options.archive) if path])

@@ -8,9 +8,7 @@ from typing import Any
 from har import __version__
 from har.cli import commands as do
 from har.cli import data
-from har.cli.commands import BUNDLE, RESULTS
-from har.cli.explain import ATTRIBUTIONS, explain
-from har.cli.help import SHELLS, completion, doctor
+from har.cli.commands import ATTRIBUTIONS, BUNDLE, RESULTS, SHELLS, completion, doctor, explain, register
 from har.cli.options import (
     add_archive,
     add_bundle,
@@ -26,7 +24,6 @@ from har.cli.options import (
     data_set,
 )
 from har.cli.predict import ENGINES, predict
-from har.cli.register import register
 from har.contract import SPLITS, HarError
 
 NAMED = "folder of a bundle, or default or robust, which come with the project"

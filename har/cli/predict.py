@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from har.recording import ReadOptions, Recording
 
-ENGINES = ("local", "ray")  # of har.pipeline.engine
+ENGINES = ("local", "ray")  # of har.runs.engine
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -87,7 +87,7 @@ def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options
 
 
 def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
-    from har.pipeline.batch import predict_many
+    from har.runs.batch import predict_many
 
     if options.output is None:
         raise HarError("several recordings need a folder for their predictions; name it with --output")

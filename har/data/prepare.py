@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from har.config import WindowingConfig
+from har.config import RunConfig, WindowingConfig
 from har.contract import TRANSITION_LABELS, HarError
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
@@ -258,3 +258,9 @@ def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = 
         # UCI HAR's official archive has a known SHA-256; of HAPT's none was published, so its content is compared.
         source = download(downloads) if layout is UCI_HAR else fetch(downloads, layout.url, None, check=hapt.check_content)
     return source
+
+
+def prepared(config: RunConfig, archive: Path | str | None = None) -> WindowSet:
+    """The windows of the data set a config asks for, all channels."""
+    data = config.data
+    return prepare(data.dataset, archive=archive, difficulty=data.difficulty, windowing=config.windowing, transitions=data.transitions)

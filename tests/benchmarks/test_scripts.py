@@ -18,7 +18,7 @@ from har.config import load_config
 from har.contract import WINDOW_SIZE
 from har.export import onnx_file
 from har.export.onnx_file import export_onnx
-from har.pipeline.checks import config_path
+from har.runs.checks import config_path
 from har.training.fit import empty_classifier
 from tests.helpers import write_uci_har
 

@@ -15,7 +15,7 @@ import onnx
 import pytest
 
 from har.cli import main
-from har.pipeline.run_folder import RunFolder
+from har.runs.run_folder import RunFolder
 from har.tracking import copies, tracked_run
 from har.tracking.copies import ORIGIN
 from tests.deploy.services import Team, missing

@@ -9,7 +9,7 @@ from har.contract import HarError
 from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
 from har.evaluation.pooling import write_pooled
 from har.evaluation.predictions import write_predictions
-from har.pipeline.compare import chosen, comparison, cross_validated, write_report
+from har.runs.comparison import chosen, comparison, cross_validated, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 
 GOOD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, STAND), (2, WALK, WALK)]

@@ -14,7 +14,7 @@ from har.config import load_config
 from har.contract import LABELS, HarError
 from har.models.classifier import ActivityClassifier
 from har.models.registry import MODELS, build_network, check_network, find_model, model_names, option_names
-from har.pipeline.study import load_study, plan, study_configs
+from har.studies.study import load_study, plan, study_configs
 from har.training.fit import build_classifier
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from har.cli import main
 from har.contract import LABELS, HarError
 from har.data import synthetic
 from har.data.staging import PREFIX
-from har.pipeline.batch import Job, Maker, find_jobs, predict_file
 from har.recording import COLUMNS, ReadOptions
+from har.runs.batch import Job, Maker, find_jobs, predict_file
 from har.runtime.bundle import MANIFEST, sha256
 from har.runtime.pretrained import pretrained
 from har.runtime.timeline_file import read_said
@@ -207,7 +207,7 @@ def test_a_recording_or_bundle_that_changes_meanwhile_is_named(place: Path, monk
     shutil.copytree(pretrained(), "bundle")
     maker = Maker(Path("bundle"), sha256(Path("bundle") / MANIFEST), ReadOptions())
     job = Job(place / "in/bert/day.parquet", place / "out.parquet")
-    write = "har.pipeline.batch.write_parquet"
+    write = "har.runs.batch.write_parquet"
     with monkeypatch.context() as patch:
         patch.setattr(write, lambda *_: os.utime(job.recording, (0, 0)))
         with pytest.raises(HarError, match="changed while it was read"):
@@ -250,7 +250,7 @@ class Block:
 sys.meta_path.insert(0, Block())
 from har.cli import main
 assert main(["predict", "in", "--output", "out", "--workers", "1"]) == 0
-from har.pipeline.batch import Job, Maker, predict_file
+from har.runs.batch import Job, Maker, predict_file
 from har.recording import ReadOptions
 from har.runtime.bundle import MANIFEST, sha256
 from har.runtime.pretrained import pretrained
@@ -269,7 +269,7 @@ def test_memory_does_not_grow_with_the_recording(suffix: str, tmp_path: Path) ->
     code = """
 import sys
 from pathlib import Path
-from har.pipeline.batch import Job, Maker, predict_file
+from har.runs.batch import Job, Maker, predict_file
 from har.recording import ReadOptions
 from har.runtime.bundle import MANIFEST, sha256
 from har.runtime.pretrained import pretrained

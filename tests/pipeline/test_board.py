@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from har.contract import HarError
-from har.pipeline.board import Board, duration
-from har.pipeline.engine import Engine
+from har.runs.engine import Engine
+from har.studies.board import Board, duration
 
 
 class Clock:

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from har.cli import main
-from har.cli.explain import ATTRIBUTIONS
+from har.cli.commands import ATTRIBUTIONS
 from har.config import RunConfig
 from har.contract import LABELS
 from har.data.windowset import WindowSet
 from har.evaluation.attribution import METHODS, attention_of, attribute, baseline_of, embed, nearest_windows
 from har.models.classifier import ActivityClassifier
 from har.models.registry import model_names
-from har.pipeline.explain import _of_sensors
-from har.pipeline.run_folder import RunFolder, find_runs
+from har.runs.explain import _of_sensors
+from har.runs.run_folder import RunFolder, find_runs
 from tests.models.test_models import SMALL
 
 SMALL_RUN = """

@@ -8,9 +8,9 @@ import pytest
 
 from har.config import RunConfig
 from har.evaluation.pooling import write_pooled
-from har.pipeline.export import export_run
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import train_run
+from har.runs.export import export_run
+from har.runs.run_folder import RunFolder
+from har.runs.train import train_run
 
 RUNS, RESULTS = Path("runs"), Path("results")
 

@@ -13,12 +13,12 @@ import pytest
 from mlflow.entities import RunStatus
 
 from har.contract import HarError
-from har.pipeline import engine
-from har.pipeline import sweep as sweeps
-from har.pipeline.engine import run_jobs
-from har.pipeline.run_folder import INFO
+from har.runs import engine
+from har.runs.engine import run_jobs
+from har.runs.run_folder import INFO
 from har.runtime import bundle as bundles
 from har.runtime.bundle import exchange, of_one_folder, replace_folder
+from har.studies import sweep as sweeps
 from har.tracking import close_orphans, confirm_finished, parent_run, store, tracked_run, tracking_uri
 from har.tracking.runs import end_run
 from tests.pipeline.test_study import study  # noqa: F401

@@ -11,11 +11,11 @@ from har.config import RunConfig, parse_config
 from har.contract import UCI9
 from har.evaluation.forecasts import Errors, errors, forecast_scores
 from har.models.forecaster import Forecaster
-from har.pipeline.tasks import task_of
-from har.pipeline.tasks.base import TaskData
-from har.pipeline.tasks.forecast import Forecast, references
-from har.pipeline.train import train_run
+from har.runs.train import train_run
 from har.runtime.session import open_session
+from har.tasks import task_of
+from har.tasks.base import TaskData
+from har.tasks.forecast import Forecast, references
 from tests.helpers import origin
 
 CONFIG = {

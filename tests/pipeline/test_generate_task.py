@@ -10,11 +10,10 @@ import pytest
 from har.config import RunConfig, parse_config
 from har.data.windowset import WindowSet
 from har.evaluation.generation import linear_windows, nearest_distance, pairwise_distance, spectral_distance
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.tasks import generate
-from har.pipeline.tasks.generate import likeness, made_windows
-from har.pipeline.tasks.judge import named_right, real_judge
-from har.pipeline.train import train_run
+from har.runs.evaluate import evaluate_run
+from har.runs.train import train_run
+from har.tasks import generate
+from har.tasks.generate import likeness, made_windows, named_right, real_judge
 
 CONFIG = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},

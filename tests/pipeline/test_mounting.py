@@ -17,11 +17,11 @@ from har.export import mounting_export
 from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
 from har.models.mounting import MountingEstimator
-from har.pipeline.export import export_run
-from har.pipeline.robustness import TOLD, card_rows, measure, write_robustness
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import train_run
 from har.recording import Recording
+from har.runs.export import export_run
+from har.runs.robustness import TOLD, card_rows, measure, write_robustness
+from har.runs.run_folder import RunFolder
+from har.runs.train import train_run
 from har.runtime.recognizer import Recognizer
 from har.runtime.verify import verify
 from har.signals.disturbances import rotation_matrix, turned

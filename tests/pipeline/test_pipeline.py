@@ -22,16 +22,16 @@ from har.data import audit as audit_module
 from har.data.splits import SubjectSplit, write_splits
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
-from har.pipeline.checks import config_path
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.export import best_run, export_run
-from har.pipeline.ledger import COLUMNS, add_opening
-from har.pipeline.run_folder import RunFolder, find_runs
-from har.pipeline.tasks import windows as windows_module
-from har.pipeline.tasks.classify import Classify
-from har.pipeline.tasks.windows import load_windows
-from har.pipeline.train import train_configs, train_run
+from har.runs.checks import config_path
+from har.runs.evaluate import evaluate_run
+from har.runs.export import best_run, export_run
+from har.runs.ledger import COLUMNS, add_opening
+from har.runs.run_folder import RunFolder, find_runs
+from har.runs.train import train_configs, train_run
 from har.runtime.session import open_session, run_windows
+from har.tasks import base as windows_module
+from har.tasks.base import load_windows
+from har.tasks.classify import Classify
 from har.tracking import tracking_uri
 from har.tracking.store import process_wide
 from har.training.checkpoint import load_checkpoint
@@ -314,7 +314,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
     for path in run.path.glob("*test*"):
         path.unlink()
     RESULTS.write_text("a file where the folder should be")
-    monkeypatch.setattr("har.pipeline.tasks.classify.predict", lambda *_: pytest.fail("scored without a ledger"))
+    monkeypatch.setattr("har.tasks.classify.predict", lambda *_: pytest.fail("scored without a ledger"))
     with pytest.raises(HarError, match="are not scored without it"):
         evaluate_run(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))
@@ -343,7 +343,7 @@ def test_configs_are_found_by_name(workplace: Path, monkeypatch: pytest.MonkeyPa
         config_path("gur")
     (workplace / "configs").unlink()
     assert load_config(config_path("gru")).model.name == "gru"  # the one that comes with the project
-    monkeypatch.setattr("har.pipeline.checks.SHIPPED", ())
+    monkeypatch.setattr("har.runs.checks.SHIPPED", ())
     with pytest.raises(HarError, match=r"no config at configs/gru\.yaml"):
         config_path("gru")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from har.contract import HarError
-from har.pipeline.ray_engine import run_jobs_on_ray
+from har.runs.ray_engine import run_jobs_on_ray
 from tests.pipeline.test_batch import outputs, predict, write_recording
 
 pytest.importorskip("ray.data", reason="Ray is not installed: pip install 'wearable-har[ray]'")

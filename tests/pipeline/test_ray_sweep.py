@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from har.contract import HarError
-from har.pipeline import ray_engine
-from har.pipeline.engine import Engine
-from har.pipeline.run_folder import CHECKPOINT
-from har.pipeline.sweep import RESULT, sweep
+from har.runs import ray_engine
+from har.runs.engine import Engine
+from har.runs.run_folder import CHECKPOINT
+from har.studies.sweep import RESULT, sweep
 from har.tracking import tracking_uri
 from tests.pipeline.test_search import STUDY as SEARCH
 from tests.pipeline.test_study import SMALL, STUDY

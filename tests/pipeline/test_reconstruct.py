@@ -16,16 +16,15 @@ from har.data.prepare import prepare
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION
 from har.export.novelty_file import NoveltyGraph, export_novelty, novelty_parity
 from har.models.reconstructor import Reconstructor
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.sweep import sweep
-from har.pipeline.task_report import score_intervals, summarise
-from har.pipeline.tasks import task_of
-from har.pipeline.tasks.base import TaskData
-from har.pipeline.tasks.reconstruct import Reconstruct, kinds
-from har.pipeline.tasks.windows import tensor
-from har.pipeline.train import train_run
+from har.runs.evaluate import evaluate_run
+from har.runs.run_folder import RunFolder
+from har.runs.train import train_run
 from har.runtime.session import open_session
+from har.studies.sweep import sweep
+from har.studies.task_report import score_intervals, summarise
+from har.tasks import task_of
+from har.tasks.base import TaskData, tensor
+from har.tasks.reconstruct import Reconstruct, kinds
 from har.training.checkpoint import load_module
 from tests.helpers import accept_small_hapt, origin, write_hapt
 

@@ -12,13 +12,13 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.models import registry
 from har.models.registry import ModelEntry
-from har.pipeline import train as train_module
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.export import best_run, export_run
-from har.pipeline.run_folder import INFO, RunFolder
-from har.pipeline.tasks import classify
-from har.pipeline.train import train_run
+from har.runs import train as train_module
+from har.runs.evaluate import evaluate_run
+from har.runs.export import best_run, export_run
+from har.runs.run_folder import INFO, RunFolder
+from har.runs.train import train_run
 from har.runtime.verify import verify
+from har.tasks import classify
 from tests.export.test_onnx_file import Unexportable
 
 RUNS = Path("runs")

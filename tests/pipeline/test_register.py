@@ -17,11 +17,10 @@ from har.cli import main
 from har.config import parse_config
 from har.contract import HarError
 from har.data import synthetic
-from har.pipeline.export import export_run
-from har.pipeline.inputs import spans
-from har.pipeline.register import log_bundle, register_bundle
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import train_run
+from har.runs.export import export_run
+from har.runs.register import log_bundle, register_bundle
+from har.runs.run_folder import RunFolder
+from har.runs.train import spans, train_run
 from har.runtime.bundle import MANIFEST, sha256
 from har.runtime.pretrained import pretrained
 from har.tracking import CHAMPION, tracking_uri

@@ -17,9 +17,9 @@ import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
 from har.contract import HarError
 from har.data.staging import PREFIX, remove_stale, staging
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import train_run
-from har.pipeline.work import WORK
+from har.runs.run_folder import RunFolder
+from har.runs.train import train_run
+from har.runs.work import WORK
 from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
 from har.tracking.runs import HOST, LOCK, OWNERS
 from har.training.resumption import RESUME, Resumption
@@ -149,7 +149,7 @@ def test_a_folder_in_use_is_nobody_elses(tmp_path: Path) -> None:
 WAITS = """
 import sys, time
 from pathlib import Path
-from har.pipeline.work import work_folder
+from har.runs.work import work_folder
 with work_folder(Path(sys.argv[1]), "key", resume=False, who="first", say=print):
     print("trains", flush=True)
     time.sleep(200)

@@ -9,10 +9,10 @@ import pytest
 from har.cli import main
 from har.config import RunConfig
 from har.contract import HarError
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.robustness import card_rows, measure, write_robustness
-from har.pipeline.run_folder import RunFolder
-from har.pipeline.train import train_run
+from har.runs.evaluate import evaluate_run
+from har.runs.robustness import card_rows, measure, write_robustness
+from har.runs.run_folder import RunFolder
+from har.runs.train import train_run
 
 RUNS = Path("runs")
 

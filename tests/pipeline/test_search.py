@@ -9,11 +9,11 @@ import pytest
 from har.config import RunConfig, parse_config
 from har.contract import HarError
 from har.data.windowset import WindowSet
-from har.pipeline import search as searches
-from har.pipeline.search import STARTUP_TRIALS, Slot, run_trial
-from har.pipeline.study import SearchSpace
-from har.pipeline.sweep import sweep
-from har.pipeline.tasks import task_of
+from har.studies import search as searches
+from har.studies.search import STARTUP_TRIALS, Slot, run_trial
+from har.studies.study import SearchSpace
+from har.studies.sweep import sweep
+from har.tasks import task_of
 from har.tracking import tracking_uri
 
 STUDY = """
@@ -102,7 +102,7 @@ def test_a_search_refuses_the_official_test_subjects(monkeypatch: pytest.MonkeyP
     from har.data.splits import SubjectSplit
 
     real = replace(windows.select_channels("raw6"), synthetic=False)
-    monkeypatch.setattr("har.pipeline.tasks.windows.load_windows", lambda config, archive: (real, SubjectSplit((1,), (), (2,))))
+    monkeypatch.setattr("har.tasks.base.load_windows", lambda config, archive: (real, SubjectSplit((1,), (), (2,))))
     config = parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "cnn1d"}}, "test")
     with pytest.raises(HarError, match="must not see the official test subjects"):
         searches._fold_scores(task_of("cnn1d"), config, None)

@@ -12,13 +12,13 @@ from har.config import RunConfig, load_config, parse_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import hapt
 from har.models.labeller import StreamLabeller
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.run_folder import ONNX, RunFolder
-from har.pipeline.tasks.sequence import Sequence, label_streams
-from har.pipeline.tasks.windows import load_windows
-from har.pipeline.train import train_run
 from har.recording import UNLABELLED
+from har.runs.evaluate import evaluate_run
+from har.runs.run_folder import ONNX, RunFolder
+from har.runs.train import train_run
 from har.runtime.state import StreamRecognizer, load_recognizer
+from har.tasks.base import load_windows
+from har.tasks.sequence import Sequence, label_streams
 from har.training.checkpoint import load_module
 from tests.helpers import accept_small_hapt, write_hapt
 

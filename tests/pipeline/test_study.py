@@ -12,10 +12,10 @@ import pytest
 from har.contract import HarError
 from har.evaluation.metrics import scores
 from har.evaluation.pooling import read_pooled
-from har.pipeline import study as studies
-from har.pipeline.engine import run_jobs
-from har.pipeline.study import load_study, plan, study_configs
-from har.pipeline.sweep import sweep
+from har.runs.engine import run_jobs
+from har.studies import study as studies
+from har.studies.study import load_study, plan, study_configs
+from har.studies.sweep import sweep
 from har.tracking import tracking_uri
 
 STUDY = """
@@ -76,7 +76,7 @@ def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
     assert studies.code_digest("gru") != studies.code_digest("cnn1d")  # the network's own file
     followed = studies.sources("gru")
     assert {"har.models.recurrent", "har.data.augmentation", "har.signals.filters", "har.training.fit"} <= set(followed)
-    assert not {"har.models.cnn1d", "har.evaluation.metrics", "har.pipeline.sweep"} & set(followed)
+    assert not {"har.models.cnn1d", "har.evaluation.metrics", "har.studies.sweep"} & set(followed)
 
 
 def test_a_docstring_changes_no_key_and_a_statement_does() -> None:

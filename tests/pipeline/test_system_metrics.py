@@ -9,7 +9,7 @@ import pytest
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 
 from har.config import RunConfig
-from har.pipeline.train import train_run
+from har.runs.train import train_run
 from har.tracking import tracking_uri
 from har.tracking.system_metrics import SystemMetrics
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from har.pipeline.table_file import write_table
+from har.runs.provenance import write_table
 
 
 def test_texts_are_no_formulas_and_numbers_stay(tmp_path: Path) -> None:

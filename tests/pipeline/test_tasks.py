@@ -11,15 +11,15 @@ import yaml
 from har.config import RunConfig, parse_config
 from har.contract import TEST_SUBJECTS, HarError
 from har.models.registry import MODELS
-from har.pipeline.checks import planned_runs
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.export import best_run
-from har.pipeline.run_folder import RunFolder, find_runs
-from har.pipeline.study import sources
-from har.pipeline.sweep import sweep
-from har.pipeline.task_report import summarise
-from har.pipeline.tasks import TASKS, task_of
-from har.pipeline.train import train_run
+from har.runs.checks import planned_runs
+from har.runs.evaluate import evaluate_run
+from har.runs.export import best_run
+from har.runs.run_folder import RunFolder, find_runs
+from har.runs.train import train_run
+from har.studies.sweep import sweep
+from har.studies.task_report import summarise
+from har.tasks import TASKS, task_of
+from har.tasks.code import sources
 
 FORECAST = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
@@ -224,5 +224,5 @@ def test_a_search_of_another_task_minimises_its_score(workplace: Path) -> None:
 
 
 def test_the_key_of_a_job_knows_the_code_of_its_task() -> None:
-    assert {"har.models.forecaster", "har.pipeline.tasks.forecast", "har.models.seq2seq"} <= set(sources("seq2seq"))
-    assert "har.pipeline.tasks.forecast" not in sources("cnn1d")
+    assert {"har.models.forecaster", "har.tasks.forecast", "har.models.seq2seq"} <= set(sources("seq2seq"))
+    assert "har.tasks.forecast" not in sources("cnn1d")

@@ -13,10 +13,10 @@ from har.contract import HAPT_LABELS, LABELS, UNKNOWN, HarError
 from har.data import synthetic
 from har.evaluation.compare import collect
 from har.evaluation.figures import confusion_figure
-from har.pipeline.checks import run_name
-from har.pipeline.export import best_run
-from har.pipeline.run_folder import find_runs
 from har.recording import write_csv
+from har.runs.checks import run_name
+from har.runs.export import best_run
+from har.runs.run_folder import find_runs
 from tests.helpers import VALIDATION, accept_small_hapt, write_hapt
 
 SEVEN = (*LABELS, UNKNOWN)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from har.config import RunConfig, parse_config
-from har.pipeline.evaluate import evaluate_run
-from har.pipeline.export import export_run
-from har.pipeline.train import train_run
+from har.runs.evaluate import evaluate_run
+from har.runs.export import export_run
+from har.runs.train import train_run
 from har.runtime.recognizer import Recognizer
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from har.contract import HarError
-from har.pipeline.engine import Outcome
+from har.runs.engine import Outcome
 from research import cells
 
 

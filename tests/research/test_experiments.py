@@ -14,7 +14,7 @@ from torch import nn
 from har.config import parse_config
 from har.contract import HarError
 from har.models.registry import build_network
-from har.pipeline.study import sources_of
+from har.tasks.code import sources_of
 from research import cells
 from research.cells import Cell, run_cells
 from research.common import Bench, experiment

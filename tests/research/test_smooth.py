@@ -9,9 +9,9 @@ import pytest
 
 from har.config import parse_config
 from har.contract import HAPT_LABELS, HarError
-from har.pipeline.checks import run_name
-from har.pipeline.sweep import RESULT, sweep
-from har.pipeline.train import train_run
+from har.runs.checks import run_name
+from har.runs.train import train_run
+from har.studies.sweep import RESULT, sweep
 from research import smooth
 from research.smooth import crossvalidated, write_smoothing
 from tests.helpers import accept_small_hapt, write_hapt, write_uci_har

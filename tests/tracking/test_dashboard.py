@@ -20,7 +20,7 @@ import pytest
 
 from har.config import RunConfig
 from har.contract import HarError
-from har.pipeline.train import train_run
+from har.runs.train import train_run
 from har.tracking import serve, tracked_run, tracking_uri
 from har.tracking.server import COLUMNS, SCORE, TAG, keep_views
 from tests.web.driver import CHROMIUM, TIMEOUT_S, missing, node

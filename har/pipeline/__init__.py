@@ -1,1 +1,0 @@
-"""The whole job of one run: train, evaluate, export, log."""

@@ -1,0 +1,149 @@
+"""Score saved weights on a split; the only place where the official test subjects are scored."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from har.contract import SPLITS, HarError, artefact
+from har.evaluation.predictions import Origin, Predictions
+from har.files import whole_file
+from har.runs.ledger import record_opening, required_ledger
+from har.runs.run_folder import ONNX, RunFolder
+from har.runs.train import compare_scores, write_score
+from har.tasks import Task, TaskData, TaskScore, task_of
+from har.training.checkpoint import load_module
+
+EVALUATED = ("validation", "test")
+
+
+def results_folder(results: Path, dataset: str) -> Path:
+    """Folder of a data set's results: ``results/uci_har``."""
+    return results / dataset.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The score of a run on one part.
+
+    Attributes:
+        task: of the run.
+        score: of the saved weights.
+        origin: of the scored weights; its split is the part.
+        ledger: that got a row, where official test subjects were scored.
+        notes: what the score does not say, for the report.
+        facts: more plain values for `data`.
+    """
+
+    task: Task
+    score: TaskScore
+    origin: Origin
+    ledger: Path | None = None
+    notes: tuple[str, ...] = ()
+    facts: dict[str, Any] | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Scores by name."""
+        return self.score.values
+
+    @property
+    def predictions(self) -> Predictions:
+        """A row per window.
+
+        Raises:
+            ValueError: the task names no activities.
+        """
+        if self.score.predictions is None:
+            raise ValueError(f"the task {self.task.name} has no predictions")
+        return self.score.predictions
+
+    @property
+    def text(self) -> str:
+        """The report; its first line is the score."""
+        origin, score = self.origin, self.score
+        what = "SYNTHETIC data" if origin.synthetic else origin.dataset
+        count = f", {score.subjects.windows.sum():,} {self.task.unit}"
+        lines = [f"{origin.run}, seed {origin.seed}, {what}, {origin.split} subjects: {self.task.text(score.values)}{count}"]
+        lines += [f"  reference {name}: {self.task.text(values)}" for name, values in score.references.items()]
+        for table in self.task.tables(score).values():
+            lines += ["", _table(table, percent=self.task.percent)]
+        return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
+
+    def data(self) -> dict[str, Any]:
+        """The report as plain values."""
+        names = ("run", "seed", "dataset", "synthetic", "split")
+        found = {name: getattr(self.origin, name) for name in names} | self.score.values
+        found["windows"] = int(self.score.subjects.windows.sum())
+        found |= {"references": self.score.references} if self.score.references else {}
+        return found | {name: table.to_dict("records") for name, table in self.task.tables(self.score).items()} | (self.facts or {})
+
+
+def evaluate_run(run: RunFolder, part: str, results: Path, archive: Path | str | None = None) -> Evaluation:
+    """Score the saved weights of a run on the validation or the test subjects and write the scores into its folder.
+
+    Scoring an official test subject of a real data set, in whatever part, adds a row to ``test_openings.csv``, before the score is
+    shown; where the ledger cannot be written, nothing is scored.
+
+    Args:
+        run: to score.
+        part: validation or test.
+        results: folder of all results, with the ledgers.
+        archive: a copy of the data set.
+
+    Raises:
+        HarError: the weights or the data are not those of the training, the part has no subjects, or the ledger cannot be written.
+    """
+    if part not in EVALUATED:
+        raise HarError(f"unknown split {part!r}; expected one of {', '.join(EVALUATED)}")
+    run.check_weights()
+    config, info = run.config(), run.info()
+    task, data = load_data(run, archive)
+    if part not in data.parts:
+        raise HarError(f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --split test")
+    ledger = required_ledger(results_folder(results, data.dataset), data.split.subjects(part), synthetic=data.synthetic)
+    origin = replace(info.origin, split=part)
+    module = load_module(run.checkpoint, task.module)
+    score = task.score(module, config, data, part, origin)
+    if (run.path / ONNX).is_file():
+        task.check_export(run.path / ONNX, data, part, score)
+    if part == "validation":
+        compare_scores(task, score, info.score, f"{run.path}: its training")
+    found = Evaluation(task, score, origin, ledger)
+    record(found)
+    write_score(score, origin, run.path)
+    for stem, figure in task.figures(module, config, data, part, score).items():
+        with whole_file(run.path / artefact(f"{stem}_{part}", ".png", synthetic=data.synthetic)) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+    return found
+
+
+def record(found: Evaluation) -> None:
+    """Add the row of a scoring to its ledger, where it has one."""
+    if found.ledger is not None:
+        note = "" if found.score.predictions is not None else f"({found.task.name}: {found.task.text(found.values)})"
+        record_opening(found.ledger, found.origin, accuracy=found.values.get("accuracy"), macro_f1=found.values.get("macro_f1"), note=note)
+
+
+def load_data(run: RunFolder, archive: Path | str | None = None) -> tuple[Task, TaskData]:
+    """The task and the data that a run was trained with, audited.
+
+    Raises:
+        HarError: the data or the split are not those of the training.
+    """
+    info = run.info()
+    task = task_of(info.origin.model)
+    data = task.load(run.config(), archive)
+    if data.digest != info.origin.data_digest:
+        raise HarError(
+            f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {data.digest[:12]}); "
+            "name the same archive, or train again"
+        )
+    if info.split is not None and info.split != {name: list(data.split.subjects(name)) for name in SPLITS}:
+        raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
+    return task, data
+
+
+def _table(table: pd.DataFrame, *, percent: bool) -> str:
+    return table.to_string(index=False, float_format=lambda value: f"{100 * value:.1f} %" if percent else f"{value:.4f}")

@@ -1,0 +1,281 @@
+"""Choose a run by its validation score and make its bundle."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from har.contract import HarError, artefact
+from har.data.splits import SubjectSplit
+from har.data.windowset import WindowSet
+from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
+from har.evaluation.metrics import per_class, per_subject
+from har.evaluation.predictions import Predictions
+from har.evaluation.statistics import subject_intervals
+from har.export.bundle import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
+from har.export.mounting_export import MountingPart
+from har.export.onnx_file import refusal
+from har.export.stream_bundle import write_stream_bundle
+from har.models.mounting import MountingEstimator
+from har.models.registry import find_model
+from har.runs.comparison import held_out_by_folds
+from har.runs.evaluate import results_folder
+from har.runs.robustness import card_rows
+from har.runs.run_folder import INFO, REFIT, RunFolder, exportable, validation_of_all_folds
+from har.runs.train import device_facts
+from har.tasks import task_of
+from har.tasks.base import load_windows
+from har.tasks.classify import Classify, parity_windows
+from har.tasks.estimate_mounting import EstimateMounting
+from har.tasks.sequence import Sequence, labels_of
+from har.training.checkpoint import load_checkpoint, load_module
+
+BY_FOLDS = "each predicted by a fold of the cross-validation that did not train on them"
+PARITY_SAMPLES, PARITY_STREAMS = 30_000, 4  # ten minutes at 50 Hz
+RIGHT = 0.99  # share of the answers that shall be right where a client says "unknown" below a threshold
+
+
+def best_run(runs: list[RunFolder]) -> RunFolder:
+    """The run with the best macro-F1 on the validation subjects among those a phone can run: trained on what it delivers,
+    and of a network that ONNX can hold.
+
+    The test subjects have no say.
+
+    Raises:
+        HarError: no run can be exported, or they tell different activities apart.
+    """
+    device = exportable(runs)
+    if isinstance(task_of(device[0].info().origin.model), Sequence):
+        return device[0]  # a stream model, which is compared with no other
+    reasons = {run.path: refusal(find_model(run.info().origin.model).network) for run in device}
+    device = [run for run in device if reasons[run.path] is None] or device[:1]  # a refusal is said by the export itself
+    # Scores on other people cannot be compared; a fold is exported where it alone is named.
+    device = [run for run in device if run.config().data.split.kind == "official"] or device[:1] * (len(device) == 1)
+    if not device:
+        raise HarError("every run is a fold of some other split, so that none is best; name one with --model and --seed")
+    scored = [run.info() for run in device if run.info().score is not None]
+    watched = {tuple((info.split or {}).get("validation", ())): info.origin.run for info in scored}
+    if len(watched) > 1:
+        found = "; ".join(f"{run} ({', '.join(map(str, who))})" for who, run in watched.items())
+        raise HarError(f"scores on different validation subjects cannot be compared: {found}; name runs of one kind with --model")
+    kinds = {run.config().data.transitions: run.info().origin.run for run in device}
+    if len(kinds) > 1:
+        found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
+        raise HarError(f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
+    if len(device) == 1:
+        return device[0]
+    ranked = [(score, run) for run in device if (score := run.info().score) is not None]
+    if not ranked:
+        raise HarError(f"nobody validated these {len(device)} runs, so that none is best; name one with --model and --seed")
+    return max(ranked, key=lambda pair: pair[0])[1]
+
+
+def export_run(
+    run: RunFolder,
+    folder: Path,
+    archive: Path | str | None = None,
+    results: Path = Path("results"),
+    mounting: tuple[RunFolder, RunFolder] | None = None,
+) -> BundleResult:
+    """Write the bundle of a run, after parity with torch on windows of its validation, or else training, subjects.
+
+    A run of ``har train --refit`` has no validation subjects. Its parity is checked on training subjects, its temperature comes from
+    the crossvalidation study below `results`, and smaller files are judged by the run of the same config and seed that has validation
+    subjects; what is not there is left out, and the manifest says so.
+
+    Args:
+        run: of windows, or of streams.
+        folder: of the bundle.
+        archive: a copy of the data set.
+        results: folder of all results.
+        mounting: run that tells the mounting, and run for phones in their place: for streams of a bundle of any mounting.
+
+    Raises:
+        HarError: a check failed.
+    """
+    info = run.info()
+    run.check_weights()
+    if isinstance(task_of(info.origin.model), Sequence):
+        if mounting is not None:
+            raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
+        return _export_stream_run(run, folder, archive)
+    windows, split = load_windows(run.config(), archive)
+    held_out, judge = _held_out(run, results), _judge_run(run)
+    return write_bundle(
+        load_checkpoint(run.checkpoint),
+        folder,
+        facts=device_facts(info.origin),
+        windows=parity_windows(split.parts(windows)),
+        labels=windows.labels,
+        stride=run.config().windowing.step,
+        mounting=_mounting_part(*mounting, results) if mounting is not None else None,
+        evidence=Evidence(
+            metrics=_metrics(held_out, run.predictions("test")),
+            answering=_calibration(run, results),
+            jury=_jury(judge, run, windows, split, archive) if judge else None,
+            tested=tested_files(results),
+            robustness=card_rows(results, judge.info().origin) if judge else [],
+        ),
+    )
+
+
+def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -> MountingPart:
+    if not isinstance(task_of(estimator.info().origin.model), EstimateMounting):
+        raise HarError(f"{estimator.path} does not tell the mounting; name a run of mounting_cnn with --mounting")
+    if not isinstance(task_of(classifier.info().origin.model), Classify):
+        raise HarError(f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
+    for run in (estimator, classifier):
+        run.check_weights()
+    answering = _calibration(classifier, results)
+    return MountingPart(
+        estimator=load_module(estimator.checkpoint, MountingEstimator),
+        estimator_run=_named(estimator),
+        classifier=load_checkpoint(classifier.checkpoint),
+        classifier_run=_named(classifier),
+        **answering.said(),
+    )
+
+
+def _named(run: RunFolder) -> str:
+    origin = run.info().origin
+    return f"{origin.run}, seed {origin.seed}"
+
+
+def _export_stream_run(run: RunFolder, folder: Path, archive: Path | str | None) -> BundleResult:
+    """Of a network that labels every sample and carries a state; parity is checked over ten minutes of its first training people."""
+    config, origin = run.config(), run.info().origin
+    task = Sequence()
+    data = task.load(config, archive)
+    module = load_module(run.checkpoint, task.module)
+    metrics = {}
+    for part in ("validation", "test"):
+        score = run.path / artefact(f"scores_{part}", ".json", synthetic=origin.synthetic)
+        people = run.path / artefact(f"subjects_{part}", ".csv", synthetic=origin.synthetic)
+        if score.is_file() and people.is_file():
+            metrics[part] = _stream_scores(json.loads(score.read_text())["values"], pd.read_csv(people), f"{part} subjects")
+    samples = np.concatenate([stream.samples for stream in data.parts["train"][:PARITY_STREAMS]])[:PARITY_SAMPLES]
+    return write_stream_bundle(
+        module, folder, facts=device_facts(origin), samples=samples.astype(np.float32), metrics=metrics, labels=labels_of(config)
+    )
+
+
+def _stream_scores(values: dict[str, float], people: pd.DataFrame, who: str) -> dict[str, Any]:
+    rows = people[["subject", "windows", "accuracy"]].rename(columns={"windows": "samples"})
+    about = {"who": who, "subjects": len(rows), "samples": int(rows.samples.sum())}
+    return about | {name: round(values[name], 6) for name in ("accuracy", "macro_f1")} | {"per_subject": _records(rows)}
+
+
+def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
+    """Predictions for subjects who did not train the model that made them and are no test subjects, and who they are."""
+    own = run.predictions("validation")
+    if own is not None:
+        return own, "validation subjects"
+    origin = run.info().origin
+    if not origin.run.endswith(REFIT):
+        return None
+    pooled = held_out_by_folds(origin, results_folder(results, origin.dataset))
+    same = [item for item in pooled if item.origin.seed == origin.seed] or pooled
+    return (same[0], f"training subjects, {BY_FOLDS}") if same else None
+
+
+def _calibration(run: RunFolder, results: Path) -> Answering:
+    """Temperature and threshold: from all folds of the run's split where it is a fold, else from its own held-out subjects."""
+    folds = validation_of_all_folds(run)
+    if folds is not None:
+        return fit_answering(folds, f"subjects, {BY_FOLDS}")
+    held_out = _held_out(run, results)
+    return Answering() if held_out is None else fit_answering(*held_out)
+
+
+def fit_answering(held_out: Predictions, who: str) -> Answering:
+    """Temperature, and the lowest probability from which `RIGHT` of the answers are right.
+
+    Where subjects or errors are too few (`har.evaluation.calibration.too_few`), the temperature is 1, the threshold its default.
+
+    Args:
+        held_out: predictions for subjects who did not train the model.
+        who: they are, for the manifest.
+    """
+    p, y = probabilities(held_out)
+    fitted_on = f"{len(set(held_out.table.subject))} {who} ({len(y)} windows)"
+    reason = too_few([held_out])
+    if reason is not None:
+        temperature, below, fitted_on = 1.0, DEFAULT_THRESHOLD, f"{NOT_FITTED} {reason}"
+        scaled = p
+    else:
+        temperature = round(fit_temperature(p, y), 4)
+        scaled = with_temperature(p, temperature)
+        curve = risk_coverage(scaled, y)
+        good = np.flatnonzero(curve.risk <= 1 - RIGHT)
+        # In steps of a hundredth, so that a client can show it.
+        below = max(DEFAULT_THRESHOLD, float(np.ceil(100 * curve.threshold[good[-1]]) / 100)) if len(good) else DEFAULT_THRESHOLD
+    answered = scaled.max(axis=1) >= below
+    right = float((scaled.argmax(axis=1) == y)[answered].mean()) if answered.any() else 0.0
+    return Answering(temperature, below, fitted_on, float(answered.mean()), right)
+
+
+def tested_files(results: Path) -> list[dict[str, str]]:
+    """What `benchmarks/conformance.py` found to hold."""
+    path = results / "device" / "conformance.csv"
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path, dtype=str)
+    return table[table.holds == "True"][["runtime", "version", "processor", "sha256"]].to_dict("records")  # type: ignore[return-value]
+
+
+def _metrics(held_out: tuple[Predictions, str] | None, tested: Predictions | None) -> dict[str, Any]:
+    found = {}
+    if held_out is not None:
+        found["validation"] = _scores(*held_out)
+    if tested is not None:
+        found["test"] = _scores(tested, "test subjects")
+    return found
+
+
+def _scores(predictions: Predictions, who: str) -> dict[str, Any]:
+    intervals = subject_intervals([predictions])
+    return {
+        "who": who,
+        "subjects": len(set(predictions.table.subject)),
+        "windows": len(predictions.table),
+        **{name: {key: round(value, 6) for key, value in asdict(interval).items()} for name, interval in intervals.items()},
+        "per_class": _records(per_class(predictions)[["activity", "windows", "f1"]]),
+        "per_subject": _records(per_subject(predictions)[["subject", "windows", "accuracy"]]),
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows for JSON, which has no NaN."""
+    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in table.round(6).to_dict("records")]
+
+
+def _judge_run(run: RunFolder) -> RunFolder | None:
+    """The run itself where people were held out, else the one of the same config and seed that held some out; None where there is none."""
+    name = run.info().origin.run
+    if not name.endswith(REFIT):
+        return run if run.info().score is not None else None
+    sibling = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
+    if not (sibling.path / INFO).is_file() or sibling.info().score is None or _recipe(sibling) != _recipe(run):
+        return None
+    sibling.check_weights()
+    return sibling
+
+
+def _recipe(run: RunFolder) -> dict[str, Any]:
+    """The config without who validates and which epoch is kept, in which a refit differs from the run that judges for it."""
+    content = run.config().model_dump(mode="json")
+    content["data"].pop("validation_subjects")
+    content["training"].pop("keep")
+    return content
+
+
+def _jury(judge: RunFolder, exported: RunFolder, windows: WindowSet, split: SubjectSplit, archive: Path | str | None) -> Jury:
+    if judge.path != exported.path:
+        windows, split = load_windows(judge.config(), archive)
+    judges, taught = split.select(windows, "validation"), split.select(windows, "train")
+    who = f"the {len(split.subjects('validation'))} validation subjects of run {judge.info().origin.run}"
+    other = load_checkpoint(judge.checkpoint) if judge.path != exported.path else None
+    return Jury(other, np.array(judges.x), np.array(judges.y), np.array(taught.x), who)

@@ -1,0 +1,420 @@
+"""One run of any task: audit, train, score the saved weights, export, track."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from pytorch_lightning.loggers import Logger
+
+from har.config import RunConfig
+from har.contract import SPLITS, HarError, artefact
+from har.data import hapt, synthetic, uci_har
+from har.data.archives import HAPT, UCI_HAR
+from har.data.prepare import label_names, loaded
+from har.data.splits import SubjectSplit, split_document
+from har.evaluation.predictions import Origin, write_predictions
+from har.export.onnx_file import one_line
+from har.files import CannotWriteError, write_whole
+from har.models.frontend import network_inputs
+from har.models.module import TaskModule
+from har.models.registry import MODELS, check_network
+from har.runs.checks import check_task, planned_runs
+from har.runs.folds import SplitChoice
+from har.runs.provenance import git_commit, versions, write_table
+from har.runs.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
+from har.runs.work import Say, close_dead_runs, finished_before, work_folder
+from har.runtime.bundle import replace_folder, sha256
+from har.tasks import Task, TaskData, TaskScore, task_of
+from har.tasks.code import code_digest, run_key
+from har.tracking import TrackedRun, tracked_run
+from har.training.checkpoint import load_module, save_weights
+from har.training.trainer import Fitted, quiet_lightning, run_trainer
+
+SOURCES: dict[str, dict[str, Any]] = {
+    uci_har.NAME: {"type": "http", "url": UCI_HAR.url},
+    hapt.NAME: {"type": "http", "url": HAPT.url},
+    synthetic.NAME: {"type": "code", "tags": {"mlflow.source.name": "har data prepare --dataset synthetic"}},
+}
+CONTEXTS = {"train": "training", "validation": "validation"}  # the test subjects are no input of a training
+
+
+def log_inputs(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, digest: str) -> None:
+    """Log who trains and who validates as MLflow data sets.
+
+    MLflow knows a data set by name and digest alone, so that the people stand in the name.
+
+    Args:
+        tracked: the run.
+        config: names the data set.
+        split: who trains and validates.
+        digest: of the whole data set.
+    """
+    dataset = config.data.dataset
+    for part, context in CONTEXTS.items():
+        people = split.subjects(part)
+        if people:
+            profile = {"subjects": list(people), "digest": digest, "synthetic": dataset == synthetic.NAME}
+            tracked.log_dataset(f"{dataset}: subjects {spans(people)}", digest, context, source_of(dataset), profile)
+
+
+def source_of(dataset: str) -> dict[str, Any]:
+    """Where MLflow says that a data set comes from."""
+    if dataset in SOURCES:
+        return SOURCES[dataset]
+    data = loaded(dataset)
+    url = data.url if data is not None else ""
+    return (
+        {"type": "http", "url": url} if url else {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {dataset}"}}
+    )
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Numbers in short: 1, 2, 3, 5 -> ``1-3 5``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def run_facts(config: RunConfig, run: str, dataset: str, digest: str, commit: str, *, synthetic: bool) -> dict[str, str]:
+    """The tags of a run."""
+    facts = {
+        "model": config.model.name,
+        "task": config.task.name,
+        "run": run,
+        "seed": str(config.training.seed),
+        "dataset": dataset,
+        "synthetic": str(synthetic).lower(),
+        "data_digest": digest,
+        "git_commit": commit,
+        "split": config.data.split.kind,
+        "run_key": run_key(config, digest),
+        "mlflow.runColor": _colour(config.model.name),
+    }
+    facts |= {} if config.data.split.kind == "official" else {"fold": str(config.data.split.fold)}
+    return facts if config.data.difficulty is None else facts | {"difficulty": f"{config.data.difficulty:g}"}
+
+
+def _colour(model: str) -> str:
+    """One colour a model in MLflow's charts, whatever the seed; MLflow would draw one by the run's id, often one twice."""
+    index = list(MODELS).index(model) if model in MODELS else len(MODELS)  # all of other packages share one
+    colours = colormaps["tab20"](range(20))  # ten hues, each strong and then light
+    return to_hex(colours[(2 * index + index // 10) % 20])
+
+
+def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int], digest: str) -> None:
+    """Log config, data, split, counts and versions of a run."""
+    flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
+    tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
+    tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
+    log_inputs(tracked, config, split, digest)
+    tracked.log_dict(split_document([split], config.data.split.kind, config.data.dataset), "split.json")
+    tracked.log_dict(versions(), "versions.json")
+
+
+def device_facts(origin: Origin) -> dict[str, Any]:
+    """What an exported file says about where it comes from."""
+    return {
+        "model": origin.model,
+        "run": origin.run,
+        "seed": origin.seed,
+        "dataset": origin.dataset,
+        "synthetic": origin.synthetic,
+        "data_digest": origin.data_digest,
+        "commit": origin.commit,
+    }
+
+
+def train_run(
+    config: RunConfig,
+    run: str,
+    runs: Path,
+    *,
+    archive: Path | str | None = None,
+    progress: bool = True,
+    say: Say = print,
+    target: Path | None = None,
+    export: bool = True,
+    tags: dict[str, str] | None = None,
+    resume: bool = False,
+) -> RunFolder:
+    """Train one model and leave a run folder that describes itself.
+
+    The folder appears under its final name only when everything is in it; an earlier run of the same name is replaced. A training that
+    is interrupted after its first epoch can be resumed. Where the export fails at the end, the run is kept without an ONNX file.
+
+    Args:
+        config: the run.
+        run: its name, as used in tables.
+        runs: folder of all runs.
+        archive: a copy of the data set.
+        progress: show progress bars.
+        say: gets one line a step.
+        target: where the run is left; by default in its place below `runs`.
+        export: also make the ONNX file, where the network can be one; a study has no use for it.
+        tags: more tags of the MLflow run.
+        resume: resume an interrupted training of the same code, config and data, and leave a finished one as it is.
+
+    Raises:
+        HarError: the data are absent or do not fit the task, a split leaks, the network cannot be exported, or the training diverged.
+    """
+    quiet_lightning()
+    check_task(config)
+    task = task_of(config.model.name)
+    data = task.load(config, archive)
+    who = f"{run}, seed {config.training.seed}"
+    say(f"{who}: {_about(task, data)}; no leak found")
+    target = target or run_path(runs, data.dataset, run, config.training.seed)
+    key, commit = run_key(config, data.digest), git_commit()
+    done = finished_before(target, key, runs, who=who, say=say) if resume else None
+    if done is not None:
+        return done
+    if export:
+        _try_export(task, config, data, who)
+    facts = run_facts(config, run, data.dataset, data.digest, commit, synthetic=data.synthetic) | (tags or {})
+    title = f"{run}-seed{config.training.seed}" + ("-synthetic" if data.synthetic else "")
+    with work_folder(target, key, resume=resume, who=who, say=say) as work:
+        (work.path / CONFIG).write_text(config.to_yaml())
+        with tracked_run(runs, data.dataset, title, facts, work.run_id) as tracked:
+            work.remember(tracked.run_id)
+            log_start(tracked, config, data.split, data.counts, data.digest)
+            module, fitted = fit_task(task, config, data, work.path, logger=tracked.logger, progress=progress)
+            origin = origin_of(run, config, data, module, fitted, commit)
+            score = task.score(module, config, data, "validation", origin) if "validation" in data.parts else None
+            if score is not None:
+                compare_scores(task, score, fitted.best_score, "training")
+                write_score(score, origin, work.path)
+                _log_score(tracked, task, module, config, data, score)
+            subjects = {part: list(data.split.subjects(part)) for part in SPLITS}
+            primary = None if score is None else score.values[task.primary]
+            write_info(work.path, RunInfo(origin, primary, tracked.run_id, versions(), subjects, key))
+            metrics = {"best/epoch": float(fitted.best_epoch), "parameters": float(module.num_parameters), "train_seconds": fitted.seconds}
+            difference = _export(task, module, work.path / ONNX, config, data, origin, who, say) if export else None
+            tracked.log_metrics(metrics | ({} if difference is None else {"onnx_largest_difference": difference}))
+            tracked.log_file(fitted.checkpoint, "checkpoint")
+            if (work.path / ONNX).is_file():
+                signature = task.signature(module)
+                tracked.log_file(work.path / ONNX, "model") if signature is None else tracked.log_onnx(work.path / ONNX, *signature)
+            work.finish()
+            replace_folder(work.path, target)
+    about = f"epoch {fitted.best_epoch + 1} of {fitted.epochs}, {module.num_parameters:,} parameters, {fitted.seconds:.0f} s"
+    found = "trained on all training subjects" if score is None else f"validation {task.text(score.values)}"
+    say(f"{who}: {found} ({about})" + (", SYNTHETIC data" if data.synthetic else ""))
+    return RunFolder(target)
+
+
+def fit_task(
+    task: Task, config: RunConfig, data: TaskData, folder: Path, *, logger: Logger | bool = False, progress: bool = False
+) -> tuple[TaskModule, Fitted]:
+    """Train the module of a task; on CPU the same config, data and seed give the same weights.
+
+    Args:
+        task: of the config.
+        config: the run.
+        data: of the task.
+        folder: where ``best.ckpt`` is written.
+        logger: of Lightning; gets per-epoch curves.
+        progress: show a progress bar.
+
+    Returns:
+        The module with the saved weights, read from the checkpoint, and what the training left.
+
+    Raises:
+        HarError: the loss became NaN or infinite, or nobody could choose the epoch.
+    """
+    torch.set_num_threads(config.training.threads)
+    pl.seed_everything(config.training.seed, verbose=False)
+    fitted = run_trainer(
+        task.build(config, data),
+        task.batches(config, data),
+        config.training,
+        folder,
+        name=config.model.name,
+        validates="validation" in data.parts,
+        logger=logger,
+        progress=progress,
+    )
+    module = load_module(fitted.checkpoint, task.module)
+    if task.finish(module, config, data):
+        save_weights(fitted.checkpoint, module)
+        module = load_module(fitted.checkpoint, task.module)
+    return module, fitted
+
+
+def origin_of(run: str, config: RunConfig, data: TaskData, module: TaskModule, fitted: Fitted, commit: str) -> Origin:
+    """Where the predictions of a trained module for its validation subjects come from.
+
+    Args:
+        run: its name.
+        config: of the run.
+        data: it was trained on.
+        module: with the saved weights.
+        fitted: what the training left.
+        commit: of the code that trained.
+    """
+    return Origin(
+        run=run,
+        model=config.model.name,
+        seed=config.training.seed,
+        dataset=data.dataset,
+        synthetic=data.synthetic,
+        split="validation",
+        channels=config.data.channels,
+        parameters=module.num_parameters,
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        train_seconds=fitted.seconds,
+        commit=commit,
+        checkpoint_sha256=sha256(fitted.checkpoint),
+        data_digest=data.digest,
+        config=config.recipe(),
+        code=code_digest(config.model.name),
+    )
+
+
+def compare_scores(task: Task, score: TaskScore, reported: float | None, who: str) -> None:
+    """Refuse a score of saved weights that is not the one of their training.
+
+    Args:
+        task: of the run.
+        score: of the saved weights.
+        reported: by `who`.
+        who: for the message.
+
+    Raises:
+        HarError: they differ by more than the task's tolerance.
+    """
+    found = score.values[task.primary]
+    if reported is None or abs(found - reported) > task.tolerance * max(1.0, abs(reported)):
+        raise HarError(
+            f"the saved weights give {task.primary} {found:.6f}, {who} reported {reported}; the config or the weights are not those of the "
+            "training; train again"
+        )
+
+
+def write_score(score: TaskScore, origin: Origin, folder: Path) -> None:
+    """Write ``predictions_PART.parquet``, or of tasks without predictions ``scores_PART.json`` and ``subjects_PART.csv``."""
+
+    def path(stem: str, suffix: str) -> Path:
+        return folder / artefact(f"{stem}_{origin.split}", suffix, synthetic=origin.synthetic)
+
+    if score.predictions is not None:
+        write_predictions(score.predictions, path("predictions", ".parquet"))
+        return
+    content = {"values": score.values, "references": score.references}
+    write_whole(path("scores", ".json"), json.dumps(content, indent=1) + "\n")
+    write_table(score.subjects, path("subjects", ".csv"))
+
+
+def _about(task: Task, data: TaskData) -> str:
+    """Data, task and parts of a run in a line."""
+    what = "SYNTHETIC data" if data.synthetic else data.dataset
+    parts = [f"{data.counts['train']:,} training {task.unit} of {len(data.split.train)} subjects"]
+    if "validation" in data.counts:
+        subjects = ", ".join(map(str, data.split.validation))
+        parts.append(f"{data.counts['validation']:,} validation {task.unit} of subjects {subjects}")
+    else:
+        parts.append("no validation subjects")
+    return ", ".join([what, f"task {task.name}", *parts])
+
+
+def _try_export(task: Task, config: RunConfig, data: TaskData, who: str) -> None:
+    try:
+        task.try_export(config, data)
+    except HarError as error:
+        if isinstance(error, CannotWriteError):
+            raise
+        raise HarError(
+            f"{who}: nothing was trained, since the export fails on fresh weights: {error}; change the network, or, to train it "
+            'without an ONNX file, set onnx = "refused" and onnx_refusal on its class'
+        ) from error
+
+
+def _export(
+    task: Task, module: TaskModule, path: Path, config: RunConfig, data: TaskData, origin: Origin, who: str, say: Say
+) -> float | None:
+    """Write the ONNX file; the run is kept where that fails."""
+    reason = task.refusal(module)
+    if reason is not None:
+        say(f"{who}: no ONNX file: {reason}")
+        return None
+    facts = {"task": task.name} | device_facts(origin)
+    try:
+        with one_line(f"{config.model.name} cannot be exported to ONNX"):
+            return task.export(module, path, {name: json.dumps(value) for name, value in facts.items()}, config, data)
+    except HarError as error:
+        if isinstance(error, CannotWriteError):
+            raise
+        path.unlink(missing_ok=True)
+        say(f"{who}: no ONNX file: {error}; the checkpoint is kept: har export tries again")
+        return None
+
+
+def _log_score(tracked: TrackedRun, task: Task, module: TaskModule, config: RunConfig, data: TaskData, score: TaskScore) -> None:
+    tracked.log_metrics({f"best/val_{name}": value for name, value in score.values.items()})
+    for stem, figure in task.figures(module, config, data, "validation", score).items():
+        tracked.log_figure(figure, artefact(f"{stem}_validation", ".png", synthetic=data.synthetic))
+    for stem, table in task.tables(score).items():
+        tracked.log_text(table.to_csv(index=False), artefact(f"{stem}_validation", ".csv", synthetic=data.synthetic))
+
+
+def train_configs(
+    names: list[str],
+    runs: Path,
+    *,
+    seeds: list[int] | None,
+    overrides: dict[str, Any],
+    archive: Path | str | None,
+    progress: bool,
+    say: Say = print,
+    split: SplitChoice | None = None,
+    resume: bool = False,
+) -> list[RunFolder]:
+    """Train configs one after the other: each of `names` is a model (``configs/NAME.yaml``) or a path to a YAML file.
+
+    All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for; with `resume`,
+    what is finished stays, and what was interrupted goes on.
+    """
+    return train_planned(
+        planned_runs(names, overrides, seeds=seeds, split=split, archive=archive),
+        runs,
+        archive=archive,
+        progress=progress,
+        say=say,
+        resume=resume,
+    )
+
+
+def train_planned(
+    jobs: list[tuple[RunConfig, str]],
+    runs: Path,
+    *,
+    archive: Path | str | None,
+    progress: bool,
+    say: Say = print,
+    resume: bool = False,
+) -> list[RunFolder]:
+    """Train what `planned_runs` gave, one after the other; every network is tried before the first training starts."""
+    for config, _ in jobs:
+        _check_model(config)
+    close_dead_runs(runs, say)
+    return [train_run(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
+
+
+def _check_model(config: RunConfig) -> None:
+    """Find odd options before anything is trained."""
+    check_network(
+        config.model.name,
+        config.model.options,
+        in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
+        window_size=config.windowing.window_size,
+        num_classes=len(label_names(config.data.dataset, config.data.transitions)),
+    )

@@ -1,0 +1,109 @@
+"""The task ``forecast``: the next sensor values from the last ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from har.config import ForecastConfig, RunConfig
+from har.contract import MOVING, SAMPLE_RATE_HZ, HarError
+from har.data.windowset import WindowSet
+from har.evaluation.forecasts import errors, forecast_figure, forecast_scores
+from har.evaluation.predictions import Origin
+from har.export.onnx_file import graph_difference, write_graph
+from har.models.forecaster import Forecaster
+from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, tensor
+from har.training.autoregression import fit_autoregression
+
+TOLERANCE = 1e-4  # g and rad/s, between torch and ONNX
+CHECKED = 64  # windows of the parity check
+
+
+class Forecast(WindowTask[Forecaster]):
+    """Foretell the end of a window from its beginning.
+
+    Beside the network stand repeating the last sample (``persistence``), the mean of the context (``context mean``) and a linear
+    autoregression fitted on the training part (``autoregression``).
+    """
+
+    name, primary, higher_is_better = "forecast", "rmse", False
+    module = Forecaster
+
+    def build(self, config: RunConfig, data: TaskData) -> Forecaster:
+        train: WindowSet = data.parts["train"]
+        horizon = options_of(config, ForecastConfig).horizon
+        if horizon >= train.window_size - 1:
+            raise HarError(
+                f"task.horizon is {horizon} samples of windows of {train.window_size}; leave some to foretell from: "
+                "raise windowing.window_size, or lower task.horizon"
+            )
+        module = Forecaster(
+            **module_settings(config),
+            channels=config.data.channels,
+            window_size=train.window_size,
+            horizon=horizon,
+        )
+        module.fit_scaling(tensor(train))
+        return module
+
+    def score(self, module: Forecaster, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
+        windows: WindowSet = data.parts[part]
+        truth = windows.x[:, module.context :]
+        found = {"": module.predict(tensor(windows)).numpy()} | references(data.parts["train"], windows, module.horizon)
+        deviation = module.target_std.cpu().numpy()
+        wrong = {name: errors(values, truth, deviation) for name, values in found.items()}
+        moving = np.isin(np.array(windows.labels)[windows.y], MOVING)
+        values = {name: forecast_scores(own, wrong["persistence"], windows.channels, moving) for name, own in wrong.items()}
+        table = pd.DataFrame({"subject": windows.subject, "own": wrong[""].standard, "persistence": wrong["persistence"].standard})
+        rows = table.groupby("subject").agg(windows=("own", "size"), own=("own", "mean"), persistence=("persistence", "mean")).reset_index()
+        rows["rmse"], rows["skill"] = np.sqrt(rows.own), 1 - rows.own / rows.persistence
+        return TaskScore(values.pop(""), rows[["subject", "windows", "rmse", "skill"]], values)
+
+    def export(self, module: Forecaster, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
+        """One graph from the context in g and rad/s to the horizon in the same units; nothing where the channels are no sensor's."""
+        if module.hparams["channels"] != "raw6":
+            return None
+        context = tensor(data.parts["train"])[:: max(1, len(data.parts["train"]) // CHECKED)][:CHECKED, : module.context]
+        facts = {"horizon": module.horizon, "sample_rate_hz": SAMPLE_RATE_HZ, "channels": data.parts["train"].channels}
+        module = module.cpu().eval()
+        write_graph(
+            module, {"context": torch.zeros_like(context[:2])}, "forecast", path, metadata | {k: json.dumps(v) for k, v in facts.items()}
+        )
+        return graph_difference(module, path, {"context": context.contiguous()}, TOLERANCE)
+
+    def figures(self, module: Forecaster, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
+        """One forecast per activity: that of the window with the median error, neither the best nor the worst."""
+        windows: WindowSet = data.parts[part]
+        found, truth = module.predict(tensor(windows)).numpy(), windows.x[:, module.context :]
+        own = errors(found, truth, module.target_std.cpu().numpy()).standard
+        shown = [label for label in range(len(windows.labels)) if (windows.y == label).any()]
+        chosen = [int(rows[np.argsort(own[rows])[len(rows) // 2]]) for rows in (np.flatnonzero(windows.y == label) for label in shown)]
+        what = "SYNTHETIC data" if data.synthetic else data.dataset
+        figure = forecast_figure(
+            windows.x[chosen, : module.context],
+            truth[chosen],
+            {"foretold": found[chosen]},
+            tuple(windows.labels[label] for label in shown),
+            windows.channels,
+            f"{config.model.name}, {what}, {part} subjects: of each activity the forecast of median error (faint: what came)",
+        )
+        return {"forecast": figure}
+
+
+def references(train: WindowSet, windows: WindowSet, horizon: int) -> dict[str, np.ndarray]:
+    """Forecasts (window, horizon, channel) that need no network, by name; what is fitted is fitted on `train` alone.
+
+    The autoregression is left out where `train` has one subject, because nobody is left to choose its order.
+    """
+    context = windows.x[:, : windows.window_size - horizon]
+    shape = (len(windows), horizon, context.shape[2])
+    found = {
+        "persistence": np.broadcast_to(context[:, -1:], shape),
+        "context mean": np.broadcast_to(context.mean(axis=1, keepdims=True), shape),
+    }
+    if len(np.unique(train.subject)) > 1:
+        found["autoregression"] = fit_autoregression(train.x, train.subject, horizon).forecast(context, horizon)
+    return found
