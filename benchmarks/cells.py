@@ -18,8 +18,7 @@ import torch
 from tables import made, write_table
 from torch import nn
 
-from har.models.peephole_lstm import PeepholeLayers
-from har.models.steep_gates import SteepGRU, SteepLSTM
+from har.models.recurrent import PeepholeLayers, SteepGRU, SteepLSTM
 
 RESULT = Path("results/benchmarks/cells.csv")
 BATCH, TIME, FEATURES, HIDDEN = 64, 128, 21, 64

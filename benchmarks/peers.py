@@ -29,8 +29,7 @@ from har.data.prepare import prepare
 from har.data.splits import SubjectSplit, make_splits, official_split
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
-from har.evaluation.pooling import pool_folds, write_pooled
-from har.evaluation.predictions import Origin, Predictions, make_predictions, read_predictions, write_predictions
+from har.evaluation.predictions import Origin, Predictions, make_predictions, pool_folds, read_predictions, write_pooled, write_predictions
 from har.runs.ledger import record_opening
 from har.runs.provenance import git_commit
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from har.export.bundle import tested_in
+from har.export.bundle_folder import about_data, finish, staged
+from har.export.bundle_writer import tested_in
 from har.export.not_finite import carry_not_finite
 from har.export.onnx_file import check_graph, write_model
-from har.export.staging import about_data, finish, staged
 from har.runs.export import tested_files
 from har.runtime.bundle import CARD, MODEL, VECTORS, golden_values, read_bundle, sha256
 from har.runtime.session import open_session, run_windows

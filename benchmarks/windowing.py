@@ -21,8 +21,7 @@ from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE
 from har.data import synthetic
 from har.data.windowset import windows_of
 from har.recording import Recording
-from har.signals.windowing import WindowRule, fill_windows, plan_windows
-from har.signals.windows import cut_windows, window_starts
+from har.signals.windows import WindowRule, cut_windows, fill_windows, plan_windows, window_starts
 
 RESULT = Path("results/benchmarks/windowing.csv")
 RULE = WindowRule(cross_labels=True)

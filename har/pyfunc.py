@@ -8,7 +8,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-BUNDLE, RUNTIME = "bundle", "runtime"  # the model's artifacts; har.tracking.registry writes them
+BUNDLE, RUNTIME = "bundle", "runtime"  # the model's artifacts; har.tracking.registered_models writes them
 
 
 class ActivityModel(PythonModel):

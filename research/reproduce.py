@@ -14,8 +14,7 @@ from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS, HarError
 from har.data import hapt, uci_har
 from har.data.archives import HAPT, open_source
 from har.data.prepare import check_source, prepare, source_of
-from har.data.segments import segments_of
-from har.data.windowset import Stretch
+from har.data.windowset import Stretch, segments_of
 from har.recording import Recording
 from har.runs.provenance import write_table
 from har.signals.chain import PUBLISHED, SensorChain
@@ -84,7 +83,7 @@ def locate(segments: list[Stretch], recordings: list[Recording], chain: Chain) -
     """Find every segment where the squared difference to a recording of its subject, filtered by `chain`, is least.
 
     Args:
-        segments: of `har.data.segments.segments_of`, in the channels of ``contract.UCI9``.
+        segments: of `har.data.windowset.segments_of`, in the channels of ``contract.UCI9``.
         recordings: raw, with their labels.
         chain: (time, 6) -> (time, 9).
 

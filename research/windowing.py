@@ -16,7 +16,7 @@ from har.data.audit import audit
 from har.data.prepare import prepared
 from har.data.splits import make_splits
 from har.data.windowset import WindowSet
-from har.evaluation.people import pairs_markdown
+from har.evaluation.compare import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
 from har.runs.checks import config_path
 from har.runs.evaluate import results_folder

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from har.cli import main
-from har.cli.options import SPLIT_KINDS
+from har.cli.arguments import SPLIT_KINDS
 from har.config import DataConfig, RunConfig, SplitConfig, load_config, parse_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import synthetic

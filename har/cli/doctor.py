@@ -126,7 +126,7 @@ def _data() -> list[Finding]:
     if not find_spec("pydantic"):
         return []
     from har.data.archives import HAPT, UCI_HAR, find_source
-    from har.data.places import data_root, last_source
+    from har.data.cache import data_root, last_source
 
     found = []
     for layout, name in ((UCI_HAR, "uci-har"), (HAPT, "hapt")):

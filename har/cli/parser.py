@@ -8,8 +8,7 @@ from typing import Any
 from har import __version__
 from har.cli import commands as do
 from har.cli import data
-from har.cli.commands import ATTRIBUTIONS, BUNDLE, RESULTS, SHELLS, completion, doctor, explain, register
-from har.cli.options import (
+from har.cli.arguments import (
     add_archive,
     add_bundle,
     add_dataset,
@@ -23,6 +22,7 @@ from har.cli.options import (
     add_transitions,
     data_set,
 )
+from har.cli.commands import ATTRIBUTIONS, BUNDLE, RESULTS, SHELLS, completion, doctor, explain, register
 from har.cli.predict import ENGINES, predict
 from har.contract import SPLITS, HarError
 

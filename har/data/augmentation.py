@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from har.config import AugmentationConfig
-from har.data import mixing, transforms
+from har.data import transforms
 
 STREAM = 7_919  # sets this stream apart from others of the same seed, such as the order of the windows
 
@@ -80,7 +80,7 @@ class Augmentation:
             return x, y
         target = torch.nn.functional.one_hot(y, self.num_classes).to(x)
         if config.mixup_alpha:
-            x, target = mixing.mixup(x, target, config.mixup_alpha, self.generator)
+            x, target = transforms.mixup(x, target, config.mixup_alpha, self.generator)
         if config.cutmix_alpha:
-            x, target = mixing.cutmix(x, target, config.cutmix_alpha, self.generator)
+            x, target = transforms.cutmix(x, target, config.cutmix_alpha, self.generator)
         return x, target

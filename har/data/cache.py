@@ -1,4 +1,4 @@
-"""Parsed windows on disk, keyed by content and settings, written whole or not at all, checked and memory-mapped when read."""
+"""Where data are, and parsed windows on disk, keyed by content and settings, written whole or not at all, checked when read."""
 
 import hashlib
 import json
@@ -12,10 +12,41 @@ from typing import Any
 
 import numpy as np
 
-from har.data.staging import remove_stale, staging
+from har.data.staging import remove_stale, staging, write_text
 from har.data.windowset import WindowSet
 from har.files import cannot_write
 from har.redaction import shown
+
+
+def data_root() -> Path:
+    """Folder for downloads, generated recordings and the cache: HAR_CACHE_DIR, else ``data`` in the working directory."""
+    return Path(os.environ.get("HAR_CACHE_DIR") or "data").expanduser()
+
+
+def last_source(dataset: str) -> Path | None:
+    """The copy of a data set that was prepared last; None where there was none, or nobody can tell any more."""
+    try:
+        return Path(json.loads(_pointer(dataset).read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember_source(dataset: str, source: Path, key: str) -> None:
+    """Note which copy was prepared, and below which key its windows are cached.
+
+    Raises:
+        HarError: the cache cannot be written.
+    """
+    pointer = _pointer(dataset)
+    try:
+        write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
+    except OSError as error:
+        raise cannot_write(pointer, error, other="name another folder in HAR_CACHE_DIR") from None
+
+
+def _pointer(dataset: str) -> Path:
+    return data_root() / "cache" / f"{dataset}.json"
+
 
 FORMAT = 2  # raise it when the parsing or the entry changes, so that older entries are not read
 ARRAYS = ("x", "y", "subject", "recording", "start")

@@ -1,12 +1,30 @@
-"""In-memory batches for Lightning: no worker processes, no per-item work."""
+"""Batches whose order and random changes come from a seed, and can be continued after an interruption."""
 
+from abc import abstractmethod
+from typing import Any
+
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
 from har.data.augmentation import Augmentation
-from har.data.seeded import SeededDataModule
 from har.data.windowset import WindowSet
+
+
+class SeededDataModule(pl.LightningDataModule):
+    """Draws from random streams of its own alone; a checkpoint of the trainer keeps where they stand."""
+
+    @abstractmethod
+    def generators(self) -> dict[str, torch.Generator]:
+        """The random streams by name, such as ``order`` and ``augmentation``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: generator.get_state() for name, generator in self.generators().items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, generator in self.generators().items():
+            generator.set_state(state_dict[name])
 
 
 class WindowDataModule(SeededDataModule):

@@ -28,8 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
-from har.data.cache import cache_key, load_or_build
-from har.data.places import data_root, last_source, remember_source
+from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
 from har.data.windowset import Description, WindowSet, check_labels, windows_of
 from har.files import executed_code
 from har.plugins import load_offered, not_usable
@@ -37,7 +36,7 @@ from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside, within
 from har.recording.rate import measure_rate
 from har.signals.resampling import StreamResampler
-from har.signals.windowing import WindowRule
+from har.signals.windows import WindowRule
 
 ENTRY_POINTS = "har.datasets"
 LOG = logging.getLogger(__name__)

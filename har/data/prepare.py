@@ -10,17 +10,15 @@ from har.config import RunConfig, WindowingConfig
 from har.contract import TRANSITION_LABELS, HarError
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
-from har.data.cache import cache_key, load_or_build
+from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
 from har.data.download import fetch
 from har.data.loaders import ENTRY_POINTS, DataSet, find_data_set, folder_of, load_recordings, prepare_loaded
 from har.data.motionsense import MOTIONSENSE
-from har.data.places import data_root, last_source, remember_source
-from har.data.segments import segments_of
-from har.data.windowset import Description, WindowSet, cut_stretches, windows_of
+from har.data.windowset import Description, WindowSet, cut_stretches, segments_of, windows_of
 from har.plugins import offered_names
 from har.recording import Recording
 from har.signals.chain import PUBLISHED
-from har.signals.windowing import WindowRule
+from har.signals.windows import WindowRule
 
 DATASETS = (uci_har.NAME, hapt.NAME, synthetic.NAME)
 ARCHIVES = {uci_har.NAME: UCI_HAR, hapt.NAME: HAPT}

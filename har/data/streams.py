@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from har.config import AugmentationConfig
 from har.contract import RAW6, HarError
 from har.data.augmentation import Augmentation
-from har.data.seeded import SeededDataModule
+from har.data.datamodule import SeededDataModule
 from har.data.windowset import Stretch, WindowSet, cut_stretches
 from har.recording import UNLABELLED, Recording
 

@@ -199,3 +199,48 @@ def _spline_matrix(window_size: int) -> np.ndarray:
 
     knots = np.linspace(0, window_size - 1, KNOTS + 2)
     return CubicSpline(knots, np.eye(KNOTS + 2))(np.arange(window_size))
+
+
+def mixup(x: Tensor, target: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Average each window with another, in a share drawn from Beta(alpha, alpha) (Zhang et al. 2018).
+
+    Args:
+        x: (batch, time, channel) windows.
+        target: (batch, num_classes) probabilities.
+        alpha: small values mix little, 1 makes every share equally likely.
+        generator: on the CPU.
+    """
+    share, partner = beta(len(x), alpha, generator), torch.randperm(len(x), generator=generator).to(x.device)
+    return _average(x, partner, share.view(-1, 1, 1)), _average(target, partner, share.view(-1, 1))
+
+
+def cutmix(x: Tensor, target: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Replace a contiguous stretch of each window by the same stretch of another (Yun et al. 2019, along time).
+
+    The share that stays is drawn from Beta(alpha, alpha) and rounded to whole samples; labels follow the samples that
+    were really replaced. All channels change together. Arguments as in `mixup`.
+    """
+    window_size = x.shape[1]
+    length = torch.round((1 - beta(len(x), alpha, generator)) * window_size).unsqueeze(1)  # (B, 1) samples replaced
+    first = torch.floor(torch.rand(len(x), 1, generator=generator, dtype=torch.float64) * (window_size - length + 1))
+    partner = torch.randperm(len(x), generator=generator).to(x.device)
+    time = torch.arange(window_size)
+    replaced = ((time >= first) & (time < first + length)).to(x.device)  # (B, T)
+    mixed = torch.where(replaced.unsqueeze(-1), x[partner], x)
+    return mixed, _average(target, partner, 1 - length / window_size)
+
+
+def beta(count: int, alpha: float, generator: torch.Generator) -> Tensor:
+    """(count,) float64 draws from Beta(alpha, alpha).
+
+    ``torch.distributions`` takes no generator; it draws from the same function as here. In double precision, because for
+    a small alpha both gamma variates are tiny.
+    """
+    first, second = torch._standard_gamma(torch.full((2, count), alpha, dtype=torch.float64), generator=generator)
+    tiny = torch.finfo(torch.float64).tiny
+    return (first + tiny) / (first + second + 2 * tiny)
+
+
+def _average(values: Tensor, partner: Tensor, share: Tensor) -> Tensor:
+    share = share.to(values)
+    return share * values + (1 - share) * values[partner]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
-from har.models.ensemble import Ensemble
+from har.models.layers import Ensemble
 
 METHODS = ("integrated_gradients", "occlusion")
 STEPS = 64  # of the path from the baseline; a test holds the sum of the attributions against the difference

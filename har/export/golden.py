@@ -9,7 +9,7 @@ import torch
 from har.contract import LABELS, SAMPLE_RATE_HZ, STRIDE
 from har.data import synthetic
 from har.data.windowset import windows_of
-from har.export.device_graph import DeviceGraph
+from har.export.onnx_file import DeviceGraph
 from har.models.classifier import ActivityClassifier
 from har.runtime.bundle import golden_values
 from har.runtime.session import open_session, run_windows

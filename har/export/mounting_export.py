@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
-from har.export.device_graph import DeviceGraph
 from har.export.golden import rounded
-from har.export.onnx_file import BATCH_SIZES, export_onnx, parity, write_graph
+from har.export.onnx_file import BATCH_SIZES, DeviceGraph, export_onnx, parity, write_graph
 from har.models.classifier import ActivityClassifier
-from har.models.mounting import MountingEstimator
+from har.models.mounting_estimator import MountingEstimator
 from har.runtime.bundle import golden_values
 from har.runtime.mounted import TOLD_TOLERANCE
 from har.runtime.session import open_session

@@ -15,13 +15,39 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
-from har.export.device_graph import DeviceGraph
 from har.export.not_finite import carry_not_finite
 from har.export.planes import to_planes
 from har.files import write_whole
 from har.models.classifier import ActivityClassifier
-from har.models.ensemble import Ensemble
+from har.models.layers import Ensemble
 from har.runtime.session import open_session, run_windows
+
+
+class DeviceGraph(nn.Module):
+    """Raw sensor windows in, probabilities out: the very frontend and network that were trained.
+
+    Args:
+        classifier: trained.
+        temperature: by which logits are divided (Guo et al. 2017); 1 leaves them as they are, and the most probable activity stays
+            the same at any.
+    """
+
+    def __init__(self, classifier: ActivityClassifier, temperature: float = 1.0) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"the temperature is {temperature}, expected a number above 0")
+        self.frontend = classifier.frontend
+        self.network = classifier.network
+        self.temperature = temperature
+        self.eval()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(batch, time, channel) in g and rad/s -> (batch, num_classes) probabilities."""
+        logits = self.network(self.frontend(windows))
+        if self.temperature != 1.0:  # no operator on the device that does nothing
+            logits = logits / self.temperature
+        return torch.softmax(logits, dim=1)
+
 
 BATCH_SIZES = (1, 2, 7)  # one, a pair, and a number that no trace used
 MIN_PARITY_WINDOWS = 256

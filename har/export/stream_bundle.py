@@ -10,9 +10,9 @@ import torch
 
 from har.contract import AXES_CONVENTION, LABELS, MANIFEST_SCHEMA_VERSION, OPSET, RAW6, SAMPLE_RATE_HZ, UNITS
 from har.data import synthetic
-from har.export.bundle import BundleResult
+from har.export.bundle_folder import about_data, finish, made_with, staged
+from har.export.bundle_writer import BundleResult
 from har.export.golden import GOLDEN_SEED, GOLDEN_UNIT, rounded
-from har.export.staging import about_data, finish, made_with, staged
 from har.export.stream_file import INPUTS, OUTPUTS, TOLERANCE, export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.runtime.bundle import STREAMING, VECTORS, golden_values
@@ -37,7 +37,7 @@ def write_stream_bundle(
     Args:
         labeller: trained.
         folder: of the bundle.
-        facts: as of `har.export.bundle.write_bundle`.
+        facts: as of `har.export.bundle_writer.write_bundle`.
         samples: (time, 6) of a real recording, for the parity check against torch.
         metrics: scores of the saved weights, by split.
         labels: names of the classes, in the order of the probabilities.

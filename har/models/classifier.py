@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from har.models.ensemble import Ensemble
 from har.models.frontend import SensorFrontend
+from har.models.layers import Ensemble
 from har.models.module import TaskModule
 from har.models.registry import build_network
 

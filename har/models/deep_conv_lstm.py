@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from har.models.peephole_lstm import PeepholeLayers
+from har.models.recurrent import PeepholeLayers
 
 
 class DeepConvLSTM(nn.Module):

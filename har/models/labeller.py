@@ -10,9 +10,9 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from har.contract import HarError
+from har.models.frontend import StreamFrontend
 from har.models.module import TaskModule
 from har.models.registry import build_network, find_model
-from har.models.stream_frontend import StreamFrontend
 
 UNLABELLED = -1  # as in har.recording, which models do not know
 PIECE = 1024  # samples that are read at once in evaluation; it bounds the memory and, the state being carried, changes nothing

@@ -46,7 +46,7 @@ class ModelEntry:
             ``forecast``: built with ``(in_channels, window_size, out_channels)``,
             ``forward((B, T, C) features, (B, channel) last, steps, target) -> (B, steps, channel)``.
             ``reconstruct``: an `Autoencoder`, built as for ``forecast``, ``forward((B, T, C) features) -> (B, T, out_channels)``.
-            ``mounting``: built with 2 for ``num_classes``; a vector across gravity, see `har.models.mounting.MountingEstimator`.
+            ``mounting``: built with 2 for ``num_classes``; a vector across gravity, see `har.models.mounting_estimator.MountingEstimator`.
             ``generate``: built with ``(channels, window_size, num_classes)``; an ``encode``, a ``decode`` and a ``draw``, see
             `har.models.generator.WindowGenerator`.
         title: as used in tables and figures.
@@ -83,7 +83,7 @@ MODELS = {
         ModelEntry("dilated_cnn", "har.models.dilated_cnn:DilatedCNN", "dilated CNN", role=COMPARISON),
         ModelEntry("mlp", "har.models.mlp:MLP", "fully connected"),
         ModelEntry("rnn", "har.models.recurrent:RNN", "vanilla RNN"),
-        ModelEntry("peephole_lstm", "har.models.peephole_lstm:PeepholeLSTM", "peephole LSTM"),
+        ModelEntry("peephole_lstm", "har.models.recurrent:PeepholeLSTM", "peephole LSTM"),
         ModelEntry("deep_conv_lstm", "har.models.deep_conv_lstm:DeepConvLSTM", "DeepConvLSTM"),
         ModelEntry("transformer", "har.models.transformer:Transformer", "Transformer"),
         ModelEntry("stream_gru", "har.models.stream_rnn:StreamGRU", "stateful GRU", task="sequence"),

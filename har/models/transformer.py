@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from har.models.attention import AdditiveAttention
+from har.models.layers import AdditiveAttention
 
 Pooling = Literal["mean", "attention"]
 LONGEST_PERIOD = 10_000.0  # of the position code (Vaswani et al. 2017, section 3.5)

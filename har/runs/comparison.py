@@ -13,7 +13,19 @@ import pandas as pd
 from har.contract import TRAIN_SUBJECTS, HarError, artefact
 from har.data.prepare import describe
 from har.evaluation.calibration import MIN_ERRORS, MIN_SUBJECTS, calibration_table
-from har.evaluation.compare import collect, interval_table, intervals_markdown, markdown, per_run, summary, tables_by
+from har.evaluation.compare import (
+    collect,
+    interval_table,
+    intervals_markdown,
+    markdown,
+    pairs_markdown,
+    people_markdown,
+    people_table,
+    per_run,
+    subject_table,
+    summary,
+    tables_by,
+)
 from har.evaluation.figures import (
     critical_difference_figure,
     reliability_figure,
@@ -22,9 +34,7 @@ from har.evaluation.figures import (
     subjects_figure,
 )
 from har.evaluation.metrics import scores
-from har.evaluation.people import pairs_markdown, people_markdown, people_table, subject_table
-from har.evaluation.pooling import pooled_tables, read_pooled
-from har.evaluation.predictions import Origin, Predictions, write_predictions
+from har.evaluation.predictions import Origin, Predictions, pooled_tables, read_pooled, write_predictions
 from har.evaluation.statistics import paired_tests
 from har.files import write_whole
 from har.runs.provenance import git_commit, versions, write_table

@@ -14,8 +14,7 @@ import pandas as pd
 
 from har.contract import MOVING, HarError, artefact
 from har.data import synthetic, uci_har
-from har.data.segments import segments_of
-from har.data.windowset import Stretch, WindowSet
+from har.data.windowset import Stretch, WindowSet, segments_of
 from har.evaluation.figures import robustness_figure, save_figure
 from har.evaluation.predictions import Origin, training_names
 from har.files import write_whole

@@ -8,7 +8,7 @@ AGREEMENT = 0.8  # length of the sum beside the sum of lengths; below it, the wi
 
 
 class Mounting:
-    """Adds up the directions that windows tell (`har.models.mounting.MountingEstimator`), and makes a rotation of them.
+    """Adds up the directions that windows tell (`har.models.mounting_estimator.MountingEstimator`), and makes a rotation of them.
 
     The exported numbers of windows at rest are near zero and change nothing, so that nothing is forgotten while a person sits. A phone
     that is put on otherwise is noticed as the person walks: at first the windows contradict each other, then the new ones outweigh.

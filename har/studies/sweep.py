@@ -15,7 +15,7 @@ from har.contract import TEST_SUBJECTS, HarError
 from har.data import synthetic
 from har.data.prepare import prepared
 from har.data.splits import make_splits
-from har.evaluation.pooling import pool_folds, write_pooled
+from har.evaluation.predictions import pool_folds, write_pooled
 from har.files import write_whole
 from har.models.registry import WINDOW
 from har.runs.checks import CONFIG_FOLDER

@@ -201,9 +201,6 @@ def module_settings(config: RunConfig) -> dict[str, Any]:
     }
 
 
-M = TypeVar("M", bound=TaskModule)
-
-
 class WindowTask(Task[M]):
     """A task whose parts are `WindowSet`s and whose batches are ``(x, y)`` of `WindowDataModule`."""
 

@@ -11,7 +11,7 @@ from har.contract import MOVING, HarError
 from har.data.windowset import WindowSet
 from har.evaluation.predictions import Origin
 from har.export.mounting_export import export_mounting, mounting_parity
-from har.models.mounting import WALKING, MountingEstimator
+from har.models.mounting_estimator import WALKING, MountingEstimator
 from har.signals.mounting import Mounting
 from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, tensor
 

@@ -15,7 +15,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 if TYPE_CHECKING:
     from har.tracking.copies import store_facts
-    from har.tracking.registry import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version
+    from har.tracking.registered_models import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version
     from har.tracking.runs import (
         TrackedRun,
         close_orphans,

@@ -58,7 +58,7 @@ def run_trainer(
 
     Args:
         module: with its scaling fitted.
-        data: its batches; one that draws at random keeps where it stands (`har.data.seeded`).
+        data: its batches; one that draws at random keeps where it stands (`har.data.datamodule`).
         training: the budget.
         folder: where ``best.ckpt`` is written, and ``resume.ckpt`` while the training runs.
         name: of the network, for messages.

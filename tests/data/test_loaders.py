@@ -12,8 +12,8 @@ import pytest
 
 from har import plugins
 from har.cli import main
+from har.cli.arguments import DATASETS as TYPED
 from har.cli.data import similar_label
-from har.cli.options import DATASETS as TYPED
 from har.config import WindowingConfig
 from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
 from har.data import motionsense, synthetic
@@ -326,7 +326,7 @@ def test_what_was_prepared_is_said_with_the_command_that_follows(
     (tmp_path / "one.csv").touch()
     near = replace(one(a_recording()), labels=("WALKING", "UPSTAIRS"))
     monkeypatch.setattr("har.data.prepare.LOADED", (near,))
-    monkeypatch.setattr("har.cli.options.DATASETS", ("mine",))
+    monkeypatch.setattr("har.cli.arguments.DATASETS", ("mine",))
     assert main(["data", "prepare", "--dataset", "mine", "--archive", str(tmp_path)]) == 0
     assert "nearly UCI HAR's: UPSTAIRS (WALKING_UPSTAIRS?); the same activity has the same name\n" in capsys.readouterr().out
 

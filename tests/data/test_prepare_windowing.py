@@ -9,10 +9,9 @@ import pytest
 from har.config import WindowingConfig, parse_config
 from har.contract import HarError
 from har.data.prepare import prepare
-from har.data.segments import segments_of
-from har.data.windowset import WindowSet, windows_of
+from har.data.windowset import WindowSet, segments_of, windows_of
 from har.recording import Recording
-from har.signals.windowing import WindowRule
+from har.signals.windows import WindowRule
 from tests.helpers import zip_folder
 
 ARRAYS = ("x", "y", "subject", "recording", "start")

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from har.contract import RAW6, STRIDE, UCI9, WINDOW_SIZE
 from har.data import synthetic
 from har.data.prepare import prepare
-from har.data.segments import recording_of, segments_of
-from har.data.windowset import Stretch, WindowSet, cut_stretches
+from har.data.windowset import Stretch, WindowSet, cut_stretches, recording_of, segments_of
 from har.signals.windows import cut_windows, join_windows, window_starts
 
 ARRAYS = ("x", "y", "subject", "recording", "start")

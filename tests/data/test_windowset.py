@@ -12,7 +12,7 @@ from har.data import synthetic, uci_har
 from har.data.archives import UCI_HAR, open_source
 from har.data.windowset import Stretch, WindowSet, content_digest, cut_stretches, offline_uci9, windows_of
 from har.signals.filters import gravity_lowpass
-from har.signals.windowing import WindowRule
+from har.signals.windows import WindowRule
 
 
 def test_windows_hold_the_samples_of_their_place_and_cross_no_gap() -> None:

@@ -7,8 +7,7 @@ import pytest
 from har.config import parse_config
 from har.contract import HarError
 from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
-from har.evaluation.pooling import write_pooled
-from har.evaluation.predictions import write_predictions
+from har.evaluation.predictions import write_pooled, write_predictions
 from har.runs.comparison import chosen, comparison, cross_validated, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 

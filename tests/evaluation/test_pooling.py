@@ -4,7 +4,7 @@ import pytest
 
 from har.contract import HarError
 from har.evaluation.metrics import scores
-from har.evaluation.pooling import pool_folds, read_pooled, write_pooled
+from har.evaluation.predictions import pool_folds, read_pooled, write_pooled
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 
 FIRST = [(3, WALK, WALK), (1, SIT, STAND)]

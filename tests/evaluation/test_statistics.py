@@ -6,9 +6,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 from har.contract import LABELS
-from har.evaluation.compare import interval_table, intervals_markdown
+from har.evaluation.compare import interval_table, intervals_markdown, pairs_markdown, people_markdown, people_table, subject_table
 from har.evaluation.metrics import scores
-from har.evaluation.people import pairs_markdown, people_markdown, people_table, subject_table
 from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import leading, mean_interval, paired_tests, subject_intervals, subject_scores
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions

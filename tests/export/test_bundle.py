@@ -13,8 +13,8 @@ import torch
 from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
-from har.export import bundle as bundle_module
-from har.export.bundle import Answering, Evidence, Jury, write_bundle
+from har.export import bundle_writer as bundle_module
+from har.export.bundle_writer import Answering, Evidence, Jury, write_bundle
 from har.export.golden import golden_windows
 from har.export.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values

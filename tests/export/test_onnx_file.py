@@ -14,13 +14,12 @@ from har.config import RunConfig
 from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
 from har.export import onnx_file
-from har.export.bundle import onnx_metadata, signal_contract
-from har.export.device_graph import DeviceGraph
-from har.export.onnx_file import GRAVITY_ERROR, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
+from har.export.bundle_writer import onnx_metadata, signal_contract
+from har.export.onnx_file import GRAVITY_ERROR, DeviceGraph, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
 from har.models import registry
 from har.models.classifier import ActivityClassifier
-from har.models.ensemble import Ensemble
 from har.models.frontend import asinh
+from har.models.layers import Ensemble
 from har.models.registry import ModelEntry, find_model, model_names
 from har.runtime.session import open_session, run_windows
 from har.training.fit import build_classifier

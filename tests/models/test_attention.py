@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from har.models.attention import AdditiveAttention
+from har.models.layers import AdditiveAttention
 from har.models.registry import build_network
 
 TIME = 40

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from har.models.deep_conv_lstm import DeepConvLSTM
-from har.models.peephole_lstm import PeepholeLayers
+from har.models.recurrent import PeepholeLayers
 
 
 def test_the_layers_are_those_of_the_paper() -> None:

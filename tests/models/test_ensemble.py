@@ -5,7 +5,7 @@ import torch
 from har.contract import LABELS
 from har.export.onnx_file import export_onnx, parity
 from har.models.classifier import ActivityClassifier
-from har.models.ensemble import Ensemble
+from har.models.layers import Ensemble
 from har.models.registry import build_network
 
 

@@ -9,7 +9,7 @@ from har.config import load_config
 from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.models.frontend import SensorFrontend, upright
-from har.models.mounting import TURNS, WALKING, MountingEstimator, turned_about_x
+from har.models.mounting_estimator import TURNS, WALKING, MountingEstimator, turned_about_x
 
 TURNS_OF_ALL_KINDS = torch.from_numpy(Rotation.random(200, random_state=0).as_matrix()).float()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from har.models.peephole_lstm import PeepholeLayers
+from har.models.recurrent import PeepholeLayers
 from har.models.registry import build_network
 
 IN, HIDDEN, TIME = 5, 4, 30

@@ -7,9 +7,9 @@ import torch
 
 from har.config import load_config
 from har.contract import HarError
+from har.models.frontend import StreamFrontend
 from har.models.labeller import StreamLabeller
 from har.models.registry import MODELS, build_network, find_model, option_names
-from har.models.stream_frontend import StreamFrontend
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, dict] = {

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from har.models.recurrent import SteepGRU, SteepLSTM
 from har.models.registry import build_network
-from har.models.steep_gates import SteepGRU, SteepLSTM
 
 IN, HIDDEN, TIME = 5, 4, 12
 Cell = Callable[[nn.RNNBase, Tensor, float], Tensor]

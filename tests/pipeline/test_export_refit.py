@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from har.config import RunConfig
-from har.evaluation.pooling import write_pooled
+from har.evaluation.predictions import write_pooled
 from har.runs.export import export_run
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run

@@ -16,7 +16,7 @@ from har.data import synthetic
 from har.export import mounting_export
 from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
-from har.models.mounting import MountingEstimator
+from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
 from har.runs.export import export_run
 from har.runs.robustness import TOLD, card_rows, measure, write_robustness

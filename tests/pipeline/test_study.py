@@ -11,7 +11,7 @@ import pytest
 
 from har.contract import HarError
 from har.evaluation.metrics import scores
-from har.evaluation.pooling import read_pooled
+from har.evaluation.predictions import read_pooled
 from har.runs.engine import run_jobs
 from har.studies import study as studies
 from har.studies.study import load_study, plan, study_configs

@@ -13,8 +13,7 @@ from har.contract import STRIDE, UCI9, UNITS, WINDOW_SIZE, HarError
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
 from har.data.prepare import prepare
-from har.data.segments import segments_of
-from har.data.windowset import WindowSet, windows_of
+from har.data.windowset import WindowSet, segments_of, windows_of
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
 from research import reproduce

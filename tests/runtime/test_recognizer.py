@@ -13,7 +13,7 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data import synthetic
 from har.data.windowset import WindowSet
-from har.export.bundle import write_bundle
+from har.export.bundle_writer import write_bundle
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import Recognizer, Timeline
 from har.runtime.report import timeline_text, write_timeline

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from har.signals.windowing import BLOCK, WindowPlan, WindowRule, fill_windows, plan_windows
-from har.signals.windows import cut_windows, label_runs, window_starts
+from har.signals.windows import BLOCK, WindowPlan, WindowRule, cut_windows, fill_windows, label_runs, plan_windows, window_starts
 
 RUNS = st.lists(st.tuples(st.integers(-1, 3), st.integers(1, 40)), max_size=12)
 SIZES = st.tuples(st.integers(1, 20), st.integers(1, 20))

@@ -13,10 +13,10 @@ from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.data.archives import HAPT, open_source
 from har.data.hapt import recording_name
 from har.data.windowset import WindowSet
-from har.export.bundle import Answering, Evidence, write_bundle
+from har.export.bundle_writer import Answering, Evidence, write_bundle
 from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
-from har.models.mounting import MountingEstimator
+from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
 from har.runtime.recognizer import Recognizer
 from har.training.fit import fit

@@ -21,11 +21,11 @@ from har.contract import (
     HarError,
     channel_names,
 )
+from har.export.bundle_folder import about_data, finish, made_with, staged
 from har.export.golden import golden_answers, golden_windows
 from har.export.mounting_export import MountingPart
 from har.export.onnx_file import export_onnx, one_line, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
-from har.export.staging import about_data, finish, made_with, staged
 from har.files import CannotWriteError
 from har.models.classifier import ActivityClassifier
 from har.runtime.bundle import MODEL, VECTORS, sha256
