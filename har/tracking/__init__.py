@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "copies": ("store_facts",),
-    "registry": ("BUNDLE_DIGEST", "CHAMPION", "Entry", "Registry", "Version"),
+    "registered_models": ("BUNDLE_DIGEST", "CHAMPION", "Entry", "Registry", "Version"),
     "server": ("check_place", "serve"),
     "store": ("FOLDER", "VARIABLE", "check_store", "tracking_uri"),
 }

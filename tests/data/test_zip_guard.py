@@ -103,5 +103,5 @@ def test_a_member_that_lies_about_its_size_is_refused(declared: int, uci_har_fol
 
 
 def test_too_many_members_are_refused(uci_har_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zip_guard, "MAX_MEMBERS", 5)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 5)
     refused(zip_folder(uci_har_folder, tmp_path / "a.zip"), "members, expected at most 5")
