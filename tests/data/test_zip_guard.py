@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from har.contract import HarError
-from har.data import uci_har, zip_guard
+from har.data import archives, uci_har
 from har.data.archives import INNER_NAME, open_source
 from tests.helpers import zip_folder
 
