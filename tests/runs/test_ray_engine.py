@@ -9,7 +9,7 @@ import pytest
 
 from har.contract import HarError
 from har.runs.ray_engine import run_jobs_on_ray
-from tests.pipeline.test_batch import outputs, predict, write_recording
+from tests.runs.test_batch import outputs, predict, write_recording
 
 pytest.importorskip("ray.data", reason="Ray is not installed: pip install 'wearable-har[ray]'")
 psutil = pytest.importorskip("psutil", reason="psutil, which finds the ports that processes listen on, is not installed")

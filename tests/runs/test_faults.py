@@ -21,8 +21,8 @@ from har.runtime.bundle import exchange, of_one_folder, replace_folder
 from har.studies import sweep as sweeps
 from har.tracking import close_orphans, confirm_finished, parent_run, store, tracked_run, tracking_uri
 from har.tracking.runs import end_run
-from tests.pipeline.test_study import study  # noqa: F401
-from tests.pipeline.test_tracking import runs_of
+from tests.runs.test_tracking import runs_of
+from tests.studies.test_study import study  # noqa: F401
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_u
 from har.tracking.runs import HOST, LOCK, OWNERS
 from har.training.resumption import RESUME, Resumption
 from tests.helpers import VALIDATION
-from tests.pipeline.test_tasks import forecast
+from tests.tasks.test_tasks import forecast
 
 RUNS = Path("runs")
 STREAM = {

@@ -21,9 +21,9 @@ from har.runs.engine import Engine
 from har.runs.run_folder import CHECKPOINT
 from har.studies.sweep import RESULT, sweep
 from har.tracking import tracking_uri
-from tests.pipeline.test_search import STUDY as SEARCH
-from tests.pipeline.test_study import SMALL, STUDY
 from tests.ray_jobs import answer, wait_for_a_sign
+from tests.studies.test_search import STUDY as SEARCH
+from tests.studies.test_study import SMALL, STUDY
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'wearable-har[ray]'")
 psutil = pytest.importorskip("psutil", reason="psutil, which finds the processes of a node, is not installed")
