@@ -30,7 +30,7 @@ RUNS = Path("runs")
 STREAM = {
     "data": {"dataset": "synthetic", "validation_subjects": VALIDATION},
     "model": {"name": "stream_gru", "options": {"hidden_size": 8, "num_layers": 1}},
-    "task": {"chunk": 64},
+    "task": {"name": "sequence", "chunk": 64},
     "augmentation": {"rotation_deg": 10},
     "training": {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "threads": 1},
 }
