@@ -14,7 +14,7 @@ MODELS = {  # model: its config, and the commands behind an evaluation of its ru
     "stream_gru": ("model: {name: stream_gru, options: {hidden_size: 4}}", ["export"]),
     "dense_gru": ("model: {name: dense_gru, options: {hidden_size: 4}}", []),
     "seq2seq": ("model: {name: seq2seq, options: {hidden_size: 4}}", []),
-    "window_generator": ("model: {name: window_generator, options: {hidden_size: 4}}\ntask: {judge_epochs: 1}", []),
+    "window_generator": ("model: {name: window_generator, options: {hidden_size: 4}}\ntask: {name: generate, judge_epochs: 1}", []),
 }
 
 

@@ -42,7 +42,7 @@ COUNTS += ("same_weights", "same_scores", "one_tracked_run", "running_left", "fo
 TRAINING = {"epochs": 8, "batch_size": 32, "learning_rate": 0.01, "threads": 1}
 CONFIGS = {
     "cnn1d": {"model": {"options": {"width": 8, "depth": 2, "dropout": 0.2}}, "augmentation": {"rotation_deg": 20}},
-    "stream_gru": {"model": {"options": {"hidden_size": 8, "num_layers": 1}}, "task": {"chunk": 64}},
+    "stream_gru": {"model": {"options": {"hidden_size": 8, "num_layers": 1}}, "task": {"name": "sequence", "chunk": 64}},
 }
 
 
