@@ -33,17 +33,19 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
 def named_config(name: str, folder: Path = CONFIG_FOLDER) -> RunConfig:
     """The config of a model's name or of a YAML file; a model of an installed package needs no file and then has the default settings.
 
+    Without a section ``task``, the task is that of the model.
+
     Raises:
         HarError: there is no such config, or it is not valid.
     """
     if name.endswith(YAML):
-        return load_config(name)
-    if name in MODELS or any((place / f"{name}.yaml").is_file() for place in (folder, *SHIPPED)):
-        return load_config(config_path(name, folder))
-    model = find_model(name)
-    return parse_config(
-        {"data": {"validation_subjects": VALIDATION_SUBJECTS}, "model": {"name": model.name}, "task": {"name": model.task}}, name
-    )
+        config = load_config(name)
+    elif name in MODELS or any((place / f"{name}.yaml").is_file() for place in (folder, *SHIPPED)):
+        config = load_config(config_path(name, folder))
+    else:
+        config = parse_config({"data": {"validation_subjects": VALIDATION_SUBJECTS}, "model": {"name": find_model(name).name}}, name)
+    task = find_model(config.model.name).task
+    return config if "task" in config.model_fields_set or task == config.task.name else config.changed({"task": {"name": task}}, name)
 
 
 def check_task(config: RunConfig) -> None:

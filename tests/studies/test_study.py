@@ -16,6 +16,7 @@ from har.runs.engine import run_jobs
 from har.studies import study as studies
 from har.studies.study import load_study, plan, study_configs
 from har.studies.sweep import sweep
+from har.tasks import code
 from har.tracking import tracking_uri
 
 STUDY = """
@@ -66,22 +67,22 @@ def test_a_key_changes_with_everything_the_result_depends_on(study: Path, monkey
         "data": job.key("other data"),
         "seed": studies.Job("tiny", "small", "plain", job.config.changed({"training.seed": 1}, "test")).key("data"),
     }
-    monkeypatch.setattr(studies, "code_digest", lambda model: "other code")
+    monkeypatch.setattr(code, "code_digest", lambda model: "other code")
     others["code"] = job.key("data")
     assert key not in others.values()
     assert len(set(others.values())) == len(others)
 
 
 def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
-    assert studies.code_digest("gru") != studies.code_digest("cnn1d")  # the network's own file
-    followed = studies.sources("gru")
+    assert code.code_digest("gru") != code.code_digest("cnn1d")  # the network's own file
+    followed = code.sources("gru")
     assert {"har.models.recurrent", "har.data.augmentation", "har.signals.filters", "har.training.fit"} <= set(followed)
     assert not {"har.models.cnn1d", "har.evaluation.metrics", "har.studies.sweep"} & set(followed)
 
 
 def test_a_docstring_changes_no_key_and_a_statement_does() -> None:
     def digest(source: str) -> str:
-        return studies.digest_of({"m": source.encode()})
+        return code.digest_of({"m": source.encode()})
 
     before = digest('"""Doc."""\nclass A:\n    """Doc."""\n    def f(self):\n        """Doc."""\n        return 1  # why\n')
     assert before == digest("class A:\n    def f(self): return (1)\n")
