@@ -38,7 +38,10 @@ REFUSED = {
     "half a number": (BASE + "training: {epochs: 0x_}\n", r"line 3: '0x_' cannot be read as int"),
     "a stride of 0": (BASE + "windowing: {stride: 0}\n", r"windowing\.stride: input should be greater than or equal to 1, found 0"),
     "a stride of 1e15": (BASE + "windowing: {stride: 1.0e+15}\n", r"windowing\.stride: input should be less than or equal to 65536"),
-    "nested labels": (BASE + "task: {held_out: [[WALKING]]}\n", r"task\.held_out\.0: input should be a valid string, found \['WALKING'\]"),
+    "nested labels": (
+        BASE + "task: {name: reconstruct, held_out: [[WALKING]]}\n",
+        r"task\.held_out\.0: input should be a valid string, found \['WALKING'\]",
+    ),
     "a number as key": (BASE + "1: 2\n", r"line 3: the key 1 is not text"),
     "yes as key": (BASE + "training:\n  yes: 2\n", r"line 4: the key True is not text"),
     "a list as key": (BASE + "? [a]\n: 1\n", r"line 3: the key \['a'\] is not text"),

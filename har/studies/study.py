@@ -16,7 +16,6 @@ from har.data.prepare import check_source
 from har.data.splits import fold_count
 from har.models.registry import check_options, find_model
 from har.runs.checks import CONFIG_FOLDER, check_task, named_config
-from har.tasks.code import run_key
 
 SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes the name of a folder
 
@@ -127,7 +126,9 @@ class Job:
         return self.config.data.split.fold
 
     def key(self, data_digest: str) -> str:
-        """See `run_key`."""
+        """See `har.tasks.code.run_key`."""
+        from har.tasks.code import run_key  # imports torch; mistakes in a study are reported before that
+
         return run_key(self.config, data_digest)
 
 

@@ -76,9 +76,12 @@ DRAWS = {"drop_sensors": 4, "mirror": 2}  # two sensors have four fates
 every_transform = pytest.mark.parametrize("name", TRANSFORMS)
 
 
+MIXING = {"beta", "mixup", "cutmix"}  # see test_mixing.py
+
+
 def test_every_transform_is_tested() -> None:
     public = {name for name, value in vars(t).items() if callable(value) and getattr(value, "__module__", "") == t.__name__}
-    assert {name for name in public if name[0] != "_"} == set(TRANSFORMS) | {"sensor_axes", "resample", "warped_time"}
+    assert {name for name in public if name[0] != "_"} == set(TRANSFORMS) | {"sensor_axes", "resample", "warped_time"} | MIXING
     assert set(ZERO) == set(TRANSFORMS)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from har.contract import TEST_SUBJECTS
 from research.common import experiment
-from research.streaming import NO_ANSWER, lay_out
+from research.stream import NO_ANSWER, lay_out
 
 
 def test_answers_of_windows_are_laid_out_as_a_device_gives_them() -> None:

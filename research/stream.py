@@ -1,4 +1,4 @@
-"""``python -m research.streaming``: a state carried along a recording against networks trained on windows, on the same stream.
+"""``python -m research.stream``: a state carried along a recording against networks trained on windows, on the same stream.
 
 All train on the same people and are scored on every labelled sample of the same recordings of others, the held-out training subjects of
 one fold; no official test subject takes part.
