@@ -157,7 +157,7 @@ class _Driver:
         except OSError as error:
             raise HarError(f"{socket.gethostname()} cannot open the folder {self.folder} ({error.strerror}); {SAME}") from None
         for name in [name for name in os.environ if name.startswith(PASSED_ON)]:
-            del os.environ[name]  # of whoever started the cluster
+            del os.environ[name]  # set by the process that started the cluster
         os.environ.update(self.environment)
 
 

@@ -27,7 +27,7 @@ class RunInfo:
 
     Attributes:
         origin: as in the prediction files, for the validation split.
-        score: macro-F1 on the validation subjects, of the saved weights; None where nobody validated.
+        score: the task's primary score on the validation subjects, of the saved weights; None without validation subjects.
         mlflow_run_id: where it is tracked.
         versions: of the packages that trained it.
         split: subjects of train, validation and test; None in runs of an older version.

@@ -228,7 +228,7 @@ def fit_task(
         The module with the saved weights, read from the checkpoint, and what the training left.
 
     Raises:
-        HarError: the loss became NaN or infinite, or nobody could choose the epoch.
+        HarError: the loss became NaN or infinite, or the split has no validation subjects to choose the epoch.
     """
     torch.set_num_threads(config.training.threads)
     pl.seed_everything(config.training.seed, verbose=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from har.contract import HarError
+from har.runs import ray_engine
 from har.runs.ray_engine import run_jobs_on_ray
 from tests.runs.test_batch import outputs, predict, write_recording
 
@@ -71,3 +72,10 @@ def test_a_cluster_that_is_not_there_is_named(address: str, monkeypatch: pytest.
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(HarError, match=f"no Ray cluster at RAY_ADDRESS={address}"):
         list(run_jobs_on_ray([1], str, 1))
+
+
+def test_a_job_sees_the_variables_of_its_driver_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {"MLFLOW_TRACKING_URI": "http://another", "HAR_CACHE_DIR": "theirs", "PATH": "/bin"})
+    ray_engine._Driver(str(tmp_path), {"HAR_CACHE_DIR": "ours"}, ray_engine._code()).imitate()
+    assert os.environ == {"HAR_CACHE_DIR": "ours", "PATH": "/bin"}

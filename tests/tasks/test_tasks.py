@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import get_args
 
+import optuna
 import pandas as pd
 import pytest
 import yaml
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from har.config import RunConfig, parse_config
 from har.contract import TEST_SUBJECTS, HarError
@@ -222,6 +224,9 @@ def test_a_search_of_another_task_minimises_its_score(workplace: Path) -> None:
     trials = pd.read_csv(folder / "tiny_trials.csv")
     text = (folder / "tiny.md").read_text()
     assert len(trials) == 3
+    storage = JournalStorage(JournalFileBackend(str(workplace / "runs/synthetic/studies/tiny/trials.log")))
+    (summary,) = optuna.get_all_study_summaries(storage)
+    assert summary.direction == optuna.study.StudyDirection.MINIMIZE
     assert f"| {trials.value[trials.state == 'COMPLETE'].min():.4f} |" in text
     assert "mean over held-out subjects of their rmse, of the kfold split" in text
 
