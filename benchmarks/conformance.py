@@ -38,7 +38,7 @@ PROBE = """
 import json, platform, sys
 import numpy, onnxruntime
 from har.runtime.bundle import read_bundle
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import Recognizer, load_model
 rows, manifest = [], read_bundle(sys.argv[1]).manifest
 for name, said in manifest["models"].items():
     if "left_out" in said:
@@ -47,7 +47,7 @@ for name, said in manifest["models"].items():
     row = {"model": name, "sha256": digest, "runtime": "onnxruntime", "version": onnxruntime.__version__, "tolerance": tolerance}
     row |= {"processor": platform.machine(), "python": platform.python_version(), "numpy": numpy.__version__}
     try:
-        recognizer = Recognizer.load(sys.argv[1], name, self_test=False)
+        recognizer = load_model(sys.argv[1], name, self_test=False)
         row["golden_windows"], row["largest_difference"] = recognizer.check_golden(name)
         row["holds"] = True
     except Exception as error:

@@ -8,7 +8,7 @@ network is its architecture in evaluation mode, with the first layer and the sof
 not depend on its weights). The arithmetic bound is what ``benchmarks/device.py`` says: the multiplications at the speed of the fastest
 matrix product seen in all rounds. Recurrent layers read their weights again for each sample, from the second-level cache where the
 first does not hold them; a second bound says what that takes at least, and no batch of one can be faster. Streaming: one hop of half a
-second through ``StreamRecognizer``, beside the same network over the whole window of 128 samples again. Windows are SYNTHETIC. Each round
+second through ``StateRecognizer``, beside the same network over the whole window of 128 samples again. Windows are SYNTHETIC. Each round
 times all ways one after the other, and the ratios are taken within a round. Writes ``results/benchmarks/inference.csv``: ratios first.
 """
 
@@ -39,8 +39,8 @@ from har.models.labeller import StreamLabeller
 from har.runs.checks import config_path
 from har.runs.provenance import git_commit
 from har.runtime.pretrained import pretrained
+from har.runtime.recognizer import StateRecognizer, load_model
 from har.runtime.session import open_session, run_windows
-from har.runtime.state import StreamRecognizer
 from har.signals.windows import cut_windows, window_starts
 from har.tasks.base import module_settings
 from har.training.fit import empty_classifier
@@ -171,7 +171,7 @@ def in_batches(name: str, size: int) -> str:
     return f"{name}, batches of {size}"
 
 
-def stream_recognizer(name: str, folder: Path) -> StreamRecognizer:
+def stream_recognizer(name: str, folder: Path) -> StateRecognizer:
     """The bundle of an untrained network that carries a state, opened; scaled by SYNTHETIC data."""
     torch.manual_seed(0)
     recording = synthetic.generate(1, 0, bout_seconds=30.0)
@@ -182,7 +182,7 @@ def stream_recognizer(name: str, folder: Path) -> StreamRecognizer:
     labeller.frontend.fit([samples])
     facts = {"model": name, "run": name, "seed": 0, "dataset": "synthetic", "synthetic": True, "data_digest": "", "commit": git_commit()}
     write_stream_bundle(labeller.eval(), folder / name, facts=facts, samples=samples[:3000].numpy(), metrics={})
-    return StreamRecognizer.load(folder / name)
+    return load_model(folder / name)
 
 
 def streaming(folder: Path, runs: int) -> list[Row]:

@@ -37,11 +37,11 @@ STREAM = """
 import json, sys
 import numpy as np
 from har.runtime.pretrained import pretrained
-from har.runtime.state import load_recognizer
+from har.runtime.recognizer import load_model
 def peak_mb():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) / 1024
 found = {"start_mb": peak_mb()}
-stream = load_recognizer(pretrained()).open_stream()
+stream = load_model(pretrained()).open_stream()
 found["open_mb"] = peak_mb()
 samples, answers = np.load(sys.argv[1]), 0
 for _ in range(int(sys.argv[2])):

@@ -22,9 +22,9 @@ class ActivityModel(PythonModel):
         """
         if importlib.util.find_spec("har") is None:  # a server or a cluster without the project: the model brings the code it needs
             sys.path.append(context.artifacts[RUNTIME])
-        from har.runtime.recognizer import Recognizer
+        from har.runtime.recognizer import load_model
 
-        self._recognizer = Recognizer.load(context.artifacts[BUNDLE])
+        self._recognizer = load_model(context.artifacts[BUNDLE])
 
     # MLflow takes an annotation of `model_input` for a schema of its own, beside the one that is registered.
     def predict(  # type: ignore[no-untyped-def]

@@ -23,7 +23,7 @@ from har.contract import HarError
 from har.runs.register import MODEL_NAME, register_bundle
 from har.runtime.bundle import MANIFEST, golden_values, sha256
 from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.tracking import BUNDLE_DIGEST, CHAMPION, tracked_run, tracking_uri
 
 URI = f"models:/{MODEL_NAME}@{CHAMPION}"
@@ -61,7 +61,7 @@ def windows() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def expected(windows: np.ndarray) -> pd.DataFrame:
-    recognizer = Recognizer.load(pretrained())
+    recognizer = load_model(pretrained())
     p = recognizer.predict(windows)
     table = pd.DataFrame(p, columns=[f"p_{label}" for label in recognizer.labels])
     sure = p.max(axis=1) >= recognizer.unknown_below

@@ -19,7 +19,7 @@ import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import Recognizer, load_model
 from tests.runtime.day import App
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=None, required=True)
     parser.add_argument("--source-hz", type=float, default=None)
     options = parser.parse_args()
-    print(json.dumps(play(options.folder, Recognizer.load(options.bundle), options.every, options.source_hz)))
+    print(json.dumps(play(options.folder, load_model(options.bundle), options.every, options.source_hz)))
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def _may_be_file(name: Path) -> bool:
 def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
     from har.runtime.pretrained import bundle_line
+    from har.runtime.recognizer import load_model
     from har.runtime.report import minutes_text, timeline_text, write_timeline
-    from har.runtime.state import load_recognizer
 
     recording, output = options.recordings[0], options.output
     to_stdout = output is not None and named_descriptor(output) == 1
@@ -57,7 +57,7 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
         raise HarError(f"--json prints its answer where --output {output} writes its rows; leave out one of the two")
     if output is not None:
         check_output(output, (recording, bundle))
-    recognizer, found = load_recognizer(bundle), ReadReport()
+    recognizer, found = load_model(bundle), ReadReport()
     pieces = _watched(read_pieces(recording, found, options=reading), recording, options)
     timeline = recognizer.predict_pieces(recording.stem, pieces)
     minutes = timeline.minutes()

@@ -18,9 +18,8 @@ from har.data.staging import remove_stale, staging
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runs.engine import Outcome, Progress, default_workers, run_jobs
 from har.runtime.bundle import MANIFEST, sha256
-from har.runtime.recognizer import AnyRecognizer, Timeline
+from har.runtime.recognizer import Recognizer, Timeline, load_model
 from har.runtime.report import minutes_text
-from har.runtime.state import load_recognizer
 from har.runtime.timeline_file import need_pyarrow, read_said, write_parquet
 
 SUFFIXES = (".csv", ".parquet", ".pq")  # of what is taken from a folder
@@ -97,7 +96,7 @@ def predict_many(
     need_pyarrow()
     jobs = find_jobs(named, output)
     bundle = Path(os.path.abspath(bundle))
-    recognizer = load_recognizer(bundle)  # checked once before anything is started
+    recognizer = load_model(bundle)  # checked once before anything is started
     maker = Maker(bundle, sha256(bundle / MANIFEST), reading)
     output.mkdir(parents=True, exist_ok=True)
     for folder in {job.output.parent for job in jobs}:
@@ -175,11 +174,11 @@ def _not_done(jobs: list[Job], maker: Maker) -> tuple[list[Job], list[tuple[Path
 
 
 @functools.lru_cache(maxsize=1)
-def _recognizer(bundle: Path, digest: str) -> AnyRecognizer:
+def _recognizer(bundle: Path, digest: str) -> Recognizer:
     """Opened once a process."""
     if sha256(bundle / MANIFEST) != digest:
         raise HarError(f"{bundle} was changed while its predictions were made; type the command again")
-    return load_recognizer(bundle)
+    return load_model(bundle)
 
 
 def predict_file(job: Job, *, maker: Maker) -> str:

@@ -11,7 +11,7 @@ from har.runs.comparison import comparison
 from har.runs.export import best_run, export_run
 from har.runs.register import log_bundle
 from har.runs.train import train_configs
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.runtime.report import timeline_text
 from har.runtime.verify import verify
 from har.tracking import tracking_uri
@@ -45,7 +45,7 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
 
     path = recordings / f"synthetic_s{DEMO_SUBJECT:02d}.csv"
     say(f"\n== 5. A synthetic recording through the exported model: har predict --bundle {BUNDLE} {path}")
-    recognizer = Recognizer.load(BUNDLE)
+    recognizer = load_model(BUNDLE)
     recording = read_recording(path)
     say(timeline_text(recording.name, recognizer.bundle, recognizer.predict_recording(recording)))
 

@@ -11,7 +11,7 @@ from har.redaction import redacted
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans
 from har.runtime.bundle import MANIFEST, VECTORS, Bundle, golden_values, sha256
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.tracking import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version, ended_run
 
 MODEL_NAME = "wearable-har"
@@ -75,7 +75,7 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
         HarError: the bundle is not whole or computes something else here, nobody on the training side was held out, its score cannot be
             compared with the champion's, its run is not known, or the store cannot be reached; nothing is registered then.
     """
-    recognizer = Recognizer.load(folder)
+    recognizer = load_model(folder)
     bundle = recognizer.bundle
     name = name or MODEL_NAME + "-synthetic" * bundle.synthetic
     tags = criterion(bundle) | facts(bundle)

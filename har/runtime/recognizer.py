@@ -1,6 +1,7 @@
 """Activities from windows and from recordings, with the exported model alone."""
 
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,17 +14,47 @@ import onnxruntime as ort
 from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
 from har.recording import Recording
 from har.recording.types import GAP_PERIODS
-from har.runtime.bundle import MODEL, VECTORS, Bundle, golden_values, read_bundle, threshold
+from har.runtime.bundle import MODEL, STREAMING, VECTORS, Bundle, golden_values, of_one_folder, read_bundle, threshold
 from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import check_windows
 from har.runtime.mounted import MountedModels, remount
-from har.runtime.session import open_checked, run_windows
-from har.runtime.stream import Answer, SampleStream, WindowStream
+from har.runtime.pretrained import find_bundle
+from har.runtime.session import check_finite, open_checked, run_windows
+from har.runtime.stream import Answer, SampleStream, WindowStream, answer_of
 from har.signals.mounting import Mounting
 from har.signals.windows import cut_windows, window_starts
 
+GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
 # Between the end of one answer and the start of the next; jitter of the times is less, a gap or a step back in time is more.
 NEW_STRETCH_S = (GAP_PERIODS - 1) / SAMPLE_RATE_HZ - 1e-6
+
+
+def load_model(bundle: Path | str | None = None, model: str | None = None, *, self_test: bool = True) -> "Recognizer":
+    """Open a bundle: check its files, open its model, and let it answer the golden windows or the golden stream.
+
+    Args:
+        bundle: folder, or name of a bundle that comes with the project (``default``, ``robust``); by default ``default``.
+        model: file name of a smaller variant; by default the bundle's main model.
+        self_test: off only where the caller runs the golden windows itself.
+
+    Raises:
+        HarError: the bundle is not whole, the model does not fit its manifest, or it computes something else here.
+    """
+
+    def load(folder: Path) -> Recognizer:
+        return open_model(read_bundle(folder), model, self_test=self_test)
+
+    return of_one_folder(load, find_bundle(None if bundle is None else Path(bundle)))
+
+
+def open_model(bundle: Bundle, model: str | None = None, *, self_test: bool = True) -> "Recognizer":
+    """Open a model of a bundle that was read; see `load_model`."""
+    path = bundle.variant_path(model or bundle.main)
+    kind = WindowRecognizer if bundle.main == MODEL else StateRecognizer
+    recognizer = kind(bundle, open_checked(bundle, path))
+    if self_test:
+        recognizer.check_golden(model or bundle.main)
+    return recognizer
 
 
 @dataclass(frozen=True)
@@ -80,7 +111,7 @@ def joined(parts: Sequence[Timeline]) -> Timeline:
     return Timeline(parts[0].labels, *(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
 
-class AnyRecognizer(ABC):
+class Recognizer(ABC):
     """What models of windows and models that carry a state have in common.
 
     Attributes:
@@ -94,6 +125,35 @@ class AnyRecognizer(ABC):
         self.channels = [channel["name"] for channel in bundle.manifest["input"]["channels"]]
         self.unknown_below = threshold(bundle.manifest["unknown"])
         self._stream: SampleStream | None = None
+
+    @classmethod
+    def load(cls, folder: Path | str, model: str | None = None, *, self_test: bool = True) -> "Recognizer":
+        """Deprecated: use `har.load_model`."""
+        warnings.warn("Recognizer.load is deprecated; use har.load_model", DeprecationWarning, stacklevel=2)
+        return load_model(folder, model, self_test=self_test)
+
+    @abstractmethod
+    def predict(self, windows: np.ndarray) -> np.ndarray:
+        """Probabilities of windows.
+
+        Args:
+            windows: (window, time, channel) or one (time, channel), oldest sample first, acceleration in g, angular
+                velocity in rad/s, channels as in the manifest.
+
+        Returns:
+            (window, num_classes) float32, in the order of ``labels``.
+
+        Raises:
+            HarError: the shape, the order or the units are wrong, or a value or a probability is not finite; or the model reads streams.
+        """
+
+    @abstractmethod
+    def check_golden(self, model: str) -> tuple[int, float]:
+        """Number of golden windows or samples, and the largest difference of a probability.
+
+        Raises:
+            HarError: it is above the tolerance: here, this file computes something else than where it was made.
+        """
 
     @abstractmethod
     def open_stream(self, source_hz: float | None = None) -> SampleStream:
@@ -131,7 +191,7 @@ class AnyRecognizer(ABC):
         return self.predict_pieces(recording.name, enumerate(runs))
 
 
-class Recognizer(AnyRecognizer):
+class WindowRecognizer(Recognizer):
     """A bundle, ready to predict.
 
     Attributes:
@@ -144,39 +204,12 @@ class Recognizer(AnyRecognizer):
         self.mounted = MountedModels(bundle) if bundle.manifest.get("mounting") else None
         self.window_size = int(bundle.manifest["input"]["window_size"])
         self.stride = int(bundle.manifest["input"]["stride"])
-
-    @classmethod
-    def load(cls, folder: Path | str, model: str = MODEL, *, self_test: bool = True) -> "Recognizer":
-        """Read a bundle, open its model and let it answer the golden windows.
-
-        Args:
-            folder: of the bundle.
-            model: file name of the model or of a smaller variant.
-            self_test: off only where the caller runs the golden windows itself.
-
-        Raises:
-            HarError: the bundle is not whole, the model does not fit its manifest, or it computes something else here.
-        """
-        bundle = read_bundle(folder)
-        if bundle.main != MODEL:
-            raise HarError(f"{folder} holds a model of streams, which answers no single windows; open it with load_recognizer")
-        path = bundle.variant_path(model)
-        session = open_checked(bundle, path)
-        recognizer = cls(bundle, session)
-        declared = session.get_inputs()[0].shape[1:]
-        expected = [recognizer.window_size, len(recognizer.channels)]
+        declared, expected = session.get_inputs()[0].shape[1:], [self.window_size, len(self.channels)]
         if declared != expected:
-            raise HarError(f"{path} takes windows of shape {declared}, the manifest says {expected}; export again")
-        if self_test:
-            recognizer.check_golden(model)
-        return recognizer
+            raise HarError(f"{bundle.model_path} takes windows of shape {declared}, the manifest says {expected}; export again")
 
     def check_golden(self, model: str = MODEL) -> tuple[int, float]:
-        """Number of golden windows, and the largest difference of a probability, one by one and all at once.
-
-        Raises:
-            HarError: it is above the tolerance: here, this file computes something else than where it was made.
-        """
+        """As `Recognizer.check_golden`, one by one and all at once."""
         path, manifest = self.bundle.folder / VECTORS, self.bundle.manifest
         vectors = json.loads(path.read_text(encoding="utf-8"))
         listed = vectors["probabilities"] if model == MODEL else vectors["variants"][model]
@@ -198,18 +231,6 @@ class Recognizer(AnyRecognizer):
         return WindowStream(self, source_hz)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
-        """Probabilities of windows.
-
-        Args:
-            windows: (window, time, channel) or one (time, channel), oldest sample first, acceleration in g, angular
-                velocity in rad/s, channels as in the manifest.
-
-        Returns:
-            (window, num_classes) float32, in the order of ``labels``.
-
-        Raises:
-            HarError: the shape, the order or the units are wrong, or a value or a probability is not finite.
-        """
         return run_windows(self.session, self._checked(windows))
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
@@ -286,3 +307,117 @@ class Recognizer(AnyRecognizer):
         if held:
             begin_s, rows, below = held
             yield Timeline(self.labels, begin_s, np.array([end_s]), rows, below)
+
+
+class StateRecognizer(Recognizer):
+    """A bundle with ``streaming.onnx``, ready to read a stream.
+
+    Attributes:
+        hop: samples of an answer.
+        state_size: numbers that are kept between two samples.
+    """
+
+    def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
+        super().__init__(bundle, session)
+        stream = bundle.manifest["stream"]
+        self.hop, self.state_size = int(stream["hop"]), int(stream["state_size"])
+        declared = [item.shape[1:] for item in session.get_inputs()]
+        if len(declared) != 2 or declared[0][1] != len(self.channels) or declared[1] != [self.state_size]:
+            raise HarError(f"{bundle.model_path} takes inputs of shapes {declared}, which its manifest does not say; export again")
+
+    def label_samples(self, samples: np.ndarray, state: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of every sample.
+
+        Args:
+            samples: (time, channel) float32 at 50 Hz, in g and rad/s.
+            state: (state_size,) behind the samples before; None at the start of a recording and behind a gap.
+
+        Returns:
+            (time, num_classes), and the state behind the last sample.
+
+        Raises:
+            HarError: a probability or a value of the state is not finite.
+        """
+        kept = np.zeros(self.state_size, dtype=np.float32) if state is None else state
+        names = [item.name for item in self.session.get_inputs()]
+        given = {names[0]: np.ascontiguousarray(samples[None], dtype=np.float32), names[1]: kept[None]}
+        probabilities, kept = self.session.run(None, given)
+        check_finite(probabilities[0], "sample")
+        check_finite(kept, "sample")
+        return probabilities[0], kept[0]
+
+    def predict(self, windows: np.ndarray) -> np.ndarray:
+        raise HarError(f"{self.bundle.folder} holds a model of streams, which answers no single windows; use stream, or predict_recording")
+
+    def check_golden(self, model: str = STREAMING) -> tuple[int, float]:
+        """Number of golden samples, and the largest difference of a probability over chunks of several lengths.
+
+        Raises:
+            HarError: it is above the tolerance: here, this file computes something else than where it was made.
+        """
+        path, manifest = self.bundle.folder / VECTORS, self.bundle.manifest
+        vectors = json.loads(path.read_text(encoding="utf-8"))
+        samples, every = golden_values(vectors), int(vectors["every"])
+        expected = np.array(vectors["probabilities"], dtype=np.float32)
+        if samples.ndim != 2 or expected.shape != (len(samples) // every, len(self.labels)):
+            raise HarError(f"{path} holds samples of shape {samples.shape} and probabilities of shape {expected.shape}; export again")
+        largest = 0.0
+        for chunk in (*GOLDEN_CHUNKS, len(samples)):
+            found, state = [], None
+            for first in range(0, len(samples), chunk):
+                probabilities, state = self.label_samples(samples[first : first + chunk], state)
+                found.append(probabilities)
+            largest = max(largest, float(np.abs(np.concatenate(found)[every - 1 :: every] - expected).max()))
+        if not largest <= manifest["tolerance"]:
+            raise HarError(
+                f"{self.bundle.model_path}: the golden stream differs by {largest:.2e}, allowed {manifest['tolerance']:.0e}; "
+                "this runtime computes something else"
+            )
+        return len(samples), largest
+
+    def open_stream(self, source_hz: float | None = None) -> "StateStream":
+        return StateStream(self, source_hz)
+
+    def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
+        answered = False
+        for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
+            stream = self.open_stream()
+            for _, piece in stretch:
+                answers = stream.push(piece.samples, piece.time_s)
+                if answers:
+                    answered = True
+                    from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
+                    rows = np.stack([answer.probabilities for answer in answers])
+                    yield Timeline(self.labels, from_s, to_s, rows, np.full(len(rows), self.unknown_below))
+        if not answered:
+            raise HarError(f"{name} has no stretch of {self.hop} samples ({self.hop / SAMPLE_RATE_HZ:.2f} s) without a gap; record longer")
+
+
+class StateStream(SampleStream):
+    """A stream whose model keeps what it needs of the past in a state of fixed size; an answer is the mean over a hop's samples.
+
+    The answers do not depend on how the stream was cut into chunks. A gap starts from an empty state.
+    """
+
+    def __init__(self, recognizer: StateRecognizer, source_hz: float | None = None) -> None:
+        self.recognizer = recognizer
+        super().__init__(recognizer.channels, source_hz)
+
+    def _restart(self) -> None:
+        self._state: np.ndarray | None = None
+        self._rows = np.empty((0, len(self.recognizer.labels)), dtype=np.float32)
+        self._time_s = np.empty(0)
+
+    def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
+        if not len(samples):
+            return []
+        rows, self._state = self.recognizer.label_samples(samples, self._state)
+        rows, times = np.concatenate((self._rows, rows)), np.concatenate((self._time_s, time_s))
+        hop, answers = self.recognizer.hop, []
+        while len(rows) >= hop:
+            end_s = float(times[hop - 1]) + 1 / SAMPLE_RATE_HZ
+            mean = rows[:hop].mean(axis=0)
+            answers.append(answer_of(mean, self.recognizer.labels, self.recognizer.unknown_below, float(times[0]), end_s))
+            rows, times = rows[hop:], times[hop:]
+        self._rows, self._time_s = rows, times
+        return answers

@@ -15,7 +15,7 @@ from har.runtime.inputs import check_finite, check_rate, check_units
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:
-    from har.runtime.recognizer import Recognizer
+    from har.runtime.recognizer import WindowRecognizer
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class WindowStream(SampleStream):
         source_hz: see `SampleStream`.
     """
 
-    def __init__(self, recognizer: "Recognizer", source_hz: float | None = None) -> None:
+    def __init__(self, recognizer: "WindowRecognizer", source_hz: float | None = None) -> None:
         self.recognizer = recognizer
         super().__init__(recognizer.channels, source_hz)
 

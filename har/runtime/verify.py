@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from har.runtime.bundle import MODEL, of_one_folder, read_bundle
-from har.runtime.recognizer import Recognizer
-from har.runtime.state import StreamRecognizer
+from har.runtime.bundle import of_one_folder, read_bundle
+from har.runtime.recognizer import open_model
 
 
 def verify(folder: Path | str) -> tuple[int, float]:
@@ -21,8 +20,6 @@ def verify(folder: Path | str) -> tuple[int, float]:
 
 def _verify(folder: Path) -> tuple[int, float]:
     bundle = read_bundle(folder)
-    if bundle.main != MODEL:
-        return StreamRecognizer.load(folder, self_test=False).check_golden()
     models = [name for name, said in bundle.manifest["models"].items() if "left_out" not in said]
-    found = {name: Recognizer.load(folder, name, self_test=False).check_golden(name) for name in models}
-    return found[MODEL]
+    found = {name: open_model(bundle, name, self_test=False).check_golden(name) for name in models}
+    return found[bundle.main]

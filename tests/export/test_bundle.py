@@ -18,7 +18,7 @@ from har.export.bundle_writer import Answering, Evidence, Jury, write_bundle
 from har.export.golden import golden_windows
 from har.export.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.runtime.verify import verify
 from har.training.fit import build_classifier
 from tests.export.test_onnx_file import classifier
@@ -196,7 +196,7 @@ def test_a_bundle_names_no_model_elsewhere(bundle: Path, tmp_path: Path) -> None
     models = json.loads((bundle / "manifest.json").read_text())["models"]
     change_json(bundle / "manifest.json", models=models | {"../other.onnx": models["model.onnx"]})
     with pytest.raises(HarError, match=r"names no checksum for \.\./other\.onnx"):
-        Recognizer.load(bundle, "../other.onnx")
+        load_model(bundle, "../other.onnx")
 
 
 OPTIONAL = {"dataset_description"}  # bundles of an older version have none
@@ -264,7 +264,7 @@ def test_smaller_files_are_judged_and_shipped(whole: Path) -> None:
         assert said["label_agreement"] >= 0.99
         assert said["accuracy_change"] >= -0.002
         assert manifest["files"][name]
-        recognizer = Recognizer.load(whole, name)
+        recognizer = load_model(whole, name)
         assert recognizer.check_golden(name)[0] >= 64
         assert_nan_in_nan_out(whole / name)
     assert "left_out" not in manifest["models"]["model.small.onnx"]
@@ -279,7 +279,7 @@ def test_a_smaller_file_that_answers_otherwise_is_left_out(
     assert "90.00 % of 100 windows" in result.models["model.small.onnx"]["left_out"]
     assert not (result.folder / "model.small.onnx").exists()
     with pytest.raises(HarError, match=r"has no model\.small\.onnx \(90\.00 % of 100 windows.*it has model\.onnx"):
-        Recognizer.load(result.folder, "model.small.onnx")
+        load_model(result.folder, "model.small.onnx")
 
 
 @pytest.mark.parametrize("fault", ["golden", "quantiser", "no number"])
@@ -320,12 +320,12 @@ def broken_scale(model: onnx.ModelProto) -> onnx.TensorProto:
 def test_the_temperature_is_in_the_graph(bundle: Path, whole: Path, parts: dict[str, WindowSet]) -> None:
     """Both bundles hold the same network, one at temperature 1, the other at 0.5."""
     x = parts["test"].x[:50]
-    plain, scaled = (Recognizer.load(folder).predict(x).astype(float) for folder in (bundle, whole))
+    plain, scaled = (load_model(folder).predict(x).astype(float) for folder in (bundle, whole))
     sharper = plain**2 / (plain**2).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(scaled, sharper, atol=1e-5)
     assert np.abs(scaled - plain).max() > 1e-3
-    assert Recognizer.load(whole).unknown_below == 0.7
-    assert Recognizer.load(bundle).unknown_below == 0.0
+    assert load_model(whole).unknown_below == 0.7
+    assert load_model(bundle).unknown_below == 0.0
 
 
 def test_the_model_card_says_what_the_manifest_says(whole: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_bundle_that_computes_something_else_here_is_refused_at_load(bundle: P
     change_json(bundle / "test_vectors.json", **vectors)
     resign(bundle, "test_vectors.json")
     with pytest.raises(HarError, match="a golden window differs by 1"):
-        Recognizer.load(bundle)
+        load_model(bundle)
 
 
 def test_a_model_that_names_another_file_is_refused(bundle: Path) -> None:
@@ -365,4 +365,4 @@ def test_a_model_that_names_another_file_is_refused(bundle: Path) -> None:
     onnx.save(model, bundle / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     resign(bundle, "model.onnx")
     with pytest.raises(HarError, match="takes weights from another file"):
-        Recognizer.load(bundle)
+        load_model(bundle)

@@ -16,8 +16,7 @@ from har.data import synthetic
 from har.export.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.recording import Recording, write_csv
-from har.runtime.recognizer import Recognizer
-from har.runtime.state import StreamRecognizer, load_recognizer
+from har.runtime.recognizer import StateRecognizer, load_model
 from har.runtime.verify import verify
 from tests.export.test_bundle import FACTS, SCHEMA, change_json, resign
 from tests.export.test_stream_file import labeller
@@ -68,7 +67,7 @@ def test_pieces_of_any_length_give_the_answers_of_torch(written: Path, made: Str
         expected = made.predict([torch.from_numpy(np.array(samples))])[0].numpy()
     expected = expected[:1200].reshape(-1, HOP, 6).mean(axis=1)
     for cuts in ([], [1], [24, 25, 26, 700], list(range(100, 1200, 37))):
-        stream = StreamRecognizer.load(written).open_stream()
+        stream = load_model(written).open_stream()
         answers = [answer for chunk in np.split(samples, cuts) for answer in stream.push(chunk)]
         np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-4)
         assert [answer.from_s for answer in answers] == pytest.approx([0.5 * i for i in range(48)])
@@ -78,12 +77,12 @@ def test_a_sample_that_is_not_finite_is_refused_after_the_model_too(written: Pat
     samples = np.array(RECORDING.samples[:50])
     samples[20, 3] = np.nan
     with pytest.raises(HarError, match="no finite answer for sample 20"):
-        StreamRecognizer.load(written).label_samples(samples)
+        load_model(written).label_samples(samples)
 
 
 def test_a_gap_starts_from_an_empty_state(written: Path) -> None:
-    recognizer = load_recognizer(written)
-    assert isinstance(recognizer, StreamRecognizer)
+    recognizer = load_model(written)
+    assert isinstance(recognizer, StateRecognizer)
     samples, time_s = RECORDING.samples[:600], np.arange(600) / 50
     time_s[300:] += 5.0
     broken = recognizer.predict_recording(Recording("r", 2, time_s, samples, RECORDING.labels[:600]))
@@ -95,7 +94,7 @@ def test_a_gap_starts_from_an_empty_state(written: Path) -> None:
 
 
 def test_a_wrong_unit_is_said_before_it_is_a_window_long(written: Path) -> None:
-    stream = StreamRecognizer.load(written).open_stream()
+    stream = load_model(written).open_stream()
     samples = RECORDING.samples[:128] * (9.81, 9.81, 9.81, 1, 1, 1)
     for sample in samples[:-1]:
         stream.push(sample)
@@ -112,20 +111,20 @@ def test_the_command_line_takes_it(written: Path, tmp_path: Path, capsys: pytest
 
 
 def test_what_was_changed_is_found(folder: Path, written: Path) -> None:
-    with pytest.raises(HarError, match="holds a model of streams"):
-        Recognizer.load(written)
+    with pytest.raises(HarError, match="holds a model of streams, which answers no single windows"):
+        load_model(written).predict(np.zeros((1, 128, 6), dtype=np.float32))
     vectors = json.loads((folder / "test_vectors.json").read_text())
     vectors["probabilities"][7][0] += 0.01
     change_json(folder / "test_vectors.json", **vectors)
     resign(folder, "test_vectors.json")
     with pytest.raises(HarError, match="the golden stream differs by 1"):
-        StreamRecognizer.load(folder)
+        load_model(folder)
     change_json(folder / "manifest.json", labels=["A", "B", "C", "D", "E", "F"])
     with pytest.raises(HarError, match="says labels ="):
-        StreamRecognizer.load(folder)
+        load_model(folder)
     (folder / "streaming.onnx").write_bytes(b"x")
     with pytest.raises(HarError, match="is not the file that was exported"):
-        StreamRecognizer.load(folder)
+        load_model(folder)
 
 
 def test_what_looks_ahead_has_no_bundle(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from har.config import RunConfig, parse_config
 from har.runs.evaluate import evaluate_run
 from har.runs.export import export_run
 from har.runs.train import train_run
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 
 
 def test_another_window_size_from_training_to_the_device(workplace: Path, config: RunConfig) -> None:
@@ -20,7 +20,7 @@ def test_another_window_size_from_training_to_the_device(workplace: Path, config
     export_run(run, Path("bundle"))
     declared = json.loads(Path("bundle/manifest.json").read_text())["input"]
     assert (declared["window_size"], declared["stride"]) == (100, 40)
-    recognizer = Recognizer.load("bundle")
+    recognizer = load_model("bundle")
     assert (recognizer.window_size, recognizer.stride) == (100, 40)
     windows = np.random.default_rng(0).normal(size=(3, 100, 6)).astype(np.float32)
     assert recognizer.predict(windows).shape == (3, 6)

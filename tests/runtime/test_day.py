@@ -7,7 +7,7 @@ import pytest
 
 from har.data import synthetic
 from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.signals.resampling import StreamResampler
 from tests.runtime.day import FAULTS, App, Day, batch_answers, live_through
 
@@ -32,7 +32,7 @@ def held(thing: object) -> int:
 @pytest.mark.parametrize("name", ["default", "robust"])
 @pytest.mark.parametrize(("hz", "source_hz"), [(50.0, None), (59.8, 60.0)])
 def test_a_day_is_answered_as_its_stretches_in_a_batch(name: str, hz: float, source_hz: float | None) -> None:
-    day, recognizer = day_of(hz), Recognizer.load(pretrained(name))
+    day, recognizer = day_of(hz), load_model(pretrained(name))
     assert {kind for kind, _ in day.faults} == set(FAULTS)
     app, answers, runs, largest = App(recognizer, source_hz), [], [0], 0
     for restart, time_s, values in day.deliveries():

@@ -13,7 +13,7 @@ from har.data import synthetic
 from har.runtime.bundle import read_bundle, threshold
 from har.runtime.decision import decide, outcomes
 from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Recognizer, Timeline, joined
+from har.runtime.recognizer import Timeline, joined, load_model
 from har.runtime.report import minutes_text, timeline_text, write_timeline
 from har.runtime.stream import answer_of
 
@@ -73,7 +73,7 @@ def test_a_run_ends_where_the_time_goes_back_and_not_where_it_jitters() -> None:
 
 
 def test_the_screen_the_file_and_the_stream_say_unknown_of_the_same_windows(tmp_path: Path) -> None:
-    recognizer, recording = Recognizer.load(pretrained()), synthetic.generate(2, 0, bout_seconds=8.0)
+    recognizer, recording = load_model(pretrained()), synthetic.generate(2, 0, bout_seconds=8.0)
     timeline = recognizer.predict_recording(recording)
     sure = timeline.probabilities.max(axis=1) >= recognizer.unknown_below
     assert 0 < sure.sum() < len(sure)
@@ -92,7 +92,7 @@ def test_the_screen_the_file_and_the_stream_say_unknown_of_the_same_windows(tmp_
 
 def test_a_mounted_bundle_decides_by_the_threshold_of_the_model_that_answered() -> None:
     """In the robust bundle, the model for a known mounting has another threshold than the one for any mounting."""
-    recognizer, recording = Recognizer.load(pretrained("robust")), synthetic.generate(2, 0, bout_seconds=30.0)
+    recognizer, recording = load_model(pretrained("robust")), synthetic.generate(2, 0, bout_seconds=30.0)
     assert recognizer.mounted is not None
     recognizer.unknown_below, recognizer.mounted.unknown_below = 0.25, 1.0
     recognizer.mounted.said |= {"enough": 0.5, "agreement": 0.0}  # synthetic walking shows little of the mounting

@@ -15,7 +15,7 @@ from har.data.prepare import prepare
 from har.evaluation.predictions import read_predictions
 from har.recording import write_csv
 from har.runtime.pretrained import PLACES, find_bundle, pretrained
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.runtime.session import open_session, run_windows
 from har.runtime.verify import verify
 from tests.helpers import assert_nan_in_nan_out
@@ -105,7 +105,7 @@ def test_the_default_bundle_does_not_depend_on_the_current_folder(
 def test_it_answers_real_windows_as_its_manifest_says(name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Person by person, on people who trained neither it nor, where it judges for itself, its fold."""
     monkeypatch.setenv("HAR_DATA_DIR", str(real_data))
-    recognizer, windows = Recognizer.load(pretrained(name)), prepare("uci-har").select_channels("raw6")
+    recognizer, windows = load_model(pretrained(name)), prepare("uci-har").select_channels("raw6")
     metrics = recognizer.bundle.manifest["metrics"]
     for split in metrics if metrics["validation"]["who"] == "validation subjects" else ["test"]:
         for said in metrics[split]["per_subject"]:
@@ -119,7 +119,7 @@ def test_it_answers_real_windows_as_its_manifest_says(name: str, real_data: Path
 def test_it_answers_real_windows_as_its_published_predictions(name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The committed predictions of its run on the test subjects, after its temperature; training subjects are not needed."""
     monkeypatch.setenv("HAR_DATA_DIR", str(real_data))
-    recognizer = Recognizer.load(pretrained(name))
+    recognizer = load_model(pretrained(name))
     manifest = recognizer.bundle.manifest
     path = ROOT / "results/uci_har/predictions" / f"predictions_test_{manifest['run']}_seed{manifest['seed']}.parquet"
     published = read_predictions(path)

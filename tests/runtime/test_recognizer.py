@@ -15,7 +15,7 @@ from har.data import synthetic
 from har.data.windowset import WindowSet
 from har.export.bundle_writer import write_bundle
 from har.recording import Recording, write_csv
-from har.runtime.recognizer import Recognizer, Timeline
+from har.runtime.recognizer import Recognizer, Timeline, load_model
 from har.runtime.report import timeline_text, write_timeline
 from tests.export.test_bundle import FACTS
 from tests.export.test_onnx_file import classifier
@@ -33,7 +33,7 @@ def bundle(windows: WindowSet, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def recognizer(bundle: Path) -> Recognizer:
-    return Recognizer.load(bundle)
+    return load_model(bundle)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_an_edited_manifest_is_not_believed(bundle: Path, tmp_path: Path) -> Non
     for change in ({"labels": manifest["labels"][::-1]}, {"input": {}}, {"input": manifest["input"] | {"sample_rate_hz": 100.0}}):
         path.write_text(json.dumps(manifest | change))
         with pytest.raises(HarError, match="the manifest says"):
-            Recognizer.load(path.parent)
+            load_model(path.parent)
 
 
 def test_the_runtime_is_told_to_tell_nobody_before_it_is_loaded() -> None:

@@ -11,7 +11,7 @@ from har.contract import UNKNOWN, HarError
 from har.data import synthetic
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import Recognizer, load_model
 from har.runtime.stream import Answer, StreamFaults, WindowStream
 from har.signals.resampling import StreamResampler
 from har.signals.windows import cut_windows, label_runs, window_starts
@@ -97,7 +97,7 @@ def test_a_wrong_unit_is_said_of_chunks_too_short_to_tell_it(recognizer: Recogni
 
 
 def test_an_answer_below_the_threshold_is_unknown(bundle: Path) -> None:  # noqa: F811
-    made = Recognizer.load(bundle)
+    made = load_model(bundle)
     made.unknown_below = 0.0
     (sure,) = made.open_stream().push(RECORDING.samples[:128])
     assert sure.label == made.labels[int(sure.probabilities.argmax())]
@@ -236,7 +236,7 @@ def test_a_frozen_sensor_gives_no_answer(size: int, sensor: slice, recognizer: R
 
 
 def test_an_interruption_keeps_the_mounting_and_reset_forgets_it() -> None:
-    stream = Recognizer.load(pretrained("robust")).open_stream()
+    stream = load_model(pretrained("robust")).open_stream()
     walking = next(RECORDING.samples[first : first + 200] for label, first, stop in label_runs(RECORDING.labels) if label == 0)
     for _ in range(8):
         stream.push(walking)

@@ -10,7 +10,7 @@ from har.contract import HarError
 from har.data import synthetic
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Recognizer, Timeline
+from har.runtime.recognizer import Timeline, load_model
 from har.runtime.timeline_file import ROWS, read_said, write_parquet
 
 pq = pytest.importorskip("pyarrow.parquet", reason="the file is Parquet, which needs pyarrow")
@@ -56,7 +56,7 @@ def test_many_short_parts_become_few_row_groups_and_long_ones_are_not_collected(
 
 
 def test_answers_come_before_the_recording_ends() -> None:
-    recognizer, one = Recognizer.load(pretrained()), synthetic.generate(2, 0, bout_seconds=4.0)
+    recognizer, one = load_model(pretrained()), synthetic.generate(2, 0, bout_seconds=4.0)
     taken = 0
 
     def pieces() -> Iterator[tuple[int, Recording]]:

@@ -22,7 +22,7 @@ from har.runs.export import export_run
 from har.runs.robustness import TOLD, card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from har.runtime.verify import verify
 from har.signals.disturbances import rotation_matrix, turned
 from har.signals.mounting import remounted
@@ -77,7 +77,7 @@ def test_the_mounting_is_told_and_a_stream_is_answered_in_place(runs: dict[str, 
     assert "tells from walking how the phone is mounted" in Path("bundle/MODEL_CARD.md").read_text()
     assert verify("bundle")[0] >= 64
 
-    recognizer, other = Recognizer.load("bundle"), elsewhere(RECORDING)
+    recognizer, other = load_model("bundle"), elsewhere(RECORDING)
     windows = cut_windows(RECORDING.samples, window_starts(len(RECORDING.samples), 128, 64), 128)
     here, there = (recognizer.predict_recording(recording).probabilities for recording in (RECORDING, other))
     np.testing.assert_allclose(here[0], recognizer.predict(windows[0])[0], atol=1e-6)  # nothing is known yet
@@ -89,7 +89,7 @@ def test_the_mounting_is_told_and_a_stream_is_answered_in_place(runs: dict[str, 
     turn = rotation_matrix(0, 200.0) @ rotation_matrix(2, 130.0)
     for matrix, expected in zip(matrices, (np.eye(3), turn.T), strict=True):  # ten epochs of a small network are right by and large
         assert np.degrees(np.arccos((np.trace(matrix @ expected.T) - 1) / 2)) < 60
-    answered = Recognizer.load(in_place).predict(remounted(windows[-1:], matrices[0][np.newaxis]))
+    answered = load_model(in_place).predict(remounted(windows[-1:], matrices[0][np.newaxis]))
     np.testing.assert_allclose(here[-1], answered[0], atol=1e-5)
 
     stream = recognizer.open_stream()
@@ -114,16 +114,16 @@ def test_what_was_changed_or_does_not_fit_is_refused(runs: dict[str, RunFolder],
         Path("changed/test_vectors.json").write_text(json.dumps(content))
         resign(Path("changed"), "test_vectors.json")
         with pytest.raises(HarError, match=f"mounting, {name}: a golden window differs by 1"):
-            Recognizer.load("changed")
+            load_model("changed")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["mounting"]["enough"] = 0.0
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(HarError, match="says mounting ="):
-        Recognizer.load(folder)
+        load_model(folder)
     del manifest["files"]["mounted.onnx"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(HarError, match=r"no checksum for mounted\.onnx"):
-        Recognizer.load(folder)
+        load_model(folder)
 
     words = ["export", "--dataset", "synthetic", "--model", "robust", "--output", "other"]
     for more, said in (

@@ -16,7 +16,7 @@ from har.recording import UNLABELLED
 from har.runs.evaluate import evaluate_run
 from har.runs.run_folder import ONNX, RunFolder
 from har.runs.train import train_run
-from har.runtime.state import StreamRecognizer, load_recognizer
+from har.runtime.recognizer import StateRecognizer, load_model
 from har.tasks.base import load_windows
 from har.tasks.sequence import Sequence, label_streams
 from har.training.checkpoint import load_module
@@ -139,6 +139,6 @@ def test_a_stream_run_becomes_a_bundle(run: RunFolder, capsys: pytest.CaptureFix
         json.loads((run.path / "scores_validation_synthetic.json").read_text())["values"]["accuracy"], abs=1e-6
     )
     assert manifest["metrics"]["validation"]["subjects"] == 2
-    assert isinstance(load_recognizer("bundle"), StreamRecognizer)
+    assert isinstance(load_model("bundle"), StateRecognizer)
     assert main(["robustness", "--dataset", "synthetic", "--model", "small"]) == 2
     assert "does not name activities of windows" in capsys.readouterr().err

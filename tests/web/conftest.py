@@ -18,7 +18,7 @@ from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import Recognizer, load_model
 from har.training.fit import fit
 from tests.export.test_bundle import FACTS
 from tests.web.driver import ROOT, built
@@ -64,7 +64,7 @@ def any_mounting(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def recognizer(bundle: Path) -> Recognizer:
-    return Recognizer.load(bundle)
+    return load_model(bundle)
 
 
 @pytest.fixture(scope="session")

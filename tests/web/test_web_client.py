@@ -10,7 +10,7 @@ import pytest
 
 from har.contract import SAMPLE_RATE_HZ
 from har.recording import Recording, write_csv
-from har.runtime.recognizer import Recognizer, Timeline
+from har.runtime.recognizer import Recognizer, Timeline, load_model
 from har.signals.disturbances import turned
 from har.signals.resampling import StreamResampler
 from tests.web.conftest import PRETRAINED, UNKNOWN_BELOW
@@ -230,7 +230,7 @@ def test_real_recordings_get_the_same_answers(name: str, real: tuple[Path, list[
         chosen = PRETRAINED.with_name(name)
         worn = [turned(turned(made.samples.astype(np.float64), 2, 100.0), 0, 40.0).astype(np.float32) for made in recordings]
         recordings = [replace(made, samples=samples) for made, samples in zip(recordings, worn, strict=True)]
-    recognizer = Recognizer.load(chosen)
+    recognizer = load_model(chosen)
     paths = []
     for made in recordings:
         write_csv(made, tmp_path / f"{made.name}.csv")

@@ -8,7 +8,7 @@ import pytest
 
 from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
 from har.recording import ReadReport, Recording, read_pieces
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import Recognizer, load_model
 from har.runtime.report import write_timeline
 from har.signals.disturbances import turned
 from har.signals.resampling import StreamResampler
@@ -92,7 +92,7 @@ def test_recordings_of_any_rate_get_the_same_answers(bundle: Path, recognizer: R
 
 def test_a_phone_mounted_in_any_way_gets_the_same_answers(any_mounting: Path, tmp_path: Path) -> None:
     assert compute(bundle=str(any_mounting), golden=True)["largest"] <= CLOSE
-    recognizer, paths = Recognizer.load(any_mounting), []
+    recognizer, paths = load_model(any_mounting), []
     for number, degrees in enumerate((0.0, 100.0, 180.0)):
         made = recording(2 + number, 12.0)
         time_s = made.time_s + np.where(made.time_s > 30.0, 5.0, 0.0)  # with a gap
@@ -148,7 +148,7 @@ def test_what_python_refuses_the_page_refuses(bundle: Path, recognizer: Recogniz
 def test_a_rate_measured_on_two_seconds_gives_the_labels_of_the_whole_file(real: tuple[Path, list[Recording]], tmp_path: Path) -> None:
     """The page cannot wait for the end of a stretch to know its rate; what that costs where times are irregular."""
     chosen, recordings = real
-    recognizer = Recognizer.load(chosen)
+    recognizer = load_model(chosen)
     paths = []
     for made in recordings:
         time_s = irregular(made, 60.0, 0.3, np.random.default_rng(made.subject))
@@ -167,7 +167,7 @@ def test_a_rate_measured_on_two_seconds_gives_the_labels_of_the_whole_file(real:
 def test_chromiums_rounding_leaves_the_labels(real: tuple[Path, list[Recording]]) -> None:
     """To 0.1 m/s^2 and 0.1 deg/s, against fingerprints of sensors."""
     chosen, recordings = real
-    recognizer = Recognizer.load(chosen)
+    recognizer = load_model(chosen)
     step = np.array([0.1 / GRAVITY] * 3 + [0.1 * np.pi / 180] * 3)
     same, windows = 0, 0
     for made in recordings:
