@@ -53,7 +53,8 @@ import json, sys, time
 from pathlib import Path
 from har.runs.batch import Job, Maker, predict_file, predict_many
 from har.recording import ReadOptions, ReadReport, read_pieces
-from har.runtime.bundle import MANIFEST, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions())
 warm, recording, output = map(Path, sys.argv[1:])

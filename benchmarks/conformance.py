@@ -38,12 +38,10 @@ PROBE = """
 import json, platform, sys
 import numpy, onnxruntime
 from har.runtime.bundle import read_bundle
-from har.runtime.recognizer import Recognizer, load_model
-rows, manifest = [], read_bundle(sys.argv[1]).manifest
-for name, said in manifest["models"].items():
-    if "left_out" in said:
-        continue
-    tolerance, digest = said.get("tolerance", manifest["tolerance"]), manifest["files"][name]
+from har.runtime.recognizer import load_model
+rows, bundle = [], read_bundle(sys.argv[1])
+for name in bundle.models:
+    tolerance, digest = bundle.tolerance(name), bundle.manifest["files"][name]["sha256"]
     row = {"model": name, "sha256": digest, "runtime": "onnxruntime", "version": onnxruntime.__version__, "tolerance": tolerance}
     row |= {"processor": platform.machine(), "python": platform.python_version(), "numpy": numpy.__version__}
     try:

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from har.export.bundle_folder import about_data, finish, staged
+from har.data.prepare import describe
+from har.export.bundle_folder import finish, staged
 from har.export.bundle_writer import tested_in
 from har.export.not_finite import carry_not_finite
 from har.export.onnx_file import check_graph, write_model
 from har.runs.export import tested_files
-from har.runtime.bundle import CARD, MODEL, VECTORS, golden_values, read_bundle, sha256
+from har.runtime.bundle import golden_values, read_bundle, sha256
+from har.runtime.manifest import CARD, MODEL, VECTORS
 from har.runtime.session import open_session, run_windows
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +48,7 @@ def rewrite(folder: Path) -> None:
     """Rewrite one bundle in its place."""
     bundle = read_bundle(folder)
     manifest = bundle.manifest
-    shape = manifest["input"]["window_size"], len(manifest["input"]["channels"])
+    shape = bundle.spec.window_size, len(bundle.spec.channels)
     random = np.random.default_rng(SEED).normal(size=(RANDOM_WINDOWS, *shape)) * np.repeat(LARGEST, 3)
     golden = golden_values(json.loads((folder / VECTORS).read_text(encoding="utf-8")))
     windows = np.concatenate((golden, random.astype(np.float32)))
@@ -57,12 +59,11 @@ def rewrite(folder: Path) -> None:
                 rewritten(folder / name, temporary / name, windows)
             else:
                 (temporary / name).write_bytes((folder / name).read_bytes())
-        for name, said in manifest["models"].items():
-            if "left_out" not in said:
-                said["bytes"] = (temporary / name).stat().st_size
-        manifest["dataset_description"] = about_data(manifest["dataset"])["dataset_description"]
+        manifest["files"] = {name: entry for name, entry in manifest["files"].items() if name != CARD}
+        for dataset in manifest["datasets"]:
+            dataset |= describe(dataset["name"]).texts()
         manifest["tested"] = tested_in(tested_files(ROOT / "results"), sha256(temporary / MODEL))
-        finish(temporary, manifest, names)
+        finish(temporary, manifest)
     print(f"{folder}: {sum(name.endswith('.onnx') for name in names)} ONNX files, same bits on {len(windows)} windows")
 
 

@@ -1,7 +1,12 @@
-"""The words of the house: channels, units, rate, labels, the official split and the errors a user sees.
+"""The signal specification, the official split of UCI HAR and the errors a user sees.
 
-Every room may import this module and it imports nothing, so that the device and the training can never disagree.
+Every package may import this module and it imports none of them, so that the device and the training can never disagree.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 SAMPLE_RATE_HZ = 50.0  # Anguita et al. 2013
 WINDOW_SIZE = 128  # samples, 2.56 s; Anguita et al. 2013
@@ -38,11 +43,12 @@ GYRO = tuple(f"gyro_{axis}" for axis in AXES)  # rad/s
 RAW6 = TOTAL_ACC + GYRO
 UCI9 = BODY_ACC + GYRO + TOTAL_ACC
 CHANNEL_SETS = {"raw6": RAW6, "uci9": UCI9}
+SENSORS = {"accelerometer": ("g", TOTAL_ACC), "linear_acceleration": ("g", BODY_ACC), "gyroscope": ("rad/s", GYRO)}  # unit, channels
 AXES_CONVENTION = (
     "right-handed, as Android names them: with the screen towards you, x to the right, y up, z out of the screen; at rest total "
     "acceleration is +1 g on the axis that points up"
 )  # where the axes pointed on the body, the description of a data set says (`har.data.windowset.Description`)
-UNITS = {**dict.fromkeys(TOTAL_ACC + BODY_ACC, "g"), **dict.fromkeys(GYRO, "rad/s")}
+UNITS = {channel: unit for unit, channels in SENSORS.values() for channel in channels}
 
 GRAVITY_CUTOFF_HZ = 0.3  # Anguita et al. 2013
 GRAVITY_ORDER = 3  # Butterworth; Anguita et al. 2013
@@ -54,7 +60,6 @@ TEST_SUBJECTS = (2, 4, 9, 10, 12, 13, 18, 20, 24)
 # The official split of the UCI HAR archive. The synthetic data set uses the same numbers.
 
 SPLITS = ("train", "validation", "test")
-MANIFEST_SCHEMA_VERSION = 2
 OPSET = 18
 PARITY_TOLERANCE = 1e-5  # largest accepted difference of a probability between torch and ONNX
 
@@ -64,6 +69,77 @@ class HarError(Exception):
 
     The message says what was found, what was expected and what to do next.
     """
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One sensor of a specification.
+
+    Attributes:
+        name: a key of `SENSORS`.
+        unit: of all its channels.
+        channels: their names, in their order.
+    """
+
+    name: str
+    unit: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SignalSpec:
+    """What a model reads and names; it travels with data set, config, checkpoint and bundle.
+
+    Attributes:
+        sensors: in the order of their channels.
+        labels: names of the activities, in the order of the probabilities.
+        sample_rate_hz: of the samples.
+        window_size: samples of a window; None where a model reads streams of any length.
+        stride: samples from one window to the next; None with `window_size`.
+        axes: where the axes of the device point.
+    """
+
+    sensors: tuple[Sensor, ...]
+    labels: tuple[str, ...]
+    sample_rate_hz: float = SAMPLE_RATE_HZ
+    window_size: int | None = None
+    stride: int | None = None
+    axes: str = AXES_CONVENTION
+
+    @classmethod
+    def of(cls, channels: Sequence[str], labels: Sequence[str], **rest: Any) -> "SignalSpec":
+        """The specification of known channels, in their order; `rest` are the other attributes.
+
+        Raises:
+            HarError: a channel belongs to no sensor.
+        """
+        owner = {channel: name for name, (_, own) in SENSORS.items() for channel in own}
+        unknown = next((channel for channel in channels if channel not in owner), None)
+        if unknown is not None:
+            raise HarError(f"channel {unknown!r} belongs to no sensor; {nearest(unknown, list(owner))}")
+        grouped = [(name, tuple(own)) for name, own in groupby(channels, key=lambda channel: owner[channel])]
+        return cls(tuple(Sensor(name, SENSORS[name][0], own) for name, own in grouped), tuple(labels), **rest)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "SignalSpec":
+        """The specification that `to_json` wrote."""
+        sensors = tuple(Sensor(item["name"], item["unit"], tuple(item["channels"])) for item in content["sensors"])
+        return cls(**content | {"sensors": sensors, "labels": tuple(content["labels"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """For a manifest or a checkpoint: lists, texts and numbers alone; what is None is left out."""
+        sensors = [{"name": sensor.name, "unit": sensor.unit, "channels": list(sensor.channels)} for sensor in self.sensors]
+        content = vars(self) | {"sensors": sensors, "labels": list(self.labels)}
+        return {name: value for name, value in content.items() if value is not None}
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, in the order of the last axis of a window."""
+        return tuple(channel for sensor in self.sensors for channel in sensor.channels)
+
+    def signals(self) -> str:
+        """The channels with their units, for messages."""
+        return ", ".join(f"{channel} in {sensor.unit}" for sensor in self.sensors for channel in sensor.channels)
 
 
 def channel_names(channels: str) -> tuple[str, ...]:

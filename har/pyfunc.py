@@ -22,7 +22,7 @@ class ActivityModel(PythonModel):
         """
         if importlib.util.find_spec("har") is None:  # a server or a cluster without the project: the model brings the code it needs
             sys.path.append(context.artifacts[RUNTIME])
-        from har.runtime.recognizer import load_model
+        from har import load_model
 
         self._recognizer = load_model(context.artifacts[BUNDLE])
 

@@ -21,7 +21,8 @@ import pytest
 
 from har.contract import HarError
 from har.runs.register import MODEL_NAME, register_bundle
-from har.runtime.bundle import MANIFEST, golden_values, sha256
+from har.runtime.bundle import golden_values, sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import load_model
 from har.tracking import BUNDLE_DIGEST, CHAMPION, tracked_run, tracking_uri

@@ -12,13 +12,20 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 
-import { MANIFEST, readBundle } from "./src/bundle.js";
+import { readBundle } from "./src/bundle.js";
 import { HarError } from "./src/contract.js";
+import { MANIFEST, SCHEMA } from "./src/manifest.js";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 // The build with fixed-width SIMD on the CPU, which every current browser has; those for GPUs are twice as large.
 const RUNTIME = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 const WORKER = "service-worker.js";
+const SCHEMA_FILE = path.join(HERE, "..", "..", "har", "runtime", SCHEMA);
+
+/** The schema of manifests, which the Python package owns. */
+export async function manifestSchema() {
+  return JSON.parse(await readFile(SCHEMA_FILE, "utf8"));
+}
 
 /**
  * @param {string} bundle folder
@@ -28,7 +35,7 @@ const WORKER = "service-worker.js";
  */
 export async function build(bundle, output) {
   const read = (/** @type {string} */ name) => readFile(path.join(bundle, name)).then((content) => new Uint8Array(content), () => null);
-  const { manifest } = await readBundle(read).catch((error) => {
+  const { manifest } = await readBundle(read, await manifestSchema()).catch((error) => {
     throw error instanceof HarError ? new HarError(`${bundle}: ${error.message}`) : error;
   });
   await refuseForeign(output);
@@ -39,6 +46,7 @@ export async function build(bundle, output) {
     await mkdir(path.join(temporary, "bundle"));
     await cp(path.join(HERE, "page"), temporary, { recursive: true });
     await cp(path.join(HERE, "src"), path.join(temporary, "src"), { recursive: true, filter: (from) => path.basename(from) !== WORKER });
+    await cp(SCHEMA_FILE, path.join(temporary, SCHEMA));
     for (const name of RUNTIME) await cp(path.join(runtimeFolder(), name), path.join(temporary, "ort", name));
     for (const name of [MANIFEST, ...Object.keys(manifest.files)]) await cp(path.join(bundle, name), path.join(temporary, "bundle", name));
     const list = await precache(temporary);

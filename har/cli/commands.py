@@ -270,7 +270,7 @@ def export(options: argparse.Namespace) -> None:
     with loading(options):
         from har.runs.export import best_run, export_run
         from har.runs.register import log_bundle
-        from har.runtime.bundle import STREAMING
+        from har.runtime.manifest import MODELS, STREAMING
 
     run = best_run(runs)
     info = run.info()
@@ -279,25 +279,28 @@ def export(options: argparse.Namespace) -> None:
         result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
         log_bundle(run, folder, options.runs)
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
-    streams = STREAMING in result.models
+    streams = STREAMING in result.files
     compared = "samples in chunks of 1 to 128" if streams else "windows at batch 1, 2 and 7"
     why = f"chosen among {len(runs)}" if len(runs) > 1 else "the only one named"
     score = "nobody validated" if info.score is None else f"validation macro-F1 {100 * info.score:.2f} %"
     quoted = shlex.quote(str(result.folder))
+    files = [f"{name} ({said['bytes'] / 1000:.0f} kB)" for name, said in result.files.items() if name in MODELS]
+    files += [f"no {name} ({said['reason']})" for name, said in result.left_out.items()]
     lines = [
         f"{info.origin.run}, seed {info.origin.seed}{what}: {why}, {score}",
         f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}",
-        f"wrote {result.folder}: {', '.join(_file(name, said) for name, said in result.models.items())}, manifest.json, "
-        f"MODEL_CARD.md, {result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all",
+        f"wrote {result.folder}: {', '.join(files)}, manifest.json, MODEL_CARD.md, "
+        f"{result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all",
         f"next: har verify {quoted}; har predict --bundle {quoted} RECORDING.csv",
     ]
-    facts = {"folder": result.folder, "models": result.models, "largest_difference": result.parity, "bytes": result.bytes}
+    facts = {
+        "folder": result.folder,
+        "files": result.files,
+        "left_out": result.left_out,
+        "largest_difference": result.parity,
+        "bytes": result.bytes,
+    }
     answer(options, lines, _run_data(run) | facts)
-
-
-def _file(name: str, said: dict) -> str:
-    """What became of one of a bundle's models."""
-    return f"no {name} ({said['left_out']})" if "left_out" in said else f"{name} ({said['bytes'] / 1000:.0f} kB)"
 
 
 def robustness(options: argparse.Namespace) -> None:
@@ -320,7 +323,8 @@ def robustness(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    from har.runtime.bundle import MODEL, read_bundle
+    from har.runtime.bundle import read_bundle
+    from har.runtime.manifest import MODEL
     from har.runtime.pretrained import bundle_line, find_bundle
     from har.runtime.verify import verify as verify_bundle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from har.cli.output import answer, complain, say
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import HarError
 from har.files import check_output, named_descriptor
 from har.redaction import shown
 
@@ -58,7 +58,7 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
     if output is not None:
         check_output(output, (recording, bundle))
     recognizer, found = load_model(bundle), ReadReport()
-    pieces = _watched(read_pieces(recording, found, options=reading), recording, options)
+    pieces = _watched(read_pieces(recording, found, options=recognizer.reading(reading)), recording, options)
     timeline = recognizer.predict_pieces(recording.stem, pieces)
     minutes = timeline.minutes()
     lines = [bundle_line(recognizer.bundle), *timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
@@ -76,11 +76,11 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
 
 def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options: argparse.Namespace) -> "Iterator[tuple[int, Recording]]":
     """The pieces of a recording; on a terminal, how far a long one is. A device has no package for progress bars."""
-    shows, samples = sys.stderr.isatty() and not options.quiet, 0
+    shows, seconds = sys.stderr.isatty() and not options.quiet, 0.0
     for stretch, piece in pieces:
-        samples += len(piece.time_s)
+        seconds += len(piece.time_s) / piece.sample_rate_hz
         if shows:
-            print(f"\r{shown(recording.name)}: {samples / SAMPLE_RATE_HZ / 60:,.0f} min ", end="", file=sys.stderr, flush=True)
+            print(f"\r{shown(recording.name)}: {seconds / 60:,.0f} min ", end="", file=sys.stderr, flush=True)
         yield stretch, piece
     if shows:
         print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from har.config.sections import MAX_STRIDE, MAX_WINDOW
-from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9, HarError, channel_names
+from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9, HarError, SignalSpec, channel_names
 from har.recording import Recording
 from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
 from har.signals.windows import WindowRule, fill_windows, join_windows, plan_windows
@@ -88,6 +88,11 @@ class WindowSet:
     def window_size(self) -> int:
         """Samples in a window."""
         return self.x.shape[1]
+
+    def spec(self, stride: int | None) -> SignalSpec:
+        """What a model of these windows, so many samples apart, reads and names."""
+        rest = {"sample_rate_hz": self.sample_rate_hz, "window_size": self.window_size, "stride": stride}
+        return SignalSpec.of(self.channels, self.labels, **rest)
 
     def subset(self, keep: np.ndarray) -> "WindowSet":
         """The windows of a boolean mask or of an index array, in that order."""

@@ -9,26 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import (
-    AXES_CONVENTION,
-    LABELS,
-    MANIFEST_SCHEMA_VERSION,
-    OPSET,
-    PARITY_TOLERANCE,
-    SAMPLE_RATE_HZ,
-    STRIDE,
-    UNITS,
-    HarError,
-    channel_names,
-)
-from har.export.bundle_folder import about_data, finish, made_with, staged
+from har.contract import PARITY_TOLERANCE, HarError
+from har.export.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
 from har.export.golden import golden_answers, golden_windows
 from har.export.mounting_export import MountingPart
 from har.export.onnx_file import export_onnx, one_line, parity
 from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.files import CannotWriteError
 from har.models.classifier import ActivityClassifier
-from har.runtime.bundle import MODEL, VECTORS, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MODEL, VECTORS
 
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
 VARIANT_TOLERANCE = {INT8: 0.01, SMALL: PARITY_TOLERANCE}
@@ -46,8 +36,13 @@ class BundleResult:
     parity: float
     parity_windows: int
     golden: int
-    bytes: int
-    models: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    left_out: dict[str, dict[str, Any]]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files but the manifest."""
+        return sum(entry["bytes"] for entry in self.files.values())
 
 
 @dataclass(frozen=True)
@@ -113,41 +108,6 @@ class Evidence:
     robustness: Sequence[dict[str, Any]] = ()
 
 
-def signal_contract(classifier: ActivityClassifier, labels: Sequence[str] = LABELS, stride: int = STRIDE) -> dict[str, Any]:
-    """What the model takes and gives: the part of the manifest that also stands in the ONNX file.
-
-    Args:
-        classifier: the model; it knows its window size.
-        labels: names of its classes, those of the windows it was trained on.
-        stride: samples between two windows, as in training; what the device uses too.
-
-    Raises:
-        ValueError: the model has another number of classes.
-    """
-    if len(labels) != classifier.hparams["num_classes"]:
-        raise ValueError(f"{len(labels)} labels for a model of {classifier.hparams['num_classes']} classes: {', '.join(labels)}")
-    channels = channel_names(classifier.hparams["channels"])
-    return {
-        "labels": list(labels),
-        "input": {
-            "name": "windows",
-            "layout": "(batch, time, channel), float32, oldest sample first",
-            "window_size": classifier.frontend.window_size,
-            "stride": stride,
-            "sample_rate_hz": SAMPLE_RATE_HZ,
-            "channels": [{"name": name, "unit": UNITS[name]} for name in channels],
-            "axes": AXES_CONVENTION,
-        },
-        "output": {"name": "probabilities", "layout": "(batch, label), float32, rows sum to 1"},
-        "opset": OPSET,
-    }
-
-
-def onnx_metadata(contract: dict[str, Any], facts: dict[str, Any]) -> dict[str, str]:
-    """Contract and facts as ONNX metadata: every value is JSON."""
-    return {name: json.dumps(value) for name, value in (contract | facts).items()}
-
-
 def write_bundle(
     classifier: ActivityClassifier,
     folder: Path,
@@ -155,20 +115,16 @@ def write_bundle(
     facts: dict[str, Any],
     windows: np.ndarray,
     evidence: Evidence | None = None,
-    labels: Sequence[str] = LABELS,
-    stride: int = STRIDE,
     mounting: MountingPart | None = None,
 ) -> BundleResult:
     """Export, check and write a bundle; `folder` is replaced only after everything held.
 
     Args:
-        classifier: trained on ``raw6``.
+        classifier: trained on ``raw6``, with its specification.
         folder: of the bundle.
-        facts: ``model``, ``run``, ``seed``, ``dataset``, ``synthetic``, ``data_digest``, ``commit``; they also go into the ONNX file.
+        facts: ``model``, ``run``, ``seed``, ``dataset``, ``synthetic``, ``data_digest``, ``commit``.
         windows: (window, time, channel) real windows for the parity check against torch, at least 256.
         evidence: scores, calibration and who judges smaller files.
-        labels: names of the classes, in the order of the probabilities.
-        stride: samples between two windows on the device.
         mounting: for streams of a phone whose mounting is not known beforehand.
 
     Raises:
@@ -180,48 +136,43 @@ def write_bundle(
             "train with data.channels: raw6 to export"
         )
     evidence = evidence or Evidence()
-    said = _what_is_said(classifier, facts, evidence, signal_contract(classifier, labels, stride), stride)
+    said = _what_is_said(classifier, facts, evidence)
     if mounting is not None:
         mounting.check(classifier)
         said["mounting"] = mounting.said()
     temperature = evidence.answering.temperature
     with staged(folder) as temporary:
-        export_onnx(classifier, temporary / MODEL, {name: json.dumps(value) for name, value in said.items()}, temperature)
+        export_onnx(classifier, temporary / MODEL, as_metadata(said), temperature)
         difference = parity(classifier, temporary / MODEL, windows, temperature)
         golden = golden_windows(classifier, temperature)
         golden["variants"] = {}
-        variants = _write_variants(temporary, windows, evidence, golden)
+        kept, left_out = _write_variants(temporary, windows, evidence, golden)
         beside = mounting.write(temporary, said, windows, golden) if mounting is not None else ()
         (temporary / VECTORS).write_text(json.dumps(golden, separators=(",", ":")), encoding="utf-8")
         manifest = {
-            "schema_version": MANIFEST_SCHEMA_VERSION,
             **said,
-            "models": {MODEL: {"kind": "float32", "bytes": (temporary / MODEL).stat().st_size}} | variants,
+            "files": {MODEL: {"kind": "float32"}, **kept, **{name: {} for name in (*beside, VECTORS)}},
+            "left_out": left_out,
             "tolerance": PARITY_TOLERANCE,
             "parity": {"windows": len(windows), "largest_difference": difference},
             "versions": made_with(),
             "tested": tested_in(evidence.tested, sha256(temporary / MODEL)),
             "robustness": list(evidence.robustness),
         }
-        names = [MODEL, *(name for name in variants if (temporary / name).is_file()), *beside, VECTORS]
-        finish(temporary, manifest, names)
-    held = len(golden["windows"])
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    return BundleResult(folder, difference, len(windows), held, size, manifest["models"])
+        finish(temporary, manifest)
+    return BundleResult(folder, difference, len(windows), len(golden["windows"]), manifest["files"], left_out)
 
 
-def _what_is_said(
-    classifier: ActivityClassifier, facts: dict[str, Any], evidence: Evidence, contract: dict[str, Any], stride: int
-) -> dict[str, Any]:
+def _what_is_said(classifier: ActivityClassifier, facts: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
     """All that is known before the files are written; it stands in the manifest and in each ONNX file."""
+    entries, size = signal_entries(classifier), classifier.frontend.window_size
     return {
-        **facts,
-        **contract,
+        **trained_on(facts),
+        **entries,
         "parameters": classifier.num_parameters,
         **evidence.answering.said(),
-        "stream": {"kind": "ring_buffer", "samples": classifier.frontend.window_size, "hop": stride, "reason": WINDOW_STREAM},
+        "stream": {"kind": "ring_buffer", "samples": size, "hop": entries["spec"]["stride"], "reason": WINDOW_STREAM},
         "metrics": evidence.metrics,
-        **about_data(facts["dataset"]),
     }
 
 
@@ -230,26 +181,32 @@ def tested_in(tested: Sequence[dict[str, str]], digest: str) -> list[dict[str, s
     return [{name: row[name] for name in ("runtime", "version", "processor")} for row in tested if row["sha256"] == digest]
 
 
-def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence, golden: dict[str, Any]) -> dict[str, Any]:
-    """Smaller files that are good enough, and their entries in the manifest; of the others, why they are left out.
+def _write_variants(
+    folder: Path, windows: np.ndarray, evidence: Evidence, golden: dict[str, Any]
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Write the smaller files that are good enough.
 
     Args:
         folder: with the float file.
         windows: of the parity check.
         evidence: with the jury.
         golden: content of the golden windows' file; gets the answers of each file that is kept.
+
+    Returns:
+        What the manifest says of each file that is kept, and of each that is left out, with the reason.
     """
     jury = evidence.jury
     if jury is None:
-        return {name: {"kind": kind, "left_out": NO_JURY} for name, (kind, _) in RECIPES.items()}
-    said: dict[str, Any] = {}
+        return {}, {name: {"kind": kind, "reason": NO_JURY} for name, (kind, _) in RECIPES.items()}
+    kept: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as apart:
         bench = folder
         if jury.classifier is not None:
             bench = Path(apart)
             export_onnx(jury.classifier, bench / MODEL, {}, evidence.answering.temperature)
         for name, (kind, recipe) in RECIPES.items():
-            said[name] = {"kind": kind}
+            said: dict[str, Any] = {"kind": kind}
             try:
                 with one_line("it cannot be made"):
                     for place in {folder, bench}:
@@ -261,27 +218,26 @@ def _write_variants(folder: Path, windows: np.ndarray, evidence: Evidence, golde
             except HarError as reason:  # an optional file never ends the export
                 if isinstance(reason, CannotWriteError):
                     raise
-                said[name]["left_out"] = str(reason).replace(f"{folder}/", "").replace(f"{bench}/", "")
-                (folder / name).unlink(missing_ok=True)
-                continue
-            refusal = judgement.refusal()
-            if refusal is None and own.agreement < MIN_AGREEMENT:
-                refusal = f"{100 * own.agreement:.2f} % of the {len(windows)} windows of the parity check get the same activity"
-            if refusal is None and not difference <= VARIANT_TOLERANCE[name]:
-                refusal = (
-                    f"a golden window's probability differs by {difference:.2e} between one window at a time and all at once, "
-                    f"allowed {VARIANT_TOLERANCE[name]:.0e}"
-                )
-            said[name] |= {
-                "label_agreement": judgement.agreement,
-                "accuracy_change": judgement.accuracy_change,
-                "windows": judgement.windows,
-                "judged_on": jury.who,
-            }
+                refusal: str | None = str(reason).replace(f"{folder}/", "").replace(f"{bench}/", "")
+            else:
+                refusal = judgement.refusal()
+                if refusal is None and own.agreement < MIN_AGREEMENT:
+                    refusal = f"{100 * own.agreement:.2f} % of the {len(windows)} windows of the parity check get the same activity"
+                if refusal is None and not difference <= VARIANT_TOLERANCE[name]:
+                    refusal = (
+                        f"a golden window's probability differs by {difference:.2e} between one window at a time and all at once, "
+                        f"allowed {VARIANT_TOLERANCE[name]:.0e}"
+                    )
+                said |= {
+                    "label_agreement": judgement.agreement,
+                    "accuracy_change": judgement.accuracy_change,
+                    "windows": judgement.windows,
+                    "judged_on": jury.who,
+                }
             if refusal is None:
-                said[name] |= {"bytes": (folder / name).stat().st_size, "tolerance": VARIANT_TOLERANCE[name]}
+                kept[name] = said | {"tolerance": VARIANT_TOLERANCE[name]}
                 golden["variants"][name] = answers
             else:
-                said[name]["left_out"] = refusal
-                (folder / name).unlink()
-    return said
+                left_out[name] = said | {"reason": refusal}
+                (folder / name).unlink(missing_ok=True)
+    return kept, left_out

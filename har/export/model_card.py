@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from har.contract import TEST_SUBJECTS
+from har.contract import TEST_SUBJECTS, SignalSpec
 from har.data.prepare import describe
+from har.runtime.manifest import MODELS
 
 SYNTHETIC = "> **Trained on SYNTHETIC data.** Its answers say nothing about people; it shows that the way from data to device works.\n\n"
 MEASURED = "Windows of validation subjects, with the network of this config and seed that did not train on them."
@@ -17,28 +18,30 @@ def model_card(manifest: dict[str, Any]) -> str:
     Args:
         manifest: of the bundle, without its checksums.
     """
-    given = manifest["input"]
-    about, known = describe(manifest["dataset"]), manifest.get("dataset_description", {})
-    placement, axes = known.get("placement", about.placement), known.get("axes", about.axes)
-    if manifest["stream"]["kind"] == "state":
+    spec, datasets = SignalSpec.from_json(manifest["spec"]), manifest["datasets"]
+    about = [describe(dataset["name"]) for dataset in datasets]
+    placement, axes = (" or ".join(dict.fromkeys(data[key] for data in datasets if data.get(key))) for key in ("placement", "axes"))
+    terms, cite = (list(dict.fromkeys(data[key] for data in datasets)) for key in ("licence", "cite"))
+    limits, official = dict.fromkeys(each.limits for each in about), all(each.official for each in about)
+    if spec.window_size is None:
         reads = "every sample of a phone's accelerometer and gyroscope, and what it kept of the samples before,"
     else:
-        reads = f"{given['window_size'] / given['sample_rate_hz']:.2f} s of a phone's accelerometer and gyroscope"
+        reads = f"{spec.window_size / spec.sample_rate_hz:.2f} s of a phone's accelerometer and gyroscope"
     sections = [
         f"# {manifest['run']}, seed {manifest['seed']}\n\n"
-        + (SYNTHETIC if manifest["synthetic"] else "")
+        + (SYNTHETIC if any(data["synthetic"] for data in datasets) else "")
         + f"A network of kind `{manifest['model']}` with {manifest['parameters']:,} parameters. It names what a person does from "
-        f"{reads} at {given['sample_rate_hz']:g} Hz: {', '.join(manifest['labels'])}.",
+        f"{reads} at {spec.sample_rate_hz:g} Hz: {', '.join(spec.labels)}.",
         "## Intended use\n\nActivity diaries, posture statistics, apps that adapt to what a person does, teaching and research. "
-        f"{_worn(placement, any_mounting='mounting' in manifest)}; axes: {given['axes']}"
+        f"{_worn(placement, any_mounting='mounting' in manifest)}; axes: {spec.axes}"
         + (f"; in the training data {axes}" if axes else "")
         + ". Not for medical decisions, the detection of falls, or "
         "watching people who have not agreed.",
-        f"## Data\n\n`{manifest['dataset']}`, digest `{manifest['data_digest'][:16]}`: "
-        f"{_sentence(known.get('subjects', about.subjects) or 'see the data set', placement and f'worn {placement}')}. "
-        f"Subjects, never windows, were split into training, validation and test. Terms: {manifest['licence']['training_data']}.",
+        "## Data\n\n"
+        + "".join(f"`{data['name']}`, digest `{data['digest'][:16]}`: {_about(data)}. " for data in datasets)
+        + f"Subjects, never windows, were split into training, validation and test. Terms: {'; '.join(terms)}.",
     ]
-    sections += [_scores(_whose(name, found, official=about.official), found) for name, found in manifest["metrics"].items()]
+    sections += [_scores(_whose(name, found, official=official), found) for name, found in manifest["metrics"].items()]
     sections += [_sureness(manifest), _files(manifest)]
     if "mounting" in manifest:
         sections.append(_mounting(manifest["mounting"]))
@@ -49,12 +52,12 @@ def model_card(manifest: dict[str, Any]) -> str:
         "- People, phones and pockets that are not like those of the data get worse answers, and the model does not know it.\n"
         "- It names one of the labels above, or `UNKNOWN` below its threshold, also when a person does something else: cycling, driving, a "
         "change of posture.\n"
-        + (f"- {about.limits}\n" if about.limits else "")
+        + "".join(f"- {text}\n" for text in limits if text)
         + "- Whether one person's movements are recognised cannot be told from averages: see the worst person above."
     )
     sections.append(
-        f"## Licence\n\nCode and weights: {manifest['licence']['code_and_weights']}. Training data: {manifest['licence']['training_data']}."
-        + (f" Cite: {manifest['licence']['cite']}." if manifest["licence"]["cite"] else "")
+        f"## Licence\n\nCode and weights: {manifest['licence']}. Training data: {'; '.join(terms)}."
+        + (f" Cite: {'; '.join(filter(None, cite))}." if any(cite) else "")
         + f"\n\nMade by wearable-har {manifest['versions']['wearable-har']} at commit {manifest['commit']}."
     )
     return "\n\n".join(sections) + "\n"
@@ -65,8 +68,9 @@ def _worn(placement: str, *, any_mounting: bool) -> str:
     return f"{where}, mounted in any way" if any_mounting else where
 
 
-def _sentence(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
+def _about(dataset: dict[str, Any]) -> str:
+    worn = f"worn {dataset['placement']}" if dataset.get("placement") else ""
+    return ", ".join(filter(None, [dataset.get("subjects", "see the data set"), worn]))
 
 
 def _whose(split: str, found: dict[str, Any], *, official: bool) -> str:
@@ -129,9 +133,10 @@ def _sureness(manifest: dict[str, Any]) -> str:
 
 def _files(manifest: dict[str, Any]) -> str:
     lines = ["## Files\n", "| file | what | kB | same activity | accuracy |", "|---|---|---:|---:|---:|"]
-    for name, entry in manifest["models"].items():
-        if "left_out" in entry:
-            lines.append(f"| {name} | {entry['kind']}: left out, {entry['left_out']} | | | |")
+    models = {name: entry for name, entry in manifest["files"].items() if name in MODELS}
+    for name, entry in (models | manifest.get("left_out", {})).items():
+        if "reason" in entry:
+            lines.append(f"| {name} | {entry['kind']}: left out, {entry['reason']} | | | |")
         elif "label_agreement" in entry:
             agreement, change = 100 * entry["label_agreement"], 100 * entry["accuracy_change"]
             lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | {agreement:.2f} % | {change:+.2f} points |")
@@ -139,7 +144,7 @@ def _files(manifest: dict[str, Any]) -> str:
             lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | | |")
     ran = ", ".join(f"{row['runtime']} {row['version']} on {row['processor']}" for row in manifest["tested"])
     lines += [f"\nThe golden windows held in {ran}."] if ran else []
-    judged = {entry["judged_on"] for entry in manifest["models"].values() if "judged_on" in entry}
+    judged = {entry["judged_on"] for entry in [*models.values(), *manifest.get("left_out", {}).values()] if "judged_on" in entry}
     return "\n".join([*lines, *(f"\nCompared with the float file on {who}." for who in sorted(judged))])
 
 

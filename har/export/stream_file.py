@@ -1,7 +1,5 @@
 """One ONNX file of a network that labels every sample: samples and state in, probabilities and state out."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from har.contract import RAW6, SAMPLE_RATE_HZ, UNITS, HarError
+from har.contract import HarError
 from har.export.not_finite import carry_not_finite_along
 from har.export.onnx_file import check_graph, trace, write_model
 from har.models.labeller import StreamLabeller
@@ -32,18 +30,6 @@ class StreamGraph(nn.Module):
         """(batch, time, 6) in g and rad/s, (batch, state_size) -> (batch, time, num_classes) probabilities, and the next state."""
         logits, state = self.labeller(samples, state)
         return torch.softmax(logits, dim=-1), state
-
-
-def stream_metadata(labeller: StreamLabeller, labels: Sequence[str]) -> dict[str, str]:
-    """What a device must know of the file, as JSON values: labels, input, state."""
-    channels = [{"name": name, "unit": UNITS[name]} for name in RAW6]
-    content = {
-        "labels": list(labels),
-        "input": {"name": INPUTS[0], "axes": ["batch", "time", "channel"], "channels": channels, "sample_rate_hz": SAMPLE_RATE_HZ},
-        "state": {"input": INPUTS[1], "output": OUTPUTS[1], "size": labeller.state_size, "start": "zeros, with each recording and gap"},
-        "output": {"name": OUTPUTS[0], "axes": ["batch", "time", "label"]},
-    }
-    return {name: json.dumps(value) for name, value in content.items()}
 
 
 def export_stream(labeller: StreamLabeller, path: Path, metadata: dict[str, str]) -> None:

@@ -1,11 +1,15 @@
 """What the LightningModules of all tasks share: optimiser, schedule, and the score that may choose an epoch."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+
+from har.contract import SignalSpec
+
+SPEC = "signal_spec"  # key of a checkpoint
 
 
 class TaskModule(pl.LightningModule):
@@ -20,12 +24,19 @@ class TaskModule(pl.LightningModule):
         mode: ``max`` where more of it is better, else ``min``.
         can_use_bfloat16: whether it looks at `in_bfloat16`.
         in_bfloat16: whether the network computes its products in bfloat16 in training.
+        spec: what it reads and names; it is saved with the weights. None in checkpoints of versions before it.
     """
 
     monitor: ClassVar[str]
     mode: ClassVar[str] = "max"
     can_use_bfloat16: ClassVar[bool] = False
     in_bfloat16: bool = False
+    spec: SignalSpec | None = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the specification beside the weights."""
+        if self.spec is not None:
+            checkpoint[SPEC] = self.spec.to_json()
 
     @property
     def num_parameters(self) -> int:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from har.contract import AXES, HarError, nearest
+from har.contract import AXES, SAMPLE_RATE_HZ, HarError, nearest
+from har.recording.rate import MIN_RATE_HZ
 from har.recording.types import COLUMNS
 
 STANDARD_GRAVITY = 9.80665  # m/s^2 in one g
@@ -27,6 +28,8 @@ class ReadOptions:
         axes: which axis of the file becomes x, y and z, with a sign: ``("y", "-x", "z")``; for both sensors.
         interpolate_s: missing samples and gaps up to this many seconds are interpolated; 0 mends nothing.
         labels: whether labels are read; off where activities are predicted, so that a column in other words is no fault.
+        sample_rate_hz: of the samples that are given; a file at another rate is resampled.
+        least_rate_hz: of a file; a slower one has lost what a model needs.
         chunk_rows: rows read at a time; bounds the memory.
 
     Raises:
@@ -40,6 +43,8 @@ class ReadOptions:
     axes: tuple[str, ...] = AXES
     interpolate_s: float = 0.0
     labels: bool = True
+    sample_rate_hz: float = SAMPLE_RATE_HZ
+    least_rate_hz: float = MIN_RATE_HZ
     chunk_rows: int = 200_000
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from har.contract import WINDOW_SIZE
+from har.recording.rate import BLOCK
 
 LATE_S = 0.1  # a sample that is later by more was not delayed: the clock was set back
 ROUNDING_S = 1e-9
@@ -37,4 +37,4 @@ def number_stretches(time_s: np.ndarray, newest_s: float) -> tuple[np.ndarray, n
 
 def most_restarts(count: int) -> float:
     """How many of `count` samples may begin a new stretch; with more, they are in no order at all."""
-    return 1 + count / WINDOW_SIZE
+    return 1 + count / BLOCK

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.contract import SAMPLE_RATE_HZ, HarError
 from har.recording.types import GAP_PERIODS
 
 RATE_TOLERANCE = 0.02  # a phone's 50 Hz is within 2 %: kept as it is; beyond it the gait frequencies move
 MAX_JITTER = 0.25  # of a period, for the 99th percentile of the steps: more is resampled
 MAX_DRIFT = 0.1  # of the rate, for any block of a window's length: more is resampled
+BLOCK = 128  # samples over which a rate must hold
 MIN_RATE_HZ = 40.0  # people move up to 20 Hz, so a slower rate has lost what the models were trained on
 MAX_RATE_HZ = 5000.0  # faster than any phone: the time is in another unit
 BURST_RATIO = 1.25  # mean over median step, pauses included; more is not a sensor that lost some samples
@@ -24,14 +25,21 @@ class Rate:
 
     Attributes:
         hz: mean rate, gaps left out.
-        regular: 50 Hz within 2 % throughout, so that the samples can be kept as they are.
+        regular: the wanted rate within 2 % throughout, so that the samples can be kept as they are.
     """
 
     hz: float
     regular: bool
 
 
-def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit with --time-unit") -> Rate:
+def measure_rate(
+    path: Path,
+    time_s: np.ndarray,
+    unit_hint: str = "name its unit with --time-unit",
+    *,
+    wanted_hz: float = SAMPLE_RATE_HZ,
+    least_hz: float = MIN_RATE_HZ,
+) -> Rate:
     """Judge (time,) times in s, increasing within a stretch, by the median and the mean step, and by the mean of each window's length.
 
     The median alone is blind to samples that arrive in bursts: ten rows a millisecond apart and then a pause have a median
@@ -46,12 +54,12 @@ def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit
     step = step[step > 0]  # the clock may have been set back between two stretches
     if not len(step):
         count = f"{len(time_s)} sample{'s that do not follow each other' * (len(time_s) > 1)}"
-        raise HarError(f"{path} has {count}; expected at least one window of samples at {SAMPLE_RATE_HZ:g} Hz")
+        raise HarError(f"{path} has {count}; expected at least one window of samples at {wanted_hz:g} Hz")
     median = float(np.median(step))
     is_gap = step > GAP_PERIODS * median
-    pause = float(np.quantile(step, 1 - 1 / WINDOW_SIZE))  # as long as happens once in a window
+    pause = float(np.quantile(step, 1 - 1 / BLOCK))  # as long as happens once in a window
     mean = float(step[step <= 10 * pause].mean())  # rare long gaps left out, pauses not
-    often = is_gap.mean() * WINDOW_SIZE > 1
+    often = is_gap.mean() * BLOCK > 1
     if (often and pause > MAX_PAUSE * mean and mean > BURST_RATIO * median) or (step < SHORT * mean).mean() > SHORT_SHARE:
         raise HarError(
             f"{path}: the samples come in bursts, {1000 * float(np.quantile(step, 0.25)):.3g} ms apart but {1 / mean:.4g} a second on "
@@ -62,40 +70,41 @@ def measure_rate(path: Path, time_s: np.ndarray, unit_hint: str = "name its unit
         is_gap = step > GAP_PERIODS * mean
     kept = step[~is_gap]
     rate = 1.0 / float(kept.mean())
-    if rate < MIN_RATE_HZ:
+    if rate < least_hz:
         hint = f"is the time in ms? {unit_hint}" if rate < 1 else "record faster"
-        raise HarError(f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {MIN_RATE_HZ:g} Hz; {hint}")
+        raise HarError(f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {least_hz:g} Hz; {hint}")
     if rate > MAX_RATE_HZ:
         raise HarError(f"{path}: the sampling rate would be {rate:.4g} Hz; is the time in s? {unit_hint}")
     jitter = float(np.quantile(np.abs(kept * rate - 1.0), 0.99))
-    regular = abs(rate / SAMPLE_RATE_HZ - 1.0) <= RATE_TOLERANCE and jitter <= MAX_JITTER and _drift(kept) <= MAX_DRIFT
+    regular = abs(rate / wanted_hz - 1.0) <= RATE_TOLERANCE and jitter <= MAX_JITTER and _drift(kept) <= MAX_DRIFT
     return Rate(rate, regular)
 
 
-def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray) -> None:
+def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray, wanted_hz: float) -> None:
     """The samples of a file that began regular are kept as they are; refuse a later part that is not regular any more.
 
     Args:
         path: for the message.
         time_s: (time,) increasing times of the part.
         line: of the file, for each of them.
+        wanted_hz: its rate.
 
     Raises:
         HarError: with the line from which the part was read.
     """
-    if len(time_s) <= WINDOW_SIZE:
+    if len(time_s) <= BLOCK:
         return
-    step = np.diff(time_s) * SAMPLE_RATE_HZ  # in periods
+    step = np.diff(time_s) * wanted_hz  # in periods
     kept = step[(step > 0) & (step <= GAP_PERIODS)]
     if not len(kept) or abs(kept.mean() - 1.0) > 2 * RATE_TOLERANCE or _drift(kept, 1.0) > MAX_DRIFT:
-        found = SAMPLE_RATE_HZ / float(kept.mean()) if len(kept) else 0.0
+        found = wanted_hz / float(kept.mean()) if len(kept) else 0.0
         raise HarError(
-            f"{path}: the file begins at {SAMPLE_RATE_HZ:g} Hz, but between lines {line[0]} and {line[-1]} its rate is another "
+            f"{path}: the file begins at {wanted_hz:g} Hz, but between lines {line[0]} and {line[-1]} its rate is another "
             f"({found:.4g} Hz on average); expected one rate; split the file where the rate changes"
         )
 
 
 def _drift(step: np.ndarray, period: float | None = None) -> float:
     """Largest share by which the mean step of a window's length of steps is off."""
-    blocks = step[: len(step) // WINDOW_SIZE * WINDOW_SIZE].reshape(-1, WINDOW_SIZE)
+    blocks = step[: len(step) // BLOCK * BLOCK].reshape(-1, BLOCK)
     return float(np.abs(blocks.mean(axis=1) / (period or step.mean()) - 1.0).max(initial=0.0))

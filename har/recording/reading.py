@@ -1,4 +1,4 @@
-"""From a file to 50 Hz pieces in the signal contract: order, units, gaps and rate are checked, mended or named."""
+"""From a file to pieces of one rate in the units of the specification: order, units, gaps and rate are checked, mended or named."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import RAW6, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.contract import RAW6, SAMPLE_RATE_HZ, HarError
 from har.recording.limits import (
     CLIPPED_LEAST,
     FULL_SCALES_G,
@@ -22,7 +22,7 @@ from har.recording.limits import (
 )
 from har.recording.options import ReadOptions
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
-from har.recording.rate import check_still_regular, measure_rate
+from har.recording.rate import BLOCK, check_still_regular, measure_rate
 from har.recording.tables import Rows, read_rows
 from har.recording.types import COLUMNS, GAP_PERIODS, Recording
 from har.signals.resampling import StreamResampler
@@ -56,7 +56,7 @@ class ReadReport:
     Attributes:
         rows: number of rows that are used.
         rate_hz: measured sampling rate.
-        resampled: whether the samples were brought to 50 Hz.
+        resampled: whether the samples were brought to `wanted_hz`, the rate that was asked for.
         out_of_order: number of rows sorted by time, each at most `LATE_S` late; the latest by `latest_s`.
         restarts: where the time goes back by more, so that a new stretch begins.
         duplicates: number of repeated rows left out.
@@ -69,6 +69,7 @@ class ReadReport:
     rows: int = 0
     rate_hz: float = float("nan")
     resampled: bool = False
+    wanted_hz: float = SAMPLE_RATE_HZ
     out_of_order: int = 0
     latest_s: float = 0.0
     restarts: Faults = field(default_factory=Faults)
@@ -103,7 +104,7 @@ class ReadReport:
 
     def text(self) -> str:
         """One line: rows, rate, and what was repaired or left out."""
-        parts = [f"{self.rows} rows at {self.rate_hz:.4g} Hz" + (f", resampled to {SAMPLE_RATE_HZ:g} Hz" if self.resampled else "")]
+        parts = [f"{self.rows} rows at {self.rate_hz:.4g} Hz" + (f", resampled to {self.wanted_hz:g} Hz" if self.resampled else "")]
         for count, what in (
             (self.out_of_order, f"sorted by time (up to {self.latest_s:.3g} s late)"),
             (self.restarts.count, f"where the time goes back and a new stretch begins: {self.restarts}"),
@@ -128,7 +129,7 @@ def read_recording(path: Path | str, *, subject: int = 0, options: ReadOptions |
     """Read, check and mend a whole recording; see `read_pieces`."""
     pieces = [piece for _, piece in read_pieces(path, ReadReport(), subject=subject, options=options)]
     time_s, samples, labels = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("time_s", "samples", "labels"))
-    return Recording(Path(path).stem, subject, time_s, samples, labels)
+    return replace(pieces[0], time_s=time_s, samples=samples, labels=labels)
 
 
 def read_pieces(
@@ -136,7 +137,7 @@ def read_pieces(
 ) -> Iterator[tuple[int, Recording]]:
     """Read a recording piece by piece, so that a file may be larger than memory.
 
-    A file that is 50 Hz within 2 % and regular keeps its samples as they are; another is resampled with an anti-alias
+    A file that has the wanted rate within 2 % and is regular keeps its samples as they are; another is resampled with an anti-alias
     filter (`har.recording.rate`).
 
     Args:
@@ -152,16 +153,17 @@ def read_pieces(
         HarError: what does not fit, with line and column.
     """
     path, options = Path(path), options or ReadOptions()
+    report.wanted_hz = options.sample_rate_hz
     number, current = -1, None
     previous_s, previous_stretch = -np.inf, 0
     for rows in _within_limits(path, _in_order(path, read_rows(path, options), report), options, report):
         if report.rows == 0:
-            rate = measure_rate(path, rows.time_s)
+            rate = measure_rate(path, rows.time_s, wanted_hz=options.sample_rate_hz, least_hz=options.least_rate_hz)
             report.rate_hz, report.resampled = rate.hz, not rate.regular
         elif not report.resampled:
-            check_still_regular(path, rows.time_s, rows.line)
+            check_still_regular(path, rows.time_s, rows.line, options.sample_rate_hz)
         report.add(rows.values)
-        longest = max(GAP_PERIODS / min(report.rate_hz, SAMPLE_RATE_HZ), options.interpolate_s)
+        longest = max(GAP_PERIODS / min(report.rate_hz, options.sample_rate_hz), options.interpolate_s)
         step = np.diff(rows.time_s, prepend=previous_s)
         restarts = np.diff(rows.stretch, prepend=previous_stretch) != 0
         short = (step > GAP_PERIODS / report.rate_hz) & (step <= longest) & ~restarts
@@ -191,11 +193,11 @@ def _pieces(stretch: int, piece: Recording) -> Iterator[tuple[int, Recording]]:
 
 
 class _Stretch:
-    """Pieces of one stretch without a gap, at 50 Hz."""
+    """Pieces of one stretch without a gap, at the rate that was asked for."""
 
     def __init__(self, name: str, subject: int, report: ReadReport, *, mend: bool) -> None:
-        self.name, self.subject, self.mend = name, subject, mend
-        self.resampler = StreamResampler(report.rate_hz, SAMPLE_RATE_HZ) if report.resampled else None
+        self.name, self.subject, self.mend, self.rate_hz = name, subject, mend, report.wanted_hz
+        self.resampler = StreamResampler(report.rate_hz, report.wanted_hz) if report.resampled else None
         self.tail: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty((0, len(RAW6))))
         self.label_time_s, self.label = np.empty(0), np.empty(0, dtype=np.int64)
 
@@ -224,7 +226,7 @@ class _Stretch:
         all_s, everything = np.concatenate((self.tail[0], time_s)), np.concatenate((self.tail[1], values))
         self.tail = (all_s[-1:], everything[-1:])
         step = np.diff(all_s)
-        extra = (np.rint(step * SAMPLE_RATE_HZ).astype(np.int64) - 1).clip(0) * (step > 1.5 / SAMPLE_RATE_HZ)
+        extra = (np.rint(step * self.rate_hz).astype(np.int64) - 1).clip(0) * (step > 1.5 / self.rate_hz)
         if extra.any():
             added = [np.linspace(all_s[i], all_s[i + 1], extra[i] + 2)[1:-1] for i in np.flatnonzero(extra)]
             grid_s = np.sort(np.concatenate((all_s, *added)))
@@ -238,7 +240,7 @@ class _Stretch:
             at = (np.searchsorted(self.label_time_s, time_s + 1e-9, side="right") - 1).clip(0)
             labels = self.label[at]
             self.label_time_s, self.label = self.label_time_s[at[-1] :], self.label[at[-1] :]
-        return Recording(self.name, self.subject, time_s, values.astype(np.float32), labels)
+        return Recording(self.name, self.subject, time_s, values.astype(np.float32), labels, self.rate_hz)
 
 
 def _with_last(parts: Iterator[Rows]) -> Iterator[tuple[Rows, bool]]:
@@ -343,7 +345,7 @@ def _check_shared_times(path: Path, rows: Rows, keep: np.ndarray) -> None:
     """A row that stands twice is dropped; other values at the time of the row before are samples that would be lost."""
     other = ~keep
     other[1:] &= (rows.values[1:] != rows.values[:-1]).any(axis=1)
-    if other.sum() > 1 + len(rows.time_s) / WINDOW_SIZE:
+    if other.sum() > 1 + len(rows.time_s) / BLOCK:
         raise HarError(
             f"{path}: {int(other.sum())} of {len(rows.time_s)} rows have the time of the row before and other values, the first in line "
             f"{rows.line[np.argmax(other)]}; expected the time at which each was measured: use the sensor's own times, with all digits"

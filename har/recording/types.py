@@ -5,7 +5,7 @@ The file has a header and one row a sample::
     time_s,total_acc_x_g,total_acc_y_g,total_acc_z_g,gyro_x_rad_s,gyro_y_rad_s,gyro_z_rad_s[,label]
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +21,7 @@ GAP_PERIODS = 2.5  # a longer step than this many sample periods is a gap
 
 @dataclass(frozen=True)
 class Recording:
-    """One person, one run of a phone's sensors at 50 Hz; it may have gaps.
+    """One person, one run of a phone's sensors at one rate; it may have gaps.
 
     Attributes:
         name: unique name of the recording.
@@ -29,6 +29,7 @@ class Recording:
         time_s: (time,) seconds, increasing within a stretch; where the clock was set back, the next stretch begins.
         samples: (time, 6) float32 in the order of ``contract.RAW6``: total acceleration in g, angular velocity in rad/s.
         labels: (time,) index into ``contract.LABELS``, -1 where unlabelled.
+        sample_rate_hz: of the samples.
     """
 
     name: str
@@ -36,15 +37,16 @@ class Recording:
     time_s: np.ndarray
     samples: np.ndarray
     labels: np.ndarray
+    sample_rate_hz: float = SAMPLE_RATE_HZ
 
     def part(self, first: int, stop: int) -> "Recording":
         """The samples from `first` up to, not including, `stop`."""
-        return Recording(self.name, self.subject, self.time_s[first:stop], self.samples[first:stop], self.labels[first:stop])
+        return replace(self, time_s=self.time_s[first:stop], samples=self.samples[first:stop], labels=self.labels[first:stop])
 
     def contiguous_runs(self) -> list[tuple[int, int]]:
         """Stretches without a gap as (first sample, one past the last sample); no window may cross their edges."""
         step = np.diff(self.time_s)
-        cuts = np.flatnonzero((step > GAP_PERIODS / SAMPLE_RATE_HZ) | (step <= 0)) + 1
+        cuts = np.flatnonzero((step > GAP_PERIODS / self.sample_rate_hz) | (step <= 0)) + 1
         return list(pairwise([0, *cuts.tolist(), len(self.time_s)]))
 
 

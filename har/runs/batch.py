@@ -17,7 +17,8 @@ from har.contract import HarError
 from har.data.staging import remove_stale, staging
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runs.engine import Outcome, Progress, default_workers, run_jobs
-from har.runtime.bundle import MANIFEST, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.recognizer import Recognizer, Timeline, load_model
 from har.runtime.report import minutes_text
 from har.runtime.timeline_file import need_pyarrow, read_said, write_parquet
@@ -192,7 +193,7 @@ def predict_file(job: Job, *, maker: Maker) -> str:
     """
     recognizer, report = _recognizer(maker.bundle, maker.digest), ReadReport()
     minutes: dict[str, float] = {}
-    parts = recognizer.predict_parts(str(job.recording), read_pieces(job.recording, report, options=maker.reading))
+    parts = recognizer.predict_parts(str(job.recording), read_pieces(job.recording, report, options=recognizer.reading(maker.reading)))
     try:
         key = maker.key(job.recording)
         job.output.unlink(missing_ok=True)  # made from something else: where this fails, no old answer is left

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import HarError, artefact
+from har.contract import RAW6, HarError, SignalSpec, artefact
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
@@ -103,14 +103,14 @@ def export_run(
             raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
         return _export_stream_run(run, folder, archive)
     windows, split = load_windows(run.config(), archive)
+    classifier = load_checkpoint(run.checkpoint)
+    classifier.spec = classifier.spec or windows.spec(run.config().windowing.step)  # checkpoints of older versions hold none
     held_out, judge = _held_out(run, results), _judge_run(run)
     return write_bundle(
-        load_checkpoint(run.checkpoint),
+        classifier,
         folder,
         facts=device_facts(info.origin),
         windows=parity_windows(split.parts(windows)),
-        labels=windows.labels,
-        stride=run.config().windowing.step,
         mounting=_mounting_part(*mounting, results) if mounting is not None else None,
         evidence=Evidence(
             metrics=_metrics(held_out, run.predictions("test")),
@@ -157,9 +157,8 @@ def _export_stream_run(run: RunFolder, folder: Path, archive: Path | str | None)
         if score.is_file() and people.is_file():
             metrics[part] = _stream_scores(json.loads(score.read_text())["values"], pd.read_csv(people), f"{part} subjects")
     samples = np.concatenate([stream.samples for stream in data.parts["train"][:PARITY_STREAMS]])[:PARITY_SAMPLES]
-    return write_stream_bundle(
-        module, folder, facts=device_facts(origin), samples=samples.astype(np.float32), metrics=metrics, labels=labels_of(config)
-    )
+    module.spec = module.spec or SignalSpec.of(RAW6, labels_of(config))  # as above
+    return write_stream_bundle(module, folder, facts=device_facts(origin), samples=samples.astype(np.float32), metrics=metrics)
 
 
 def _stream_scores(values: dict[str, float], people: pd.DataFrame, who: str) -> dict[str, Any]:

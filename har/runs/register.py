@@ -10,7 +10,8 @@ from har.contract import TEST_SUBJECTS, HarError
 from har.redaction import redacted
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans
-from har.runtime.bundle import MANIFEST, VECTORS, Bundle, golden_values, sha256
+from har.runtime.bundle import Bundle, golden_values, sha256
+from har.runtime.manifest import MANIFEST, VECTORS
 from har.runtime.recognizer import load_model
 from har.tracking import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version, ended_run
 
@@ -119,15 +120,19 @@ def criterion(bundle: Bundle) -> dict[str, str]:
         raise HarError(
             f"{bundle.folder} was validated on test subjects ({spans(tested)}), who must not choose a champion; use another split"
         )
-    who = {"subjects": people, "who": held_out["who"], "labels": bundle.labels, "data_digest": bundle.manifest["data_digest"]}
+    who = {"subjects": people, "who": held_out["who"], "labels": bundle.labels, "data_digest": digests(bundle)}
     return {SCORE: f"{held_out['macro_f1']['value']:.6f}", SCORED_ON: json.dumps(who)}
 
 
 def facts(bundle: Bundle) -> dict[str, str]:
     """Where a bundle comes from, as tags."""
-    said: dict[str, Any] = bundle.manifest
-    names = ("model", "run", "seed", "dataset", "data_digest", "commit")
-    return {name: str(said[name]) for name in names} | {"synthetic": str(bundle.synthetic).lower()}
+    own = {name: str(bundle.manifest.get(name, "")) for name in ("model", "run", "seed", "commit")}
+    return own | {"dataset": bundle.datasets, "data_digest": digests(bundle), "synthetic": str(bundle.synthetic).lower()}
+
+
+def digests(bundle: Bundle) -> str:
+    """Those of its data sets, in their order."""
+    return " ".join(dataset.get("digest", "") for dataset in bundle.manifest["datasets"])
 
 
 def verdict(tags: dict[str, str], champion: Version | None, *, itself: bool) -> tuple[bool, str]:
@@ -175,6 +180,6 @@ def describe(bundle: Bundle, said: str) -> str:
     warning = "**SYNTHETIC data: this model says nothing about people.**\n\n" if bundle.synthetic else ""
     return (
         f"{warning}{said}\n\n{RULE}\n\nScored on {held_out['subjects']} people ({held_out['who']}), {held_out['windows']} windows. "
-        f"Run `{manifest['run']}`, seed {manifest['seed']}, data {manifest['dataset']} `{manifest['data_digest'][:12]}`, "
-        f"commit `{manifest['commit']}`."
+        f"Run `{manifest['run']}`, seed {manifest.get('seed')}, data {bundle.datasets} `{digests(bundle)[:12]}`, "
+        f"commit `{manifest.get('commit')}`."
     )

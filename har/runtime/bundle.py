@@ -4,48 +4,55 @@ import contextlib
 import ctypes
 import errno
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from har.contract import MANIFEST_SCHEMA_VERSION, HarError
-from har.files import read_small
+from har.contract import HarError, SignalSpec
+from har.runtime.manifest import MALFORMED, MANIFEST, MODEL, MODELS, STREAMING, read_manifest
 
-# What reading JSON of another structure raises; the last two where lists stand in lists without end, and for numbers beyond any float.
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 T = TypeVar("T")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux, linux/fcntl.h and linux/fs.h
-MANIFEST, MODEL, STREAMING = "manifest.json", "model.onnx", "streaming.onnx"
-VECTORS, CARD = "test_vectors.json", "MODEL_CARD.md"
-REQUIRED = (
-    *("schema_version", "model", "labels", "input", "output", "opset", "dataset", "synthetic", "files", "tolerance"),
-    *("temperature", "unknown", "stream", "models"),
-)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A folder with a model and its manifest, checked."""
+    """A folder with a model and its manifest, checked.
+
+    Attributes:
+        folder: where it is.
+        manifest: in the format that is written, whichever was read, with the defaults of what it leaves out.
+    """
 
     folder: Path
     manifest: dict[str, Any]
 
+    @cached_property
+    def spec(self) -> SignalSpec:
+        """What the model reads and names."""
+        return SignalSpec.from_json(self.manifest["spec"])
+
     @property
     def labels(self) -> list[str]:
         """Names of the activities, in the order of the probabilities."""
-        return self.manifest["labels"]
+        return list(self.spec.labels)
 
     @property
     def synthetic(self) -> bool:
         """Whether the model was trained on generated data."""
-        return self.manifest["synthetic"]
+        return any(dataset.get("synthetic", False) for dataset in self.manifest["datasets"])
+
+    @property
+    def datasets(self) -> str:
+        """Names of the data sets that it was trained on."""
+        return " and ".join(dataset["name"] for dataset in self.manifest["datasets"]) or "data that it does not name"
 
     @property
     def main(self) -> str:
@@ -53,9 +60,13 @@ class Bundle:
         return STREAMING if self.manifest["stream"]["kind"] == "state" else MODEL
 
     @property
-    def model_path(self) -> Path:
-        """The ONNX file."""
-        return self.folder / self.main
+    def models(self) -> list[str]:
+        """Names of its ONNX files that name activities, the main one first."""
+        return [self.main, *(name for name in MODELS if name in self.manifest["files"] and name != self.main)]
+
+    def tolerance(self, model: str) -> float:
+        """Largest accepted difference of a golden probability."""
+        return float(self.manifest["files"][model].get("tolerance", self.manifest["tolerance"]))
 
     def variant_path(self, name: str) -> Path:
         """One of the bundle's ONNX files.
@@ -63,11 +74,10 @@ class Bundle:
         Raises:
             HarError: the bundle has no such file; why stands in its manifest.
         """
-        entry = self.manifest["models"].get(name)
-        if entry is None or "left_out" in entry:
-            reason = f" ({entry['left_out']})" if entry else ""
-            there = ", ".join(found for found, said in self.manifest["models"].items() if "left_out" not in said)
-            raise HarError(f"{self.folder} has no {name}{reason}; it has {there}")
+        if name not in self.models:
+            left_out = self.manifest["left_out"].get(name)
+            reason = f" ({left_out['reason']})" if left_out else ""
+            raise HarError(f"{self.folder} has no {name}{reason}; it has {', '.join(self.models)}")
         return self.folder / name
 
 
@@ -75,18 +85,6 @@ def golden_values(vectors: dict[str, Any]) -> np.ndarray:
     """(window, time, channel) float32 of ``test_vectors.json``, or (time, channel) of a stream; there whole multiples of ``unit``."""
     whole = vectors["windows"] if "windows" in vectors else vectors["samples"]
     return (np.asarray(whole, dtype=np.float64) * vectors["unit"]).astype(np.float32)
-
-
-def threshold(unknown: dict[str, Any]) -> float:
-    """Least probability that is an answer, from an entry ``unknown`` of a manifest; 0 where every one is.
-
-    Raises:
-        HarError: it is no number from 0 to 1.
-    """
-    below = 0.0 if unknown["below"] is None else float(unknown["below"])
-    if not 0.0 <= below <= 1.0:
-        raise HarError(f"the manifest has unknown.below = {below}, expected a probability from 0 to 1 or null; export again: har export")
-    return below
 
 
 def sha256(path: Path) -> str:
@@ -99,55 +97,22 @@ def read_bundle(folder: Path | str) -> Bundle:
     """Read and check a bundle.
 
     Raises:
-        HarError: the folder is no bundle, its schema is not known, or a file is missing or was changed.
+        HarError: the folder is no bundle, its manifest does not hold (`read_manifest`), or a file is missing or was changed.
     """
     folder = Path(folder)
     try:
-        manifest = json.loads(read_small(folder / MANIFEST, "a bundle's manifest"))
+        manifest = read_manifest(folder / MANIFEST)
     except OSError:
         beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
         others = f", or take {' or '.join(str(folder.parent / name) for name in beside)}" if beside else ""
         raise HarError(f"no bundle at {folder}: {MANIFEST} is missing; make one with har export{others}") from None
-    except (ValueError, RecursionError) as error:
-        raise HarError(f"{folder / MANIFEST} is not valid JSON ({error}); export again: har export") from None
-    if not isinstance(manifest, dict) or manifest.get("schema_version") != MANIFEST_SCHEMA_VERSION:
-        found = manifest.get("schema_version") if isinstance(manifest, dict) else None
-        raise HarError(
-            f"{folder / MANIFEST} has schema version {found!r}, expected {MANIFEST_SCHEMA_VERSION}; export again with this version"
-        )
-    missing = [name for name in REQUIRED if name not in manifest]
-    if missing:
-        raise HarError(f"{folder / MANIFEST} has no entry {missing[0]!r}; export again: har export")
-    check_labels(manifest["labels"], folder / MANIFEST)
-    bundle = Bundle(folder, manifest)
-    mounting = manifest.get("mounting") or {}
-    shipped = [name for name, said in manifest["models"].items() if "left_out" not in said]
-    for name in (bundle.main, VECTORS, *shipped, *(mounting[key] for key in ("estimator", "model") if key in mounting)):
-        if name not in manifest["files"]:
-            raise HarError(f"{folder / MANIFEST} names no checksum for {name}; export again: har export")
-    for name, expected in manifest["files"].items():
+    for name, entry in manifest["files"].items():
         path = folder / name
-        if Path(name).name != name or not path.is_file():
+        if not path.is_file():
             raise HarError(f"{folder}: the manifest names {name!r}, which is not there; copy the whole folder or export again")
-        if sha256(path) != expected:
+        if sha256(path) != entry["sha256"]:
             raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
-    return bundle
-
-
-def check_labels(labels: Any, path: Path) -> None:
-    """Refuse labels that a screen, a file or a person could take for something else.
-
-    Raises:
-        HarError: they are no list of different texts of one printable line, without a space at either end.
-    """
-    if not isinstance(labels, list) or not labels:
-        raise HarError(f"{path} has labels {labels!r:.80}, expected a list of names of activities; export again: har export")
-    for label in labels:
-        if not isinstance(label, str) or not label.isprintable() or label != label.strip() or not label:
-            raise HarError(f"{path} has a label {label!r:.80}, expected a name in one printable line; export again: har export")
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice is not None:
-        raise HarError(f"{path} has the label {twice!r:.80} twice, expected different names; export again: har export")
+    return Bundle(folder, manifest)
 
 
 def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:

@@ -2,26 +2,27 @@
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.contract import HarError, SignalSpec
 from har.recording.limits import FROZEN_S, LIMITS, LIMITS_TEXT, SENSORS, check_outside, frozen, outside
 
 LEAST_NORM_G, MOST_NORM_G = 0.3, 4.0  # of the median length of total acceleration; walking people stay between 0.8 and 1.2
 RATE_TOLERANCE = 0.02  # share by which a stream's rate may be off
-RATE_STEPS = WINDOW_SIZE - 1  # over which a stream's rate is taken: before any window is answered, and few enough to miss a sample or two
+RATE_STEPS = 127  # over which a stream's rate is taken, few enough to miss a sample or two
 
 
-def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) -> None:
-    """Refuse windows of another shape, in other units or order than the contract's, or with values that no sensor measures.
+def check_windows(windows: np.ndarray, spec: SignalSpec) -> None:
+    """Refuse windows of another shape, in other units or order than the model's, or with values that no sensor measures.
 
     Args:
         windows: (window, time, channel).
-        window_size: samples.
-        channels: names, in their order.
+        spec: of the model, with a window size.
 
     Raises:
         HarError: with what was found: also a value that is not finite or outside the physical limits, or a sensor that repeats one value
             for `FROZEN_S`.
     """
+    assert spec.window_size is not None
+    window_size, channels = spec.window_size, list(spec.channels)
     expected = (window_size, len(channels))
     if windows.ndim != 3 or windows.shape[1:] != expected:
         turned = windows.ndim == 3 and windows.shape[1:] == expected[::-1]
@@ -42,17 +43,17 @@ def check_windows(windows: np.ndarray, window_size: int, channels: list[str]) ->
             f"window {window} has {channels[channel]} = {samples[first, channel]:.4g} at sample {sample}, outside the physical limits "
             f"({LIMITS_TEXT}); leave the window out"
         )
-    _check_frozen(windows)
+    _check_frozen(windows, spec.sample_rate_hz)
 
 
-def _check_frozen(windows: np.ndarray) -> None:
-    far = windows[:, :: int(FROZEN_S * SAMPLE_RATE_HZ) // 2]  # two of these lie in every run that is long enough
+def _check_frozen(windows: np.ndarray, sample_rate_hz: float) -> None:
+    far = windows[:, :: max(1, int(FROZEN_S * sample_rate_hz) // 2)]  # two of these lie in every run that is long enough
     repeats = far[:, 1:] == far[:, :-1]
     if not repeats.any():
         return
     for sensor, part in SENSORS.items():
         for window in np.flatnonzero(repeats[:, :, part].all(axis=2).any(axis=1)):
-            if frozen(np.arange(windows.shape[1]) / SAMPLE_RATE_HZ, windows[window])[:, list(SENSORS).index(sensor)].any():
+            if frozen(np.arange(windows.shape[1]) / sample_rate_hz, windows[window])[:, list(SENSORS).index(sensor)].any():
                 raise HarError(f"window {window}: the {sensor} repeats one value for {FROZEN_S:g} s or longer; leave the window out")
 
 
@@ -95,11 +96,12 @@ def check_units(samples: np.ndarray) -> np.ndarray:
     return broken
 
 
-def check_rate(step_s: np.ndarray) -> None:
-    """Refuse steps between samples of a stream that are not those of 50 Hz on average over a window's length of them, wherever it begins.
+def check_rate(step_s: np.ndarray, sample_rate_hz: float) -> None:
+    """Refuse steps between samples of a stream that are not those of its rate on average over any `RATE_STEPS` of them.
 
     Args:
         step_s: (step,) in s, gaps left out; fewer than `RATE_STEPS` tell nothing.
+        sample_rate_hz: that is expected.
 
     Raises:
         HarError: with the rate found.
@@ -108,9 +110,9 @@ def check_rate(step_s: np.ndarray) -> None:
         return
     passed_s = np.concatenate(([0.0], np.cumsum(step_s)))
     rates = RATE_STEPS / (passed_s[RATE_STEPS:] - passed_s[:-RATE_STEPS])
-    rate = float(rates[np.abs(rates / SAMPLE_RATE_HZ - 1.0).argmax()])
-    if abs(rate / SAMPLE_RATE_HZ - 1.0) > RATE_TOLERANCE:
+    rate = float(rates[np.abs(rates / sample_rate_hz - 1.0).argmax()])
+    if abs(rate / sample_rate_hz - 1.0) > RATE_TOLERANCE:
         raise HarError(
-            f"the samples come at {rate:.4g} Hz, expected {SAMPLE_RATE_HZ:g} Hz; open the stream with source_hz={rate:.4g}, "
+            f"the samples come at {rate:.4g} Hz, expected {sample_rate_hz:g} Hz; open the stream with source_hz={rate:.4g}, "
             "and it resamples them"
         )

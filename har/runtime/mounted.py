@@ -6,7 +6,8 @@ import numpy as np
 import onnxruntime as ort
 
 from har.contract import HarError
-from har.runtime.bundle import VECTORS, Bundle, golden_values, threshold
+from har.runtime.bundle import Bundle, golden_values
+from har.runtime.manifest import VECTORS
 from har.runtime.session import open_checked, run_windows
 from har.signals.mounting import Mounting, remounted
 
@@ -25,7 +26,7 @@ class MountedModels:
         own = {name: self.said[name] for name in ("temperature", "unknown")}
         self.estimator = open_checked(bundle, bundle.folder / self.said["estimator"])
         self.model = open_checked(bundle, bundle.folder / self.said["model"], own)
-        self.unknown_below = threshold(self.said["unknown"])
+        self.unknown_below = self.said["unknown"]["below"] or 0.0
 
     def start(self) -> Mounting:
         """Nothing is known of the mounting yet."""

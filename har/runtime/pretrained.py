@@ -34,5 +34,5 @@ def find_bundle(folder: Path | None) -> Path:
 
 def bundle_line(bundle: Bundle) -> str:
     """Which bundle answers: its name, model, data set and folder, in one line."""
-    data = f"{bundle.manifest['dataset']}{', SYNTHETIC data' * bundle.synthetic}"
+    data = f"{bundle.datasets}{', SYNTHETIC data' * bundle.synthetic}"
     return shown(f"bundle {bundle.folder.resolve().name}: {bundle.manifest['model']} trained on {data}, {bundle.folder}")

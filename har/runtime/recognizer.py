@@ -4,7 +4,7 @@ import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import numpy as np
 import onnxruntime as ort
 
 from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
-from har.recording import Recording
+from har.recording import ReadOptions, Recording
 from har.recording.types import GAP_PERIODS
-from har.runtime.bundle import MODEL, STREAMING, VECTORS, Bundle, golden_values, of_one_folder, read_bundle, threshold
+from har.runtime.bundle import Bundle, golden_values, of_one_folder, read_bundle
 from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import check_windows
+from har.runtime.manifest import MODEL, STREAMING, VECTORS
 from har.runtime.mounted import MountedModels, remount
 from har.runtime.pretrained import find_bundle
 from har.runtime.session import check_finite, open_checked, run_windows
@@ -25,8 +26,6 @@ from har.signals.mounting import Mounting
 from har.signals.windows import cut_windows, window_starts
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
-# Between the end of one answer and the start of the next; jitter of the times is less, a gap or a step back in time is more.
-NEW_STRETCH_S = (GAP_PERIODS - 1) / SAMPLE_RATE_HZ - 1e-6
 
 
 def load_model(bundle: Path | str | None = None, model: str | None = None, *, self_test: bool = True) -> "Recognizer":
@@ -67,6 +66,7 @@ class Timeline:
         to_s: (window,) its end. Between two overlapping windows the border is half-way between their centres.
         probabilities: (window, num_classes).
         below: (window,) least probability that is an answer; 0 where every one is.
+        sample_rate_hz: of the samples.
     """
 
     labels: list[str]
@@ -74,6 +74,7 @@ class Timeline:
     to_s: np.ndarray
     probabilities: np.ndarray
     below: np.ndarray
+    sample_rate_hz: float = SAMPLE_RATE_HZ
 
     def decisions(self) -> np.ndarray:
         """(window,) index into `outcomes` of the labels; see `decide`."""
@@ -97,7 +98,9 @@ class Timeline:
         UNKNOWN is an activity here, its confidence the highest probability. A gap in time ends a run, and so does a step back in time.
         """
         decided, confidence, names = self.decisions(), self.probabilities.max(axis=1), outcomes(self.labels)
-        new = (np.diff(decided) != 0) | (np.abs(self.from_s[1:] - self.to_s[:-1]) > NEW_STRETCH_S)
+        # Jitter of the times is less than this, a gap or a step back in time is more.
+        longest_s = (GAP_PERIODS - 1) / self.sample_rate_hz - 1e-6
+        new = (np.diff(decided) != 0) | (np.abs(self.from_s[1:] - self.to_s[:-1]) > longest_s)
         edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(decided)]
         return [
             (float(self.from_s[a]), float(self.to_s[b - 1]), names[decided[a]], float(confidence[a:b].mean()), b - a)
@@ -108,22 +111,24 @@ class Timeline:
 def joined(parts: Sequence[Timeline]) -> Timeline:
     """One timeline of its parts, in order; at least one."""
     fields = ("from_s", "to_s", "probabilities", "below")
-    return Timeline(parts[0].labels, *(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
+    joined_fields = {field: np.concatenate([getattr(part, field) for part in parts]) for field in fields}
+    return replace(parts[0], **joined_fields)
 
 
 class Recognizer(ABC):
     """What models of windows and models that carry a state have in common.
 
     Attributes:
+        spec: what the model reads and names.
         labels: names of the activities, in the order of the probabilities.
         channels: names of the channels, in their order.
         unknown_below: least probability that is an answer; 0 where every one is.
     """
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
-        self.bundle, self.session, self.labels = bundle, session, bundle.labels
-        self.channels = [channel["name"] for channel in bundle.manifest["input"]["channels"]]
-        self.unknown_below = threshold(bundle.manifest["unknown"])
+        self.bundle, self.session, self.spec = bundle, session, bundle.spec
+        self.labels, self.channels = bundle.labels, list(self.spec.channels)
+        self.unknown_below = bundle.manifest["unknown"]["below"] or 0.0
         self._stream: SampleStream | None = None
 
     @classmethod
@@ -180,13 +185,27 @@ class Recognizer(ABC):
         return joined(parts)
 
     def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
-        """Answers that the next samples at 50 Hz complete; see `SampleStream.push`, and `open_stream` for other rates."""
+        """Answers that the next samples at the model's rate complete; see `SampleStream.push`, and `open_stream` for other rates."""
         if self._stream is None:
             self._stream = self.open_stream()
         return self._stream.push(chunk, time_s)
 
+    def reading(self, options: ReadOptions) -> ReadOptions:
+        """How a recording is read for this model: at its rate."""
+        least_hz = self.bundle.manifest.get("needs", {}).get("least_rate_hz", options.least_rate_hz)
+        return replace(options, sample_rate_hz=self.spec.sample_rate_hz, least_rate_hz=least_hz)
+
     def predict_recording(self, recording: Recording) -> Timeline:
-        """Activities over a recording in memory; no answer crosses a gap. See `predict_pieces`."""
+        """Activities over a recording in memory; no answer crosses a gap. See `predict_pieces`.
+
+        Raises:
+            HarError: also where its rate is not the model's.
+        """
+        if recording.sample_rate_hz != self.spec.sample_rate_hz:
+            raise HarError(
+                f"{recording.name} has {recording.sample_rate_hz:g} samples a second, the model takes {self.spec.sample_rate_hz:g}; "
+                f"read it with ReadOptions(sample_rate_hz={self.spec.sample_rate_hz:g})"
+            )
         runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
         return self.predict_pieces(recording.name, enumerate(runs))
 
@@ -202,21 +221,22 @@ class WindowRecognizer(Recognizer):
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
         super().__init__(bundle, session)
         self.mounted = MountedModels(bundle) if bundle.manifest.get("mounting") else None
-        self.window_size = int(bundle.manifest["input"]["window_size"])
-        self.stride = int(bundle.manifest["input"]["stride"])
+        assert self.spec.window_size is not None  # `read_manifest` has seen to it
+        assert self.spec.stride is not None
+        self.window_size, self.stride = self.spec.window_size, self.spec.stride
         declared, expected = session.get_inputs()[0].shape[1:], [self.window_size, len(self.channels)]
         if declared != expected:
-            raise HarError(f"{bundle.model_path} takes windows of shape {declared}, the manifest says {expected}; export again")
+            raise HarError(f"{bundle.folder / bundle.main} takes windows of shape {declared}, the manifest says {expected}; export again")
 
     def check_golden(self, model: str = MODEL) -> tuple[int, float]:
         """As `Recognizer.check_golden`, one by one and all at once."""
-        path, manifest = self.bundle.folder / VECTORS, self.bundle.manifest
+        path = self.bundle.folder / VECTORS
         vectors = json.loads(path.read_text(encoding="utf-8"))
         listed = vectors["probabilities"] if model == MODEL else vectors["variants"][model]
         windows, expected = golden_values(vectors), np.array(listed, dtype=np.float32)
         if not len(windows) or expected.shape != (len(windows), len(self.labels)):
             raise HarError(f"{path} holds {len(windows)} windows and probabilities of shape {expected.shape}; export again")
-        tolerance = manifest["models"][model].get("tolerance", manifest["tolerance"])
+        tolerance = self.bundle.tolerance(model)
         largest = max(float(np.abs(run_windows(self.session, windows, batch_size=size) - expected).max()) for size in (1, len(windows)))
         if not largest <= tolerance:
             raise HarError(
@@ -237,7 +257,7 @@ class WindowRecognizer(Recognizer):
         windows = np.asarray(windows, dtype=np.float32)
         if windows.ndim == 2:
             windows = windows[np.newaxis]
-        check_windows(windows, self.window_size, self.channels)
+        check_windows(windows, self.spec)
         return windows
 
     def start_mounting(self) -> Mounting | None:
@@ -278,7 +298,7 @@ class WindowRecognizer(Recognizer):
                 answered = True
                 yield part
         if not answered:
-            seconds = self.window_size / SAMPLE_RATE_HZ
+            seconds = self.window_size / self.spec.sample_rate_hz
             raise HarError(f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
 
     def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
@@ -299,14 +319,14 @@ class WindowRecognizer(Recognizer):
             else:
                 begin_s[0] = time_s[0]  # the first window speaks from the very start of the stretch
             if len(rows) > 1:
-                yield Timeline(self.labels, begin_s[:-1], begin_s[1:], rows[:-1], below[:-1])
+                yield Timeline(self.labels, begin_s[:-1], begin_s[1:], rows[:-1], below[:-1], self.spec.sample_rate_hz)
             held = begin_s[-1:], rows[-1:], below[-1:]
-            end_s = float(time_s[starts[-1] + self.window_size - 1]) + 1 / SAMPLE_RATE_HZ
+            end_s = float(time_s[starts[-1] + self.window_size - 1]) + 1 / self.spec.sample_rate_hz
             drop = int(starts[-1]) + self.stride
             samples, time_s = samples[drop:], time_s[drop:]
         if held:
             begin_s, rows, below = held
-            yield Timeline(self.labels, begin_s, np.array([end_s]), rows, below)
+            yield Timeline(self.labels, begin_s, np.array([end_s]), rows, below, self.spec.sample_rate_hz)
 
 
 class StateRecognizer(Recognizer):
@@ -323,13 +343,14 @@ class StateRecognizer(Recognizer):
         self.hop, self.state_size = int(stream["hop"]), int(stream["state_size"])
         declared = [item.shape[1:] for item in session.get_inputs()]
         if len(declared) != 2 or declared[0][1] != len(self.channels) or declared[1] != [self.state_size]:
-            raise HarError(f"{bundle.model_path} takes inputs of shapes {declared}, which its manifest does not say; export again")
+            path = bundle.folder / bundle.main
+            raise HarError(f"{path} takes inputs of shapes {declared}, which its manifest does not say; export again")
 
     def label_samples(self, samples: np.ndarray, state: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities of every sample.
 
         Args:
-            samples: (time, channel) float32 at 50 Hz, in g and rad/s.
+            samples: (time, channel) float32 at the model's rate, in g and rad/s.
             state: (state_size,) behind the samples before; None at the start of a recording and behind a gap.
 
         Returns:
@@ -355,7 +376,7 @@ class StateRecognizer(Recognizer):
         Raises:
             HarError: it is above the tolerance: here, this file computes something else than where it was made.
         """
-        path, manifest = self.bundle.folder / VECTORS, self.bundle.manifest
+        path, tolerance = self.bundle.folder / VECTORS, self.bundle.tolerance(model)
         vectors = json.loads(path.read_text(encoding="utf-8"))
         samples, every = golden_values(vectors), int(vectors["every"])
         expected = np.array(vectors["probabilities"], dtype=np.float32)
@@ -368,9 +389,9 @@ class StateRecognizer(Recognizer):
                 probabilities, state = self.label_samples(samples[first : first + chunk], state)
                 found.append(probabilities)
             largest = max(largest, float(np.abs(np.concatenate(found)[every - 1 :: every] - expected).max()))
-        if not largest <= manifest["tolerance"]:
+        if not largest <= tolerance:
             raise HarError(
-                f"{self.bundle.model_path}: the golden stream differs by {largest:.2e}, allowed {manifest['tolerance']:.0e}; "
+                f"{self.bundle.folder / model}: the golden stream differs by {largest:.2e}, allowed {tolerance:.0e}; "
                 "this runtime computes something else"
             )
         return len(samples), largest
@@ -388,9 +409,12 @@ class StateRecognizer(Recognizer):
                     answered = True
                     from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
                     rows = np.stack([answer.probabilities for answer in answers])
-                    yield Timeline(self.labels, from_s, to_s, rows, np.full(len(rows), self.unknown_below))
+                    below = np.full(len(rows), self.unknown_below)
+                    yield Timeline(self.labels, from_s, to_s, rows, below, self.spec.sample_rate_hz)
         if not answered:
-            raise HarError(f"{name} has no stretch of {self.hop} samples ({self.hop / SAMPLE_RATE_HZ:.2f} s) without a gap; record longer")
+            raise HarError(
+                f"{name} has no stretch of {self.hop} samples ({self.hop / self.spec.sample_rate_hz:.2f} s) without a gap; record longer"
+            )
 
 
 class StateStream(SampleStream):
@@ -401,7 +425,7 @@ class StateStream(SampleStream):
 
     def __init__(self, recognizer: StateRecognizer, source_hz: float | None = None) -> None:
         self.recognizer = recognizer
-        super().__init__(recognizer.channels, source_hz)
+        super().__init__(recognizer.spec, source_hz)
 
     def _restart(self) -> None:
         self._state: np.ndarray | None = None
@@ -415,7 +439,7 @@ class StateStream(SampleStream):
         rows, times = np.concatenate((self._rows, rows)), np.concatenate((self._time_s, time_s))
         hop, answers = self.recognizer.hop, []
         while len(rows) >= hop:
-            end_s = float(times[hop - 1]) + 1 / SAMPLE_RATE_HZ
+            end_s = float(times[hop - 1]) + 1 / self.spec.sample_rate_hz
             mean = rows[:hop].mean(axis=0)
             answers.append(answer_of(mean, self.recognizer.labels, self.recognizer.unknown_below, float(times[0]), end_s))
             rows, times = rows[hop:], times[hop:]

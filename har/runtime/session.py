@@ -15,9 +15,10 @@ import onnxruntime as ort
 
 from har.contract import HarError
 from har.runtime.bundle import Bundle
+from har.runtime.manifest import MALFORMED, completed, convert
 from har.runtime.onnx_guard import check_self_contained
 
-DECIDING = ("labels", "input", "opset", "dataset", "synthetic", "temperature", "unknown", "stream", "mounting")
+DECIDING = ("spec", "needs", "outputs", "opset", "temperature", "unknown", "activities", "domain", "smoothing", "stream", "mounting")
 
 
 def open_session(path: Path, expected_sha256: str | None = None) -> ort.InferenceSession:
@@ -65,12 +66,17 @@ def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) 
     Raises:
         HarError: it is not the manifest's file, names other files, cannot be read, or says something else than the manifest.
     """
-    session = open_session(path, bundle.manifest["files"][path.name])
-    inside = session.get_modelmeta().custom_metadata_map
+    session = open_session(path, bundle.manifest["files"][path.name]["sha256"])
     expected = bundle.manifest | (own or {})
-    for name in DECIDING:
-        if json.loads(inside.get(name, "null")) != expected.get(name):
-            raise HarError(f"{path} says {name} = {inside.get(name)}, the manifest says {json.dumps(expected.get(name))}; export again")
+    try:
+        inside = completed(convert({name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}))
+        trained_on = [[(data.get("name"), data.get("synthetic")) for data in said["datasets"]] for said in (inside, expected)]
+    except MALFORMED as error:
+        raise HarError(f"{path} has metadata of another structure ({type(error).__name__}: {error}); export again") from None
+    pairs = {name: (inside.get(name), expected.get(name)) for name in DECIDING} | {"datasets": (trained_on[0], trained_on[1])}
+    for name, (found, said) in pairs.items():
+        if found != said:
+            raise HarError(f"{path} says {name} = {json.dumps(found)}, the manifest says {json.dumps(said)}; export again")
     return session
 
 

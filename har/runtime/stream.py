@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.contract import HarError, SignalSpec
 from har.recording.limits import FROZEN_S, Repeats, outside, within
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
 from har.runtime.decision import decide, outcomes
-from har.runtime.inputs import check_finite, check_rate, check_units
+from har.runtime.inputs import RATE_STEPS, check_finite, check_rate, check_units
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:
@@ -70,17 +70,17 @@ class StreamFaults:
 
 
 class SampleStream(ABC):
-    """Samples of one phone: checked, resampled where they are not at 50 Hz, and cut where a gap is.
+    """Samples of one phone: checked, resampled where they are not at the model's rate, and cut where a gap is.
 
     Args:
-        channels: names, in their order.
-        source_hz: rate of the samples; where it is not 50, they are resampled and need times.
+        spec: what the model reads.
+        source_hz: rate of the samples; where it is not the model's, they are resampled and need times.
     """
 
-    def __init__(self, channels: list[str], source_hz: float | None = None) -> None:
-        self.channels = channels
+    def __init__(self, spec: SignalSpec, source_hz: float | None = None) -> None:
+        self.spec, self.channels, self.rate_hz = spec, list(spec.channels), spec.sample_rate_hz
         self._taken_s = float("nan")  # time of the last sample used of the stretch
-        self.source_hz = None if source_hz is not None and source_hz == SAMPLE_RATE_HZ else source_hz
+        self.source_hz = None if source_hz is not None and source_hz == self.rate_hz else source_hz
         self.reset()
 
     def reset(self) -> None:
@@ -123,7 +123,7 @@ class SampleStream(ABC):
 
         Args:
             chunk: (time, channel) in g and rad/s, channels as in the manifest; none or one sample, (channel,), are allowed.
-            time_s: (time,) times of measurement in s; left out, each is 20 ms after the one before.
+            time_s: (time,) times of measurement in s; left out, each is a sample period after the one before.
 
         Returns:
             An answer for each stretch that the chunk has completed.
@@ -143,20 +143,20 @@ class SampleStream(ABC):
         if not np.isfinite(times).all():
             raise HarError(f"the time of sample {np.argmin(np.isfinite(times))} is not finite; expected seconds")
         faults = replace(self.faults)
-        next_s = float(times[-1]) + 1 / SAMPLE_RATE_HZ
+        next_s = float(times[-1]) + 1 / self.rate_hz
         chunk, times, stretch, late = self._in_order(chunk, times, faults)
         recent_s, recent = self._with_late(late)
         recent_s, recent = np.concatenate((recent_s, times)), np.concatenate((recent, chunk))
         try:
             if self._resampler is None:
                 step = np.diff(recent_s[~outside(recent)])
-                check_rate(step[(step > 0) & (step <= self._longest_s)])
-            if len(recent) >= WINDOW_SIZE:  # fewer do not show their unit
+                check_rate(step[(step > 0) & (step <= self._longest_s)], self.rate_hz)
+            if len(recent) > RATE_STEPS:  # fewer do not show their unit
                 check_units(recent)
         except HarError:
             self._forget()
             raise
-        self._recent_s, self._recent = recent_s[-WINDOW_SIZE:], recent[-WINDOW_SIZE:]
+        self._recent_s, self._recent = recent_s[-RATE_STEPS - 1 :], recent[-RATE_STEPS - 1 :]
         self.faults, self._next_s = faults, next_s
         if len(times):
             self._last_s = float(times[-1])
@@ -218,15 +218,15 @@ class SampleStream(ABC):
 
     @property
     def _longest_s(self) -> float:
-        """A longer step between two samples is a gap, as in files: what 50 Hz does not notice is none."""
-        return GAP_PERIODS / min(self.source_hz or SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
+        """A longer step between two samples is a gap, as in files: what the model's rate does not notice is none."""
+        return GAP_PERIODS / min(self.source_hz or self.rate_hz, self.rate_hz)
 
     def _times(self, count: int, time_s: np.ndarray | None) -> np.ndarray:
-        """(count,) times of the next samples, where they are not given 20 ms apart."""
+        """(count,) times of the next samples, where they are not given a sample period apart."""
         if time_s is None:
             if self._resampler is not None:
                 raise HarError(f"samples at {self.source_hz:g} Hz have no times; expected time_s, in seconds, to resample them")
-            return self._next_s + np.arange(count) / SAMPLE_RATE_HZ
+            return self._next_s + np.arange(count) / self.rate_hz
         times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
         if times.shape != (count,):
             raise HarError(f"time_s has shape {times.shape} for {count} samples; expected a time for each")
@@ -253,7 +253,7 @@ class SampleStream(ABC):
     def _begin(self) -> None:
         """Begin a stretch: no earlier sample counts, as at the start of a recording or after a gap."""
         self._taken_s = float("nan")
-        self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, SAMPLE_RATE_HZ)
+        self._resampler = None if self.source_hz is None else StreamResampler(self.source_hz, self.rate_hz)
         self._restart()
 
     def _held_back(self) -> list[Answer]:
@@ -272,7 +272,7 @@ class SampleStream(ABC):
 
     @abstractmethod
     def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
-        """Answers that the next samples at 50 Hz, (time, channel) float32, complete."""
+        """Answers that the next samples at the model's rate, (time, channel) float32, complete."""
 
 
 class WindowStream(SampleStream):
@@ -288,7 +288,7 @@ class WindowStream(SampleStream):
 
     def __init__(self, recognizer: "WindowRecognizer", source_hz: float | None = None) -> None:
         self.recognizer = recognizer
-        super().__init__(recognizer.channels, source_hz)
+        super().__init__(recognizer.spec, source_hz)
 
     def reset(self) -> None:
         self._mounting = self.recognizer.start_mounting()  # a gap is no reason to wear the phone otherwise
@@ -314,7 +314,7 @@ class WindowStream(SampleStream):
         answers = []
         while len(samples) >= size:
             rows, below = self.recognizer.predict_in_order(samples[:size], self._mounting)
-            end_s = float(times[size - 1]) + 1 / SAMPLE_RATE_HZ
+            end_s = float(times[size - 1]) + 1 / self.rate_hz
             answers.append(answer_of(rows[0], self.recognizer.labels, float(below[0]), float(times[0]), end_s))
             samples, times = samples[hop:], times[hop:]
         self._samples, self._time_s = samples, times

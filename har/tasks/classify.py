@@ -17,11 +17,11 @@ from har.evaluation.calibration import has_probabilities
 from har.evaluation.figures import confusion_figure, reliability_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions
-from har.export.bundle_writer import onnx_metadata, signal_contract
+from har.export.bundle_folder import as_metadata, signal_entries
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import ActivityClassifier
 from har.models.registry import WINDOW, find_model
-from har.runtime.bundle import MODEL
+from har.runtime.manifest import MODEL
 from har.runtime.session import open_session, run_windows
 from har.tasks.base import TaskData, TaskScore, WindowTask, tensor
 from har.training.fit import build_classifier
@@ -69,8 +69,7 @@ class Classify(WindowTask[ActivityClassifier]):
         return refusal(module.network)
 
     def export(self, module: ActivityClassifier, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
-        contract = signal_contract(module, data.parts["train"].labels, config.windowing.step)
-        export_onnx(module, path, onnx_metadata(contract, {}) | metadata)
+        export_onnx(module, path, as_metadata(signal_entries(module)) | metadata)
         return parity(module, path, parity_windows(data.parts))
 
     def signature(self, module: ActivityClassifier) -> tuple[tuple[int, int], int]:

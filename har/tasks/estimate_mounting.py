@@ -41,6 +41,7 @@ class EstimateMounting(WindowTask[MountingEstimator]):
             **module_settings(config),
             window_size=train.window_size,
         )
+        module.spec = train.spec(config.windowing.step)
         module.frontend.fit(tensor(train))
         return module
 

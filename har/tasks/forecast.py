@@ -46,6 +46,7 @@ class Forecast(WindowTask[Forecaster]):
             window_size=train.window_size,
             horizon=horizon,
         )
+        module.spec = train.spec(config.windowing.step)
         module.fit_scaling(tensor(train))
         return module
 

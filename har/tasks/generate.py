@@ -113,6 +113,7 @@ class Generate(WindowTask[Synthesiser]):
             learning_rate=config.training.learning_rate,
             weight_decay=config.training.weight_decay,
         )
+        module.spec = train.spec(config.windowing.step)
         module.fit_scaling(tensor(train))
         return module
 

@@ -57,6 +57,7 @@ class Reconstruct(WindowTask[Reconstructor]):
             channels=config.data.channels,
             window_size=train.window_size,
         )
+        module.spec = train.spec(config.windowing.step)
         module.frontend.fit(tensor(train))
         return module
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from har.config import RunConfig, SequenceConfig
-from har.contract import SPLITS, TRANSITION_LABELS, HarError
+from har.contract import RAW6, SPLITS, TRANSITION_LABELS, HarError, SignalSpec
 from har.data.audit import audit
 from har.data.prepare import prepared, read_recordings
 from har.data.splits import make_split
@@ -16,7 +16,8 @@ from har.data.windowset import Stretch
 from har.evaluation.figures import stream_figure
 from har.evaluation.predictions import Origin
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
-from har.export.stream_file import export_stream, stream_metadata, stream_parity
+from har.export.bundle_folder import as_metadata, signal_entries
+from har.export.stream_file import export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.tasks.base import Task, TaskData, TaskScore, module_settings, options_of
 
@@ -57,6 +58,7 @@ class Sequence(Task[StreamLabeller]):
             carry_state=options_of(config, SequenceConfig).carry_state,
             label_smoothing=config.training.label_smoothing,
         )
+        module.spec = SignalSpec.of(RAW6, labels_of(config))
         module.frontend.fit(tensor(stream) for stream in data.parts["train"])
         return module
 
@@ -84,8 +86,7 @@ class Sequence(Task[StreamLabeller]):
         """Samples and state in, probabilities and state out; None where the network looks ahead, which no device can."""
         if not module.streams:
             return None
-        labels = next(names for names in TRANSITION_LABELS.values() if len(names) == module.hparams["num_classes"])
-        export_stream(module, path, stream_metadata(module, labels) | metadata)
+        export_stream(module, path, as_metadata(signal_entries(module)) | metadata)
         return stream_parity(module, path, np.asarray(data.parts["train"][0].samples[:PARITY_SAMPLES], dtype=np.float32))
 
     def figures(self, module: StreamLabeller, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import torch
 
-from har.contract import HarError
+from har.contract import HarError, SignalSpec
 from har.files import write_whole
 from har.models.classifier import ActivityClassifier
-from har.models.module import TaskModule
+from har.models.module import SPEC, TaskModule
 
 M = TypeVar("M", bound=TaskModule)
 
@@ -28,6 +28,8 @@ def load_module(path: Path, kind: type[M]) -> M:
         content = torch.load(path, map_location="cpu", weights_only=True)
         module = kind(**content["hyper_parameters"])
         module.load_state_dict(content["state_dict"])
+        if SPEC in content:
+            module.spec = SignalSpec.from_json(content[SPEC])
     except FileNotFoundError:
         raise HarError(f"no checkpoint at {path}; train first: har train") from None
     except HarError:

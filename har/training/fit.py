@@ -31,7 +31,9 @@ class FitResult(Fitted):
 
 def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
     """An untrained classifier for the windows and labels of `train`; the seed decides its weights."""
-    return empty_classifier(config, window_size=train.window_size, num_classes=len(train.labels))
+    made = empty_classifier(config, window_size=train.window_size, num_classes=len(train.labels))
+    made.spec = train.spec(config.windowing.step)
+    return made
 
 
 def empty_classifier(config: RunConfig, *, window_size: int, num_classes: int) -> ActivityClassifier:

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from har.config import RunConfig
-from har.contract import HarError
+from har.contract import AXES_CONVENTION, HarError
 from har.data.windowset import WindowSet
 from har.export import bundle_writer as bundle_module
 from har.export.bundle_writer import Answering, Evidence, Jury, write_bundle
 from har.export.golden import golden_windows
 from har.export.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values
+from har.runtime.manifest import schema
 from har.runtime.recognizer import load_model
 from har.runtime.verify import verify
 from har.training.fit import build_classifier
@@ -40,16 +41,24 @@ def bundle(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> Pa
 def test_the_bundle_says_what_it_is(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert sorted(p.name for p in bundle.iterdir()) == ["MODEL_CARD.md", "manifest.json", "model.onnx", "test_vectors.json"]
-    assert manifest["synthetic"] is True
-    assert manifest["labels"] == ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"]
-    assert manifest["input"]["window_size"] == 128
-    assert manifest["input"]["sample_rate_hz"] == 50.0
+    assert manifest["datasets"][0]["synthetic"] is True
+    assert manifest["spec"] == {
+        "sensors": [
+            {"name": "accelerometer", "unit": "g", "channels": ["total_acc_x", "total_acc_y", "total_acc_z"]},
+            {"name": "gyroscope", "unit": "rad/s", "channels": ["gyro_x", "gyro_y", "gyro_z"]},
+        ],
+        "labels": ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"],
+        "sample_rate_hz": 50.0,
+        "window_size": 128,
+        "stride": 64,
+        "axes": AXES_CONVENTION,
+    }
+    assert manifest["needs"] == {"sensors": ["accelerometer", "gyroscope"], "least_rate_hz": 40.0}
     assert manifest["input"]["layout"] == "(batch, time, channel), float32, oldest sample first"
-    assert manifest["output"]["layout"] == "(batch, label), float32, rows sum to 1"
-    assert [c["name"] for c in manifest["input"]["channels"]][:1] == ["total_acc_x"]
-    assert [c["unit"] for c in manifest["input"]["channels"]] == ["g"] * 3 + ["rad/s"] * 3
-    for name, digest in manifest["files"].items():
-        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digest
+    assert manifest["outputs"] == {"probabilities": {"layout": "(batch, label), float32, rows sum to 1"}}
+    for name, entry in manifest["files"].items():
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == entry["sha256"]
+        assert (bundle / name).stat().st_size == entry["bytes"]
     count, largest = verify(bundle)
     assert count >= 64
     assert largest <= 1e-5
@@ -69,11 +78,13 @@ def test_the_bundle_names_the_runtimes_that_ran_these_very_bytes(
 
 
 def test_another_stride_stands_in_the_manifest_and_in_the_file(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
-    folder = write_bundle(classifier("cnn1d", parts, config), tmp_path / "b", facts=FACTS, windows=parts["validation"].x, stride=16).folder
+    made = classifier("cnn1d", parts, config)
+    made.spec = parts["train"].spec(16)
+    folder = write_bundle(made, tmp_path / "b", facts=FACTS, windows=parts["validation"].x).folder
     written = {p.key: json.loads(p.value) for p in onnx.load(folder / "model.onnx").metadata_props}
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["input"] == written["input"]
-    assert manifest["input"]["stride"] == manifest["stream"]["hop"] == 16
+    assert manifest["spec"] == written["spec"]
+    assert manifest["spec"]["stride"] == manifest["stream"]["hop"] == 16
 
 
 def test_golden_windows_hold_every_activity_and_edge_values(parts: dict[str, WindowSet], config: RunConfig) -> None:
@@ -121,7 +132,7 @@ def change_json(path: Path, **changes: object) -> None:
 
 def resign(bundle: Path, name: str) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"][name] = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+    manifest["files"][name]["sha256"] = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
     change_json(bundle / "manifest.json", files=manifest["files"])
 
 
@@ -138,8 +149,9 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
         verify(folder)
 
     folder = broken("labels")
-    change_json(folder / "manifest.json", labels=["A", "B", "C", "D", "E", "F"])
-    with pytest.raises(HarError, match="says labels ="):
+    spec = json.loads((folder / "manifest.json").read_text())["spec"]
+    change_json(folder / "manifest.json", spec=spec | {"labels": ["A", "B", "C", "D", "E", "F"]})
+    with pytest.raises(HarError, match="says spec ="):
         verify(folder)
 
     folder = broken("vectors")
@@ -157,12 +169,14 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
 
     folder = broken("version")
     change_json(folder / "manifest.json", schema_version=99)
-    with pytest.raises(HarError, match="schema version 99, expected 2"):
+    with pytest.raises(HarError, match="schema version 99, expected 2 or 3"):
         verify(folder)
 
     folder = broken("escape")
-    change_json(folder / "manifest.json", files={"../model.onnx": "0", "model.onnx": "0", "test_vectors.json": "0"})
-    with pytest.raises(HarError, match=r"names '\.\./model\.onnx'"):
+    change_json(
+        folder / "manifest.json", files={name: {"sha256": 64 * "0"} for name in ("../model.onnx", "model.onnx", "test_vectors.json")}
+    )
+    with pytest.raises(HarError, match=r"names the file '\.\./model\.onnx'"):
         verify(folder)
 
     folder = broken("text")
@@ -193,14 +207,15 @@ def test_json_that_no_reader_takes_is_refused_in_words(name: str, content: str, 
 
 def test_a_bundle_names_no_model_elsewhere(bundle: Path, tmp_path: Path) -> None:
     shutil.copyfile(bundle / "model.onnx", tmp_path / "other.onnx")
-    models = json.loads((bundle / "manifest.json").read_text())["models"]
-    change_json(bundle / "manifest.json", models=models | {"../other.onnx": models["model.onnx"]})
-    with pytest.raises(HarError, match=r"names no checksum for \.\./other\.onnx"):
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
+    with pytest.raises(HarError, match=r"has no \.\./other\.onnx"):
+        load_model(bundle, "../other.onnx")
+    change_json(bundle / "manifest.json", files=files | {"../other.onnx": files["model.onnx"]})
+    with pytest.raises(HarError, match=r"names the file '\.\./other\.onnx'"):
         load_model(bundle, "../other.onnx")
 
 
-OPTIONAL = {"dataset_description"}  # bundles of an older version have none
-SCHEMA = json.loads((Path(__file__).parents[2] / "export" / "manifest.schema.json").read_text())
+SCHEMA = schema()
 
 
 def evidence_of(parts: dict[str, WindowSet], config: RunConfig, **changes: object) -> Evidence:
@@ -241,14 +256,15 @@ def test_the_manifest_is_as_its_schema_says(bundle: Path, whole: Path) -> None:
     for folder in (bundle, whole):
         manifest = json.loads((folder / "manifest.json").read_text())
         validator.validate(manifest)
-        validator.validate({key: value for key, value in manifest.items() if key not in OPTIONAL})
-        for name in manifest.keys() - OPTIONAL:
+        least = {name: manifest[name] for name in SCHEMA["required"]}
+        validator.validate(least)
+        for name in least:
             with pytest.raises(jsonschema.ValidationError):
                 validator.validate({key: value for key, value in manifest.items() if key != name})
         with pytest.raises(jsonschema.ValidationError):
             validator.validate(manifest | {"surprise": 1})
         inside = {p.key: p.value for p in onnx.load(folder / "model.onnx").metadata_props}
-        left = {"schema_version", "models", "tolerance", "parity", "versions", "tested", "robustness", "files"}
+        left = {"schema_version", "tolerance", "parity", "versions", "tested", "robustness", "files", "left_out"}
         for name in set(manifest) - left:
             assert json.loads(inside[name]) == manifest[name]
 
@@ -256,18 +272,18 @@ def test_the_manifest_is_as_its_schema_says(bundle: Path, whole: Path) -> None:
 def test_smaller_files_are_judged_and_shipped(whole: Path) -> None:
     manifest = json.loads((whole / "manifest.json").read_text())
     for name in ("model.int8.onnx", "model.small.onnx"):
-        said = manifest["models"][name]
-        if "left_out" in said:
+        said = manifest["files"].get(name)
+        if said is None:
+            assert manifest["left_out"][name]["reason"]
             assert not (whole / name).exists()
             continue
         assert said["bytes"] == (whole / name).stat().st_size
         assert said["label_agreement"] >= 0.99
         assert said["accuracy_change"] >= -0.002
-        assert manifest["files"][name]
         recognizer = load_model(whole, name)
         assert recognizer.check_golden(name)[0] >= 64
         assert_nan_in_nan_out(whole / name)
-    assert "left_out" not in manifest["models"]["model.small.onnx"]
+    assert "model.small.onnx" in manifest["files"]
 
 
 def test_a_smaller_file_that_answers_otherwise_is_left_out(
@@ -276,7 +292,7 @@ def test_a_smaller_file_that_answers_otherwise_is_left_out(
     monkeypatch.setattr(bundle_module, "judge", lambda *given: Judgement(0.9, 0.0, 100))
     made, x = classifier("cnn1d", parts, config), parts["validation"].x
     result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=x, evidence=evidence_of(parts, config))
-    assert "90.00 % of 100 windows" in result.models["model.small.onnx"]["left_out"]
+    assert "90.00 % of 100 windows" in result.left_out["model.small.onnx"]["reason"]
     assert not (result.folder / "model.small.onnx").exists()
     with pytest.raises(HarError, match=r"has no model\.small\.onnx \(90\.00 % of 100 windows.*it has model\.onnx"):
         load_model(result.folder, "model.small.onnx")
@@ -306,7 +322,7 @@ def test_an_optional_file_that_fails_does_not_end_the_export(
     }[fault]
     made, x = classifier("cnn1d", parts, config), parts["validation"].x
     result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=x, evidence=evidence_of(parts, config))
-    assert result.models["model.small.onnx"]["left_out"].startswith(reason)
+    assert result.left_out["model.small.onnx"]["reason"].startswith(reason)
     assert not (result.folder / "model.small.onnx").exists()
     assert verify(result.folder)[0] >= 64
     jsonschema.validate(json.loads((result.folder / "manifest.json").read_text()), SCHEMA)

@@ -14,7 +14,7 @@ from har.config import RunConfig
 from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
 from har.export import onnx_file
-from har.export.bundle_writer import onnx_metadata, signal_contract
+from har.export.bundle_folder import as_metadata, signal_entries
 from har.export.onnx_file import GRAVITY_ERROR, DeviceGraph, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
 from har.models import registry
 from har.models.classifier import ActivityClassifier
@@ -54,7 +54,7 @@ def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig, option
 def test_every_model_exports_with_parity(name: str, parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
     made = classifier(name, parts, config)
     path = tmp_path / "model.onnx"
-    export_onnx(made, path, onnx_metadata(signal_contract(made), {"model": name}))
+    export_onnx(made, path, as_metadata(signal_entries(made) | {"model": name}))
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]  # one file, no external data
     assert parity(made, path, parts["validation"].x) <= 1e-5
 
@@ -67,7 +67,7 @@ def test_every_model_exports_with_parity(name: str, parts: dict[str, WindowSet],
     assert {operator: operators.count(operator) for operator in expected} == expected
     assert getattr(find_model(name).network, "onnx", "operator") == "operator"
     assert len(operators) < UNROLLED
-    assert {p.key for p in model.metadata_props} >= {"labels", "input", "output", "opset", "model"}
+    assert {p.key for p in model.metadata_props} >= {"spec", "input", "outputs", "opset", "model"}
     content = path.read_bytes()
     for leak in (b"/har/", b".py", str(Path.home()).encode(), b"site-packages"):
         assert leak not in content

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from har.cli import main
-from har.contract import LABELS, HarError
+from har.contract import HarError, SignalSpec
 from har.data import synthetic
 from har.export.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
@@ -54,7 +54,7 @@ def test_it_says_what_it_is(written: Path, made: StreamLabeller) -> None:
     assert manifest["stream"]["input"] == {"name": "state", "shape": ["batch", made.state_size]}
     inside = {p.key: json.loads(p.value) for p in onnx.load(written / "streaming.onnx").metadata_props}
     assert inside["stream"] == manifest["stream"]
-    assert inside["labels"] == list(LABELS)
+    assert SignalSpec.from_json(inside["spec"]) == made.spec
     assert "Per sample: accuracy 90.00 %, macro-F1 80.00 %." in (written / "MODEL_CARD.md").read_text()
     count, largest = verify(written)
     assert count == 1500
@@ -119,8 +119,9 @@ def test_what_was_changed_is_found(folder: Path, written: Path) -> None:
     resign(folder, "test_vectors.json")
     with pytest.raises(HarError, match="the golden stream differs by 1"):
         load_model(folder)
-    change_json(folder / "manifest.json", labels=["A", "B", "C", "D", "E", "F"])
-    with pytest.raises(HarError, match="says labels ="):
+    spec = json.loads((folder / "manifest.json").read_text())["spec"]
+    change_json(folder / "manifest.json", spec=spec | {"labels": ["A", "B", "C", "D", "E", "F"]})
+    with pytest.raises(HarError, match="says spec ="):
         load_model(folder)
     (folder / "streaming.onnx").write_bytes(b"x")
     with pytest.raises(HarError, match="is not the file that was exported"):

@@ -8,9 +8,10 @@ import onnx
 import pytest
 import torch
 
-from har.contract import LABELS, RAW6, HarError
+from har.contract import LABELS, RAW6, HarError, SignalSpec
 from har.data import synthetic
-from har.export.stream_file import export_stream, run_stream, stream_metadata, stream_parity
+from har.export.bundle_folder import as_metadata, signal_entries
+from har.export.stream_file import export_stream, run_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.runtime.session import open_session
 from tests.models.test_sequence_models import LOOKING_AHEAD, SMALL, STREAMING
@@ -22,6 +23,7 @@ def labeller(name: str) -> StreamLabeller:
     torch.manual_seed(0)
     options = SMALL[name] | ({"num_layers": 1} if name in STREAMING else {})  # its export takes seconds a layer
     made = StreamLabeller(model=name, options=options, num_classes=6, chunk=64, carry_state=name in STREAMING).eval()
+    made.spec = SignalSpec.of(RAW6, LABELS)
     made.frontend.fit([torch.from_numpy(synthetic.generate(1, 0, bout_seconds=4.0).samples)])
     return made
 
@@ -30,7 +32,7 @@ def labeller(name: str) -> StreamLabeller:
 @pytest.mark.parametrize("name", STREAMING)
 def test_a_stream_exports_with_its_state(name: str, tmp_path: Path) -> None:
     made, path = labeller(name), tmp_path / "model.onnx"
-    export_stream(made, path, stream_metadata(made, LABELS) | {"model": json.dumps(name)})
+    export_stream(made, path, as_metadata(signal_entries(made) | {"model": name}))
     samples = synthetic.generate(2, 0, bout_seconds=8.0).samples  # two minutes
     assert len(samples) > 5000
     assert stream_parity(made, path, samples) <= 1e-4
@@ -38,9 +40,8 @@ def test_a_stream_exports_with_its_state(name: str, tmp_path: Path) -> None:
     model = onnx.load(path)
     assert OPERATOR[name] in [node.op_type for node in model.graph.node]
     inside = {item.key: json.loads(item.value) for item in model.metadata_props}
-    assert inside["labels"] == list(LABELS)
-    assert [channel["name"] for channel in inside["input"]["channels"]] == list(RAW6)
-    assert inside["state"]["size"] == made.state_size
+    assert SignalSpec.from_json(inside["spec"]) == made.spec
+    assert inside["input"]["name"] == "samples"
     content = path.read_bytes()
     for leak in (b"/har/", b".py", str(Path.home()).encode(), b"site-packages"):
         assert leak not in content

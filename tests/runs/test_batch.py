@@ -17,7 +17,8 @@ from har.data import synthetic
 from har.data.staging import PREFIX
 from har.recording import COLUMNS, ReadOptions
 from har.runs.batch import Job, Maker, find_jobs, predict_file
-from har.runtime.bundle import MANIFEST, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 from har.runtime.timeline_file import read_said
 
@@ -252,7 +253,8 @@ from har.cli import main
 assert main(["predict", "in", "--output", "out", "--workers", "1"]) == 0
 from har.runs.batch import Job, Maker, predict_file
 from har.recording import ReadOptions
-from har.runtime.bundle import MANIFEST, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions())
 print(predict_file(Job(Path("in/anna/day.csv"), Path("here.parquet")), maker=maker))
@@ -271,7 +273,8 @@ import sys
 from pathlib import Path
 from har.runs.batch import Job, Maker, predict_file
 from har.recording import ReadOptions
-from har.runtime.bundle import MANIFEST, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions(chunk_rows=10_000))
 print(predict_file(Job(Path(sys.argv[1]), Path(sys.argv[2])), maker=maker))

@@ -14,11 +14,12 @@ from har import plugins
 from har.cli import main
 from har.data.motionsense import MOTIONSENSE
 from har.evaluation.predictions import read_predictions
+from har.runtime.manifest import schema
 from tests.helpers import write_motionsense
 
 # What is true of UCI HAR and HAPT alone.
 FOREIGN = re.compile(r"\bUCI\b|uci.har|21 training|\bnine\b|official|waist|thirty volunteers|Galaxy", re.IGNORECASE)
-SCHEMA = json.loads((Path(__file__).parents[2] / "export" / "manifest.schema.json").read_text())
+SCHEMA = schema()
 CONFIG = """
 data: {dataset: DATASET, split: {kind: kfold, folds: 2, validation: 1, subjects: all}}
 model: {name: cnn1d, options: {width: 8, depth: 2}}
@@ -70,7 +71,7 @@ def test_nothing_of_another_data_set_is_said(
     jsonschema.validate(manifest, SCHEMA)
     card = Path("bundle/MODEL_CARD.md").read_text()
     if dataset == "theirs":
-        assert manifest["dataset_description"] == {
+        assert {name: manifest["datasets"][0].get(name) for name in ("title", "subjects", "placement", "axes")} == {
             "title": "Their data",
             "subjects": "six of them",
             "placement": "on the left ankle",
@@ -81,7 +82,7 @@ def test_nothing_of_another_data_set_is_said(
         assert THEIRS.cite in card
         assert Path("report/device/robustness_theirs.csv").is_file()
     else:
-        assert manifest["dataset_description"]["title"] == "SYNTHETIC data"
+        assert manifest["datasets"][0]["title"] == "SYNTHETIC data"
         assert "Trained on SYNTHETIC data" in card
     fitted = manifest["temperature"]["fitted_on"]
     assert fitted.removeprefix("not fitted: ") in card

@@ -33,7 +33,7 @@ def test_without_anybody_held_out_nothing_is_claimed(refit: RunFolder) -> None:
     assert manifest["metrics"] == {}
     assert manifest["temperature"] == {"value": 1.0, "fitted_on": "not fitted: no subjects were held out"}
     assert manifest["unknown"]["below"] is None
-    assert all("nobody was held out" in manifest["models"][name]["left_out"] for name in ("model.int8.onnx", "model.small.onnx"))
+    assert all("nobody was held out" in manifest["left_out"][name]["reason"] for name in ("model.int8.onnx", "model.small.onnx"))
     assert "every answer counts" in Path("bundle/MODEL_CARD.md").read_text()
 
 
@@ -50,7 +50,7 @@ def test_the_cross_validation_fits_and_the_sibling_judges(refit: RunFolder, conf
     assert manifest["temperature"]["value"] != 1.0
     assert 0.5 <= manifest["unknown"]["below"] <= 1.0
     for name in ("model.int8.onnx", "model.small.onnx"):
-        said = manifest["models"][name]
+        said = (manifest["files"] | manifest["left_out"])[name]
         assert said["judged_on"] == "the 4 validation subjects of run cnn1d"
         assert said["windows"] == len(held_out.table)
         assert ("bytes" in said) == (Path("bundle") / name).is_file()
@@ -62,5 +62,5 @@ def test_the_cross_validation_fits_and_the_sibling_judges(refit: RunFolder, conf
 def test_a_run_of_another_config_judges_nothing(refit: RunFolder, config: RunConfig) -> None:
     train(config.with_overrides(training__weight_decay=0.5), "cnn1d")
     manifest = manifest_of(refit)
-    assert all("nobody was held out" in manifest["models"][name]["left_out"] for name in ("model.int8.onnx", "model.small.onnx"))
+    assert all("nobody was held out" in manifest["left_out"][name]["reason"] for name in ("model.int8.onnx", "model.small.onnx"))
     assert manifest["robustness"] == []

@@ -21,7 +21,8 @@ from har.runs.export import export_run
 from har.runs.register import log_bundle, register_bundle
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans, train_run
-from har.runtime.bundle import MANIFEST, sha256
+from har.runtime.bundle import sha256
+from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 from har.tracking import CHAMPION, tracking_uri
 from tests.conftest import BOUT_SECONDS
@@ -135,7 +136,7 @@ def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: P
     for number, (score, holder, reason) in enumerate(
         ((0.9, "1", "90.00 % against 90.00 % of version 1, which stays"), (0.91, "3", "91.00 % against 90.00 %"), (0.905, "3", "stays")), 2
     ):
-        found = register_bundle(place.variant(tmp_path / f"v{number}", score, tested=[str(number)]), RUNS)
+        found = register_bundle(place.variant(tmp_path / f"v{number}", score, versions={"wearable-har": str(number)}), RUNS)
         assert (found.version, found.new, champion()) == (str(number), True, holder)
         assert reason in found.reason
         version = client().get_model_version(NAME, found.version)
@@ -172,7 +173,7 @@ def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: P
 def test_a_bundle_of_no_tracked_run_is_refused(place: Place, tmp_path: Path) -> None:
     folder = place.variant(tmp_path / "bundle", 0.5)
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"tested": ["elsewhere"]}))
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"versions": {"wearable-har": "elsewhere"}}))
     with pytest.raises(HarError, match=r"no run in the MLflow store .* holds the bundle .*; export it again there"):
         register_bundle(folder, RUNS)
     with pytest.raises(HarError, match="no MLflow store at"):
@@ -180,7 +181,7 @@ def test_a_bundle_of_no_tracked_run_is_refused(place: Place, tmp_path: Path) -> 
 
 
 def test_a_version_that_could_not_be_made_leaves_nothing(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = place.variant(tmp_path / "bundle", 0.99, tested=["x"])
+    folder = place.variant(tmp_path / "bundle", 0.99, versions={"wearable-har": "x"})
 
     def fails(*_: object, **__: object) -> None:
         raise ConnectionError("gone")
@@ -201,7 +202,7 @@ def test_a_version_that_could_not_be_made_leaves_nothing(place: Place, tmp_path:
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "create_model_version", fails)
         with pytest.raises(HarError, match="gone"):
-            register_bundle(place.variant(tmp_path / "second", 0.98, tested=["y"]), RUNS, name)
+            register_bundle(place.variant(tmp_path / "second", 0.98, versions={"wearable-har": "y"}), RUNS, name)
     assert len(client().search_model_versions(f"name = '{name}'")) == 1  # what was there stays
 
 

@@ -64,12 +64,12 @@ def test_the_whole_way_with_transitions(kind: str, labels: tuple[str, ...], smal
     assert name in har("compare --dataset hapt")
     har("export --dataset hapt --output bundle")
     manifest = json.loads(Path("bundle/manifest.json").read_text())
-    assert (tuple(manifest["labels"]), manifest["run"]) == (labels, name)
+    assert (tuple(manifest["spec"]["labels"]), manifest["run"]) == (labels, name)
     vectors = json.loads(Path("bundle/test_vectors.json").read_text())
     assert np.array(vectors["probabilities"]).shape == (len(vectors["windows"]), len(labels))
     for path in (Path("bundle/model.onnx"), run.path / "model.onnx"):
         inside = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-        assert json.loads(inside["labels"]) == list(labels)
+        assert json.loads(inside["spec"])["labels"] == list(labels)
     assert "golden windows hold" in har("verify bundle")
     write_csv(synthetic.generate(1, 0, bout_seconds=3.0), Path("r.csv"))
     har("predict --bundle bundle r.csv --output timeline.csv")

@@ -10,7 +10,7 @@ import pytest
 
 from har.contract import HarError
 from har.data import synthetic
-from har.runtime.bundle import read_bundle, threshold
+from har.runtime.bundle import read_bundle
 from har.runtime.decision import decide, outcomes
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Timeline, joined, load_model
@@ -105,11 +105,13 @@ def test_a_mounted_bundle_decides_by_the_threshold_of_the_model_that_answered() 
 
 
 @pytest.mark.parametrize("below", [float("nan"), -0.1, 1.1, float("inf")])
-def test_a_threshold_that_is_no_probability_is_refused(below: float) -> None:
-    assert threshold({"below": None}) == 0.0
-    assert threshold({"below": 1}) == 1.0
-    with pytest.raises(HarError, match="expected a probability from 0 to 1"):
-        threshold({"below": below})
+def test_a_threshold_that_is_no_probability_is_refused(below: float, tmp_path: Path) -> None:
+    for path in pretrained().iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"unknown": manifest["unknown"] | {"below": below}}))
+    with pytest.raises(HarError, match=r"has unknown\.below = .*, expected"):
+        read_bundle(tmp_path)
 
 
 @pytest.mark.parametrize("label", ["", "WALK\nING", "\x1b[2J", " WALKING", "A\u202eB", 3, None])
@@ -120,7 +122,9 @@ def test_labels_that_could_be_taken_for_something_else_are_refused(label: Any, t
     assert read_bundle(tmp_path).labels == manifest["labels"]
     for labels in ([*manifest["labels"][:5], label], [*manifest["labels"], "WALKING"], [], "WALKING"):
         (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"labels": labels}))
-        with pytest.raises(HarError, match=r"manifest\.json has (a label|the label 'WALKING' twice|labels)") as caught:
+        with pytest.raises(
+            HarError, match=r"manifest\.json has (a label|an entry of spec\.labels twice|0 entries in spec\.labels|spec\.labels)"
+        ) as caught:
             read_bundle(tmp_path)
         assert "\n" not in str(caught.value)
         assert "\x1b" not in str(caught.value)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from har.cli import main
-from har.contract import LABELS, HarError
+from har.contract import LABELS, RAW6, HarError, SignalSpec
 from har.data import synthetic
 from har.data.prepare import prepare
 from har.evaluation.predictions import read_predictions
 from har.recording import write_csv
+from har.runtime.bundle import read_bundle
+from har.runtime.manifest import schema
 from har.runtime.pretrained import PLACES, find_bundle, pretrained
 from har.runtime.recognizer import load_model
 from har.runtime.session import open_session, run_windows
@@ -33,9 +35,10 @@ def test_it_is_whole_and_small_and_says_what_it_is(name: str) -> None:
     assert count >= 64
     assert sum(path.stat().st_size for path in folder.iterdir()) < MOST_BYTES.get(name, OTHERS_BYTES)
     manifest = json.loads((folder / "manifest.json").read_text())
-    jsonschema.validate(manifest, json.loads((ROOT / "export" / "manifest.schema.json").read_text()))
-    assert manifest["synthetic"] is False
-    assert manifest["labels"] == list(LABELS)
+    read = read_bundle(folder)
+    jsonschema.validate({name: value for name, value in read.manifest.items() if value is not None}, schema())
+    assert read.synthetic is False
+    assert read.spec == SignalSpec.of(RAW6, LABELS, window_size=128, stride=64, axes=read.spec.axes)
     assert "-dirty" not in manifest["commit"]
     assert set(manifest["metrics"]) == {"validation", "test"}
     assert {path.name for path in folder.iterdir()} == {*manifest["files"], "manifest.json"}

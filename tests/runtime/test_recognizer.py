@@ -145,9 +145,11 @@ def test_an_edited_manifest_is_not_believed(bundle: Path, tmp_path: Path) -> Non
     shutil.copytree(bundle, tmp_path / "edited")
     path = tmp_path / "edited" / "manifest.json"
     manifest = json.loads(path.read_text())
-    for change in ({"labels": manifest["labels"][::-1]}, {"input": {}}, {"input": manifest["input"] | {"sample_rate_hz": 100.0}}):
-        path.write_text(json.dumps(manifest | change))
-        with pytest.raises(HarError, match="the manifest says"):
+    spec = manifest["spec"]
+    for change in ({"labels": spec["labels"][::-1]}, {"stride": 32}, {"sample_rate_hz": 100.0}):
+        stream = manifest["stream"] | {"hop": change.get("stride", spec["stride"])}
+        path.write_text(json.dumps(manifest | {"spec": spec | change, "stream": stream}))
+        with pytest.raises(HarError, match=r"says spec = .* the manifest says"):
             load_model(path.parent)
 
 

@@ -22,6 +22,7 @@ from har.runs.export import export_run
 from har.runs.robustness import TOLD, card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
+from har.runtime.manifest import schema
 from har.runtime.recognizer import load_model
 from har.runtime.verify import verify
 from har.signals.disturbances import rotation_matrix, turned
@@ -71,7 +72,7 @@ def test_the_mounting_is_told_and_a_stream_is_answered_in_place(runs: dict[str, 
     command = ["--dataset", "synthetic", "--model", "robust", *(word for pair in OPTIONS.items() for word in pair)]
     assert main(["export", *command, "--output", "bundle"]) == 0
     manifest = json.loads(Path("bundle/manifest.json").read_text())
-    jsonschema.validate(manifest, json.loads((ROOT / "export/manifest.schema.json").read_text()))
+    jsonschema.validate(manifest, schema())
     assert {"model.onnx", "mounting.onnx", "mounted.onnx"} <= set(manifest["files"])
     assert (manifest["mounting"]["estimator_run"], manifest["mounting"]["model_run"]) == ("mounting_cnn, seed 0", "cnn1d, seed 0")
     assert "tells from walking how the phone is mounted" in Path("bundle/MODEL_CARD.md").read_text()

@@ -41,9 +41,9 @@ export class App {
     this.model = model;
     const { manifest, unknownBelow } = model.bundle;
     const mayBeUnknown = unknownBelow || manifest.mounting?.unknown.below;
-    this.canTurn = canTurn(manifest.dataset);
-    this.lanes = mayBeUnknown && !manifest.labels.includes(UNKNOWN) ? [...manifest.labels, UNKNOWN] : manifest.labels;
-    makeShares(manifest.labels);
+    this.canTurn = manifest.datasets.length > 0 && manifest.datasets.every(({ name }) => canTurn(name));
+    this.lanes = mayBeUnknown && !manifest.spec.labels.includes(UNKNOWN) ? [...manifest.spec.labels, UNKNOWN] : manifest.spec.labels;
+    makeShares(manifest.spec.labels);
     this.#makeSettings();
     this.#listen();
     this.#draw();
@@ -133,7 +133,7 @@ export class App {
     const timeline = this.session?.timeline;
     return {
       name: this.name,
-      labels: this.model.bundle.manifest.labels,
+      labels: this.model.bundle.manifest.spec.labels,
       rate: this.live?.rate ?? null,
       gaps: this.live?.gaps ?? null,
       minutes: Object.fromEntries(timeline?.minutes() ?? []),

@@ -4,7 +4,7 @@
 
 import { percent } from "./words.js";
 
-/** @typedef {import("./bundle.js").Manifest} Manifest */
+/** @typedef {import("./manifest.js").Manifest} Manifest */
 
 /**
  * The bundle by name.
@@ -12,7 +12,7 @@ import { percent } from "./words.js";
  * @param {Manifest} manifest
  */
 export function bundleText(manifest) {
-  return `${manifest.run ?? manifest.model} (bundle of ${manifest.model}, trained on ${titleOf(manifest)})`;
+  return `${manifest.run} (bundle of ${manifest.model}, trained on ${titleOf(manifest)})`;
 }
 
 /**
@@ -22,10 +22,10 @@ export function bundleText(manifest) {
  * @returns {string[]}
  */
 export function wearTexts(manifest) {
-  const { dataset_description: description, input, mounting } = manifest;
+  const { datasets, spec, mounting } = manifest;
   const title = titleOf(manifest);
-  const placement = description?.placement;
-  const axes = description?.axes ?? input.axes;
+  const placement = textOf(datasets.map((data) => data.placement));
+  const axes = textOf(datasets.map((data) => data.axes)) || spec.axes;
   const paragraphs = [
     placement
       ? `How the device was worn in the training data, ${title}: ${placement}`
@@ -57,5 +57,15 @@ export function aboutText(manifest, golden, unknownBelow) {
 
 /** @param {Manifest} manifest */
 function titleOf(manifest) {
-  return manifest.dataset_description?.title ?? manifest.dataset;
+  return textOf(manifest.datasets.map(({ title, name }) => title ?? name), " and ") || "data that it does not name";
+}
+
+/**
+ * The different texts of data sets.
+ *
+ * @param {(string | undefined)[]} texts
+ * @param {string} [between]
+ */
+function textOf(texts, between = " or ") {
+  return [...new Set(texts.filter(Boolean))].join(between);
 }

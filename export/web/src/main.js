@@ -19,12 +19,12 @@ Reflect.set(window, "har", hook);
 try {
   const { model, golden } = await openModel(base);
   const { manifest, unknownBelow } = model.bundle;
-  const { window_size: size, stride, sample_rate_hz: hz } = manifest.input;
+  const { window_size: size, stride, sample_rate_hz: hz } = manifest.spec;
   setText("pace", `There is an answer every ${stride / hz} s, for the last ${size / hz} s.`);
   setText("model", `${bundleText(manifest)}, checked`);
   showParagraphs("wear", wearTexts(manifest));
   setText("about", aboutText(manifest, golden, unknownBelow));
-  element("synthetic", HTMLElement).hidden = !manifest.synthetic;
+  element("synthetic", HTMLElement).hidden = !manifest.datasets.some(({ synthetic }) => synthetic);
   element("main", HTMLElement).hidden = false;
   hook.app = new App(model); // canvases have a size only now
   hook.state = "ready";

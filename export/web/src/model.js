@@ -3,9 +3,9 @@
  * it was made.
  */
 
-import { MODEL, VECTORS } from "./bundle.js";
-import { HarError } from "./contract.js";
+import { HarError, WIDTH } from "./contract.js";
 import { faultOf } from "./limits.js";
+import { MODEL, VECTORS } from "./manifest.js";
 import { Told, remounted } from "./told.js";
 
 /** @typedef {typeof import("onnxruntime-web/wasm")} Runtime */
@@ -20,6 +20,7 @@ import { Told, remounted } from "./told.js";
 
 /** @typedef {{estimator: Session, model: Session}} Beside files that tell the mounting, and answer where it is known */
 
+const PROBABILITIES = "probabilities"; // output of the files that name activities
 const TOLD = "told"; // output of the file that tells the mounting
 const TOLD_WIDTH = 6;
 const TOLD_TOLERANCE = 1e-4;
@@ -63,18 +64,19 @@ export class Model {
    * @throws {HarError} the file is no model, or it does not fit its manifest
    */
   static async open(ort, bundle) {
-    const { input, output, labels, mounting } = bundle.manifest;
+    const { input, spec, mounting } = bundle.manifest;
+    const { labels } = spec;
     const opened = async (/** @type {string} */ file, /** @type {string} */ gives, /** @type {number[]} */ shape) => {
       const session = await openFile(ort, bundle, file);
-      checkShape(file, "input", session.inputMetadata, input.name, [input.window_size, input.channels.length]);
+      checkShape(file, "input", session.inputMetadata, input.name, [spec.window_size, WIDTH]);
       checkShape(file, "output", session.outputMetadata, gives, shape);
       return session;
     };
-    const session = await opened(MODEL, output.name, [labels.length]);
+    const session = await opened(MODEL, PROBABILITIES, [labels.length]);
     if (!mounting) return new Model(ort, session, bundle);
     const beside = {
       estimator: await opened(mounting.estimator, TOLD, [2, 3]),
-      model: await opened(mounting.model, output.name, [labels.length]),
+      model: await opened(mounting.model, PROBABILITIES, [labels.length]),
     };
     return new Model(ort, session, bundle, beside);
   }
@@ -93,7 +95,7 @@ export class Model {
 
   /** @param {Float32Array[]} windows */
   #predict(windows) {
-    return this.#inBatches(this.session, this.bundle.manifest.output.name, this.bundle.manifest.labels.length, windows);
+    return this.#inBatches(this.session, PROBABILITIES, this.bundle.manifest.spec.labels.length, windows);
   }
 
   /**
@@ -102,11 +104,11 @@ export class Model {
    * @param {Float32Array[]} windows as the sensors measured them
    */
   check(windows) {
-    const { input } = this.bundle.manifest;
-    const size = input.window_size * input.channels.length;
+    const { spec } = this.bundle.manifest;
+    const size = spec.window_size * WIDTH;
     windows.forEach((window, i) => {
       if (window.length !== size) throw new HarError(`Window ${i} has ${window.length} values, expected ${size}.`);
-      const fault = faultOf(window, input.sample_rate_hz);
+      const fault = faultOf(window, spec.sample_rate_hz);
       if (fault) throw new HarError(`Window ${i} ${fault}; leave it out.`);
     });
   }
@@ -132,8 +134,8 @@ export class Model {
    * @param {Float32Array[]} windows
    */
   async predictInPlace(windows) {
-    const { output, labels } = this.bundle.manifest;
-    return this.#inBatches(/** @type {Beside} */ (this.beside).model, output.name, labels.length, windows);
+    const { labels } = this.bundle.manifest.spec;
+    return this.#inBatches(/** @type {Beside} */ (this.beside).model, PROBABILITIES, labels.length, windows);
   }
 
   /**
@@ -160,11 +162,11 @@ export class Model {
    * @param {Float32Array[]} windows
    */
   async #run(session, output, width, windows) {
-    const { input } = this.bundle.manifest;
-    const size = input.window_size * input.channels.length;
+    const { input, spec } = this.bundle.manifest;
+    const size = spec.window_size * WIDTH;
     const data = new Float32Array(windows.length * size);
     windows.forEach((window, i) => data.set(window, i * size));
-    const tensor = new this.ort.Tensor("float32", data, [windows.length, input.window_size, input.channels.length]);
+    const tensor = new this.ort.Tensor("float32", data, [windows.length, spec.window_size, WIDTH]);
     const result = (await session.run({ [input.name]: tensor }))[output];
     const values = /** @type {Float32Array} */ (result.data);
     if (result.dims[0] !== windows.length || values.length !== windows.length * width || !values.every(Number.isFinite)) {
@@ -287,12 +289,13 @@ function checkShape(file, what, metadata, name, expected) {
 
 /**
  * @param {Uint8Array} content
- * @param {import("./bundle.js").Manifest} manifest
+ * @param {import("./manifest.js").Manifest} manifest
  * @returns {{windows: Float32Array[], probabilities: number[][], mounting: {told: number[][], probabilities: number[][]} | null}}
  */
-function readVectors(content, { input, labels, mounting: said }) {
+function readVectors(content, { spec, mounting: said }) {
+  const { labels } = spec;
   const vectors = JSON.parse(new TextDecoder().decode(content));
-  const size = input.window_size * input.channels.length;
+  const size = spec.window_size * WIDTH;
   /** @type {Float32Array[]} */
   // Whole multiples of the unit, which keeps the file small.
   const windows = vectors.windows.map((/** @type {number[][]} */ window) =>

@@ -2,7 +2,7 @@
  * A recorded CSV file instead of the sensors: the same windows, answers and timeline as `har predict` gives.
  */
 
-import { HarError } from "./contract.js";
+import { HarError, WIDTH } from "./contract.js";
 import { ReadReport, readPieces } from "./reading.js";
 import { Signals } from "./signals.js";
 import { Timeline } from "./timeline.js";
@@ -21,10 +21,10 @@ import { WindowStream } from "./windows.js";
  */
 export function emptySession(model, most) {
   const { manifest, unknownBelow } = model.bundle;
-  const { window_size: windowSize, stride, sample_rate_hz: sampleRateHz, channels } = manifest.input;
+  const { window_size: windowSize, stride, sample_rate_hz: sampleRateHz, labels } = manifest.spec;
   return {
-    windows: new WindowStream({ windowSize, stride, sampleRateHz, width: channels.length }),
-    timeline: new Timeline(manifest.labels, unknownBelow),
+    windows: new WindowStream({ windowSize, stride, sampleRateHz, width: WIDTH }),
+    timeline: new Timeline(labels, unknownBelow),
     signals: new Signals(most),
   };
 }

@@ -5,6 +5,7 @@
 
 import { readBundle } from "./bundle.js";
 import { HarError } from "./contract.js";
+import { SCHEMA } from "./manifest.js";
 import { Model, configure } from "./model.js";
 import { INSECURE } from "./motion.js";
 
@@ -15,7 +16,9 @@ import { INSECURE } from "./motion.js";
  */
 export async function openModel(base) {
   if (!window.isSecureContext) throw new HarError(INSECURE);
-  const bundle = await readBundle((name) => fetchFile(new URL(`bundle/${name}`, base)));
+  const schema = await fetchFile(new URL(SCHEMA, base));
+  if (schema === null) throw new HarError(`${SCHEMA} is not there; build the page again.`);
+  const bundle = await readBundle((name) => fetchFile(new URL(`bundle/${name}`, base)), JSON.parse(new TextDecoder().decode(schema)));
   const folder = new URL("ort/", base).href;
   /** @type {import("./model.js").Runtime} */
   let ort;

@@ -7,17 +7,24 @@ import { test } from "node:test";
 import * as ort from "onnxruntime-web/wasm";
 
 import { readBundle } from "../src/bundle.js";
+import { convert, faults, parseManifest } from "../src/manifest.js";
 import { Model, configure } from "../src/model.js";
 import { checkSelfContained, readMetadata } from "../src/onnx_metadata.js";
-import { BUNDLE, NO_BUNDLE, randomNumbers, reader, sha256 } from "./helpers.mjs";
+import { BUNDLE, NO_BUNDLE, SCHEMA, randomNumbers, reader, sha256 } from "./helpers.mjs";
 
 const options = { skip: NO_BUNDLE };
 const encoder = new TextEncoder();
 
-/** @typedef {import("../src/bundle.js").Manifest} Manifest */
+/** @typedef {import("../src/manifest.js").Manifest} Manifest */
 
+/** As it is written. @returns {Promise<Record<string, any>>} */
+async function written() {
+  return JSON.parse(await readFile(path.join(BUNDLE, "manifest.json"), "utf8"));
+}
+
+/** In the newest format. */
 async function manifest() {
-  return /** @type {Manifest & Record<string, unknown>} */ (JSON.parse(await readFile(path.join(BUNDLE, "manifest.json"), "utf8")));
+  return /** @type {Manifest & Record<string, any>} */ (convert(await written()));
 }
 
 /** @param {string} name */
@@ -33,9 +40,9 @@ async function file(name) {
  */
 async function changed(change, files = {}) {
   const said = await manifest();
-  for (const [name, content] of Object.entries(files)) said.files[name] = sha256(content);
+  for (const [name, content] of Object.entries(files)) said.files[name] = { sha256: sha256(content) };
   change(said);
-  return readBundle(reader(BUNDLE, { ...files, "manifest.json": encoder.encode(JSON.stringify(said)) }));
+  return readBundle(reader(BUNDLE, { ...files, "manifest.json": encoder.encode(JSON.stringify(said)) }), SCHEMA);
 }
 
 /**
@@ -52,26 +59,27 @@ async function refused(change, message) {
 }
 
 test("a whole bundle is read, and its model says what its manifest says", options, async () => {
-  const bundle = await readBundle(reader(BUNDLE));
+  const bundle = await readBundle(reader(BUNDLE), SCHEMA);
   assert.ok(bundle.files.has("model.onnx") && bundle.files.has("test_vectors.json"));
   assert.equal(bundle.unknownBelow, bundle.manifest.unknown.below ?? 0);
   const metadata = readMetadata("model.onnx", await file("model.onnx"));
-  assert.deepEqual(JSON.parse(metadata.get("labels") ?? ""), bundle.manifest.labels);
+  const inside = convert(Object.fromEntries([...metadata].map(([name, text]) => [name, JSON.parse(text)])));
+  assert.deepEqual(inside.spec, bundle.manifest.spec);
 });
 
 test("every pretrained bundle is read", async () => {
   const folder = path.join(import.meta.dirname, "..", "..", "pretrained");
-  for (const name of await readdir(folder)) await readBundle(reader(path.join(folder, name)));
+  for (const name of await readdir(folder)) await readBundle(reader(path.join(folder, name)), SCHEMA);
 });
 
 test("golden vectors: this runtime computes what was exported", options, async (t) => {
   configure(ort);
-  const model = await Model.open(ort, await readBundle(reader(BUNDLE)));
+  const model = await Model.open(ort, await readBundle(reader(BUNDLE), SCHEMA));
   const { windows, largest } = await model.checkGolden();
   assert.ok(windows > 0 && largest <= model.bundle.manifest.tolerance);
   t.diagnostic(`${windows} golden windows, largest difference ${largest.toExponential(2)}`);
 
-  const size = model.bundle.manifest.input.window_size * 6;
+  const size = model.bundle.manifest.spec.window_size * 6;
   const random = randomNumbers(7);
   const [a, b] = [0.5, -0.5].map((middle) => new Float32Array(size).map(() => middle + 0.1 * random()));
   const [together, alone] = [await model.predict([a, b, a]), await model.predict([b])];
@@ -98,7 +106,7 @@ test("golden vectors: this runtime computes what was exported", options, async (
 const ROBUST = path.join(path.dirname(BUNDLE), "robust");
 test("a window that is refused does not change what is known of the mounting", { skip: existsSync(ROBUST) ? false : `no bundle at ${ROBUST}` }, async () => {
   configure(ort);
-  const model = await Model.open(ort, await readBundle(reader(ROBUST)));
+  const model = await Model.open(ort, await readBundle(reader(ROBUST), SCHEMA));
   const random = randomNumbers(8);
   const good = new Float32Array(768).map((_, i) => (i % 6 === 0 ? 1 : 0) + 0.2 * random());
   const stream = model.openStream();
@@ -112,35 +120,61 @@ test("a file that was changed or is missing is named", options, async () => {
   for (const name of ["model.onnx", "test_vectors.json"]) {
     const content = await file(name);
     content[content.length >> 1] ^= 1;
-    await assert.rejects(readBundle(reader(BUNDLE, { [name]: content })), new RegExp(`Error: ${name} is not the file that was exported`));
-    await assert.rejects(readBundle(reader(BUNDLE, { [name]: null })), new RegExp(`names '${name}', which is not there`));
+    await assert.rejects(readBundle(reader(BUNDLE, { [name]: content }), SCHEMA), new RegExp(`Error: ${name} is not the file that was exported`));
+    await assert.rejects(readBundle(reader(BUNDLE, { [name]: null }), SCHEMA), new RegExp(`names '${name}', which is not there`));
   }
-  await assert.rejects(readBundle(reader(BUNDLE, { "manifest.json": null })), /no bundle: manifest\.json is missing/);
-  await assert.rejects(readBundle(reader(BUNDLE, { "manifest.json": encoder.encode("{") })), /is not valid JSON/);
+  await assert.rejects(readBundle(reader(BUNDLE, { "manifest.json": null }), SCHEMA), /no bundle: manifest\.json is missing/);
+  await assert.rejects(readBundle(reader(BUNDLE, { "manifest.json": encoder.encode("{") }), SCHEMA), /is not valid JSON/);
 });
 
 test("a manifest of another kind is refused", options, async () => {
-  await refused((said) => (said.schema_version = 99), /schema version 99, expected 2/);
+  await refused((said) => (said.schema_version = 99), /schema version 99, expected 2 or 3/);
   await refused((said) => Reflect.deleteProperty(said, "schema_version"), /schema version undefined/);
-  await refused((said) => Reflect.deleteProperty(said, "labels"), /no entry 'labels'/);
-  await refused((said) => Reflect.deleteProperty(said.files, "model.onnx"), /names no checksum for model\.onnx/);
-  await refused((said) => (said.files["../model.onnx"] = "0"), /names '\.\.\/model\.onnx', which is not there/);
-  await refused((said) => (said.input.sample_rate_hz = 100), /takes 100 Hz; this page gives 50 Hz/);
-  await refused((said) => (said.input.window_size = 256), /windows of 256 samples/);
-  await refused((said) => (said.input.stride = 0), /0 apart/);
-  await refused((said) => said.input.channels.reverse(), /takes gyro_z in rad\/s, .*this page gives total_acc_x in g/);
-  await refused((said) => (said.input.channels[0].unit = "m/s2"), /takes total_acc_x in m\/s2/);
-  await refused((said) => (said.tolerance = 1), /has the tolerance 1/);
-  await refused((said) => (said.unknown = { below: 2 }), /unknown\.below 2, expected a probability from 0 to 1/);
+  await refused((said) => Reflect.deleteProperty(said, "spec"), /no entry 'spec'/);
+  await refused((said) => Reflect.deleteProperty(said.files, "model.onnx"), /no entry 'files\.model\.onnx'/);
+  await refused((said) => (said.files["../model.onnx"] = { sha256: "0".repeat(64) }), /names '\.\.\/model\.onnx', which is not there/);
+  await refused((said) => (said.spec.sample_rate_hz = 100), /asks for 100 Hz; this page gives 50 Hz/);
+  await refused((said) => (said.spec.sample_rate_hz = 0), /has spec\.sample_rate_hz = 0, expected at least 1/);
+  await refused((said) => (said.spec.window_size = 256), /windows of 256 samples/);
+  await refused((said) => (said.spec.stride = 0), /has spec\.stride = 0, expected at least 1/);
+  await refused((said) => said.spec.sensors.reverse(), /asks for gyro_x in rad\/s, .*this page gives total_acc_x in g/);
+  await refused((said) => (said.spec.sensors[0].unit = "m/s2"), /has spec\.sensors\[0\]\.unit = "m\/s2", expected one of g, rad\/s/);
+  await refused((said) => (said.tolerance = 1), /has tolerance = 1, expected at most 0\.001/);
+  await refused((said) => (said.unknown.below = 2), /has unknown\.below = 2, expected at most 1/);
   for (const label of ["WALK\u001b[2J", "A\nB", " WALKING", "", "\u202eWALKING", 7]) {
-    await refused((said) => (said.labels[0] = /** @type {any} */ (label)), /manifest\.json has a label .*, expected a name in one printable line/);
+    await refused((said) => (said.spec.labels[0] = /** @type {any} */ (label)), /manifest\.json has (a label|spec\.labels\[0\])/);
   }
-  await refused((said) => (said.stream = { kind: "state", hop: 1 }), /streams as 'state'/);
+  await refused((said) => (said.spec.labels[0] = said.spec.labels[1]), /has an entry of spec\.labels twice/);
+  await refused((said) => (said.stream = /** @type {any} */ ({ kind: "state", hop: 1, state_size: 3 })), /streams as 'state'/);
+  await refused((said) => (said.stream.kind = "foo"), /has stream\.kind = "foo", expected "ring_buffer"/);
+  await refused((said) => (said.surprise = 1), /has an unknown entry 'surprise'/);
+});
+
+test("format 2 is converted, and what is wrong in it is named", options, async () => {
+  const old = await written();
+  assert.equal(old.schema_version, 2);
+  const parse = (/** @type {object} */ said) => parseManifest(encoder.encode(JSON.stringify(said)), SCHEMA);
+  assert.deepEqual(parse(old), parse(convert(old)));
+  assert.throws(() => parse({ ...old, labels: undefined }), /has no entry 'labels'/);
+  assert.throws(() => parse({ ...old, input: [] }), /has another structure than format 2/);
+  assert.throws(() => parse({ ...old, input: { ...old.input, channels: old.input.channels.toReversed() } }), /asks for gyro_z in rad\/s/);
+  assert.throws(() => parse({ ...old, stream: { ...old.stream, kind: "foo" } }), /has stream\.kind = "foo"/);
+});
+
+test("the validator finds what `har` finds", async () => {
+  const cases = JSON.parse(await readFile(path.join(import.meta.dirname, "..", "..", "..", "tests", "runtime", "manifests.json"), "utf8"));
+  assert.ok(cases.length >= 20);
+  for (const { place, value, faults: expected } of cases) {
+    const said = await manifest();
+    const inner = place.slice(0, -1).reduce((/** @type {any} */ at, /** @type {string | number} */ name) => at[name], said);
+    inner[place.at(-1)] = value;
+    assert.deepEqual([...faults(said, SCHEMA, SCHEMA)], expected);
+  }
 });
 
 test("what decides an answer must also stand in the model", options, async () => {
-  await refused((said) => said.labels.reverse(), /model\.onnx says labels = \[.*the manifest says \[/);
-  await refused((said) => (said.synthetic = !said.synthetic), /model\.onnx says synthetic =/);
+  await refused((said) => said.spec.labels.reverse(), /model\.onnx says spec = \{.*the manifest says \{/);
+  await refused((said) => (said.datasets[0].synthetic = !said.datasets[0].synthetic), /model\.onnx says datasets =/);
   await refused((said) => (said.unknown.below = 0.987), /model\.onnx says unknown =/);
   await refused((said) => (said.temperature.value += 1), /model\.onnx says temperature =/);
 });
@@ -149,15 +183,15 @@ test("a model that is cut off, no model, or of another shape is refused even whe
   configure(ort);
   const model = await file("model.onnx");
   const cut = model.slice(0, Math.floor(0.9 * model.length));
-  await assert.rejects(changed(() => undefined, { "model.onnx": cut }), /model\.onnx (is cut off|says labels = nothing)/);
-  await assert.rejects(changed(() => undefined, { "model.onnx": encoder.encode("garbage") }), /model\.onnx (is cut off|says labels = nothing)/);
+  await assert.rejects(changed(() => undefined, { "model.onnx": cut }), /model\.onnx (is cut off|says spec = nothing)/);
+  await assert.rejects(changed(() => undefined, { "model.onnx": encoder.encode("garbage") }), /model\.onnx (is cut off|says spec = nothing)/);
 
   const metadata = metadataOf(model);
   const bundle = await changed(() => undefined, { "model.onnx": Uint8Array.from([...metadata, 0x3a, 2, 0x12, 0]) }); // a graph without nodes
   await assert.rejects(Model.open(ort, bundle), /model\.onnx is not a readable ONNX model/);
 
-  const whole = await readBundle(reader(BUNDLE));
-  const other = { ...whole, manifest: { ...whole.manifest, labels: [...whole.manifest.labels, "FLYING"] } };
+  const whole = await readBundle(reader(BUNDLE), SCHEMA);
+  const other = { ...whole, manifest: { ...whole.manifest, spec: { ...whole.manifest.spec, labels: [...whole.manifest.spec.labels, "FLYING"] } } };
   await assert.rejects(Model.open(ort, other), /has an output of shape batch x \d+; the manifest says 'probabilities' of batch x \d+/);
   const renamed = { ...whole, manifest: { ...whole.manifest, input: { ...whole.manifest.input, name: "x" } } };
   await assert.rejects(Model.open(ort, renamed), /has an input named windows/);
@@ -210,7 +244,7 @@ test("a model that takes weights from another file is refused, however that is e
 test("a browser without WebAssembly or its SIMD is named, not the model", options, async () => {
   const fails = { InferenceSession: { create: () => Promise.reject(new Error("no available backend found. ERR: [wasm] no SIMD")) } };
   const old = /** @type {import("../src/model.js").Runtime} */ (/** @type {unknown} */ (fails));
-  await assert.rejects(Model.open(old, await readBundle(reader(BUNDLE))), /The model cannot run here .*use a newer browser/);
+  await assert.rejects(Model.open(old, await readBundle(reader(BUNDLE), SCHEMA)), /The model cannot run here .*use a newer browser/);
 });
 
 test("golden vectors that differ are refused", options, async () => {

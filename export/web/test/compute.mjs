@@ -18,7 +18,7 @@ import { LiveStream } from "../src/live.js";
 import { Model, configure } from "../src/model.js";
 import { emptySession, replay } from "../src/replay.js";
 import { StreamResampler } from "../src/resampling.js";
-import { reader } from "./helpers.mjs";
+import { SCHEMA, reader } from "./helpers.mjs";
 
 /** @typedef {{source_hz: number, width: number, time: number[], values: number[], cuts: number[]}} Stretch cuts: where it is cut into pieces */
 
@@ -34,7 +34,7 @@ function resample({ source_hz: sourceHz, width, time, values, cuts }) {
 /** @param {string} bundle */
 async function open(bundle) {
   configure(ort);
-  return Model.open(ort, await readBundle(reader(bundle)));
+  return Model.open(ort, await readBundle(reader(bundle), SCHEMA));
 }
 
 /**

@@ -13,7 +13,7 @@ import { measureRate } from "../src/rate.js";
 import { StreamResampler } from "../src/resampling.js";
 import { Signals } from "../src/signals.js";
 import { Timeline } from "../src/timeline.js";
-import { BUNDLE, NO_BUNDLE, Sensors, randomNumbers, reader, swaying } from "./helpers.mjs";
+import { BUNDLE, NO_BUNDLE, SCHEMA, Sensors, randomNumbers, reader, swaying } from "./helpers.mjs";
 
 /** @typedef {{timeS: number, sample: number[]}} Measured */
 /** @typedef {{before: "" | "restart" | "hidden", samples: Measured[]}} Delivery before: what happens before it */
@@ -167,7 +167,7 @@ for (const [name, folder, hz, skip] of /** @type {const} */ ([
 ])) {
   test(`minutes with every fault are answered as their stretches in a batch: ${name}`, { skip }, async () => {
     configure(ort);
-    const model = await Model.open(ort, await readBundle(reader(folder)));
+    const model = await Model.open(ort, await readBundle(reader(folder), SCHEMA));
     const deliveries = dayOf(hz);
     const { answers, held } = await live(model, deliveries);
     const runs = stretchesOf(deliveries, hz !== SAMPLE_RATE_HZ);

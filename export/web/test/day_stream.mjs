@@ -17,7 +17,7 @@ import { readBundle } from "../src/bundle.js";
 import { WIDTH } from "../src/contract.js";
 import { LiveSession } from "../src/live_session.js";
 import { Model, configure } from "../src/model.js";
-import { Sensors, reader } from "./helpers.mjs";
+import { SCHEMA, Sensors, reader } from "./helpers.mjs";
 
 const { values: options } = parseArgs({ options: { day: { type: "string" }, bundle: { type: "string" }, every: { type: "string" } } });
 const day = /** @type {string} */ (options.day);
@@ -25,8 +25,8 @@ const every = Number(options.every);
 const collect = globalThis.gc;
 if (!collect) throw new Error("run node with --expose-gc");
 configure(ort);
-const model = await Model.open(ort, await readBundle(reader(/** @type {string} */ (options.bundle))));
-const { labels } = model.bundle.manifest;
+const model = await Model.open(ort, await readBundle(reader(/** @type {string} */ (options.bundle)), SCHEMA));
+const { labels } = model.bundle.manifest.spec;
 
 /** A file of numbers that is read piece by piece, so that the day is not held in memory. */
 class Numbers {

@@ -7,16 +7,16 @@ import { SCREEN, UP, canTurn } from "../src/mounting.js";
 
 /**
  * @param {object} changed
- * @returns {import("../src/bundle.js").Manifest}
+ * @returns {import("../src/manifest.js").Manifest}
  */
 function manifest(changed = {}) {
-  const made = { model: "cnn1d", run: "first", dataset: "my-study", labels: ["A", "B"], input: { axes: "x up" }, ...changed };
-  return /** @type {import("../src/bundle.js").Manifest} */ (/** @type {unknown} */ (made));
+  const made = { model: "cnn1d", run: "first", datasets: [{ name: "my-study" }], spec: { labels: ["A", "B"], axes: "x up" }, ...changed };
+  return /** @type {import("../src/manifest.js").Manifest} */ (/** @type {unknown} */ (made));
 }
 
 test("the page names its bundle", () => {
   assert.equal(bundleText(manifest()), "first (bundle of cnn1d, trained on my-study)");
-  assert.equal(bundleText(manifest({ run: undefined, dataset_description: { title: "My study" } })), "cnn1d (bundle of cnn1d, trained on My study)");
+  assert.equal(bundleText(manifest({ datasets: [{ name: "a", title: "My study" }, { name: "b" }] })), "first (bundle of cnn1d, trained on My study and b)");
   assert.equal(
     aboutText(manifest(), { windows: 64, largest: 3e-7 }, 0.77),
     "Model: first (bundle of cnn1d, trained on my-study). Its files are those that were exported, and 64 golden windows differ by at most 3.0e-7. " +
@@ -25,7 +25,7 @@ test("the page names its bundle", () => {
 });
 
 test("how the phone is worn comes from the data set's own description", () => {
-  const described = manifest({ dataset_description: { title: "My study", placement: "in the left trouser pocket", axes: "y up" } });
+  const described = manifest({ datasets: [{ name: "a", title: "My study", placement: "in the left trouser pocket", axes: "y up" }] });
   assert.deepEqual(wearTexts(described), [
     "How the device was worn in the training data, My study: in the left trouser pocket",
     "Axes: y up",
@@ -34,7 +34,7 @@ test("how the phone is worn comes from the data set's own description", () => {
   const bare = wearTexts(manifest());
   assert.match(bare[0], /^Wear the phone as the device was worn in the training data, my-study; the bundle does not describe it further\.$/);
   assert.equal(bare[1], "Axes: x up");
-  assert.equal(wearTexts(manifest({ input: {} })).length, 2);
+  assert.equal(wearTexts(manifest({ spec: {} })).length, 2);
   assert.match(wearTexts(manifest({ mounting: {} })).at(-1) ?? "", /may be turned in any way/);
 });
 

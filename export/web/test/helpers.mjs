@@ -1,7 +1,7 @@
 /** What several tests need. */
 
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,9 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 
 /** The bundle that tests run: `HAR_BUNDLE`, or the one that is committed. */
 export const BUNDLE = path.resolve(process.env.HAR_BUNDLE ?? path.join(HERE, "..", "..", "pretrained", "default"));
+
+/** The schema of manifests. */
+export const SCHEMA = JSON.parse(readFileSync(path.join(HERE, "..", "..", "..", "har", "runtime", "manifest.schema.json"), "utf8"));
 
 /** Why tests that need a bundle are skipped, or false. */
 export const NO_BUNDLE = existsSync(path.join(BUNDLE, "manifest.json")) ? false : `no bundle at ${BUNDLE}; name one with HAR_BUNDLE`;
