@@ -65,6 +65,7 @@ def test_the_best_epoch_is_what_is_saved(config: RunConfig, parts: Parts, tmp_pa
     assert result.best_epoch == int(np.argmax(history.scores))
     assert result.best_epoch < len(history.scores) - 1, "the test needs a run whose last epoch is not its best"
     assert result.best_score == pytest.approx(max(history.scores), abs=1e-6)
+    assert load_checkpoint(result.checkpoint).spec == parts["train"].spec(config.windowing.step)
     saved = load_checkpoint(result.checkpoint).state_dict()
     for name, value in history.states[result.best_epoch].items():
         assert torch.equal(saved[name], value), name
