@@ -149,7 +149,7 @@ def test_the_doctor_says_what_is_there(workplace: Path, capsys: pytest.CaptureFi
     manifest = json.loads((pretrained() / "manifest.json").read_text()) | {"models": [1]}
     Path("export/bundle/manifest.json").write_text(json.dumps(manifest))
     assert main(["doctor"]) == 0
-    assert "export/bundle is not a bundle of this version" in capsys.readouterr().out
+    assert "export/bundle/manifest.json has another structure than format 2" in capsys.readouterr().out
 
 
 def test_the_doctor_works_where_nothing_is_installed(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class Place:
         manifest = json.loads((folder / MANIFEST).read_text())
         validation = manifest["metrics"]["validation"] | {name: value for name, value in changes.items() if name in ("per_subject", "who")}
         validation["macro_f1"]["value"] = score
+        manifest["datasets"][0] |= {"digest": changes.pop("digest")} if "digest" in changes else {}
         manifest |= {name: value for name, value in changes.items() if name not in validation}
         manifest["metrics"] = changes.get("metrics", {"validation": validation})
         (folder / MANIFEST).write_text(json.dumps(manifest))
@@ -157,7 +158,7 @@ def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: P
             ({"metrics": {}}, "no validation score"),
             ({"per_subject": people[1:]}, "3 people .* such scores are not comparable"),
             ({"who": "all"}, "not comparable"),
-            ({"data_digest": "0" * 64}, "data 000000000000.* not comparable"),
+            ({"digest": "0" * 64}, "data 000000000000.* not comparable"),
             ({"per_subject": [*people, {"subject": 4, "windows": 1, "accuracy": 1.0}]}, r"validated on test subjects \(4\)"),
         )
     ):

@@ -18,7 +18,7 @@ def test_another_window_size_from_training_to_the_device(workplace: Path, config
     assert run.config().windowing.step == 40
     assert evaluate_run(run, "validation", Path("results")).values["macro_f1"] == run.info().score
     export_run(run, Path("bundle"))
-    declared = json.loads(Path("bundle/manifest.json").read_text())["input"]
+    declared = json.loads(Path("bundle/manifest.json").read_text())["spec"]
     assert (declared["window_size"], declared["stride"]) == (100, 40)
     recognizer = load_model("bundle")
     assert (recognizer.window_size, recognizer.stride) == (100, 40)
