@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 import os
 
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
+DATA_OPTIONS = ("dataset", "channels", "transitions", "difficulty")  # keys of ``data`` in a config, with an option of the same name
 
 
 def named_runs(options: argparse.Namespace) -> "list[RunFolder]":
@@ -88,16 +89,15 @@ def train(options: argparse.Namespace) -> None:
     names = options.config or (model_names(role=COMPARISON) if "all" in options.model else options.model)
     from har.runs.checks import check_folder, planned_runs
 
-    overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
-    overrides["data__transitions"] = options.transitions
     if options.refit and options.split not in (None, "official"):
         raise HarError(f"--refit belongs to the official split, found --split {options.split}; use --validation 0 and training.keep: last")
+    given = {"training.epochs": options.epochs} | {f"data.{key}": getattr(options, key) for key in DATA_OPTIONS}
+    change = {key: value for key, value in given.items() if value is not None}
     if options.refit:
-        overrides |= {"data__validation_subjects": (), "training__keep": "last"}
-    overrides["data__difficulty"] = options.difficulty
+        change |= {"data.validation_subjects": (), "training.keep": "last"}
     check_folder(options.runs, "--runs")
     split = split_choice(options, options.fold)
-    jobs = planned_runs(names, overrides, seeds=options.seed, split=split, archive=options.archive)
+    jobs = planned_runs(names, change, seeds=options.seed, split=split, archive=options.archive)
     with loading(options):
         from har.runs.train import train_planned
 
@@ -171,7 +171,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.on is not None:
         _check_other(runs, options, rename)
     with loading(options):
-        from har.runs.evaluate import evaluate_run
+        from har.runs.evaluate import evaluate as evaluate_run
         from har.runs.transfer import evaluate_on
     found, ledgers = [], []
     with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
@@ -268,7 +268,8 @@ def export(options: argparse.Namespace) -> None:
     folder = options.bundle or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
     check_folder(folder, "--bundle")
     with loading(options):
-        from har.runs.export import best_run, export_run
+        from har.runs.export import best_run
+        from har.runs.export import export as export_run
         from har.runs.register import log_bundle
         from har.runtime.bundle import STREAMING
 
@@ -336,7 +337,7 @@ def demo(options: argparse.Namespace) -> None:
     from har.runs.checks import check_folder, named_configs
 
     names = model_names(role=COMPARISON)
-    named_configs(names, {"training__epochs": options.epochs, "data__dataset": "synthetic"})
+    named_configs(names, {"training.epochs": options.epochs, "data.dataset": "synthetic"})
     check_folder(options.runs, "--runs")
     with loading(options):
         from har.runs.demo import run_demo

@@ -97,6 +97,11 @@ class RunFolder:
         return read_predictions(path) if path.is_file() else None
 
 
+def opened(run: RunFolder | Path | str) -> RunFolder:
+    """The run folder that is named, by itself or by its path."""
+    return run if isinstance(run, RunFolder) else RunFolder(Path(run))
+
+
 def write_info(folder: Path, info: RunInfo) -> None:
     """Write ``run.json``."""
     (folder / INFO).write_text(json.dumps(asdict(info), indent=1) + "\n")

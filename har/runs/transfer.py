@@ -8,7 +8,7 @@ import numpy as np
 
 from har.contract import TEST_SUBJECTS, HarError, artefact, nearest
 from har.data.audit import audit
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from har.evaluation.predictions import write_predictions
 from har.runs.evaluate import Evaluation, load_data, record, results_folder
@@ -47,7 +47,7 @@ def evaluate_on(
         rename: activities of the data set to labels of the model.
 
     Raises:
-        HarError: the data sets are the same, share no activity or somebody who trained; or as `evaluate_run`.
+        HarError: the data sets are the same, share no activity or somebody who trained; or as `evaluate`.
     """
     config, info = run.config(), run.info()
     if not isinstance(task_of(info.origin.model), Classify):
@@ -57,7 +57,7 @@ def evaluate_on(
     run.check_weights()
     task, own = load_data(run, own_archive)
     trained, subjects = own.parts["train"], own.split
-    found = prepare(dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    found = load_dataset(dataset, channels=config.data.channels, archive=archive, windowing=config.windowing)
     known = {*subjects.train, *subjects.validation, *subjects.test}
     shared = bool(known & set(found.subject.tolist()))
     if shared:

@@ -17,7 +17,7 @@ from har.cli import main
 from har.config import parse_config
 from har.contract import HarError
 from har.data import synthetic
-from har.runs.export import export_run
+from har.runs.export import export
 from har.runs.register import log_bundle, register_bundle
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans, train_run
@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         }
         run = train_run(parse_config(content, "test"), "cnn1d", RUNS, progress=False, say=lambda line: None)
         ended_ms = client().get_run(run.info().mlflow_run_id).info.end_time
-        folder = export_run(run, Path("bundle")).folder
+        folder = export(run, Path("bundle")).folder
         log_bundle(run, folder, RUNS)
         yield Place(run, folder, ended_ms)
 

@@ -92,14 +92,14 @@ def test_of_the_same_people_only_those_of_the_split_are_scored(run: RunFolder, w
     """As HAPT has the people of UCI HAR: here the synthetic people, once more, under another name."""
     from dataclasses import replace
 
-    from har.data.prepare import prepare
+    from har.data.prepare import load_dataset
     from har.runs import transfer
 
-    own = prepare("synthetic")
+    own = load_dataset("synthetic")
     rng = np.random.default_rng(0)
     noisy = replace(own, x=own.x + rng.normal(0, 1e-3, own.x.shape).astype(np.float32), dataset="again", synthetic=False)
     noisy = replace(noisy, recording=np.char.add("again-", noisy.recording.astype(str)))
-    monkeypatch.setattr(transfer, "prepare", lambda *arguments, **options: noisy)
+    monkeypatch.setattr(transfer, "load_dataset", lambda *arguments, **options: noisy)
     found = evaluate_on(run, "again", "validation", Path("results"))
     assert set(found.predictions.table.subject) == {5, 15, 25, 30}
     assert not Path("results/again/test_openings.csv").exists()
@@ -107,7 +107,7 @@ def test_of_the_same_people_only_those_of_the_split_are_scored(run: RunFolder, w
     assert set(tested.predictions.table.subject) == {2, 4, 9, 10, 12, 13, 18, 20, 24}
     assert len(pd.read_csv("results/again/test_openings.csv")) == 1
     copied = replace(own, dataset="copy", subject=own.subject + 1000, recording=noisy.recording)
-    monkeypatch.setattr(transfer, "prepare", lambda *arguments, **options: copied)
+    monkeypatch.setattr(transfer, "load_dataset", lambda *arguments, **options: copied)
     with pytest.raises(HarError, match="leak: window"):  # the same signals under other numbers
         evaluate_on(run, "copy", "test", Path("results"))
 
@@ -118,15 +118,15 @@ def test_whoever_trained_elsewhere_opens_the_test_subjects_on_request_alone(
     """A model of MotionSense's people on UCI HAR's, here the synthetic ones under a real name."""
     from dataclasses import replace
 
-    from har.data.prepare import prepare
+    from har.data.prepare import load_dataset
     from har.runs import transfer
 
     theirs = "dataset: motionsense, split: {kind: loso, validation: 2}"
     Path("theirs.yaml").write_text(SMALL.replace("dataset: synthetic, validation_subjects: [5, 15, 25, 30]", theirs))
     assert main(["train", "--config", "theirs.yaml", "--archive", str(folder), "--quiet"]) == 0
     (run,) = find_runs(Path("runs"), "motionsense")
-    real = replace(prepare("synthetic"), dataset="uci-har", synthetic=False)
-    monkeypatch.setattr(transfer, "prepare", lambda *arguments, **options: real)
+    real = replace(load_dataset("synthetic"), dataset="uci-har", synthetic=False)
+    monkeypatch.setattr(transfer, "load_dataset", lambda *arguments, **options: real)
     found = evaluate_on(run, "uci-har", "validation", Path("results"), own_archive=folder).predictions
     assert set(found.table.subject) == set(TRAIN_SUBJECTS)
     assert found.origin.split == "all"
