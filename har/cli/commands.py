@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.cli.output import answer, answer_written, loading, progress, say, say_all
+from har.cli.output import answer, answer_written, complain, loading, progress, say, say_all
 from har.contract import HarError, nearest
 from har.files import check_output
 from har.models.registry import COMPARISON, model_names
@@ -38,7 +38,7 @@ def validated_runs(runs: list, options: argparse.Namespace) -> list:
         return runs
     found = [run for run in runs if run.info().score is not None]
     if not found:
-        instead = f"score the test subjects: har evaluate --dataset {options.dataset} --split test"
+        instead = f"score the test subjects: har evaluate --dataset {options.dataset} --part test"
         raise HarError(f"no run below {options.runs} has validation subjects; {instead}")
     return found
 
@@ -63,6 +63,8 @@ def bundle_of(options: argparse.Namespace) -> Path | None:
     """The bundle of `add_bundle`."""
     if options.bundle is not None and options.place is not None:
         raise HarError(f"two bundles are named, {options.bundle} and {options.place}; name one")
+    if options.place is not None:
+        complain("BUNDLE is now --bundle; the old name goes with the next release")
     return options.bundle or options.place
 
 
@@ -81,7 +83,7 @@ def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) 
         subjects=options.subjects,
         validation=options.validation,
         seed=options.split_seed,
-        path=options.split_file,
+        path=options.split_path,
     )
 
 
@@ -166,7 +168,7 @@ def evaluate(options: argparse.Namespace) -> None:
     from har.runs.checks import check_folder
 
     check_folder(options.results, "--results")
-    if options.split == "validation":
+    if options.part == "validation":
         runs = validated_runs(runs, options)
     if options.on is not None:
         _check_other(runs, options, rename)
@@ -174,13 +176,13 @@ def evaluate(options: argparse.Namespace) -> None:
         from har.runs.evaluate import evaluate as evaluate_run
         from har.runs.transfer import evaluate_on
     found, ledgers = [], []
-    with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
+    with progress(options, f"Scoring the {options.part} subjects", len(runs)) as step:
         for run in runs:
             if options.on is None:
-                scored = evaluate_run(run, options.split, options.results, options.archive)
+                scored = evaluate_run(run, options.part, options.results, options.archive)
             else:
                 on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
-                scored = evaluate_on(run, options.on, options.split, options.results, **on)
+                scored = evaluate_on(run, options.on, options.part, options.results, **on)
             found.append(scored.data() | ({"ledger": scored.ledger} if scored.ledger else {}))
             ledgers += [scored.ledger] if scored.ledger else []
             say_all(scored.text.split("\n")[0] if options.brief else scored.text + "\n")
@@ -208,8 +210,8 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
         best_run(named_runs(options))
         steps.append(shlex.join(["har", "export", *these]))
     if find_spec("captum") is not None and all(find_model(run.info().origin.model).task == WINDOW for run in scored):
-        split = [] if options.split == "validation" else ["--split", options.split]
-        steps.append(shlex.join(["har", "explain", *these, *split]) + " shows the mistakes")
+        part = [] if options.part == "validation" else ["--part", options.part]
+        steps.append(shlex.join(["har", "explain", *these, *part]) + " shows the mistakes")
     return [f"next: {'; '.join(steps)}"] if steps else []
 
 
@@ -242,7 +244,7 @@ def compare(options: argparse.Namespace) -> None:
     from har.runs.checks import check_folder
 
     prediction_files(options.folder or options.runs / options.dataset)
-    check_folder(options.report, "--report")
+    check_folder(options.output, "--output")
     with loading(options):
         from har.evaluation.compare import per_run
         from har.runs.comparison import comparison, write_report
@@ -250,7 +252,7 @@ def compare(options: argparse.Namespace) -> None:
     with progress(options, "Comparing"):
         predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
         rows = per_run(predictions).to_dict("records")
-        written = write_report(predictions, options.report, typed(), options.folder) if options.report else []
+        written = write_report(predictions, options.output, typed(), options.folder) if options.output else []
     lines = ["SYNTHETIC data"] * predictions[0].origin.synthetic + table.rstrip("\n").split("\n")
     data = {"dataset": predictions[0].origin.dataset, "synthetic": predictions[0].origin.synthetic, "runs": rows, "written": written}
     answer(options, [*lines, *(f"wrote {path}" for path in written)], data)
@@ -259,14 +261,15 @@ def compare(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     _check_mounting(options)
     runs = named_runs(options)
+    from har.data.prepare import describe
     from har.runs.checks import check_folder
     from har.runs.run_folder import exportable
 
     exportable(runs)
     _mounting(options)
-    own = options.dataset in ("uci-har", "hapt")
-    folder = options.bundle or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
-    check_folder(folder, "--bundle")
+    own = describe(options.dataset).official
+    folder = options.output or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
+    check_folder(folder, "--output")
     with loading(options):
         from har.runs.export import best_run
         from har.runs.export import export as export_run
@@ -290,7 +293,7 @@ def export(options: argparse.Namespace) -> None:
         f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}",
         f"wrote {result.folder}: {', '.join(_file(name, said) for name, said in result.models.items())}, manifest.json, "
         f"MODEL_CARD.md, {result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all",
-        f"next: har verify {quoted}; har predict --bundle {quoted} RECORDING.csv",
+        f"next: har verify --bundle {quoted}; har predict --bundle {quoted} RECORDING.csv",
     ]
     facts = {"folder": result.folder, "models": result.models, "largest_difference": result.parity, "bytes": result.bytes}
     answer(options, lines, _run_data(run) | facts)
@@ -371,24 +374,24 @@ def explain(options: argparse.Namespace) -> None:
     if options.most < 1:
         raise HarError(f"--most is {options.most}, expected at least 1")
     runs = named_runs(options)
-    if options.split == "validation":
+    if options.part == "validation":
         runs = validated_runs(runs, options)
     from har.runs.run_folder import of_windows, scored_predictions
 
     if "all" in options.model:
         runs = of_windows(runs) or runs
     for run in runs:
-        scored_predictions(run, options.split, options.window or ())
+        scored_predictions(run, options.part, options.window or ())
     with loading(options):
         from har.runs.explain import explain_errors, explain_windows
     paths = []
     with progress(options, "Explaining", len(runs)) as step:
         for run in runs:
             if options.window is not None:
-                paths += explain_windows(run, options.split, options.window, archive=options.archive, method=options.method)
+                paths += explain_windows(run, options.part, options.window, archive=options.archive, method=options.method)
             else:
                 more = {"method": options.method, "most": options.most, "command": typed()}
-                paths.append(explain_errors(run, options.split, archive=options.archive, **more))
+                paths.append(explain_errors(run, options.part, archive=options.archive, **more))
             step()
     answer_written(options, paths)
 

@@ -115,10 +115,10 @@ def splits(options: argparse.Namespace) -> None:
     from har.runs.folds import describe_splits
 
     if options.output:
-        check_output(options.output, [Path(path) for path in (options.split_file, options.archive) if path])
+        check_output(options.output, [Path(path) for path in (options.split_path, options.archive) if path])
     text = describe_splits(options.dataset, split_choice(options), options.validation_subjects, options.archive, options.output)
     lines = text.split("\n")
     if options.output:
         path = shlex.quote(str(options.output))
-        lines += [f"wrote {options.output}", f"next: har train --dataset {options.dataset} --split file --split-file {path}"]
+        lines += [f"wrote {options.output}", f"next: har train --dataset {options.dataset} --split file --split-path {path}"]
     answer(options, lines, {"written": [options.output] if options.output else [], "splits": lines})

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from har.recording import ReadOptions, Recording
 
-ENGINES = ("local", "ray")  # of har.runs.engine
-
 
 def predict(options: argparse.Namespace) -> None:
     from har.recording import ReadOptions

@@ -51,4 +51,4 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
     say(f"\n== Done on synthetic data. Runs are tracked in {redacted(tracking_uri(runs))}. Next:")
     say("  make dashboard                        the synthetic runs in MLflow, on 127.0.0.1:5000")
     say("  make data train evaluate export       the real data, UCI HAR (ARCHIVE=PATH for a copy at hand)")
-    say(f"  .venv/bin/har verify {BUNDLE}   checks the synthetic bundle again")
+    say(f"  .venv/bin/har verify --bundle {BUNDLE}   checks the synthetic bundle again")

@@ -62,9 +62,9 @@ def evaluate_on(
     shared = bool(known & set(found.subject.tolist()))
     if shared:
         if not subjects.subjects(split):
-            raise HarError(f"{run.path} has no {split} subjects; score the others: --split test")
+            raise HarError(f"{run.path} has no {split} subjects; score the others: --part test")
         found = subjects.select(found, split)
-    elif not found.synthetic:  # whoever trained elsewhere opens the official test subjects by --split test alone, as everybody does
+    elif not found.synthetic:  # whoever trained elsewhere opens the official test subjects by --part test alone, as everybody does
         official = np.isin(found.subject, TEST_SUBJECTS)
         found = found.subset(official if split == "test" and official.any() else ~official)
     kept, left_out = _relabelled(found, trained.labels, dict(rename or {}))

@@ -122,7 +122,7 @@ def test_the_bundle_stands_beside_its_run_and_leaves_its_end_alone(place: Place)
 def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = place.run.info().mlflow_run_id
     first = place.variant(tmp_path / "first", 0.9)
-    assert main(["register", str(first), "--runs", str(RUNS)]) == 0
+    assert main(["register", "--bundle", str(first), "--runs", str(RUNS)]) == 0
     said = capsys.readouterr().out
     assert f"registered {NAME} version 1\nVersion 1 is the champion since" in said
     assert "validation macro-F1 90.00 %, and there was none before" in said
@@ -221,7 +221,7 @@ def test_registered_in_a_fresh_process_and_loaded_as_it_says(place: Place, tmp_p
         assert not list(empty.iterdir())
         return done.stdout
 
-    said = run(sys.executable, "-m", "har", "register", str(place.bundle.resolve()), "--runs", str(runs), "--name", "fresh")
+    said = run(sys.executable, "-m", "har", "register", "--bundle", str(place.bundle.resolve()), "--runs", str(runs), "--name", "fresh")
     assert "registered fresh version 1" in said
     (line,) = (line for line in said.splitlines() if line.startswith("next: "))
     command, advice = line.removeprefix("next: ").split("; see ")

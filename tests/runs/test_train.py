@@ -304,7 +304,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
     real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
     # Another folder of results has a ledger of its own, and the command names it.
-    assert main(["evaluate", "--model", "cnn1d", "--split", "test", "--results", "elsewhere", "--brief"]) == 0
+    assert main(["evaluate", "--model", "cnn1d", "--part", "test", "--results", "elsewhere", "--brief"]) == 0
     said = capsys.readouterr().out
     ledger = Path("elsewhere/uci_har/test_openings.csv")
     assert pd.read_csv(ledger).config.tolist() == ["cnn1d"]
