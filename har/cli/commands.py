@@ -1,6 +1,7 @@
 """What each command does."""
 
 import argparse
+import os
 import shlex
 import sys
 from contextlib import suppress
@@ -8,33 +9,33 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.cli.output import answer, answer_written, complain, loading, progress, say, say_all
+import har
+from har.cli.output import answer, answer_written, complain, loading, on_terminal, progress, say, say_all
 from har.contract import HarError, nearest
-from har.files import check_output
+from har.files import check_folder, check_output
 from har.models.registry import COMPARISON, model_names
 
 if TYPE_CHECKING:
     from har.runs.folds import SplitChoice
     from har.runs.run_folder import RunFolder
-import os
 
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
 DATA_OPTIONS = ("dataset", "channels", "transitions", "difficulty")  # keys of ``data`` in a config, with an option of the same name
 
 
-def named_runs(options: argparse.Namespace) -> "list[RunFolder]":
-    """The finished runs of --dataset, --model and --seed, where there is a copy of their data."""
+def named_runs(options: argparse.Namespace, *, validated: bool = False) -> "list[RunFolder]":
+    """The finished runs of --dataset, --model and --seed, where there is a copy of their data.
+
+    Args:
+        options: of the command.
+        validated: of all runs, only those with validation subjects, which a refit lacks.
+    """
     from har.data.prepare import check_source
     from har.runs.run_folder import find_runs
 
     runs = find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
     check_source(options.dataset, options.archive)
-    return runs
-
-
-def validated_runs(runs: list, options: argparse.Namespace) -> list:
-    """The runs; of all of them, those with validation subjects: nobody validates a refit."""
-    if "all" not in options.model:
+    if not validated or "all" not in options.model:
         return runs
     found = [run for run in runs if run.info().score is not None]
     if not found:
@@ -68,6 +69,18 @@ def bundle_of(options: argparse.Namespace) -> Path | None:
     return options.bundle or options.place
 
 
+def pairs(words: list[str], option: str, expected: str) -> dict[str, str]:
+    """The values of an option such as ``--map A=B C=D``.
+
+    Raises:
+        HarError: a value has no equals sign.
+    """
+    for word in words:
+        if "=" not in word:
+            raise HarError(f"{option} is {word!r}; expected {expected}")
+    return dict(word.split("=", 1) for word in words)
+
+
 def typed() -> str:
     """The command as it was typed."""
     return shlex.join(["har", *sys.argv[1:]])
@@ -89,7 +102,7 @@ def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) 
 
 def train(options: argparse.Namespace) -> None:
     names = options.config or (model_names(role=COMPARISON) if "all" in options.model else options.model)
-    from har.runs.checks import check_folder, planned_runs
+    from har.runs.checks import planned_runs
 
     if options.refit and options.split not in (None, "official"):
         raise HarError(f"--refit belongs to the official split, found --split {options.split}; use --validation 0 and training.keep: last")
@@ -103,8 +116,8 @@ def train(options: argparse.Namespace) -> None:
     with loading(options):
         from har.runs.train import train_planned
 
-    progress = not options.quiet and not options.json and sys.stderr.isatty()
-    runs = train_planned(jobs, options.runs, archive=options.archive, progress=progress, resume=options.resume, say=say)
+    bars = on_terminal(options) and not options.json
+    runs = train_planned(jobs, options.runs, archive=options.archive, progress=bars, resume=options.resume, say=say)
     answer(options, [_after_training(options, runs)], [_run_data(run) for run in runs])
 
 
@@ -134,7 +147,6 @@ def _run_data(run: "RunFolder") -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    from har.runs.checks import check_folder
     from har.runs.engine import Engine
     from har.studies.study import checked_study
 
@@ -163,23 +175,18 @@ def sweep(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     if options.on is None and (options.map or options.on_archive):
         raise HarError("--map and --on-archive belong to another data set: name it with --on")
-    rename = _renamed(options.map)
-    runs = named_runs(options)
-    from har.runs.checks import check_folder
-
+    rename = pairs(options.map, "--map", "NAME=LABEL, an activity of the data set and one of the model")
+    runs = named_runs(options, validated=options.part == "validation")
     check_folder(options.results, "--results")
-    if options.part == "validation":
-        runs = validated_runs(runs, options)
     if options.on is not None:
         _check_other(runs, options, rename)
     with loading(options):
-        from har.runs.evaluate import evaluate as evaluate_run
         from har.runs.transfer import evaluate_on
     found, ledgers = [], []
     with progress(options, f"Scoring the {options.part} subjects", len(runs)) as step:
         for run in runs:
             if options.on is None:
-                scored = evaluate_run(run, options.part, options.results, options.archive)
+                scored = har.evaluate(run, options.part, options.results, options.archive)
             else:
                 on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
                 scored = evaluate_on(run, options.on, options.part, options.results, **on)
@@ -215,13 +222,6 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
     return [f"next: {'; '.join(steps)}"] if steps else []
 
 
-def _renamed(pairs: list[str]) -> dict[str, str]:
-    wrong = [text for text in pairs if len(text.split("=")) != 2]
-    if wrong:
-        raise HarError(f"--map is {wrong[0]!r}; expected NAME=LABEL, an activity of the data set and one of the model")
-    return dict(text.split("=") for text in pairs)
-
-
 def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: dict[str, str]) -> None:
     """Find mistakes in --on, --on-archive and --map without torch."""
     from har.data.prepare import check_source, label_names
@@ -241,7 +241,6 @@ def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: d
 
 def compare(options: argparse.Namespace) -> None:
     from har.evaluation.compare import prediction_files
-    from har.runs.checks import check_folder
 
     prediction_files(options.folder or options.runs / options.dataset)
     check_folder(options.output, "--output")
@@ -262,7 +261,6 @@ def export(options: argparse.Namespace) -> None:
     _check_mounting(options)
     runs = named_runs(options)
     from har.data.prepare import describe
-    from har.runs.checks import check_folder
     from har.runs.run_folder import exportable
 
     exportable(runs)
@@ -272,7 +270,6 @@ def export(options: argparse.Namespace) -> None:
     check_folder(folder, "--output")
     with loading(options):
         from har.runs.export import best_run
-        from har.runs.export import export as export_run
         from har.runs.register import log_bundle
         from har.runtime.bundle import STREAMING
 
@@ -280,7 +277,7 @@ def export(options: argparse.Namespace) -> None:
     info = run.info()
     check_output(folder, [Path(path) for path in (run.path, options.archive, options.results) if path])
     with progress(options, "Exporting, and checking every file on real windows"):
-        result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
+        result = har.export(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
         log_bundle(run, folder, options.runs)
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
     streams = STREAMING in result.models
@@ -306,11 +303,10 @@ def _file(name: str, said: dict) -> str:
 
 def robustness(options: argparse.Namespace) -> None:
     _check_mounting(options)
-    runs = validated_runs(named_runs(options), options)
+    runs = named_runs(options, validated=True)
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
-    from har.runs.checks import check_folder
     from har.runs.run_folder import check_measurable
 
     for run in runs:
@@ -337,14 +333,14 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def demo(options: argparse.Namespace) -> None:
-    from har.runs.checks import check_folder, named_configs
+    from har.runs.checks import named_configs
 
     names = model_names(role=COMPARISON)
     named_configs(names, {"training.epochs": options.epochs, "data.dataset": "synthetic"})
     check_folder(options.runs, "--runs")
     with loading(options):
         from har.runs.demo import run_demo
-    run_demo(names, options.runs, epochs=options.epochs, progress=sys.stderr.isatty(), say=say_all)
+    run_demo(names, options.runs, epochs=options.epochs, progress=on_terminal(options), say=say_all)
 
 
 def track_push(options: argparse.Namespace) -> None:
@@ -373,9 +369,7 @@ ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attrib
 def explain(options: argparse.Namespace) -> None:
     if options.most < 1:
         raise HarError(f"--most is {options.most}, expected at least 1")
-    runs = named_runs(options)
-    if options.part == "validation":
-        runs = validated_runs(runs, options)
+    runs = named_runs(options, validated=options.part == "validation")
     from har.runs.run_folder import of_windows, scored_predictions
 
     if "all" in options.model:

@@ -10,7 +10,7 @@ from har.cli import arguments as options
 from har.cli import commands as do
 from har.cli import data
 from har.cli.arguments import RENAMED
-from har.cli.commands import ATTRIBUTIONS, BUNDLE, SHELLS, completion, doctor, explain, register
+from har.cli.commands import ATTRIBUTIONS, BUNDLE, SHELLS
 from har.cli.output import complain
 from har.cli.predict import predict
 from har.contract import HarError
@@ -51,9 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(
         name: str, run: Command, text: str, more: str = "", under: "argparse._SubParsersAction | None" = None
     ) -> argparse.ArgumentParser:
-        command = (under or commands).add_parser(
-            name, help=text, description=f"{text}. {more}".strip(), parents=[common], argument_default=argparse.SUPPRESS
-        )
+        command = (under or commands).add_parser(name, help=text, description=f"{text}. {more}".strip(), parents=[common])
         command.set_defaults(run=run)
         return command
 
@@ -80,28 +78,26 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_selection(command)
     options.add_part(command)
     options.add_results(command)
-    command.add_argument("--brief", action="store_true", default=False, help="one line a run, without the tables")
+    command.add_argument("--brief", action="store_true", help="one line a run, without the tables")
     options.add_dataset(command, "--on", default=None)
-    command.add_argument("--on-archive", default=None, metavar="PATH", help="a copy of that data set")
+    command.add_argument("--on-archive", metavar="PATH", help="a copy of that data set")
     command.add_argument("--map", nargs="+", default=[], metavar="NAME=LABEL", help="count its activity NAME as LABEL of the model")
 
     command = add(
         "explain",
-        explain,
+        do.explain,
         "Why a run answers as it does: its mistakes as one HTML file, or single windows as figures",
         "Attribution over the signal, attention weights, the nearest training windows. The test subjects have to be scored before.",
     )
     options.add_selection(command)
     options.add_part(command)
     text = "numbers of single windows, as in the predictions: a figure each"
-    command.add_argument("--window", nargs="+", type=int, default=None, metavar="N", help=text)
+    command.add_argument("--window", nargs="+", type=int, metavar="N", help=text)
     command.add_argument("--method", choices=ATTRIBUTIONS, default=ATTRIBUTIONS[0], help="of the attribution (default: %(default)s)")
     command.add_argument("--most", type=int, default=60, metavar="N", help="mistakes in the file, the surest first (default: %(default)s)")
 
     command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
-    command.add_argument(
-        "folder", type=Path, nargs="?", default=None, help="with prediction files, searched recursively (default: RUNS/DATASET)"
-    )
+    command.add_argument("folder", type=Path, nargs="?", help="with prediction files, searched recursively (default: RUNS/DATASET)")
     options.add_dataset(command)
     options.add_runs(command)
     options.add_output(command, "also write the tables and the predictions there")
@@ -120,15 +116,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = add(
         "register",
-        register,
+        do.register,
         "Register a bundle in MLflow",
         "Its run must be tracked there. The alias champion moves to it where its validation macro-F1 is higher than the champion's.",
     )
     options.add_bundle(command, str(BUNDLE))
     options.add_place(command)
-    command.add_argument(
-        "--name", default=None, metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)"
-    )
+    command.add_argument("--name", metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)")
     options.add_runs(command)
 
     command = add(
@@ -156,13 +150,13 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_engine(command)
     options.add_reading(command)
 
-    command = add("doctor", doctor, "What is installed, found and missing, and what to do about it")
+    command = add("doctor", do.doctor, "What is installed, found and missing, and what to do about it")
     options.add_runs(command)
 
     more = (
         'For example: har completion bash > ~/.local/share/bash-completion/completions/har; zsh: har completion zsh > "${fpath[1]}/_har".'
     )
-    command = add("completion", completion, "A script that completes commands and options in a shell", more)
+    command = add("completion", do.completion, "A script that completes commands and options in a shell", more)
     command.add_argument("shell", choices=SHELLS, help="which: %(choices)s")
 
     command = add(
@@ -222,6 +216,6 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     options.add_archive(command)
     options.add_split(command, "official")
     command.add_argument(
-        "--validation-subjects", nargs="+", type=int, default=None, metavar="N", help="of the official split (default: as in the configs)"
+        "--validation-subjects", nargs="+", type=int, metavar="N", help="of the official split (default: as in the configs)"
     )
     options.add_output(command, "write the split there (default: only show it)", "FILE.json")

@@ -7,7 +7,8 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from har.cli.output import answer, complain, say
+from har.cli.commands import pairs
+from har.cli.output import answer, complain, on_terminal, say
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.files import check_output, named_descriptor
 from har.redaction import shown
@@ -23,7 +24,7 @@ def predict(options: argparse.Namespace) -> None:
     from har.runtime.pretrained import find_bundle
 
     reading = ReadOptions(
-        columns=_pairs(options.columns),
+        columns=pairs(options.columns, "--columns", "OURS=THEIRS, such as total_acc_x_g=ax"),
         acc_unit=options.acc_unit,
         gyro_unit=options.gyro_unit,
         time_unit=options.time_unit,
@@ -74,7 +75,7 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
 
 def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options: argparse.Namespace) -> "Iterator[tuple[int, Recording]]":
     """The pieces of a recording; on a terminal, how far a long one is. A device has no package for progress bars."""
-    shows, samples = sys.stderr.isatty() and not options.quiet, 0
+    shows, samples = on_terminal(options), 0
     for stretch, piece in pieces:
         samples += len(piece.time_s)
         if shows:
@@ -101,10 +102,3 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
         )
     answer(options, [f"the predictions are below {options.output}"], {"bundle": bundle, "folder": options.output})
-
-
-def _pairs(words: list[str]) -> dict[str, str]:
-    for word in words:
-        if "=" not in word:
-            raise HarError(f"--columns has {word!r}, expected OURS=THEIRS, such as total_acc_x_g=ax")
-    return dict(word.split("=", 1) for word in words)

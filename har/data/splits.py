@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
@@ -164,6 +164,7 @@ def check_fit(split: SubjectSplit, windows: WindowSet, where: str) -> None:
             raise HarError(f"{where}: {name} names subject {min(strangers)}, whom {windows.dataset} does not have; it has {listed}")
 
 
+KINDS: tuple[str, ...] = get_args(SplitConfig.model_fields["kind"].annotation)
 FIXED_FOLDS = 5  # of `fold5`, the project's own: (subject - 1) mod 5
 # Of the shipped configs: the training subjects of the last of the fixed folds.
 VALIDATION_SUBJECTS = tuple(s for s in TRAIN_SUBJECTS if (s - 1) % FIXED_FOLDS == FIXED_FOLDS - 1)

@@ -132,16 +132,3 @@ def run_name(stem: str, data: DataConfig) -> str:
     transitions = f"-transitions-{data.transitions}"
     run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
     return run + data.suffix
-
-
-def check_folder(path: Path | None, option: str) -> None:
-    """Refuse a folder to write to that is a file, or is below one.
-
-    Raises:
-        HarError: with the file.
-    """
-    if path is None:
-        return
-    there = next((place for place in (path, *path.parents) if place.exists()), None)
-    if there is not None and not there.is_dir():
-        raise HarError(f"cannot write to {path}: {there} is a file, expected a folder; name another one with {option}")
