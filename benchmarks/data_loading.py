@@ -25,15 +25,15 @@ from tables import write_table
 
 from har.data import uci_har
 from har.data.archives import INNER_NAME, UCI_HAR, open_source
-from har.data.prepare import prepare, source_of
+from har.data.prepare import load_dataset, source_of
 
 RESULT = Path("results/benchmarks/data_loading.csv")
 TARGETS = {"cold zip": "<= 2", "cold nested zip": "<= 2"}
 WORKERS = 4
 WORKER = """
 import sys
-from har.data.prepare import prepare
-windows = prepare("uci-har", archive=sys.argv[1])
+from har.data.prepare import load_dataset
+windows = load_dataset("uci-har", channels="uci9", archive=sys.argv[1])
 windows.x.sum()  # reads all of them
 print("ready", flush=True)
 sys.stdin.readline()
@@ -55,13 +55,13 @@ def cold_prepare(archive: Path) -> None:
     """What the first command pays: parse, and write the cache."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HAR_CACHE_DIR"] = folder
-        prepare(uci_har.NAME, archive=archive)
+        load_dataset(uci_har.NAME, channels="uci9", archive=archive)
 
 
 def warm_prepare(archive: Path, cache: str) -> None:
     """What every later command pays: the archive's checksum, and arrays mapped into memory."""
     os.environ["HAR_CACHE_DIR"] = cache
-    prepare(uci_har.NAME, archive=archive)
+    load_dataset(uci_har.NAME, channels="uci9", archive=archive)
 
 
 def shared_mb(archive: Path, cache: str, workers: int) -> float:

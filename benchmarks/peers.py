@@ -25,7 +25,7 @@ import numpy as np
 from har.config import DataConfig, SplitConfig
 from har.contract import TEST_SUBJECTS
 from har.data.audit import audit
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.splits import SubjectSplit, make_splits, official_split
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args()
-    windows = prepare("uci-har", archive=options.archive)
+    windows = load_dataset("uci-har", channels="uci9", archive=options.archive)
     if options.split == "fold5":
         splits = make_splits(DataConfig(split=SplitConfig(kind="fold5", validation=0)), windows)
     else:

@@ -4,10 +4,10 @@
 
 Each command is a new process, files in the page cache: ``har --help``; ``har predict`` on one minute of a SYNTHETIC recording, with the
 bundle that comes with the project, whose files are checked and whose golden windows are answered first; and, to see what of that is
-Python's, a process that does nothing and one that imports numpy and onnxruntime. Mistakes in a path, a name, a value of a config and a
-selection of runs, each until its message is printed, in a folder without runs. Ways are timed one after the other in each round. The
-runtime of a stream is a process with numpy and onnxruntime alone: it opens the bundle and takes minutes of samples in half seconds; its
-memory is the largest it ever held (``VmHWM``, Linux). Writes ``results/benchmarks/startup.csv``.
+Python's, a process that does nothing and one that imports numpy and onnxruntime. ``import har`` is compared with ``import numpy``. Mistakes
+in a path, a name, a value of a config and a selection of runs, each until its message is printed, in a folder without runs. Ways are timed
+one after the other in each round. The runtime of a stream is a process with numpy and onnxruntime alone: it opens the bundle and takes
+minutes of samples in half seconds; its memory is the largest it ever held (``VmHWM``, Linux). Writes ``results/benchmarks/startup.csv``.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from paired import Measured, Row, Spent, in_child, python_json, rounds, row, seconds, show
+from paired import Measured, Row, Spent, in_child, python_json, ratio, rounds, row, seconds, show
 from tables import write_table
 
 from har.contract import SAMPLE_RATE_HZ
@@ -26,6 +26,7 @@ from har.recording import Recording, write_csv
 RESULT = Path("results/benchmarks/startup.csv")
 HELP, PREDICT = "har --help", "har predict on a recording of one minute"
 NOTHING, IMPORTS = "Python that does nothing", "Python that imports numpy and onnxruntime"
+PACKAGE, NUMPY = "Python that imports har", "Python that imports numpy"
 MISTAKES = {  # words behind har
     "mistake: har sweep, no such file": ["sweep", "nope.yaml"],
     "mistake: har train, no such model": ["train", "--model", "grru"],
@@ -72,6 +73,8 @@ def commands(recording: Path) -> dict[str, list[str]]:
         PREDICT: [*har, "predict", str(recording)],
         NOTHING: [sys.executable, "-c", ""],
         IMPORTS: [sys.executable, "-c", "import numpy, onnxruntime"],
+        PACKAGE: [sys.executable, "-c", "import har"],
+        NUMPY: [sys.executable, "-c", "import numpy"],
     }
 
 
@@ -111,6 +114,8 @@ def measure(runs: int, minutes: int) -> list[Row]:
         *(seconds(times, what, "< 1.0") for what in MISTAKES),
         seconds(times, NOTHING),
         seconds(times, IMPORTS),
+        seconds(times, NUMPY),
+        ratio(times, PACKAGE, NUMPY, target="< 1.5"),
         row("peak memory of a stream, numpy and onnxruntime alone", [found["peak_mb"] for found in memory], "MB", f"< {ALLOWED_MB}"),
         row("of it, when the bundle is open", [found["open_mb"] for found in memory], "MB"),
         row(f"peak memory, {PREDICT}", predict_mb, "MB"),

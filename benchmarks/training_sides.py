@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from har.config import RunConfig, load_config
 from har.data.datamodule import WindowDataModule
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from har.models.classifier import ActivityClassifier
 from har.models.module import one_cycle
-from har.models.registry import build_network
+from har.models.registry import create_model
 from har.runs.checks import config_path
 from har.tasks.base import load_windows
 from har.training.fit import build_classifier, fit, window_batches
@@ -143,7 +143,7 @@ class OneByOne(Dataset):
 def script(model: str, limit: int) -> dict[str, float]:
     """Time to the goal of a straightforward script; one network also where the config averages several."""
     config = load_config(config_path(model))
-    windows = prepare("uci-har")  # the nine published channels
+    windows = load_dataset("uci-har", channels="uci9")  # the nine published channels
     validates = np.isin(windows.subject, config.data.validation_subjects or ())
     trains = np.isin(windows.subject, training_windows(config)[0].subject)
     started = time.perf_counter()
@@ -153,7 +153,7 @@ def script(model: str, limit: int) -> dict[str, float]:
     batches = DataLoader(OneByOne(x[trains], windows.y[trains]), batch_size=size, shuffle=True)
     held_out = DataLoader(OneByOne(x[validates], windows.y[validates]), batch_size=size)
     torch.manual_seed(config.training.seed)
-    network = build_network(model, x.shape[2], x.shape[1], len(windows.labels), dict(config.model.options))
+    network = create_model(model, x.shape[2], x.shape[1], len(windows.labels), dict(config.model.options))
     optimizer, criterion = torch.optim.Adam(network.parameters(), lr=1e-3), nn.CrossEntropyLoss()
     epochs, right = 0, 0
     while epochs < limit and right < GOAL * validates.sum():

@@ -1,18 +1,65 @@
 """Human activity recognition from wearable sensors: honest training and a verified model for the device.
 
-Importing this package imports nothing heavy; what is named in ``__all__`` is imported when it is first used.
+Importing this package imports nothing heavy; what is named in ``__all__`` is imported when it is first used. Those names are the public
+API, which is documented, tested and stable; everything else may change.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from har.contract import HarError
+    from har.data.prepare import load_dataset
+    from har.data.splits import split
+    from har.data.windowset import WindowSet
+    from har.models.registry import create_model
+    from har.recording import Recording, read_recording
+    from har.runs.evaluate import evaluate
+    from har.runs.export import export
+    from har.runs.train import train
     from har.runtime.recognizer import load_model
+    from har.sklearn import ActivityClassifier
 
 __version__ = "0.1.0"
-__all__ = ["HarError", "load_model"]
-PLACES = {"HarError": "har.contract", "load_model": "har.runtime.recognizer"}
+__all__ = [
+    "ActivityClassifier",
+    "HarError",
+    "Recording",
+    "WindowSet",
+    "create_model",
+    "evaluate",
+    "export",
+    "load_dataset",
+    "load_model",
+    "read_recording",
+    "split",
+    "train",
+]
+PLACES = {
+    "ActivityClassifier": "har.sklearn",
+    "HarError": "har.contract",
+    "Recording": "har.recording",
+    "WindowSet": "har.data.windowset",
+    "create_model": "har.models.registry",
+    "evaluate": "har.runs.evaluate",
+    "export": "har.runs.export",
+    "load_dataset": "har.data.prepare",
+    "load_model": "har.runtime.recognizer",
+    "read_recording": "har.recording",
+    "split": "har.data.splits",
+    "train": "har.runs.train",
+}
+
+
+class _Export(ModuleType):
+    """The package `har.export`, which can be called as the function of the same name in `har.runs.export`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module(PLACES["export"]).export(*arguments, **options)
+
+
+import_module("har.export").__class__ = _Export  # else importing a module of that package would hide the function
 
 
 def __getattr__(name: str) -> Any:
@@ -20,3 +67,7 @@ def __getattr__(name: str) -> Any:
     if name not in PLACES:
         raise AttributeError(f"module 'har' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -65,9 +65,17 @@ PARITY_TOLERANCE = 1e-5  # largest accepted difference of a probability between 
 
 
 class HarError(Exception):
-    """A mistake a user can mend; printed as one line, exit code 2.
+    """A mistake a user can fix; printed as one line, exit code 2.
 
     The message says what was found, what was expected and what to do next.
+
+    Examples:
+        >>> import har
+        >>> try:
+        ...     har.load_dataset("uci-har", difficulty=2)
+        ... except har.HarError as error:
+        ...     print(error)
+        uci-har has no difficulty, only generated data have one; remove it, or name the data set synthetic
     """
 
 

@@ -168,6 +168,19 @@ def check_output(output: Path, inputs: Iterable[Path], option: str = "--output")
             raise HarError(f"{option} {output} is a file of {path}, which is read; name another place with {option}")
 
 
+def check_folder(path: Path | None, option: str) -> None:
+    """Refuse a folder to write to that is a file, or is below one.
+
+    Raises:
+        HarError: with the file.
+    """
+    if path is None:
+        return
+    there = next((place for place in (path, *path.parents) if place.exists()), None)
+    if there is not None and not there.is_dir():
+        raise HarError(f"cannot write to {path}: {there} is a file, expected a folder; name another one with {option}")
+
+
 def _same(one: Path, other: Path) -> bool:
     with suppress(OSError):
         return os.path.samefile(one, other)

@@ -2,13 +2,14 @@
 
 For `sklearn.model_selection` with subjects as groups, pipelines and grid searches of people who know scikit-learn::
 
-    estimator = ActivityEstimator("gru", change={"training.epochs": 5})
-    cross_val_score(estimator, windows.x, windows.y, groups=windows.subject, cv=GroupKFold(5))
+    classifier = har.ActivityClassifier("gru", change={"training.epochs": 5})
+    cross_val_score(classifier, windows.x, windows.y, groups=windows.subject, cv=GroupKFold(5))
 
 The split is the caller's here, so the caller answers for it: windows of one person belong on one side. `har train` audits its own.
 """
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class ActivityEstimator(ClassifierMixin, BaseEstimator):
+class ActivityClassifier(ClassifierMixin, BaseEstimator):
     """Sensor windows in, activities out; trained as `har train --refit` does, for a fixed number of epochs.
 
     Args:
@@ -47,8 +48,16 @@ class ActivityEstimator(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: (class,) the labels of `fit`, sorted; columns of `predict_proba`.
-        classifier_: the trained `har.models.classifier.ActivityClassifier`, a plain `nn.Module`.
+        classifier_: the trained network behind its layer of scaling, an `nn.Module`.
         config_: the whole config.
+
+    Examples:
+        >>> import har
+        >>> windows = har.load_dataset("synthetic")
+        >>> some = windows.subset(windows.subject <= 3)
+        >>> classifier = har.ActivityClassifier("cnn1d", change={"training.epochs": 2})
+        >>> classifier.fit(some.x, some.y).predict_proba(windows.x[:5]).shape
+        (5, 6)
     """
 
     classes_: np.ndarray
@@ -143,3 +152,11 @@ class ActivityEstimator(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.non_deterministic = False  # on one machine's CPU the same seed gives the same weights
         return tags
+
+
+def __getattr__(name: str) -> Any:
+    """Deprecated names."""
+    if name == "ActivityEstimator":
+        warnings.warn("har.sklearn.ActivityEstimator is deprecated; use har.ActivityClassifier", DeprecationWarning, stacklevel=2)
+        return ActivityClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,9 +14,9 @@ import pandas as pd
 
 from har.config import MAX_SEED
 from har.contract import HarError
+from har.files import check_folder
 from har.redaction import shown
 from har.runs import provenance
-from har.runs.checks import check_folder
 from har.runs.provenance import git_commit, versions
 from har.runs.work import Say
 

@@ -10,7 +10,7 @@ from har.config import load_config
 from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.evaluation.figures import save_figure
 from har.models.frontend import network_inputs
-from har.models.registry import MODELS, build_network
+from har.models.registry import MODELS, create_model
 from har.runs.checks import config_path
 from research.common import Bench, experiment, write_table
 
@@ -26,7 +26,7 @@ def run(bench: Bench) -> list[Path]:
             inputs = network_inputs(config.frontend.compression, config.frontend.differences)
             for size in WINDOW_SIZES:
                 with torch.device("meta"):
-                    network = build_network(name, inputs, size, len(LABELS), config.model.options)
+                    network = create_model(name, inputs, size, len(LABELS), config.model.options)
                 rows.append({"model": name, "window_size": size, "parameters": sum(p.numel() for p in network.parameters())})
     table = pd.DataFrame(rows)
     folder = bench.results / "models"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from har.models.module import one_cycle
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 HIDDEN_SIZE = 64
 CELLS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -27,7 +27,7 @@ def build_cell(name: str, in_channels: int, length: int, num_classes: int, hidde
     """The network `name` of `CELLS` with the weights that the seed, set before, gives it."""
     model, options = CELLS[name]
     fixed = {"hidden_size": hidden_size, "num_layers": 1, "dropout": 0.0, "pooling": "last"}
-    return build_network(model, in_channels, length, num_classes, fixed | options)
+    return create_model(model, in_channels, length, num_classes, fixed | options)
 
 
 @dataclass(frozen=True)

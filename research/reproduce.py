@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS, HarError
 from har.data import hapt, uci_har
 from har.data.archives import HAPT, open_source
-from har.data.prepare import check_source, prepare, source_of
+from har.data.prepare import check_source, load_dataset, source_of
 from har.data.windowset import Stretch, segments_of
 from har.recording import Recording
 from har.runs.provenance import write_table
@@ -206,7 +206,7 @@ def reproduce(archive: Path | str | None = None, uci_archive: Path | str | None 
     Returns:
         A row per chain and channel with the distribution of its errors, and the place of every segment.
     """
-    windows = prepare(uci_har.NAME, archive=uci_archive, allow_download=True)
+    windows = load_dataset(uci_har.NAME, channels="uci9", archive=uci_archive, allow_download=True)
     with open_source(source_of(hapt.NAME, HAPT, archive), HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep", dtype=np.float64)
     places = locate(segments_of(windows), recordings, PUBLISHED.apply)

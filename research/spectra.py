@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from har.contract import LABELS, TRAIN_SUBJECTS, HarError, artefact
 from har.data import synthetic, uci_har
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from har.evaluation.figures import words
 from har.evaluation.generation import SIGNALS, length_spectra
@@ -54,7 +54,7 @@ def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[l
 
 
 def _training(dataset: str, archive: Path | str | None = None) -> WindowSet:
-    windows = prepare(dataset, archive=archive)
+    windows = load_dataset(dataset, archive=archive)
     return windows.subset(np.isin(windows.subject, TRAIN_SUBJECTS))
 
 

@@ -104,10 +104,10 @@ ERRORS = {
     "unknown transitions": ("data prepare --dataset hapt --transitions lose", "invalid choice: 'lose'"),
     "no runs": ("evaluate", "no finished run"),
     "no run of a model": ("evaluate --dataset synthetic --model gru", "no finished run of gru"),
-    "no test of train": ("evaluate --split train", "invalid choice: 'train'"),
+    "no test of train": ("evaluate --part train", "invalid choice: 'train'"),
     "nothing to compare": ("compare", "no prediction files"),
     "nothing to export": ("export", "no finished run"),
-    "no bundle": ("verify {tmp}/none", "none: manifest.json is missing"),
+    "no bundle": ("verify --bundle {tmp}/none", "none: manifest.json is missing"),
     "predict without bundle": ("predict --bundle {tmp}/none {tmp}/r.csv", "none: manifest.json is missing"),
     "GPUs without Ray": ("sweep configs/study/ideas.yaml --gpus-per-job 0.5", "--gpus-per-job 0.5 needs --engine ray"),
     "nobody works": ("sweep configs/study/ideas.yaml --workers 0", "--workers is 0, expected at least 1"),
@@ -137,9 +137,9 @@ def test_debug_shows_the_traceback(workplace: Path) -> None:
     from har.contract import HarError
 
     with pytest.raises(HarError, match="no bundle"):
-        main(["verify", "none", "--debug"])
+        main(["verify", "--bundle", "none", "--debug"])
     with pytest.raises(HarError, match="no bundle"):
-        main(["--debug", "verify", "none"])
+        main(["--debug", "verify", "--bundle", "none"])
 
 
 def test_a_missing_package_is_named(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +157,7 @@ def test_a_missing_package_is_named(workplace: Path, monkeypatch: pytest.MonkeyP
     assert "this command needs pyarrow, which is not installed; pip install 'wearable-har[train]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train --dataset synthetic --model cnn1d --runs file/runs", "compare --report file/report results"])
+@pytest.mark.parametrize("command", ["train --dataset synthetic --model cnn1d --runs file/runs", "compare --output file/report results"])
 def test_a_place_that_cannot_be_written_is_one_line_and_exit_code_2(
     command: str, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +174,7 @@ def test_what_was_not_foreseen_is_one_line_too(monkeypatch: pytest.MonkeyPatch, 
         raise ZeroDivisionError("by zero\nsecond line")
 
     monkeypatch.setattr("har.runtime.verify.verify", surprise)
-    assert main(["verify", "x"]) == 1
+    assert main(["verify", "--bundle", "x"]) == 1
     assert capsys.readouterr().err == "har: unexpected ZeroDivisionError: by zero; run again with --debug\n"
 
 
@@ -195,8 +195,8 @@ def test_the_whole_way_on_synthetic_data(workplace: Path, capsys: pytest.Capture
     text = har("evaluate --dataset synthetic --model cnn1d")
     assert "WALKING_UPSTAIRS" in text
     assert "subject" in text
-    assert len(har("evaluate --dataset synthetic --split test --brief").splitlines()) == 4
-    table = har("compare --dataset synthetic --report results/synthetic")
+    assert len(har("evaluate --dataset synthetic --part test --brief").splitlines()) == 4
+    table = har("compare --dataset synthetic --output results/synthetic")
     assert "| cnn1d       | raw6" in table
     assert "| cnn1d-refit | raw6  | 69,830     | -" in table
     assert "test macro-F1" in table
@@ -205,7 +205,7 @@ def test_the_whole_way_on_synthetic_data(workplace: Path, capsys: pytest.Capture
     text = har("export --dataset synthetic")
     assert "at batch 1, 2 and 7" in text
     assert "export/bundle-synthetic" in text
-    assert "golden windows hold" in har("verify export/bundle-synthetic")
+    assert "golden windows hold" in har("verify --bundle export/bundle-synthetic")
     recording = next(Path("data").glob("synthetic-*/synthetic_s02.csv"))
     text = har(f"predict --bundle export/bundle-synthetic {recording} --output timeline.csv")
     assert "confidence" in text

@@ -55,10 +55,10 @@ def test_answers_as_json(trained: dict, capsys: pytest.CaptureFixture[str]) -> N
     prepared = ask("data", "prepare", "--dataset", "synthetic")
     assert isinstance(prepared, dict)
     assert len(prepared["subjects"]) == 30
-    exported = ask("export", "--dataset", "synthetic", "--bundle", "bundle")
+    exported = ask("export", "--dataset", "synthetic", "--output", "bundle")
     assert isinstance(exported, dict)
     assert exported["largest_difference"] < 1e-5
-    verified = ask("verify", "bundle")
+    verified = ask("verify", "--bundle", "bundle")
     assert isinstance(verified, dict)
     assert verified["golden"] > 0
 
@@ -235,7 +235,7 @@ def test_no_command_writes_onto_its_input(
     assert main(["predict", str(recording), "--bundle", str(bundle), "--output", "other.csv"]) == 0  # as the error advises
     split = Path("split.json")
     split.write_text("{}")
-    assert main(["data", "splits", "--split", "file", "--split-file", "split.json", "--output", "./split.json"]) == 2
+    assert main(["data", "splits", "--split", "file", "--split-path", "split.json", "--output", "./split.json"]) == 2
     assert "--output split.json is split.json, which is read" in capsys.readouterr().err
     assert split.read_text() == "{}"
 

@@ -3,15 +3,13 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import mlflow
 import pytest
 import yaml
 
 from har.cli import main
-from har.cli.arguments import SPLIT_KINDS
-from har.config import DataConfig, RunConfig, SplitConfig, load_config, parse_config
+from har.config import DataConfig, RunConfig, load_config, parse_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import synthetic
 from har.data.splits import read_splits
@@ -52,7 +50,6 @@ def har(line: str) -> int:
 
 
 def test_the_words_are_those_of_the_config() -> None:
-    assert get_args(SplitConfig.model_fields["kind"].annotation) == SPLIT_KINDS
     (range_,) = ([m.ge if hasattr(m, "ge") else m.le for m in DataConfig.model_fields["difficulty"].metadata],)
     assert tuple(range_) == synthetic.DIFFICULTY_RANGE
     configs = [load_config(path) for path in sorted((ROOT / "configs").glob("*.yaml"))]
@@ -104,8 +101,8 @@ ERRORS = {
     "negative": (f"{TRAIN} --split fold5 --fold -1", "fold -1 is asked for"),
     "no kind": (f"{TRAIN} --split random", "invalid choice: 'random'"),
     "no path": (f"{TRAIN} --split file", "kind 'file' needs path"),
-    "no file": (f"{TRAIN} --split file --split-file none.json", "cannot read the split none.json"),
-    "path of others": (f"{TRAIN} --split fold5 --split-file a.json", "path has no meaning for kind 'fold5'"),
+    "no file": (f"{TRAIN} --split file --split-path none.json", "cannot read the split none.json"),
+    "path of others": (f"{TRAIN} --split fold5 --split-path a.json", "path has no meaning for kind 'fold5'"),
     "too many folds": (f"{TRAIN} --split kfold --folds 22", "has 21 subjects to split into 22 folds"),
     "splits of few": ("data splits --dataset synthetic --split loso --validation 25", "asks for 25 subjects"),
     "splits test validates": ("data splits --dataset synthetic --validation-subjects 2", "a test subject must never validate"),
@@ -145,10 +142,10 @@ def test_a_split_is_shown_written_and_trained_on(trained: list, capsys: pytest.C
             assert f"{72 * len(people):,} windows of {len(people)} subjects: {', '.join(map(str, people))}" in listed
             assert shares.strip().startswith("WALKING 16.7 %, WALKING_UPSTAIRS 16.7 %")
     assert json.loads(Path("folds/s.json").read_text())["kind"] == "kfold"
-    assert lines[-1] == "next: har train --dataset synthetic --split file --split-file folds/s.json"
-    assert har(f"{TRAIN} --split file --split-file folds/s.json") == 0
+    assert lines[-1] == "next: har train --dataset synthetic --split file --split-path folds/s.json"
+    assert har(f"{TRAIN} --split file --split-path folds/s.json") == 0
     assert [run for run, _ in trained] == ["cnn1d-s-0", "cnn1d-s-1", "cnn1d-s-2"]
-    assert har(f"{TRAIN} --split file --split-file folds/s.json --fold 3") == 2
+    assert har(f"{TRAIN} --split file --split-path folds/s.json --fold 3") == 2
 
 
 def test_the_official_split_is_written_too(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,8 +169,8 @@ def test_an_output_that_is_read_is_refused_under_every_name(tmp_path: Path, monk
         "folder/same.csv",
         str(path.resolve()),
     ):
-        with pytest.raises(HarError, match=rf"--report {re.escape(str(Path(name)))} is .*same\.csv, which is read .* with --report"):
-            check_output(Path(name), [path], "--report")
+        with pytest.raises(HarError, match=rf"--output {re.escape(str(Path(name)))} is .*same\.csv, which is read .* with --output"):
+            check_output(Path(name), [path], "--output")
         with pytest.raises(HarError, match="which is read"):
             check_output(path, [Path(name)])
     with pytest.raises(HarError, match=r"--output data holds data/same\.csv"):

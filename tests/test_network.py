@@ -59,7 +59,7 @@ def test_the_demo_runs_in_a_fresh_copy(clone: Path) -> None:
     assert "Warning" not in done.stderr, done.stderr
     assert (clone / "export/bundle-synthetic/model.onnx").is_file()
     python = clone / ".venv/bin/python"
-    again = run(python, "-m", "har", "verify", "export/bundle-synthetic", cwd=clone)
+    again = run(python, "-m", "har", "verify", "--bundle", "export/bundle-synthetic", cwd=clone)
     assert again.returncode == 0, again.stderr
     asked = run("make", "doctor", cwd=clone)
     assert asked.returncode == 0, asked.stderr
@@ -84,7 +84,7 @@ def test_a_plain_installation_is_the_device(clone: Path, tmp_path: Path) -> None
     done = run(har, "predict", "--bundle", test_bundle, "r.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "confidence" in done.stdout
-    assert run(har, "verify", test_bundle, cwd=tmp_path).returncode == 0
+    assert run(har, "verify", "--bundle", test_bundle, cwd=tmp_path).returncode == 0
     done = run(har, "predict", "r.csv", cwd=tmp_path)  # with the bundle in the wheel
     assert done.returncode == 0, done.stderr
     assert "SYNTHETIC" not in done.stdout

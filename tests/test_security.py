@@ -152,7 +152,7 @@ def test_a_password_without_a_scheme_is_nowhere(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) in (0, 1, 2)
-    assert main(["register", str(pretrained())]) == 2
+    assert main(["register", "--bundle", str(pretrained())]) == 2
     assert main(["dashboard", "--port", "5082"]) == 2
     said = "".join(capfd.readouterr())
     assert said.count("cannot open the MLflow store") == 3

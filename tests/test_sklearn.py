@@ -15,15 +15,15 @@ from sklearn.utils.estimator_checks import check_estimator
 from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
-from har.sklearn import ActivityEstimator
+from har.sklearn import ActivityClassifier
 from har.training.fit import fit
 
 SMALL = {"width": 8, "depth": 2}
 CHANGE = {"training.epochs": 4, "training.batch_size": 16, "training.learning_rate": 0.003}
 
 
-def small(**options: object) -> ActivityEstimator:
-    return ActivityEstimator("cnn1d", options=SMALL, **{"change": CHANGE, **options})  # type: ignore[arg-type]
+def small(**options: object) -> ActivityClassifier:
+    return ActivityClassifier("cnn1d", options=SMALL, **{"change": CHANGE, **options})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def raw(windows: WindowSet) -> WindowSet:
 
 
 @pytest.fixture(scope="module")
-def fitted(raw: WindowSet) -> ActivityEstimator:
+def fitted(raw: WindowSet) -> ActivityClassifier:
     return small().fit(raw.x, raw.y)
 
 
@@ -56,7 +56,7 @@ def test_a_search_may_change_the_network_and_the_config(raw: WindowSet) -> None:
     assert found.best_estimator_.config_.training.epochs == 1
 
 
-def test_labels_of_any_kind_come_back(raw: WindowSet, fitted: ActivityEstimator) -> None:
+def test_labels_of_any_kind_come_back(raw: WindowSet, fitted: ActivityClassifier) -> None:
     words = np.array(raw.labels)[raw.y]
     named = small().fit(raw.x, words)
     assert named.classes_.tolist() == sorted(raw.labels)
@@ -67,13 +67,13 @@ def test_labels_of_any_kind_come_back(raw: WindowSet, fitted: ActivityEstimator)
     assert (fitted.predict(raw.x[:20]) == probabilities.argmax(axis=1)).all()
 
 
-def test_it_is_the_network_that_the_pipeline_trains(raw: WindowSet, fitted: ActivityEstimator, tmp_path: Path) -> None:
+def test_it_is_the_network_that_the_pipeline_trains(raw: WindowSet, fitted: ActivityClassifier, tmp_path: Path) -> None:
     config: RunConfig = fitted.config_
     other = fit(config, raw, None, tmp_path, progress=False).classifier
     np.testing.assert_array_equal(fitted.predict_proba(raw.x), other.predict_proba(torch.from_numpy(raw.x)).double().numpy())
 
 
-def test_the_seed_decides_and_a_copy_answers_the_same(raw: WindowSet, fitted: ActivityEstimator) -> None:
+def test_the_seed_decides_and_a_copy_answers_the_same(raw: WindowSet, fitted: ActivityClassifier) -> None:
     expected = fitted.predict_proba(raw.x[:50])
     np.testing.assert_array_equal(clone(fitted).fit(raw.x, raw.y).predict_proba(raw.x[:50]), expected)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(raw.x[:50]), expected)
@@ -83,7 +83,7 @@ def test_the_seed_decides_and_a_copy_answers_the_same(raw: WindowSet, fitted: Ac
 def test_a_config_file_says_everything_else(raw: WindowSet) -> None:
     path = Path(__file__).parents[1] / "configs" / "cnn1d.yaml"
     change = {"training.epochs": 1, "model.options": SMALL}
-    config = ActivityEstimator(config=path, change=change).fit(raw.x[:64], raw.y[:64] % 2).config_
+    config = ActivityClassifier(config=path, change=change).fit(raw.x[:64], raw.y[:64] % 2).config_
     assert config.training.label_smoothing == 0.012  # of the file
     assert config.training.keep == "last"
     assert config.data.validation_subjects == ()
@@ -98,7 +98,7 @@ def test_the_number_of_threads_is_the_callers_again(raw: WindowSet) -> None:
         torch.set_num_threads(1)
 
 
-def test_wrong_arrays_are_told_in_a_sentence(raw: WindowSet, fitted: ActivityEstimator) -> None:
+def test_wrong_arrays_are_told_in_a_sentence(raw: WindowSet, fitted: ActivityClassifier) -> None:
     with pytest.raises(ValueError, match=r"X has shape \(10, 768\), expected \(window, time, 6\), channels total_acc_x"):
         small().fit(raw.x[:10].reshape(10, -1), raw.y[:10])
     with pytest.raises(ValueError, match=r"expected \(window, time, 6\)"):
@@ -112,6 +112,6 @@ def test_wrong_arrays_are_told_in_a_sentence(raw: WindowSet, fitted: ActivityEst
     with pytest.raises(NotFittedError):
         small().predict(raw.x[:10])
     with pytest.raises(HarError, match="unknown model 'cnn2d'; did you mean 'cnn1d'"):
-        ActivityEstimator("cnn2d").fit(raw.x[:10], np.arange(10) % 2)
+        ActivityClassifier("cnn2d").fit(raw.x[:10], np.arange(10) % 2)
     with pytest.raises(HarError, match=r"unknown key 'training\.epoch'"):
         small(change={"training.epoch": 3}).fit(raw.x[:10], np.arange(10) % 2)

@@ -171,7 +171,7 @@ def cases(root: Path) -> list[Case]:
         Case("runs", [*train, "{}"], trained),
         Case("bundle", [*export, "{}"], bundled),
         Case("bundle over an earlier one", [*export, "{}"], bundled, before=lambda place: shutil.copytree(earlier, place)),
-        Case("report", ["compare", "--dataset", "synthetic", "--runs", str(runs), "--report", "{}"], files),
+        Case("report", ["compare", "--dataset", "synthetic", "--runs", str(runs), "--output", "{}"], files),
         Case("predictions", predict, files),
     ]
 

@@ -25,7 +25,7 @@ from tables import made, write_table
 from har.contract import HarError
 from har.data import synthetic, uci_har
 from har.data.archives import open_source
-from har.recording import ReadOptions, read_recording, write_csv
+from har.recording import read_recording, write_csv
 from tests.helpers import write_uci_har, zip_folder
 
 RESULT = Path("results/reliability/fuzz.csv")
@@ -64,7 +64,7 @@ def read_archive(path: Path) -> tuple[str, bool]:
 
 
 def read_csv(path: Path) -> tuple[str, bool]:
-    recording = read_recording(path, options=ReadOptions(interpolate_s=0.2))
+    recording = read_recording(path, interpolate_s=0.2)
     valid = bool(np.isfinite(recording.samples).all() and (np.diff(recording.time_s) > 0).all())
     return repr((recording.samples.tobytes(), recording.time_s.tobytes(), recording.labels.tobytes())), valid
 

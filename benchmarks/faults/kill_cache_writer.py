@@ -30,7 +30,7 @@ from tables import made, write_table
 
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.staging import PREFIX
 
 RESULT = Path("results/reliability/cache_kill.csv")
@@ -107,7 +107,7 @@ def trial(dataset: str, archive: Path | None, root: Path, delay: float, expected
                 state = "entry_damaged"
         found[state] += 1
         try:
-            found["rebuilt_right"] = int(prepare(dataset, archive=archive).digest == expected)
+            found["rebuilt_right"] = int(load_dataset(dataset, archive=archive).digest == expected)
         except HarError as error:
             print(f"not rebuilt: {error}", file=sys.stderr)
         found["temporary_folders_after_rebuild"] = len(list(cache.glob(f"{PREFIX}*")))
@@ -120,7 +120,7 @@ def count(dataset: str, archive: Path | None, trials: int, seed: int) -> dict[st
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         os.environ["HAR_CACHE_DIR"] = folder
-        expected = prepare(dataset, archive=archive).digest
+        expected = load_dataset(dataset, archive=archive).digest
         length = float(np.median([write_seconds(dataset, archive, root) for _ in range(3)]))
         totals: Counter[str] = Counter()
         for number in range(trials):

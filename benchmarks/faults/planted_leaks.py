@@ -4,7 +4,7 @@
 
 Each case draws a split of the synthetic data (any kind, fold and seed), plants one leak and asks the audit that every
 training runs first, or, for split files and configs, the check before the data are read. The first ``--trainings`` cases of a
-kind go through ``train_run`` or ``train_configs`` instead: it must refuse and leave no run folder. Unplanted splits are the
+kind go through ``train_run`` or ``har.train`` instead: it must refuse and leave no run folder. Unplanted splits are the
 controls; they must pass, and the first of them are really trained. Writes results/reliability/planted_leaks.csv. What the audit
 does not claim to find, a copy that was changed, is planted and counted too. Exit code 1 where a claimed leak was not
 refused, was refused for another reason, or a control was refused.
@@ -34,7 +34,8 @@ from har.data.audit import RUN_LENGTH, audit
 from har.data.splits import SubjectSplit, check_split, make_split, split_document
 from har.data.windowset import WindowSet, windows_of
 from har.runs import train as train_module
-from har.runs.train import train_configs, train_run
+from har.runs.train import train as train_model
+from har.runs.train import train_run
 
 RESULT = Path("results/reliability/planted_leaks.csv")
 MODEL = {"name": "cnn1d", "options": {"width": 8, "depth": 2}}
@@ -215,7 +216,7 @@ def ask_config(data: dict, folder: Path, *, train: bool) -> str:
     try:
         if train:
             (folder / "case.yaml").write_text(json.dumps(content))  # JSON is YAML
-            train_configs([str(folder / "case.yaml")], folder / "runs", seeds=None, overrides={}, archive=None, progress=False)
+            train_model(folder / "case.yaml", runs=folder / "runs")
         else:
             checked: DataConfig = parse_config(content, "case").data
             check_split(checked)

@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 
 from har.cli.output import complain, speaking
-from har.cli.parser import build_parser, check_moved
+from har.cli.parser import build_parser, current
 from har.contract import HarError
 from har.files import FULL
 
@@ -20,8 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        check_moved(arguments)
-        options = build_parser().parse_args(arguments)
+        options = build_parser().parse_args(current(arguments))
         options.json, options.quiet = "--json" in arguments, "--quiet" in arguments
         signal.signal(signal.SIGTERM, _terminate)
         with speaking(options):

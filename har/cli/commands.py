@@ -1,6 +1,7 @@
 """What each command does."""
 
 import argparse
+import os
 import shlex
 import sys
 from contextlib import suppress
@@ -8,36 +9,37 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.cli.output import answer, answer_written, loading, progress, say, say_all
+import har
+from har.cli.output import answer, answer_written, complain, loading, on_terminal, progress, say, say_all
 from har.contract import HarError, nearest
-from har.files import check_output
+from har.files import check_folder, check_output
 from har.models.registry import COMPARISON, model_names
 
 if TYPE_CHECKING:
     from har.runs.folds import SplitChoice
     from har.runs.run_folder import RunFolder
-import os
 
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
+DATA_OPTIONS = ("dataset", "channels", "transitions", "difficulty")  # keys of ``data`` in a config, with an option of the same name
 
 
-def named_runs(options: argparse.Namespace) -> "list[RunFolder]":
-    """The finished runs of --dataset, --model and --seed, where there is a copy of their data."""
+def named_runs(options: argparse.Namespace, *, validated: bool = False) -> "list[RunFolder]":
+    """The finished runs of --dataset, --model and --seed, where there is a copy of their data.
+
+    Args:
+        options: of the command.
+        validated: of all runs, only those with validation subjects, which a refit lacks.
+    """
     from har.data.prepare import check_source
     from har.runs.run_folder import find_runs
 
     runs = find_runs(options.runs, options.dataset, None if "all" in options.model else options.model, options.seed)
     check_source(options.dataset, options.archive)
-    return runs
-
-
-def validated_runs(runs: list, options: argparse.Namespace) -> list:
-    """The runs; of all of them, those with validation subjects: nobody validates a refit."""
-    if "all" not in options.model:
+    if not validated or "all" not in options.model:
         return runs
     found = [run for run in runs if run.info().score is not None]
     if not found:
-        instead = f"score the test subjects: har evaluate --dataset {options.dataset} --split test"
+        instead = f"score the test subjects: har evaluate --dataset {options.dataset} --part test"
         raise HarError(f"no run below {options.runs} has validation subjects; {instead}")
     return found
 
@@ -62,7 +64,21 @@ def bundle_of(options: argparse.Namespace) -> Path | None:
     """The bundle of `add_bundle`."""
     if options.bundle is not None and options.place is not None:
         raise HarError(f"two bundles are named, {options.bundle} and {options.place}; name one")
+    if options.place is not None:
+        complain("BUNDLE is now --bundle; the old name goes with the next release")
     return options.bundle or options.place
+
+
+def pairs(words: list[str], option: str, expected: str) -> dict[str, str]:
+    """The values of an option such as ``--map A=B C=D``.
+
+    Raises:
+        HarError: a value has no equals sign.
+    """
+    for word in words:
+        if "=" not in word:
+            raise HarError(f"{option} is {word!r}; expected {expected}")
+    return dict(word.split("=", 1) for word in words)
 
 
 def typed() -> str:
@@ -80,29 +96,28 @@ def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) 
         subjects=options.subjects,
         validation=options.validation,
         seed=options.split_seed,
-        path=options.split_file,
+        path=options.split_path,
     )
 
 
 def train(options: argparse.Namespace) -> None:
     names = options.config or (model_names(role=COMPARISON) if "all" in options.model else options.model)
-    from har.runs.checks import check_folder, planned_runs
+    from har.runs.checks import planned_runs
 
-    overrides = {"training__epochs": options.epochs, "data__channels": options.channels, "data__dataset": options.dataset}
-    overrides["data__transitions"] = options.transitions
     if options.refit and options.split not in (None, "official"):
         raise HarError(f"--refit belongs to the official split, found --split {options.split}; use --validation 0 and training.keep: last")
+    given = {"training.epochs": options.epochs} | {f"data.{key}": getattr(options, key) for key in DATA_OPTIONS}
+    change = {key: value for key, value in given.items() if value is not None}
     if options.refit:
-        overrides |= {"data__validation_subjects": (), "training__keep": "last"}
-    overrides["data__difficulty"] = options.difficulty
+        change |= {"data.validation_subjects": (), "training.keep": "last"}
     check_folder(options.runs, "--runs")
     split = split_choice(options, options.fold)
-    jobs = planned_runs(names, overrides, seeds=options.seed, split=split, archive=options.archive)
+    jobs = planned_runs(names, change, seeds=options.seed, split=split, archive=options.archive)
     with loading(options):
         from har.runs.train import train_planned
 
-    progress = not options.quiet and not options.json and sys.stderr.isatty()
-    runs = train_planned(jobs, options.runs, archive=options.archive, progress=progress, resume=options.resume, say=say)
+    bars = on_terminal(options) and not options.json
+    runs = train_planned(jobs, options.runs, archive=options.archive, progress=bars, resume=options.resume, say=say)
     answer(options, [_after_training(options, runs)], [_run_data(run) for run in runs])
 
 
@@ -132,7 +147,6 @@ def _run_data(run: "RunFolder") -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    from har.runs.checks import check_folder
     from har.runs.engine import Engine
     from har.studies.study import checked_study
 
@@ -161,26 +175,21 @@ def sweep(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     if options.on is None and (options.map or options.on_archive):
         raise HarError("--map and --on-archive belong to another data set: name it with --on")
-    rename = _renamed(options.map)
-    runs = named_runs(options)
-    from har.runs.checks import check_folder
-
+    rename = pairs(options.map, "--map", "NAME=LABEL, an activity of the data set and one of the model")
+    runs = named_runs(options, validated=options.part == "validation")
     check_folder(options.results, "--results")
-    if options.split == "validation":
-        runs = validated_runs(runs, options)
     if options.on is not None:
         _check_other(runs, options, rename)
     with loading(options):
-        from har.runs.evaluate import evaluate_run
         from har.runs.transfer import evaluate_on
     found, ledgers = [], []
-    with progress(options, f"Scoring the {options.split} subjects", len(runs)) as step:
+    with progress(options, f"Scoring the {options.part} subjects", len(runs)) as step:
         for run in runs:
             if options.on is None:
-                scored = evaluate_run(run, options.split, options.results, options.archive)
+                scored = har.evaluate(run, options.part, options.results, options.archive)
             else:
                 on = {"archive": options.on_archive, "own_archive": options.archive, "rename": rename}
-                scored = evaluate_on(run, options.on, options.split, options.results, **on)
+                scored = evaluate_on(run, options.on, options.part, options.results, **on)
             found.append(scored.data() | ({"ledger": scored.ledger} if scored.ledger else {}))
             ledgers += [scored.ledger] if scored.ledger else []
             say_all(scored.text.split("\n")[0] if options.brief else scored.text + "\n")
@@ -208,16 +217,9 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
         best_run(named_runs(options))
         steps.append(shlex.join(["har", "export", *these]))
     if find_spec("captum") is not None and all(find_model(run.info().origin.model).task == WINDOW for run in scored):
-        split = [] if options.split == "validation" else ["--split", options.split]
-        steps.append(shlex.join(["har", "explain", *these, *split]) + " shows the mistakes")
+        part = [] if options.part == "validation" else ["--part", options.part]
+        steps.append(shlex.join(["har", "explain", *these, *part]) + " shows the mistakes")
     return [f"next: {'; '.join(steps)}"] if steps else []
-
-
-def _renamed(pairs: list[str]) -> dict[str, str]:
-    wrong = [text for text in pairs if len(text.split("=")) != 2]
-    if wrong:
-        raise HarError(f"--map is {wrong[0]!r}; expected NAME=LABEL, an activity of the data set and one of the model")
-    return dict(text.split("=") for text in pairs)
 
 
 def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: dict[str, str]) -> None:
@@ -239,10 +241,9 @@ def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: d
 
 def compare(options: argparse.Namespace) -> None:
     from har.evaluation.compare import prediction_files
-    from har.runs.checks import check_folder
 
     prediction_files(options.folder or options.runs / options.dataset)
-    check_folder(options.report, "--report")
+    check_folder(options.output, "--output")
     with loading(options):
         from har.evaluation.compare import per_run
         from har.runs.comparison import comparison, write_report
@@ -250,7 +251,7 @@ def compare(options: argparse.Namespace) -> None:
     with progress(options, "Comparing"):
         predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
         rows = per_run(predictions).to_dict("records")
-        written = write_report(predictions, options.report, typed(), options.folder) if options.report else []
+        written = write_report(predictions, options.output, typed(), options.folder) if options.output else []
     lines = ["SYNTHETIC data"] * predictions[0].origin.synthetic + table.rstrip("\n").split("\n")
     data = {"dataset": predictions[0].origin.dataset, "synthetic": predictions[0].origin.synthetic, "runs": rows, "written": written}
     answer(options, [*lines, *(f"wrote {path}" for path in written)], data)
@@ -259,16 +260,16 @@ def compare(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     _check_mounting(options)
     runs = named_runs(options)
-    from har.runs.checks import check_folder
+    from har.data.prepare import describe
     from har.runs.run_folder import exportable
 
     exportable(runs)
     _mounting(options)
-    own = options.dataset in ("uci-har", "hapt")
-    folder = options.bundle or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
-    check_folder(folder, "--bundle")
+    own = describe(options.dataset).official
+    folder = options.output or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
+    check_folder(folder, "--output")
     with loading(options):
-        from har.runs.export import best_run, export_run
+        from har.runs.export import best_run
         from har.runs.register import log_bundle
         from har.runtime.manifest import MODELS, STREAMING
 
@@ -276,7 +277,7 @@ def export(options: argparse.Namespace) -> None:
     info = run.info()
     check_output(folder, [Path(path) for path in (run.path, options.archive, options.results) if path])
     with progress(options, "Exporting, and checking every file on real windows"):
-        result = export_run(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
+        result = har.export(run, folder, options.archive, options.results, _mounting(options, info.origin.seed))
         log_bundle(run, folder, options.runs)
     what = " (trained on SYNTHETIC data)" if info.origin.synthetic else ""
     streams = STREAMING in result.files
@@ -291,7 +292,7 @@ def export(options: argparse.Namespace) -> None:
         f"largest difference to torch over {result.parity_windows} {compared}: {result.parity:.1e}",
         f"wrote {result.folder}: {', '.join(files)}, manifest.json, MODEL_CARD.md, "
         f"{result.golden} golden {'samples' if streams else 'windows'}; {result.bytes / 1000:.0f} kB in all",
-        f"next: har verify {quoted}; har predict --bundle {quoted} RECORDING.csv",
+        f"next: har verify --bundle {quoted}; har predict --bundle {quoted} RECORDING.csv",
     ]
     facts = {
         "folder": result.folder,
@@ -305,11 +306,10 @@ def export(options: argparse.Namespace) -> None:
 
 def robustness(options: argparse.Namespace) -> None:
     _check_mounting(options)
-    runs = validated_runs(named_runs(options), options)
+    runs = named_runs(options, validated=True)
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
     mounting = _mounting(options, runs[-1].info().origin.seed)
-    from har.runs.checks import check_folder
     from har.runs.run_folder import check_measurable
 
     for run in runs:
@@ -337,14 +337,14 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def demo(options: argparse.Namespace) -> None:
-    from har.runs.checks import check_folder, named_configs
+    from har.runs.checks import named_configs
 
     names = model_names(role=COMPARISON)
-    named_configs(names, {"training__epochs": options.epochs, "data__dataset": "synthetic"})
+    named_configs(names, {"training.epochs": options.epochs, "data.dataset": "synthetic"})
     check_folder(options.runs, "--runs")
     with loading(options):
         from har.runs.demo import run_demo
-    run_demo(names, options.runs, epochs=options.epochs, progress=sys.stderr.isatty(), say=say_all)
+    run_demo(names, options.runs, epochs=options.epochs, progress=on_terminal(options), say=say_all)
 
 
 def track_push(options: argparse.Namespace) -> None:
@@ -373,25 +373,23 @@ ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attrib
 def explain(options: argparse.Namespace) -> None:
     if options.most < 1:
         raise HarError(f"--most is {options.most}, expected at least 1")
-    runs = named_runs(options)
-    if options.split == "validation":
-        runs = validated_runs(runs, options)
+    runs = named_runs(options, validated=options.part == "validation")
     from har.runs.run_folder import of_windows, scored_predictions
 
     if "all" in options.model:
         runs = of_windows(runs) or runs
     for run in runs:
-        scored_predictions(run, options.split, options.window or ())
+        scored_predictions(run, options.part, options.window or ())
     with loading(options):
         from har.runs.explain import explain_errors, explain_windows
     paths = []
     with progress(options, "Explaining", len(runs)) as step:
         for run in runs:
             if options.window is not None:
-                paths += explain_windows(run, options.split, options.window, archive=options.archive, method=options.method)
+                paths += explain_windows(run, options.part, options.window, archive=options.archive, method=options.method)
             else:
                 more = {"method": options.method, "most": options.most, "command": typed()}
-                paths.append(explain_errors(run, options.split, archive=options.archive, **more))
+                paths.append(explain_errors(run, options.part, archive=options.archive, **more))
             step()
     answer_written(options, paths)
 

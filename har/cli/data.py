@@ -20,13 +20,13 @@ ALIKE = 0.85  # similarity of two spellings of one word; LYING and LAYING 0.91, 
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from har.data.prepare import data_root, prepare
+    from har.data.prepare import data_root, load_dataset
     from har.data.splits import has_official
 
     choice = {"transitions": options.transitions, "difficulty": options.difficulty}
     at_hand = options.archive is not None or "HAR_DATA_DIR" in os.environ or options.dataset == "synthetic"
     with progress(options, f"Preparing {options.dataset}") if at_hand else nullcontext():  # a download has a bar of its own
-        windows = prepare(options.dataset, archive=options.archive, allow_download=True, **choice)
+        windows = load_dataset(options.dataset, archive=options.archive, allow_download=True, **choice)
     what = "synthetic windows" if windows.synthetic else "windows"
     lines = [
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
@@ -115,10 +115,10 @@ def splits(options: argparse.Namespace) -> None:
     from har.runs.folds import describe_splits
 
     if options.output:
-        check_output(options.output, [Path(path) for path in (options.split_file, options.archive) if path])
+        check_output(options.output, [Path(path) for path in (options.split_path, options.archive) if path])
     text = describe_splits(options.dataset, split_choice(options), options.validation_subjects, options.archive, options.output)
     lines = text.split("\n")
     if options.output:
         path = shlex.quote(str(options.output))
-        lines += [f"wrote {options.output}", f"next: har train --dataset {options.dataset} --split file --split-file {path}"]
+        lines += [f"wrote {options.output}", f"next: har train --dataset {options.dataset} --split file --split-path {path}"]
     answer(options, lines, {"written": [options.output] if options.output else [], "splits": lines})

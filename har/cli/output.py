@@ -25,10 +25,15 @@ def speaking(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
+def on_terminal(options: argparse.Namespace) -> bool:
+    """Whether progress is shown: on a terminal, without ``--quiet``."""
+    return sys.stderr.isatty() and not options.quiet
+
+
 @contextmanager
 def loading(options: argparse.Namespace) -> Iterator[None]:
     """On a terminal, ``loading ...`` while packages such as torch are imported, which takes seconds; it is erased afterwards."""
-    shows = sys.stderr.isatty() and not options.quiet and not options.json
+    shows = on_terminal(options) and not options.json
     if shows:
         print("loading ...", end="", file=sys.stderr, flush=True)
     try:
@@ -50,7 +55,7 @@ def progress(options: argparse.Namespace, text: str, total: int | None = None) -
     Yields:
         A function to call after each step.
     """
-    if options.quiet or not sys.stderr.isatty() or find_spec("rich") is None:
+    if not on_terminal(options) or find_spec("rich") is None:
         yield lambda: None
         return
     from rich.console import Console

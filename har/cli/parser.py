@@ -6,28 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from har import __version__
+from har.cli import arguments as options
 from har.cli import commands as do
 from har.cli import data
-from har.cli.arguments import (
-    add_archive,
-    add_bundle,
-    add_dataset,
-    add_difficulty,
-    add_mounting,
-    add_reading,
-    add_runs,
-    add_selection,
-    add_split,
-    add_training,
-    add_transitions,
-    data_set,
-)
-from har.cli.commands import ATTRIBUTIONS, BUNDLE, RESULTS, SHELLS, completion, doctor, explain, register
-from har.cli.predict import ENGINES, predict
-from har.contract import SPLITS, HarError
+from har.cli.arguments import RENAMED
+from har.cli.commands import ATTRIBUTIONS, BUNDLE, SHELLS
+from har.cli.output import complain
+from har.cli.predict import predict
+from har.contract import HarError
 
-NAMED = "folder of a bundle, or default or robust, which come with the project"
-PRETRAINED = "the pretrained bundle, in every folder"
 # Commands that were removed, and the scripts of research/ in their place.
 MOVED = {
     "experiment": "NAME",
@@ -64,68 +51,57 @@ def build_parser() -> argparse.ArgumentParser:
     def add(
         name: str, run: Command, text: str, more: str = "", under: "argparse._SubParsersAction | None" = None
     ) -> argparse.ArgumentParser:
-        command = (under or commands).add_parser(
-            name, help=text, description=f"{text}. {more}".strip(), parents=[common], argument_default=argparse.SUPPRESS
-        )
+        command = (under or commands).add_parser(name, help=text, description=f"{text}. {more}".strip(), parents=[common])
         command.set_defaults(run=run)
         return command
 
     _add_data(commands, add)
     command = add("train", do.train, "Train models and track them in MLflow", "Each run is left in RUNS/DATASET/MODEL/seed-N.")
-    add_training(command)
+    options.add_training(command)
 
     more = "Models x settings x seeds x folds, or the trials of a search; typed again, it does what is missing or has failed."
     command = add("sweep", do.sweep, "Run the jobs of a study that are not done yet", more)
     command.add_argument("study", type=Path, help="YAML file, such as configs/study/ideas.yaml")
-    add_archive(command)
-    add_runs(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
-    command.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="local",
-        help="processes on this machine, or Ray, on the cluster RAY_ADDRESS (default: %(default)s)",
-    )
-    command.add_argument("--workers", type=int, default=None, metavar="N", help="jobs at a time (default: one a core)")
+    options.add_archive(command)
+    options.add_runs(command)
+    options.add_results(command)
+    options.add_engine(command)
     command.add_argument("--gpus-per-job", type=float, default=0.0, metavar="F", help="with Ray: 0.5 for two jobs a GPU (default: none)")
 
     command = add(
         "evaluate",
         do.evaluate,
         "Score the saved weights of trained runs",
-        "The official test subjects of UCI HAR and HAPT are scored by --split test alone. Each scoring adds a row to the ledger "
+        "The official test subjects of UCI HAR and HAPT are scored by --part test alone. Each scoring adds a row to the ledger "
         "RESULTS/DATASET/test_openings.csv; where it cannot be written, nothing is scored.",
     )
-    add_selection(command)
-    command.add_argument("--split", choices=SPLITS[1:], default="validation", help="whose windows (default: %(default)s)")
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the ledger is kept (default: %(default)s)")
-    command.add_argument("--brief", action="store_true", default=False, help="one line a run, without the tables")
-    text = "try the model on another data set: the activities that both have, by name"
-    command.add_argument("--on", type=data_set, default=None, metavar="NAME", help=text)
-    command.add_argument("--on-archive", default=None, metavar="PATH", help="a copy of that data set")
+    options.add_selection(command)
+    options.add_part(command)
+    options.add_results(command)
+    command.add_argument("--brief", action="store_true", help="one line a run, without the tables")
+    options.add_dataset(command, "--on", default=None)
+    command.add_argument("--on-archive", metavar="PATH", help="a copy of that data set")
     command.add_argument("--map", nargs="+", default=[], metavar="NAME=LABEL", help="count its activity NAME as LABEL of the model")
 
     command = add(
         "explain",
-        explain,
+        do.explain,
         "Why a run answers as it does: its mistakes as one HTML file, or single windows as figures",
         "Attribution over the signal, attention weights, the nearest training windows. The test subjects have to be scored before.",
     )
-    add_selection(command)
-    command.add_argument("--split", choices=SPLITS[1:], default="validation", help="whose windows (default: %(default)s)")
+    options.add_selection(command)
+    options.add_part(command)
     text = "numbers of single windows, as in the predictions: a figure each"
-    command.add_argument("--window", nargs="+", type=int, default=None, metavar="N", help=text)
+    command.add_argument("--window", nargs="+", type=int, metavar="N", help=text)
     command.add_argument("--method", choices=ATTRIBUTIONS, default=ATTRIBUTIONS[0], help="of the attribution (default: %(default)s)")
     command.add_argument("--most", type=int, default=60, metavar="N", help="mistakes in the file, the surest first (default: %(default)s)")
 
     command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
-    command.add_argument(
-        "folder", type=Path, nargs="?", default=None, help="with prediction files, searched recursively (default: RUNS/DATASET)"
-    )
-    add_dataset(command)
-    add_runs(command)
-    command.add_argument("--report", type=Path, default=None, metavar="DIR", help="also write the tables and the predictions there")
-    add_transitions(command, "which kind of runs, where there are several")
+    command.add_argument("folder", type=Path, nargs="?", help="with prediction files, searched recursively (default: RUNS/DATASET)")
+    options.add_dataset(command)
+    options.add_runs(command)
+    options.add_output(command, "also write the tables and the predictions there")
+    options.add_transitions(command, where="those of the runs")
 
     command = add(
         "export",
@@ -133,29 +109,21 @@ def build_parser() -> argparse.ArgumentParser:
         "Write the ONNX bundle of a run",
         "Without --model, the run with the best validation macro-F1. Checked against torch on real windows before it is written.",
     )
-    add_selection(command)
-    command.add_argument(
-        "--bundle",
-        "--output",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help=f"folder of the bundle that is written (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)",
-    )
-    add_mounting(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="cross-validation of refits (default: %(default)s)")
+    options.add_selection(command)
+    options.add_output(command, f"folder of the bundle (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)")
+    options.add_mounting(command)
+    options.add_results(command)
 
     command = add(
         "register",
-        register,
+        do.register,
         "Register a bundle in MLflow",
         "Its run must be tracked there. The alias champion moves to it where its validation macro-F1 is higher than the champion's.",
     )
-    add_bundle(command, f"folder of a bundle (default: {BUNDLE})")
-    command.add_argument(
-        "--name", default=None, metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)"
-    )
-    add_runs(command)
+    options.add_bundle(command, str(BUNDLE))
+    options.add_place(command)
+    command.add_argument("--name", metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)")
+    options.add_runs(command)
 
     command = add(
         "robustness",
@@ -164,31 +132,31 @@ def build_parser() -> argparse.ArgumentParser:
         "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. With --mounting and --mounted "
         "the last run is measured in streams too.",
     )
-    add_selection(command)
-    add_mounting(command)
-    command.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the tables go (default: %(default)s)")
+    options.add_selection(command)
+    options.add_mounting(command)
+    options.add_results(command)
 
     command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
-    add_bundle(command, f"{NAMED} (default: {PRETRAINED})")
+    options.add_bundle(command)
+    options.add_place(command)
 
     text = "Activities over time in one recording, or in many at once, from a bundle alone"
     command = add("predict", predict, text, "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md.")
     what = "CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s; or folders of them, or patterns such as 'data/**/*.csv'"
     command.add_argument("recordings", type=Path, nargs="+", metavar="recording", help=what)
-    command.add_argument("--bundle", type=Path, default=None, metavar="DIR", help=f"{NAMED} (default: {PRETRAINED})")
-    more = "also write one row a window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
-    command.add_argument("--output", type=Path, default=None, metavar="PATH", help=more)
-    command.add_argument("--workers", type=int, default=None, metavar="N", help="of many recordings: processes (default: one a core)")
-    command.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="of many recordings: who runs them (default: %(default)s)")
-    add_reading(command)
+    options.add_bundle(command)
+    more = "also write one row per window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
+    options.add_output(command, more, "PATH")
+    options.add_engine(command)
+    options.add_reading(command)
 
-    command = add("doctor", doctor, "What is installed, found and missing, and what to do about it")
-    add_runs(command)
+    command = add("doctor", do.doctor, "What is installed, found and missing, and what to do about it")
+    options.add_runs(command)
 
     more = (
         'For example: har completion bash > ~/.local/share/bash-completion/completions/har; zsh: har completion zsh > "${fpath[1]}/_har".'
     )
-    command = add("completion", completion, "A script that completes commands and options in a shell", more)
+    command = add("completion", do.completion, "A script that completes commands and options in a shell", more)
     command.add_argument("shell", choices=SHELLS, help="which: %(choices)s")
 
     command = add(
@@ -197,32 +165,40 @@ def build_parser() -> argparse.ArgumentParser:
         "The whole way on synthetic data, in minutes",
         "Generates, trains, compares, exports, verifies, predicts.",
     )
-    add_runs(command)
-    command.add_argument("--epochs", type=int, default=4, help="of each model (default: %(default)s)")
+    options.add_runs(command)
+    options.add_epochs(command, 4)
 
     track = commands.add_parser("track", help="What MLflow keeps of the runs", description="What MLflow keeps of the runs.")
     under = track.add_subparsers(title="commands", metavar="COMMAND", required=True)
     more = "Copies the runs of the local store that the server in MLFLOW_TRACKING_URI lacks, wholly or in part."
     command = add("push", do.track_push, "Send to the MLflow server what it lacks", more, under=under)
-    add_runs(command)
+    options.add_runs(command)
 
     more = "Prints the addresses of a table and of charts that compare the runs; the view they open is kept in the store, and in no run."
     command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1", more)
-    add_runs(command)
+    options.add_runs(command)
     command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
     return parser
 
 
-def check_moved(arguments: list[str]) -> None:
-    """Say what replaces a command that this one had before.
+def current(arguments: list[str]) -> list[str]:
+    """A command line with today's names of its options; each old one is named on standard error.
 
     Raises:
-        HarError: a removed command is named.
+        HarError: the command was removed; with what replaces it.
     """
     words = [word for word in arguments if not word.startswith("-")]
     for old, script in MOVED.items():
         if words[: len(old.split())] == old.split():
             raise HarError(f"har {old} was removed; in a clone of the repository, run python -m research.{script} instead")
+    names = next((names for command, names in RENAMED.items() if words[: len(command.split())] == command.split()), {})
+    found = []
+    for word in arguments:
+        option, equals, value = word.partition("=")
+        if option in names:
+            complain(f"{option} is now {names[option]}; the old name goes with the next release")
+        found.append(names.get(option, option) + equals + value)
+    return found
 
 
 def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -230,16 +206,16 @@ def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argpars
     under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     more = "It comes from --archive, the folder in HAR_DATA_DIR or the official download; synthetic data are generated."
     command = add("prepare", data.prepare, "Parse a data set once into the cache", more, under=under)
-    add_dataset(command)
-    add_archive(command)
-    add_transitions(command, "no window, six classes, or one class (default: %(default)s)", "drop")
-    add_difficulty(command)
+    options.add_dataset(command)
+    options.add_archive(command)
+    options.add_transitions(command, "drop")
+    options.add_difficulty(command)
     text, more = "Write a split as JSON and say who is in it", "Every fold is audited for leaks. Nothing is trained."
     command = add("splits", data.splits, text, more, under=under)
-    add_dataset(command)
-    add_archive(command)
-    add_split(command, "official")
+    options.add_dataset(command)
+    options.add_archive(command)
+    options.add_split(command, "official")
     command.add_argument(
-        "--validation-subjects", nargs="+", type=int, default=None, metavar="N", help="of the official split (default: as in the configs)"
+        "--validation-subjects", nargs="+", type=int, metavar="N", help="of the official split (default: as in the configs)"
     )
-    command.add_argument("--output", type=Path, default=None, metavar="FILE.json", help="write the split there (default: only show it)")
+    options.add_output(command, "write the split there (default: only show it)", "FILE.json")

@@ -7,7 +7,8 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from har.cli.output import answer, complain, say
+from har.cli.commands import pairs
+from har.cli.output import answer, complain, on_terminal, say
 from har.contract import HarError
 from har.files import check_output, named_descriptor
 from har.redaction import shown
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
 
     from har.recording import ReadOptions, Recording
 
-ENGINES = ("local", "ray")  # of har.runs.engine
-
 
 def predict(options: argparse.Namespace) -> None:
     from har.recording import ReadOptions
     from har.runtime.pretrained import find_bundle
 
     reading = ReadOptions(
-        columns=_pairs(options.columns),
+        columns=pairs(options.columns, "--columns", "OURS=THEIRS, such as total_acc_x_g=ax"),
         acc_unit=options.acc_unit,
         gyro_unit=options.gyro_unit,
         time_unit=options.time_unit,
@@ -76,7 +75,7 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
 
 def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options: argparse.Namespace) -> "Iterator[tuple[int, Recording]]":
     """The pieces of a recording; on a terminal, how far a long one is. A device has no package for progress bars."""
-    shows, seconds = sys.stderr.isatty() and not options.quiet, 0.0
+    shows, seconds = on_terminal(options), 0.0
     for stretch, piece in pieces:
         seconds += len(piece.time_s) / piece.sample_rate_hz
         if shows:
@@ -103,10 +102,3 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
             f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
         )
     answer(options, [f"the predictions are below {options.output}"], {"bundle": bundle, "folder": options.output})
-
-
-def _pairs(words: list[str]) -> dict[str, str]:
-    for word in words:
-        if "=" not in word:
-            raise HarError(f"--columns has {word!r}, expected OURS=THEIRS, such as total_acc_x_g=ax")
-    return dict(word.split("=", 1) for word in words)

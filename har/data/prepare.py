@@ -61,9 +61,10 @@ def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
     return TRANSITION_LABELS[transitions] if data is None else data.labels
 
 
-def prepare(
-    dataset: str,
+def load_dataset(
+    name: str,
     *,
+    channels: str = "raw6",
     archive: Path | str | None = None,
     allow_download: bool = False,
     seed: int = 0,
@@ -71,10 +72,12 @@ def prepare(
     transitions: str = "drop",
     windowing: WindowingConfig | None = None,
 ) -> WindowSet:
-    """Windows of `dataset`, with the channels of ``contract.UCI9``, from the cache or made now.
+    """The labelled windows of a data set, from the cache or made now.
 
     Args:
-        dataset: ``uci-har``, ``hapt``, ``synthetic``, or a `DataSet` of this or another package.
+        name: ``uci-har``, ``hapt``, ``synthetic``, ``motionsense``, or a `DataSet` of an installed package.
+        channels: ``raw6``, what a phone delivers: total acceleration with gravity (g) and angular velocity (rad/s); or ``uci9``, the nine
+            channels published with UCI HAR, which adds body acceleration (g).
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive of UCI HAR or HAPT where there is no copy.
         seed: of the synthetic data set.
@@ -83,23 +86,35 @@ def prepare(
         windowing: how the recordings are cut; by default as the published windows of UCI HAR. Other windows of UCI HAR are
             cut out of its continuous segments.
 
+    Returns:
+        Windows ``x`` of shape (window, time, channel), float32, 50 Hz, by default 128 samples each, a stride of 64; with their label ``y``,
+        subject, recording and first sample.
+
     Raises:
         HarError: the data set is unknown, absent or damaged, an option is not for it or out of range, or no window fits.
+
+    Examples:
+        >>> import har
+        >>> windows = har.load_dataset("synthetic")
+        >>> windows.x.shape
+        (5040, 128, 6)
+        >>> windows.labels[windows.y[0]]
+        'WALKING_DOWNSTAIRS'
     """
-    windowing = windowing or WindowingConfig()
+    windowing, dataset = windowing or WindowingConfig(), name
     if transitions != "drop" and dataset != hapt.NAME:
         raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
     if difficulty is not None and dataset != synthetic.NAME:
         raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
     if dataset == synthetic.NAME:
         difficulty = synthetic.DIFFICULTY if difficulty is None else difficulty
-        return _prepare_synthetic(seed, difficulty, windowing)
-    if dataset == uci_har.NAME:
+        windows = _prepare_synthetic(seed, difficulty, windowing)
+    elif dataset == uci_har.NAME:
         # The published windows have one size and stride; they stand in the key so that own windows never collide.
         settings = WindowingConfig().settings()
         published = _prepare_archive(uci_har.NAME, UCI_HAR, archive, allow_download, settings, uci_har.read)
-        return published if windowing.settings() == settings else _cut_anew(published, windowing)
-    if dataset == hapt.NAME:
+        windows = published if windowing.settings() == settings else _cut_anew(published, windowing)
+    elif dataset == hapt.NAME:
         labels = hapt.label_names(transitions)
 
         def build(read_file: Reader) -> WindowSet:
@@ -116,15 +131,17 @@ def prepare(
             )
 
         settings = windowing.settings() | {"transitions": transitions, "chain": asdict(PUBLISHED)}
-        return _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
-    return prepare_loaded(
-        find_data_set(dataset, LOADED, DATASETS),
-        archive,
-        window_size=windowing.window_size,
-        stride=windowing.step,
-        rule=_rule(windowing),
-        settings=windowing.settings(),
-    )
+        windows = _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
+    else:
+        windows = prepare_loaded(
+            find_data_set(dataset, LOADED, DATASETS),
+            archive,
+            window_size=windowing.window_size,
+            stride=windowing.step,
+            rule=_rule(windowing),
+            settings=windowing.settings(),
+        )
+    return windows.select_channels(channels)
 
 
 def read_recordings(
@@ -132,7 +149,7 @@ def read_recordings(
 ) -> list[Recording]:
     """The continuous recordings of `dataset` as a phone delivers them: raw, unfiltered, with a label for every sample or none (-1).
 
-    The arguments are those of `prepare`; nothing is cached, HAPT's text files are parsed in seconds.
+    The arguments are those of `load_dataset`; nothing is cached, HAPT's text files are parsed in seconds.
 
     Raises:
         HarError: the data set has no continuous recordings, is absent or damaged.
@@ -261,4 +278,5 @@ def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = 
 def prepared(config: RunConfig, archive: Path | str | None = None) -> WindowSet:
     """The windows of the data set a config asks for, all channels."""
     data = config.data
-    return prepare(data.dataset, archive=archive, difficulty=data.difficulty, windowing=config.windowing, transitions=data.transitions)
+    options: dict[str, Any] = {"difficulty": data.difficulty, "windowing": config.windowing, "transitions": data.transitions}
+    return load_dataset(data.dataset, channels="uci9", archive=archive, **options)

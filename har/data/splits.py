@@ -8,16 +8,18 @@ A split file holds one or more folds of subject numbers, so that a comparison ca
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from har.config import DataConfig, SplitConfig
+from har.config import DataConfig, SplitConfig, explained
 from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.data.audit import audit
 from har.data.windowset import WindowSet
 from har.files import read_small, write_whole
 
@@ -162,7 +164,10 @@ def check_fit(split: SubjectSplit, windows: WindowSet, where: str) -> None:
             raise HarError(f"{where}: {name} names subject {min(strangers)}, whom {windows.dataset} does not have; it has {listed}")
 
 
+KINDS: tuple[str, ...] = get_args(SplitConfig.model_fields["kind"].annotation)
 FIXED_FOLDS = 5  # of `fold5`, the project's own: (subject - 1) mod 5
+# Of the shipped configs: the training subjects of the last of the fixed folds.
+VALIDATION_SUBJECTS = tuple(s for s in TRAIN_SUBJECTS if (s - 1) % FIXED_FOLDS == FIXED_FOLDS - 1)
 VALIDATE = 4  # subjects of a fold, where nothing else is asked for
 DRAWS = 200  # of validation subjects, of which the one whose activities are nearest to all is kept
 
@@ -202,6 +207,57 @@ def make_split(config: DataConfig, windows: WindowSet) -> SubjectSplit:
     if config.split.fold >= len(splits):
         raise HarError(f"data.split.fold is {config.split.fold}; the {config.split.kind} split has folds 0 to {len(splits) - 1}")
     return splits[config.split.fold]
+
+
+def split(
+    windows: WindowSet,
+    kind: str = "official",
+    *,
+    fold: int = 0,
+    folds: int = 5,
+    subjects: str | None = None,
+    validation: int | None = None,
+    validation_subjects: Sequence[int] | None = None,
+    seed: int = 0,
+    path: Path | str | None = None,
+) -> dict[str, WindowSet]:
+    """Split windows by subject into training, validation and test windows, and prove that nothing leaks between them.
+
+    Args:
+        windows: a whole data set.
+        kind: ``official`` (as published with UCI HAR), ``fold5`` (the project's five fixed folds), ``kfold``, ``loso`` (leave one subject
+            out) or ``file``.
+        fold: which fold is the test part, from 0; with ``loso`` the place of the subject among the sorted subjects.
+        folds: how many folds, with ``kfold``.
+        subjects: ``training`` or ``all``, of UCI HAR's subjects; by default the 21 training subjects, and all 30 with ``fold5``.
+        validation: how many subjects of a fold's training part validate; by default 4, or a quarter where that is less.
+        validation_subjects: numbers of the validation subjects, with ``official``.
+        seed: of the folds of ``kfold``, and of the choice of validation subjects.
+        path: JSON file of ``har data splits``, with ``file``.
+
+    Returns:
+        Windows by part: ``train``, ``validation`` (not with ``validation=0``) and ``test``. No subject, sample or stretch of signal is in
+        two of them.
+
+    Raises:
+        HarError: an option does not belong to the kind, there are too few subjects, a split file is damaged, or two parts share a signal.
+
+    Examples:
+        >>> import har
+        >>> parts = har.split(har.load_dataset("synthetic"), "loso", fold=3, subjects="all")
+        >>> {name: sorted(set(part.subject.tolist())) for name, part in parts.items() if name != "train"}
+        {'validation': [15, 16, 17, 28], 'test': [4]}
+    """
+    chosen = {"kind": kind, "fold": fold, "folds": folds, "subjects": subjects, "validation": validation, "seed": seed}
+    official = VALIDATION_SUBJECTS if kind == "official" and validation_subjects is None else validation_subjects
+    content = {"dataset": windows.dataset, "validation_subjects": official, "split": chosen | {"path": path and str(path)}}
+    try:
+        config = DataConfig.model_validate(content)
+    except ValidationError as error:
+        raise HarError(f"split: {explained(error, DataConfig)}") from None
+    parts = make_split(config, windows).parts(windows)
+    audit(parts)
+    return parts
 
 
 def check_split(config: DataConfig) -> None:

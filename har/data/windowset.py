@@ -60,6 +60,15 @@ class WindowSet:
         dataset: name of the data set.
         synthetic: whether the data were generated; carried into every artefact.
         digest: SHA-256 of the windows, labels and subjects of the whole data set.
+        labels: names of the activities.
+        sample_rate_hz: samples per second.
+
+    Examples:
+        >>> import har
+        >>> windows = har.load_dataset("synthetic")
+        >>> one = windows.subset(windows.subject == 1)
+        >>> len(one), one.x.shape, one.labels[one.y[0]]
+        (168, (168, 128, 6), 'WALKING_DOWNSTAIRS')
     """
 
     x: np.ndarray
@@ -105,6 +114,8 @@ class WindowSet:
         missing = [name for name in names if name not in self.channels]
         if missing:
             raise HarError(f"{self.dataset} has no channel {', '.join(missing)}; it has {', '.join(self.channels)}")
+        if names == self.channels:
+            return self  # as it is, so that windows of the cache stay on disk
         return replace(self, x=self.x[:, :, [self.channels.index(name) for name in names]], channels=names)
 
 

@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from har.models.frontend import SensorFrontend
 from har.models.layers import Ensemble
 from har.models.module import TaskModule
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 
 class ActivityClassifier(TaskModule):
@@ -52,7 +52,7 @@ class ActivityClassifier(TaskModule):
         super().__init__()
         self.save_hyperparameters()
         self.frontend = SensorFrontend(channels, window_size, axes=axes, compression=compression, differences=differences)
-        networks = [build_network(model, self.frontend.out_channels, window_size, num_classes, options) for _ in range(members)]
+        networks = [create_model(model, self.frontend.out_channels, window_size, num_classes, options) for _ in range(members)]
         self.network = Ensemble(networks) if members > 1 else networks[0]
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         self.validation_scores = MetricCollection(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from har.models.frontend import SensorFrontend
 from har.models.module import TaskModule
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 
 class Forecaster(TaskModule):
@@ -50,7 +50,7 @@ class Forecaster(TaskModule):
         self.horizon, self.context = horizon, window_size - horizon
         self.frontend = SensorFrontend(channels, self.context, compression=compression, differences=differences)
         count = self.frontend.in_channels
-        self.network = build_network(model, self.frontend.out_channels, self.context, count, options)
+        self.network = create_model(model, self.frontend.out_channels, self.context, count, options)
         self.register_buffer("target_mean", torch.zeros(count))
         self.register_buffer("target_std", torch.ones(count))
         self.squared_error, self.values = 0.0, 0

@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from har.contract import HarError
 from har.models.frontend import StreamFrontend
 from har.models.module import TaskModule
-from har.models.registry import build_network, find_model
+from har.models.registry import create_model, find_model
 
 UNLABELLED = -1  # as in har.recording, which models do not know
 PIECE = 1024  # samples that are read at once in evaluation; it bounds the memory and, the state being carried, changes nothing
@@ -57,7 +57,7 @@ class StreamLabeller(TaskModule):
         if carry_state and not self.streams:
             raise HarError(f"model {model!r} looks ahead and has no state to carry; set task.carry_state: false, or take a stream_ model")
         self.frontend = StreamFrontend(compression=compression, differences=differences)
-        network: Any = build_network(model, self.frontend.out_channels, chunk, num_classes, options)
+        network: Any = create_model(model, self.frontend.out_channels, chunk, num_classes, options)
         self.network = network
         self.state_size: int = self.frontend.state_size + network.state_size  # the last sample, and what the network keeps
         self.loss = nn.CrossEntropyLoss(ignore_index=UNLABELLED, label_smoothing=label_smoothing, reduction="sum")

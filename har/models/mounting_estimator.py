@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 from har.contract import MOVING
 from har.models.frontend import SensorFrontend, upright
 from har.models.module import TaskModule
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 WALKING = len(MOVING)  # activities, the first ones, that go forwards with the body upright
 TURNS = 4  # of a quarter, in which each validation window is seen
@@ -50,7 +50,7 @@ class MountingEstimator(TaskModule):
         super().__init__()
         self.save_hyperparameters()
         self.frontend = SensorFrontend("raw6", window_size, axes="gravity", compression=compression, differences=differences)
-        self.network: nn.Module = build_network(model, self.frontend.out_channels, window_size, 2, options)
+        self.network: nn.Module = create_model(model, self.frontend.out_channels, window_size, 2, options)
         self.validation_error = MeanMetric()
 
     def forward(self, x: Tensor) -> Tensor:

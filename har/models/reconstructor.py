@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from har.models.autoencoder import Autoencoder
 from har.models.frontend import SensorFrontend
 from har.models.module import TaskModule
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 PROTOTYPES = 32  # codes that the windows of training subjects gather around
 PRIOR = 3.0  # windows of the whole training part that are added to those of each prototype, so that a rare one is not trusted
@@ -61,7 +61,7 @@ class Reconstructor(TaskModule):
         self.save_hyperparameters()
         self.frontend = SensorFrontend(channels, window_size, compression=compression, differences=differences)
         count = self.frontend.out_channels
-        self.network = cast(Autoencoder, build_network(model, count, window_size, count, options))
+        self.network = cast(Autoencoder, create_model(model, count, window_size, count, options))
         size = self.network.code_size
         self.register_buffer("code_mean", torch.zeros(size))
         self.register_buffer("code_std", torch.ones(size))

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.contract import HarError, nearest
+from har.contract import LABELS, RAW6, WINDOW_SIZE, HarError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -166,12 +166,40 @@ def check_options(name: str, options: dict[str, Any]) -> ModelEntry:
     return entry
 
 
-def build_network(name: str, in_channels: int, window_size: int, num_classes: int, options: dict[str, Any]) -> "nn.Module":
-    """Construct a registered network.
+def create_model(
+    name: str,
+    in_channels: int = len(RAW6),
+    window_size: int = WINDOW_SIZE,
+    num_classes: int = len(LABELS),
+    options: dict[str, Any] | None = None,
+) -> "nn.Module":
+    """An untrained network of the registry, for a training loop of your own.
+
+    It is the network alone: `har.train` puts a layer with scaling in front of it, which becomes part of the exported model. Torch's seed
+    decides the weights.
+
+    Args:
+        name: of a registered network, or of one of an installed package.
+        in_channels: values per sample.
+        window_size: samples in a window.
+        num_classes: activities.
+        options: of the network's constructor, such as ``{"width": 32}`` of ``cnn1d``.
+
+    Returns:
+        A module from windows of shape (batch, time, channel), float32, to logits of shape (batch, num_classes). Networks of other tasks
+        than to classify windows are called in other ways, see `har.models.registry.ModelEntry`.
 
     Raises:
         HarError: the model or an option is unknown, or a value does not fit.
+
+    Examples:
+        >>> import har
+        >>> import torch
+        >>> model = har.create_model("cnn1d", num_classes=4, options={"width": 16})
+        >>> model(torch.zeros(2, 128, 6)).shape
+        torch.Size([2, 4])
     """
+    options = options or {}
     entry = check_options(name, options)
     try:
         return entry.network(in_channels, window_size, num_classes, **options)

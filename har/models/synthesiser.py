@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from har.contract import channel_names
 from har.models.module import TaskModule
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 ANNEALED = 0.3  # share of the training in which the divergence's weight rises from 0 to 1; Bowman et al. 2016, section 3.1
 DRAWS = 4  # latent vectors, in pairs of opposite sign, over which the bound is averaged
@@ -48,7 +48,7 @@ class Synthesiser(TaskModule):
         super().__init__()
         self.save_hyperparameters()
         count = len(channel_names(channels))
-        self.network = build_network(model, count, window_size, num_classes, options)
+        self.network = create_model(model, count, window_size, num_classes, options)
         self.num_classes, self.window_size = num_classes, window_size
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("std", torch.ones(count))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,9 +126,36 @@ class ReadReport:
         return "; ".join([*parts, *filter(None, [self.clipping()])])
 
 
-def read_recording(path: Path | str, *, subject: int = 0, options: ReadOptions | None = None) -> Recording:
-    """Read, check and mend a whole recording; see `read_pieces`."""
-    pieces = [piece for _, piece in read_pieces(path, ReadReport(), subject=subject, options=options)]
+def read_recording(path: Path | str, *, subject: int = 0, **options: Any) -> Recording:
+    """Read a whole recording: check its columns, units, rate and times, and bring it to 50 Hz.
+
+    Args:
+        path: CSV or Parquet file with the columns ``time_s``, ``total_acc_x_g`` to ``total_acc_z_g`` and ``gyro_x_rad_s`` to
+            ``gyro_z_rad_s``; or others, which `options` map.
+        subject: number of the subject.
+        options: fields of `har.recording.ReadOptions`: ``columns={"total_acc_x_g": "ax"}``, ``acc_unit="m/s2"``, ``gyro_unit="deg/s"``,
+            ``time_unit="ms"``, ``axes=("y", "-x", "z")``, ``interpolate_s=0.2``, ``labels=False``.
+
+    Returns:
+        The recording; its samples have shape (time, 6), acceleration in g with gravity and angular velocity in rad/s.
+
+    Raises:
+        HarError: what does not fit, with line and column.
+
+    Examples:
+        >>> import har
+        >>> import numpy as np
+        >>> values = np.random.default_rng(0).normal((9.8, 0, 0, 0, 0, 0), 0.5, (500, 6))  # m/s^2 and deg/s
+        >>> table = np.column_stack((20 * np.arange(500), values))  # times in ms
+        >>> np.savetxt("walk.csv", table, delimiter=",", header="t,ax,ay,az,gx,gy,gz", comments="")
+        >>> ours = ["time_s", *(f"total_acc_{axis}_g" for axis in "xyz"), *(f"gyro_{axis}_rad_s" for axis in "xyz")]
+        >>> columns = dict(zip(ours, ["t", "ax", "ay", "az", "gx", "gy", "gz"]))
+        >>> recording = har.read_recording("walk.csv", columns=columns, time_unit="ms", acc_unit="m/s2", gyro_unit="deg/s")
+        >>> recording.samples.shape
+        (500, 6)
+    """
+    reading = ReadOptions(**options)
+    pieces = [piece for _, piece in read_pieces(path, ReadReport(), subject=subject, options=reading)]
     time_s, samples, labels = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("time_s", "samples", "labels"))
     return replace(pieces[0], time_s=time_s, samples=samples, labels=labels)
 

@@ -30,6 +30,14 @@ class Recording:
         samples: (time, 6) float32 in the order of ``contract.RAW6``: total acceleration in g, angular velocity in rad/s.
         labels: (time,) index into ``contract.LABELS``, -1 where unlabelled.
         sample_rate_hz: of the samples.
+
+    Examples:
+        >>> import har
+        >>> import numpy as np
+        >>> still = np.tile(np.float32([1, 0, 0, 0, 0, 0]), (500, 1))  # upright and at rest: gravity along x
+        >>> recording = har.Recording("still", 1, np.arange(500) / 50, still, np.full(500, -1))
+        >>> recording.part(0, 50).time_s[-1]
+        np.float64(0.98)
     """
 
     name: str

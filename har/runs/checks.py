@@ -1,15 +1,15 @@
 """What is wrong with a command's names, paths and configs, found before torch, scikit-learn or MLflow are imported."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from har.config import DataConfig, RunConfig, load_config, parse_config
 from har.contract import HarError
 from har.data.prepare import check_source
-from har.data.splits import check_split
+from har.data.splits import VALIDATION_SUBJECTS, check_split
 from har.models.registry import MODELS, check_options, find_model
-from har.runs.folds import VALIDATION_SUBJECTS, SplitChoice, first_fold, fold_configs
+from har.runs.folds import SplitChoice, first_fold, fold_configs
 
 CONFIG_FOLDER = Path("configs")
 # Of those that come with the project: in a clone, and in an installed package.
@@ -30,14 +30,19 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
     raise HarError(f"no config at {folder / name}.yaml; name a file with --config")
 
 
-def named_config(name: str, folder: Path = CONFIG_FOLDER) -> RunConfig:
-    """The config of a model's name or of a YAML file; a model of an installed package needs no file and then has the default settings.
+def named_config(name: RunConfig | Path | str, folder: Path = CONFIG_FOLDER) -> RunConfig:
+    """The config of a model's name or of a YAML file, or a config as it is.
+
+    A model of an installed package needs no file and then has the default settings.
 
     Without a section ``task``, the task is that of the model.
 
     Raises:
         HarError: there is no such config, or it is not valid.
     """
+    if isinstance(name, RunConfig):
+        return name
+    name = str(name)
     if name.endswith(YAML):
         config = load_config(name)
     elif name in MODELS or any((place / f"{name}.yaml").is_file() for place in (folder, *SHIPPED)):
@@ -62,26 +67,30 @@ def check_task(config: RunConfig) -> None:
         )
 
 
-def named_configs(names: Iterable[str], overrides: dict[str, Any]) -> list[tuple[RunConfig, str]]:
-    """Configs with what the command line overrides, and their names, as far as they can be checked without torch.
+def named_configs(
+    names: Iterable[RunConfig | Path | str], change: Mapping[str, Any], origin: str = "command line"
+) -> list[tuple[RunConfig, str]]:
+    """Configs with what `origin` changes, and their names, as far as they can be checked without torch.
 
     Raises:
         HarError: a config, model, option, data set or split is wrong.
     """
     found = []
     for name in names:
-        config = named_config(name).with_overrides(**overrides)
+        config = named_config(name).changed(dict(change), origin)
         check_task(config)
         check_options(config.model.name, config.model.options)
         check_split(config.data)
-        found.append((config, Path(name).stem if name.endswith(YAML) else name))
+        label = config.model.name if isinstance(name, RunConfig) else str(name)
+        found.append((config, Path(label).stem if label.endswith(YAML) else label))
     return found
 
 
 def planned_runs(
-    names: Iterable[str],
-    overrides: dict[str, Any],
+    names: Iterable[RunConfig | Path | str],
+    change: Mapping[str, Any],
     *,
+    origin: str = "command line",
     seeds: list[int] | None = None,
     split: SplitChoice | None = None,
     archive: Path | str | None = None,
@@ -89,8 +98,9 @@ def planned_runs(
     """The trainings that a command line asks for, each with the name of its run; all are checked before the data are read.
 
     Args:
-        names: of models (``configs/NAME.yaml``), or paths of YAML files.
-        overrides: as of `RunConfig.with_overrides`.
+        names: of models (``configs/NAME.yaml``), paths of YAML files, or configs.
+        change: values by dotted key, such as ``training.epochs``.
+        origin: where they come from, for messages.
         seeds: one run for each; by default the config's.
         split: one run for each fold it asks for.
         archive: a copy of the data set.
@@ -99,7 +109,7 @@ def planned_runs(
         HarError: a config, an option or the split is wrong, or there is no copy of the data.
     """
     split = split or SplitChoice()
-    configs = named_configs(names, overrides)
+    configs = named_configs(names, change, origin)
     for config, _ in configs:
         first_fold(config, split)
         for seed in seeds or []:
@@ -122,16 +132,3 @@ def run_name(stem: str, data: DataConfig) -> str:
     transitions = f"-transitions-{data.transitions}"
     run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
     return run + data.suffix
-
-
-def check_folder(path: Path | None, option: str) -> None:
-    """Refuse a folder to write to that is a file, or is below one.
-
-    Raises:
-        HarError: with the file.
-    """
-    if path is None:
-        return
-    there = next((place for place in (path, *path.parents) if place.exists()), None)
-    if there is not None and not there.is_dir():
-        raise HarError(f"cannot write to {path}: {there} is a file, expected a folder; name another one with {option}")

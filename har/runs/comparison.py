@@ -248,7 +248,7 @@ def _check_replaced(folder: Path, names: set[str], source: Path | None) -> None:
         other += [path for path in found if path.name not in names]
     if other:
         raise HarError(
-            f"{folder} would be replaced and holds {other[0].name}, which this report does not write; name another folder with --report"
+            f"{folder} would be replaced and holds {other[0].name}, which this report does not write; name another folder with --output"
         )
 
 

@@ -10,7 +10,7 @@ from har.contract import SPLITS, HarError, artefact
 from har.evaluation.predictions import Origin, Predictions
 from har.files import whole_file
 from har.runs.ledger import record_opening, required_ledger
-from har.runs.run_folder import ONNX, RunFolder
+from har.runs.run_folder import ONNX, RunFolder, opened
 from har.runs.train import compare_scores, write_score
 from har.tasks import Task, TaskData, TaskScore, task_of
 from har.training.checkpoint import load_module
@@ -80,28 +80,43 @@ class Evaluation:
         return found | {name: table.to_dict("records") for name, table in self.task.tables(self.score).items()} | (self.facts or {})
 
 
-def evaluate_run(run: RunFolder, part: str, results: Path, archive: Path | str | None = None) -> Evaluation:
-    """Score the saved weights of a run on the validation or the test subjects and write the scores into its folder.
+def evaluate(
+    run: RunFolder | Path | str, part: str = "validation", results: Path | str = "results", archive: Path | str | None = None
+) -> Evaluation:
+    """Score the saved weights of a run on its validation or test subjects, and write the scores into its folder.
 
     Scoring an official test subject of a real data set, in whatever part, adds a row to ``test_openings.csv``, before the score is
     shown; where the ledger cannot be written, nothing is scored.
 
     Args:
-        run: to score.
-        part: validation or test.
+        run: what `har.train` returned, or its folder ``RUNS/DATASET/RUN/seed-N``.
+        part: ``validation`` or ``test``.
         results: folder of all results, with the ledgers.
         archive: a copy of the data set.
 
+    Returns:
+        ``values``: scores by name, shares from 0 to 1 where the task classifies; ``predictions``: a row per window; ``text``: the report.
+
     Raises:
         HarError: the weights or the data are not those of the training, the part has no subjects, or the ledger cannot be written.
+
+    Examples:
+        >>> import har
+        >>> run = har.train("cnn1d", dataset="synthetic", epochs=1)
+        >>> scored = har.evaluate(run)
+        >>> 0 <= scored.values["accuracy"] <= 1
+        True
+        >>> print(scored.text.split(":")[0])
+        cnn1d, seed 0, SYNTHETIC data, validation subjects
     """
     if part not in EVALUATED:
-        raise HarError(f"unknown split {part!r}; expected one of {', '.join(EVALUATED)}")
+        raise HarError(f"unknown part {part!r}; expected one of {', '.join(EVALUATED)}")
+    run, results = opened(run), Path(results)
     run.check_weights()
     config, info = run.config(), run.info()
     task, data = load_data(run, archive)
     if part not in data.parts:
-        raise HarError(f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --split test")
+        raise HarError(f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --part test")
     ledger = required_ledger(results_folder(results, data.dataset), data.split.subjects(part), synthetic=data.synthetic)
     origin = replace(info.origin, split=part)
     module = load_module(run.checkpoint, task.module)

@@ -79,11 +79,11 @@ def _opened(run: RunFolder, split: str, archive: Path | str | None) -> tuple[Pre
     predictions = scored_predictions(run, split)
     run.check_weights()
     if predictions.origin.checkpoint_sha256 != origin.checkpoint_sha256:
-        raise HarError(f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --split {split}")
+        raise HarError(f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --part {split}")
     _, data = load_data(run, archive)
     chosen: WindowSet = data.parts[split]
     if len(chosen) != len(predictions.table) or (chosen.start != predictions.table.start.to_numpy()).any():
-        raise HarError(f"{run.predictions_path(split)} is of other windows; score them again: har evaluate --split {split}")
+        raise HarError(f"{run.predictions_path(split)} is of other windows; score them again: har evaluate --part {split}")
     return predictions, chosen, data.parts["train"]
 
 

@@ -24,7 +24,7 @@ from har.models.registry import find_model
 from har.runs.comparison import held_out_by_folds
 from har.runs.evaluate import results_folder
 from har.runs.robustness import card_rows
-from har.runs.run_folder import INFO, REFIT, RunFolder, exportable, validation_of_all_folds
+from har.runs.run_folder import INFO, REFIT, RunFolder, exportable, opened, validation_of_all_folds
 from har.runs.train import device_facts
 from har.tasks import task_of
 from har.tasks.base import load_windows
@@ -73,11 +73,11 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     return max(ranked, key=lambda pair: pair[0])[1]
 
 
-def export_run(
-    run: RunFolder,
-    folder: Path,
+def export(
+    run: RunFolder | Path | str,
+    output: Path | str,
     archive: Path | str | None = None,
-    results: Path = Path("results"),
+    results: Path | str = "results",
     mounting: tuple[RunFolder, RunFolder] | None = None,
 ) -> BundleResult:
     """Write the bundle of a run, after parity with torch on windows of its validation, or else training, subjects.
@@ -87,15 +87,29 @@ def export_run(
     subjects; what is not there is left out, and the manifest says so.
 
     Args:
-        run: of windows, or of streams.
-        folder: of the bundle.
+        run: what `har.train` returned, or its folder; of a model of windows on raw sensors, or of a stream model.
+        output: folder of the bundle.
         archive: a copy of the data set.
         results: folder of all results.
         mounting: run that tells the mounting, and run for phones in their place: for streams of a bundle of any mounting.
 
+    Returns:
+        ``folder`` of the bundle, for `har.load_model`, its files, their size, and ``parity``, the largest difference to torch of a
+        probability.
+
     Raises:
         HarError: a check failed.
+
+    Examples:
+        >>> import har
+        >>> run = har.train("cnn1d", dataset="synthetic", epochs=1)
+        >>> bundle = har.export(run, "bundle")
+        >>> bundle.parity < 1e-4
+        True
+        >>> har.load_model(bundle.folder).labels[:2]
+        ['WALKING', 'WALKING_UPSTAIRS']
     """
+    run, folder, results = opened(run), Path(output), Path(results)
     info = run.info()
     run.check_weights()
     if isinstance(task_of(info.origin.model), Sequence):

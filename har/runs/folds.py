@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 
 from har.config import DataConfig, RunConfig, parse_config
-from har.contract import SPLITS, TRAIN_SUBJECTS, HarError
+from har.contract import SPLITS, HarError
 from har.data.audit import audit
 from har.data.prepare import prepared
-from har.data.splits import FIXED_FOLDS, SubjectSplit, fold_count, make_splits, write_splits
+from har.data.splits import VALIDATION_SUBJECTS, SubjectSplit, fold_count, make_splits, write_splits
 from har.data.windowset import WindowSet
-
-# Of the shipped configs: the training subjects of the last of the fixed folds.
-VALIDATION_SUBJECTS = tuple(s for s in TRAIN_SUBJECTS if (s - 1) % FIXED_FOLDS == FIXED_FOLDS - 1)
 
 
 @dataclass(frozen=True)

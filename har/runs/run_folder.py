@@ -97,6 +97,11 @@ class RunFolder:
         return read_predictions(path) if path.is_file() else None
 
 
+def opened(run: RunFolder | Path | str) -> RunFolder:
+    """The run folder that is named, by itself or by its path."""
+    return run if isinstance(run, RunFolder) else RunFolder(Path(run))
+
+
 def write_info(folder: Path, info: RunInfo) -> None:
     """Write ``run.json``."""
     (folder / INFO).write_text(json.dumps(asdict(info), indent=1) + "\n")
@@ -159,7 +164,7 @@ def scored_predictions(run: RunFolder, split: str, windows: Sequence[int] = ()) 
         raise HarError(f"{origin.run} is no classifier of windows; only those can be explained")
     predictions = run.predictions(split)
     if predictions is None:  # the test subjects are only looked at after their evaluation is in the ledger
-        again = f"har evaluate --dataset {origin.dataset} --model {run.path.parent.name} --seed {origin.seed} --split {split}"
+        again = f"har evaluate --dataset {origin.dataset} --model {run.path.parent.name} --seed {origin.seed} --part {split}"
         raise HarError(f"{run.path} was not scored on the {split} subjects; first: {again}")
     for number in windows:
         if not 0 <= number < len(predictions.table):

@@ -1,7 +1,7 @@
 """One run of any task: audit, train, score the saved weights, export, track."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from har.models.frontend import network_inputs
 from har.models.module import TaskModule
 from har.models.registry import MODELS, check_network
 from har.runs.checks import check_task, planned_runs
-from har.runs.folds import SplitChoice
 from har.runs.provenance import git_commit, versions, write_table
 from har.runs.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.runs.work import Say, close_dead_runs, finished_before, work_folder
@@ -366,31 +365,62 @@ def _log_score(tracked: TrackedRun, task: Task, module: TaskModule, config: RunC
         tracked.log_text(table.to_csv(index=False), artefact(f"{stem}_validation", ".csv", synthetic=data.synthetic))
 
 
-def train_configs(
-    names: list[str],
-    runs: Path,
+def train(
+    config: RunConfig | Path | str,
     *,
-    seeds: list[int] | None,
-    overrides: dict[str, Any],
-    archive: Path | str | None,
-    progress: bool,
-    say: Say = print,
-    split: SplitChoice | None = None,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    split: Mapping[str, Any] | None = None,
+    change: Mapping[str, Any] | None = None,
+    archive: Path | str | None = None,
+    runs: Path | str = "runs",
+    name: str | None = None,
     resume: bool = False,
-) -> list[RunFolder]:
-    """Train configs one after the other: each of `names` is a model (``configs/NAME.yaml``) or a path to a YAML file.
+    progress: bool = False,
+    say: Say | None = None,
+) -> RunFolder:
+    """Train one model and leave a run folder with config, weights, scores and ONNX file; the run is tracked in MLflow below `runs`.
 
-    All configs are read and checked before the first training starts. With `split`, one run for each fold it asks for; with `resume`,
-    what is finished stays, and what was interrupted goes on.
+    Before the training, an audit proves that no subject, sample or stretch of signal is in two parts of the split. On one machine's CPU
+    the same config, data and seed give the same weights.
+
+    Args:
+        config: name of a model, whose config comes with the project, path of a YAML file, or a `har.config.RunConfig`.
+        dataset, epochs, seed: instead of the config's.
+        split: instead of the config's, with the keys of ``data.split``, such as ``{"kind": "loso", "fold": 2}``.
+        change: values of other keys of the config, by dotted key, such as ``{"training.batch_size": 32}``.
+        archive: a copy of the data set.
+        runs: folder of all runs.
+        name: of the run, as used in tables; by default that of the config.
+        resume: resume an interrupted training of the same code, config and data, and leave a finished one as it is.
+        progress: show progress bars.
+        say: gets one line per step, such as `print`; by default nothing is printed.
+
+    Returns:
+        The run, for `har.evaluate` and `har.export`; ``path`` is its folder ``RUNS/DATASET/NAME/seed-N``. An earlier run there is replaced.
+
+    Raises:
+        HarError: the config or an option is wrong, the data are absent, a split leaks, or the training diverged.
+
+    Examples:
+        >>> import har
+        >>> run = har.train("cnn1d", dataset="synthetic", epochs=1, seed=3)
+        >>> print(run.path)
+        runs/synthetic/cnn1d/seed-3
+        >>> run.config().training.epochs
+        1
     """
-    return train_planned(
-        planned_runs(names, overrides, seeds=seeds, split=split, archive=archive),
-        runs,
-        archive=archive,
-        progress=progress,
-        say=say,
-        resume=resume,
+    named = {"data.dataset": dataset, "training.epochs": epochs, "training.seed": seed}
+    wanted: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    if split is not None:
+        wanted |= {"data.split": dict(split), "data.validation_subjects": None}
+    wanted |= change or {}
+    ((planned, run),) = planned_runs([config], wanted, origin="train", archive=archive)
+    (trained,) = train_planned(
+        [(planned, name or run)], Path(runs), archive=archive, progress=progress, say=say or (lambda line: None), resume=resume
     )
+    return trained
 
 
 def train_planned(

@@ -8,7 +8,7 @@ import numpy as np
 
 from har.contract import TEST_SUBJECTS, HarError, artefact, nearest
 from har.data.audit import audit
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from har.evaluation.predictions import write_predictions
 from har.runs.evaluate import Evaluation, load_data, record, results_folder
@@ -47,7 +47,7 @@ def evaluate_on(
         rename: activities of the data set to labels of the model.
 
     Raises:
-        HarError: the data sets are the same, share no activity or somebody who trained; or as `evaluate_run`.
+        HarError: the data sets are the same, share no activity or somebody who trained; or as `evaluate`.
     """
     config, info = run.config(), run.info()
     if not isinstance(task_of(info.origin.model), Classify):
@@ -57,14 +57,14 @@ def evaluate_on(
     run.check_weights()
     task, own = load_data(run, own_archive)
     trained, subjects = own.parts["train"], own.split
-    found = prepare(dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    found = load_dataset(dataset, channels=config.data.channels, archive=archive, windowing=config.windowing)
     known = {*subjects.train, *subjects.validation, *subjects.test}
     shared = bool(known & set(found.subject.tolist()))
     if shared:
         if not subjects.subjects(split):
-            raise HarError(f"{run.path} has no {split} subjects; score the others: --split test")
+            raise HarError(f"{run.path} has no {split} subjects; score the others: --part test")
         found = subjects.select(found, split)
-    elif not found.synthetic:  # whoever trained elsewhere opens the official test subjects by --split test alone, as everybody does
+    elif not found.synthetic:  # whoever trained elsewhere opens the official test subjects by --part test alone, as everybody does
         official = np.isin(found.subject, TEST_SUBJECTS)
         found = found.subset(official if split == "test" and official.any() else ~official)
     kept, left_out = _relabelled(found, trained.labels, dict(rename or {}))

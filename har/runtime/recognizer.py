@@ -36,8 +36,18 @@ def load_model(bundle: Path | str | None = None, model: str | None = None, *, se
         model: file name of a smaller variant; by default the bundle's main model.
         self_test: off only where the caller runs the golden windows itself.
 
+    Returns:
+        A `Recognizer`: ``predict`` for windows, ``predict_recording`` for a recording, ``stream`` for samples as they arrive.
+
     Raises:
         HarError: the bundle is not whole, the model does not fit its manifest, or it computes something else here.
+
+    Examples:
+        >>> import har
+        >>> model = har.load_model("default")
+        >>> windows = har.load_dataset("synthetic").x[:4]
+        >>> model.predict(windows).shape
+        (4, 6)
     """
 
     def load(folder: Path) -> Recognizer:

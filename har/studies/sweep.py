@@ -20,7 +20,7 @@ from har.files import write_whole
 from har.models.registry import WINDOW
 from har.runs.checks import CONFIG_FOLDER
 from har.runs.engine import Engine, Outcome
-from har.runs.evaluate import evaluate_run, results_folder
+from har.runs.evaluate import evaluate, results_folder
 from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
 from har.runs.work import Say, close_dead_runs
@@ -252,7 +252,7 @@ def run_task(task: Task) -> dict[str, Any]:
 
 def _scored(task: Task, run: RunFolder) -> dict[str, Any]:
     """Scores of the held-out people: of windows as columns, of another task below ``scores``."""
-    score = evaluate_run(run, "test", task.results, task.archive).score
+    score = evaluate(run, "test", task.results, task.archive).score
     subjects = score.subjects
     found = score.values if score.predictions is not None else {"scores": score.values, "references": score.references}
     return found | {

@@ -47,7 +47,7 @@ def test_processes_that_read_the_cache_hold_one_copy_of_the_windows(tmp_path: Pa
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path / "cache"))
     folder = tmp_path / "UCI HAR Dataset"
     write_uci_har(folder, train=(1, 3), test=(2,), bout_seconds=30.0)
-    windows = data_loading.prepare("uci-har", archive=folder)
+    windows = data_loading.load_dataset("uci-har", channels="uci9", archive=folder)
     size = windows.x.nbytes / 2**20
     del windows  # else this process would be one of those who share it
     assert size > 1

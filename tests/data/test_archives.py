@@ -15,7 +15,7 @@ import pytest
 from har.contract import HarError
 from har.data import uci_har
 from har.data.archives import INNER_NAME, download, find_source, open_source
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from tests.helpers import zip_folder
 
@@ -190,26 +190,26 @@ def test_where_a_copy_is_found(archive: Path, uci_har_folder: Path, tmp_path: Pa
 def test_prepare_remembers_the_copy_and_says_when_it_is_gone(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HarError, match="har data prepare --dataset uci-har"):
-        prepare("uci-har")
+        load_dataset("uci-har")
     copy = tmp_path / "copy.zip"
     shutil.copy(archive, copy)
-    first = prepare("uci-har", archive=copy)
-    assert prepare("uci-har").digest == first.digest
+    first = load_dataset("uci-har", archive=copy)
+    assert load_dataset("uci-har").digest == first.digest
     copy.unlink()
     with pytest.raises(HarError, match="which is gone"):
-        prepare("uci-har")
+        load_dataset("uci-har")
     for damage in ("", "{}", "[]", '{"source": 3}', "\x00"):
         (tmp_path / "data" / "cache" / "uci-har.json").write_text(damage)
         with pytest.raises(HarError, match="is not prepared"):
-            prepare("uci-har")
+            load_dataset("uci-har")
 
 
 def test_a_warm_cache_may_be_read_only(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written where everything is there; as root, permissions would not show it."""
     monkeypatch.chdir(tmp_path)
-    first = prepare("uci-har", archive=archive)
+    first = load_dataset("uci-har", archive=archive)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
-    assert prepare("uci-har", archive=archive).digest == first.digest
+    assert load_dataset("uci-har", archive=archive).digest == first.digest
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
 
 

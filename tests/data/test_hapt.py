@@ -18,7 +18,7 @@ from har.contract import HAPT_LABELS, LABELS, TRAIN_SUBJECTS, TRANSITIONS, UNKNO
 from har.data import hapt, synthetic
 from har.data import prepare as prepare_module
 from har.data.archives import HAPT, find_source, open_source
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import windows_of
 from har.recording import UNLABELLED, Recording
 from har.signals.chain import PUBLISHED
@@ -188,22 +188,22 @@ def test_another_archive_is_named(uci_har_folder: Path, folder: Path, tmp_path: 
     with pytest.raises(HarError, match=r"holds no 'HAPT Data Set'; expected the HAPT archive \(UCI data set 341\)"):
         read(zip_folder(uci_har_folder, tmp_path / "uci.zip"))
     with pytest.raises(HarError, match=r"STAND_TO_SIT.*expected WALKING"):
-        prepare("uci-har", archive=zip_folder(folder, tmp_path / "hapt.zip", prefix=""))
+        load_dataset("uci-har", archive=zip_folder(folder, tmp_path / "hapt.zip", prefix=""))
 
 
 def test_where_a_copy_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HarError, match=r"HAPT is not prepared; run `har data prepare --dataset hapt` \(with --archive PATH"):
-        prepare("hapt")
+        load_dataset("hapt")
     assert find_source(folder.parent, tmp_path, HAPT) == folder
     monkeypatch.setenv("HAR_DATA_DIR", str(folder.parent))
     assert find_source(None, tmp_path, HAPT) == folder
-    first = prepare("hapt")
+    first = load_dataset("hapt")
     monkeypatch.delenv("HAR_DATA_DIR")
-    assert prepare("hapt").digest == first.digest  # the last copy is remembered
+    assert load_dataset("hapt").digest == first.digest  # the last copy is remembered
     monkeypatch.setenv("HAR_DATA_DIR", str(tmp_path))
     with pytest.raises(HarError, match=r"which holds neither 'HAPT Data Set\.zip' nor a folder 'HAPT Data Set'"):
-        prepare("hapt")
+        load_dataset("hapt")
 
 
 @pytest.fixture
@@ -230,11 +230,11 @@ def test_the_download_is_checked_by_its_content(server: Path, folder: Path, tmp_
     whole = zip_folder(folder, tmp_path / HAPT.zip_name, prefix=f"{HAPT.folder}/", extra={f"{HAPT.folder}/README.txt": b"other bytes"})
     with zipfile.ZipFile(server / "hapt+341.zip", "w") as outer:
         outer.write(whole, HAPT.zip_name)
-    first = prepare("hapt", allow_download=True)
+    first = load_dataset("hapt", allow_download=True)
     assert downloaded() == ["hapt+341.zip"]
     (server / "hapt+341.zip").unlink()
     shutil.rmtree("data/cache")
-    assert prepare("hapt").digest == first.digest == prepare("hapt", archive=folder).digest  # found again without the server
+    assert load_dataset("hapt").digest == first.digest == load_dataset("hapt", archive=folder).digest  # found again without the server
 
 
 @pytest.mark.parametrize(
@@ -253,23 +253,23 @@ def test_a_download_of_other_content_is_kept_aside_and_not_used(
     zip_folder(tmp_path / "other", server / "hapt+341.zip", prefix="")
     for _ in range(2):
         with pytest.raises(HarError, match=message) as caught:
-            prepare("hapt", allow_download=True)
+            load_dataset("hapt", allow_download=True)
         assert "\n" not in str(caught.value)
         assert "kept as data/downloads/hapt+341.zip.refused and not used" in str(caught.value)
         assert downloaded() == ["hapt+341.zip.refused"]
     with pytest.raises(HarError, match="is not prepared"):
-        prepare("hapt")
+        load_dataset("hapt")
     if "content" in message:  # a whole archive may be used knowingly
-        assert len(prepare("hapt", archive="data/downloads/hapt+341.zip.refused")) > 0
+        assert len(load_dataset("hapt", archive="data/downloads/hapt+341.zip.refused")) > 0
 
 
 def test_a_page_instead_of_the_archive_is_refused(server: Path) -> None:
     (server / "hapt+341.zip").write_text("<html>Log in to this network</html>")
     with pytest.raises(HarError, match=r"is not the expected one: hapt\+341\.zip\.refused is not a whole zip file"):
-        prepare("hapt", allow_download=True)
+        load_dataset("hapt", allow_download=True)
     (server / "hapt+341.zip").unlink()
     with pytest.raises(HarError, match="cannot download http://127"):
-        prepare("hapt", allow_download=True)
+        load_dataset("hapt", allow_download=True)
 
 
 def test_the_digest_knows_content_from_form(folder: Path, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_the_digest_knows_content_from_form(folder: Path, tmp_path: Path) -> Non
 
 def test_windows_are_cut_after_the_chain(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    windows = prepare("hapt", archive=folder)
+    windows = load_dataset("hapt", channels="uci9", archive=folder)
     assert not windows.synthetic
     assert windows.labels == LABELS
     signals = {recording.name: PUBLISHED.apply(recording.samples) for recording in read(folder)}
@@ -301,14 +301,16 @@ def test_windows_are_cut_after_the_chain(folder: Path, tmp_path: Path, monkeypat
 def test_each_option_has_its_own_cache_entry_and_labels(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     short = WindowingConfig(window_size=64, stride=64)  # transitions are shorter than a published window
-    dropped, kept, unknown = (prepare("hapt", archive=folder, transitions=name, windowing=short) for name in ("drop", "keep", "unknown"))
+    dropped, kept, unknown = (
+        load_dataset("hapt", archive=folder, transitions=name, windowing=short) for name in ("drop", "keep", "unknown")
+    )
     assert (dropped.labels, kept.labels, unknown.labels) == (LABELS, HAPT_LABELS, (*LABELS, UNKNOWN))
     assert len(kept) == len(unknown) > len(dropped)
     assert int((unknown.y == 6).sum()) == int((kept.y >= 6).sum()) == len(kept) - len(dropped)
-    again = prepare("hapt", transitions="keep", windowing=short)
+    again = load_dataset("hapt", transitions="keep", windowing=short)
     assert (again.labels, again.digest) == (kept.labels, kept.digest)
     with pytest.raises(HarError, match="synthetic has no postural transitions to keep"):
-        prepare("synthetic", transitions="keep")
+        load_dataset("synthetic", transitions="keep")
 
 
 def test_the_command_prepares_hapt(

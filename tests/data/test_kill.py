@@ -10,7 +10,7 @@ import pytest
 
 from har.data import synthetic
 from har.data.cache import load_entry
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.staging import PREFIX
 
 # The child stops at one moment of the write, says so, and waits to be killed.
@@ -18,7 +18,7 @@ CHILD = """
 import json, os, sys, time
 import numpy as np
 from har.data import synthetic
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 
 moment, write, save, dumps, rename, write_csv = sys.argv[1], synthetic.write_dataset, np.save, json.dumps, os.rename, synthetic.write_csv
 synthetic.write_dataset = lambda folder, seed=0, **options: write(folder, seed, num_subjects=3, bout_seconds=4.0, **options)
@@ -47,7 +47,7 @@ def write_recording(recording, path):
         here("among the recordings")
 
 np.save, os.rename, synthetic.write_csv = save_file, rename_folder, write_recording
-prepare("synthetic")
+load_dataset("synthetic")
 """
 
 MOMENTS = {  # to whether the entry is there afterwards
@@ -81,7 +81,7 @@ def digest(tmp_path_factory: pytest.TempPathFactory) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HAR_CACHE_DIR", str(tmp_path_factory.mktemp("undisturbed")))
         small(patch)
-        return prepare("synthetic").digest
+        return load_dataset("synthetic").digest
 
 
 def small(patch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_killed_writer_leaves_no_damage_and_no_rubbish(moment: str, digest: st
     for entry in entries:
         assert load_entry(entry).digest == digest
     assert left(tmp_path), "the killed process was within its write"
-    found = prepare("synthetic")
+    found = load_dataset("synthetic")
     assert found.digest == digest
     assert isinstance(found.x, np.memmap)
     assert left(tmp_path) == []
@@ -115,7 +115,7 @@ def test_rubbish_does_not_pile_up(digest: str, tmp_path: Path, monkeypatch: pyte
     for _ in range(3):
         kill_at("within x.npy")
         assert len(left(tmp_path)) == 1
-    assert prepare("synthetic").digest == digest
+    assert load_dataset("synthetic").digest == digest
     assert left(tmp_path) == []
     assert sorted(path.name[:9] for path in tmp_path.iterdir()) == ["cache", "synthetic"]
     assert len(os.listdir(tmp_path / "cache")) == 1

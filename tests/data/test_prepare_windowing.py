@@ -8,7 +8,7 @@ import pytest
 
 from har.config import WindowingConfig, parse_config
 from har.contract import HarError
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
 from har.recording import Recording
 from har.signals.windows import WindowRule
@@ -101,14 +101,14 @@ def test_a_senseless_windowing_is_one_clear_sentence(windowing: dict[str, Any], 
 @pytest.mark.parametrize("dataset", ["synthetic", "uci-har"])
 def test_every_setting_has_its_own_windows(dataset: str, workplace: Path, uci_har_folder: Path) -> None:
     archive = zip_folder(uci_har_folder, workplace / "a.zip") if dataset == "uci-har" else None
-    default = prepare(dataset, archive=archive)
-    same = prepare(dataset, archive=archive, windowing=WindowingConfig(stride=64))
+    default = load_dataset(dataset, channels="uci9", archive=archive)
+    same = load_dataset(dataset, channels="uci9", archive=archive, windowing=WindowingConfig(stride=64))
     assert same.digest == default.digest
     seen = {default.digest}
     for options in OTHERS:
         windowing = WindowingConfig(**options)
-        found = prepare(dataset, archive=archive, windowing=windowing)
-        again = prepare(dataset, archive=archive, windowing=windowing)
+        found = load_dataset(dataset, channels="uci9", archive=archive, windowing=windowing)
+        again = load_dataset(dataset, channels="uci9", archive=archive, windowing=windowing)
         assert isinstance(again.x, np.memmap)
         assert again.digest == found.digest
         assert found.window_size == windowing.window_size
@@ -117,29 +117,29 @@ def test_every_setting_has_its_own_windows(dataset: str, workplace: Path, uci_ha
     assert len([path for path in Path("data/cache").iterdir() if path.is_dir()]) == len(OTHERS) + 1
     if dataset == "synthetic":  # the published windows fill their segments, so that padding adds none
         assert len(seen) == len(OTHERS) + 1
-    assert prepare(dataset, archive=archive).digest == default.digest
+    assert load_dataset(dataset, channels="uci9", archive=archive).digest == default.digest
 
 
 def test_windows_of_any_size_come_from_the_published_ones(uci_har_folder: Path, workplace: Path) -> None:
-    published = prepare("uci-har", archive=uci_har_folder)
+    published = load_dataset("uci-har", channels="uci9", archive=uci_har_folder)
     by_name = {segment.recording: segment for segment in segments_of(published)}
-    found = prepare("uci-har", archive=uci_har_folder, windowing=WindowingConfig(window_size=50, stride=11))
+    found = load_dataset("uci-har", channels="uci9", archive=uci_har_folder, windowing=WindowingConfig(window_size=50, stride=11))
     assert found.window_size == 50
     for x, name, start in zip(found.x, found.recording, found.start, strict=True):
         np.testing.assert_array_equal(x, by_name[str(name)].samples[start : start + 50])
     with pytest.raises(HarError, match="no labelled stretch gives a window of 1000 samples; use shorter windows"):
-        prepare("uci-har", archive=uci_har_folder, windowing=WindowingConfig(window_size=1000))
+        load_dataset("uci-har", channels="uci9", archive=uci_har_folder, windowing=WindowingConfig(window_size=1000))
 
 
 @pytest.mark.data
 def test_the_real_windows_are_what_they_were(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The defaults, and the published cut of the segments, to the bit."""
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path))
-    default = prepare("uci-har", archive=real_data)
+    default = load_dataset("uci-har", channels="uci9", archive=real_data)
     assert default.digest.startswith("9c6ea1db794ff3ad")  # as in the ledger of test openings
-    assert len(prepare("uci-har", archive=real_data, windowing=WindowingConfig(window_size=128, stride=128))) < len(default)
+    assert len(load_dataset("uci-har", archive=real_data, windowing=WindowingConfig(window_size=128, stride=128))) < len(default)
     # Padding changes nothing where every segment is filled by whole windows, and it takes the way through the segments.
-    cut_again = prepare("uci-har", archive=real_data, windowing=WindowingConfig(padding="edge"))
+    cut_again = load_dataset("uci-har", channels="uci9", archive=real_data, windowing=WindowingConfig(padding="edge"))
     assert cut_again.digest == default.digest
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(cut_again, name), getattr(default, name))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from har.contract import RAW6, STRIDE, UCI9, WINDOW_SIZE
 from har.data import synthetic
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import Stretch, WindowSet, cut_stretches, recording_of, segments_of
 from har.signals.windows import cut_windows, join_windows, window_starts
 
@@ -109,7 +109,7 @@ def test_a_segment_replays_as_a_recording(windows: WindowSet) -> None:
 @pytest.mark.data
 def test_the_published_windows_come_out_of_their_segments(real_data: object, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path))
-    published = prepare("uci-har", archive=str(real_data))
+    published = load_dataset("uci-har", channels="uci9", archive=str(real_data))
     segments = segments_of(published)
     assert len(segments) == 857
     assert sum(len(segment.samples) for segment in segments) == 857 * 128 + 9442 * 64

@@ -172,9 +172,9 @@ def test_copies_are_found_in_every_window_of_many(place: int) -> None:
 
 @pytest.mark.data
 def test_the_real_split_is_clean_and_a_random_one_is_not(real_data: object) -> None:
-    from har.data.prepare import prepare
+    from har.data.prepare import load_dataset
 
-    windows = prepare("uci-har", archive=str(real_data)).select_channels("raw6")
+    windows = load_dataset("uci-har", archive=str(real_data))
     split = official_split(VALIDATION)
     counts = audit({name: split.select(windows, name) for name in ("train", "validation", "test")})
     assert counts == {"train": 5930, "validation": 1422, "test": 2947}

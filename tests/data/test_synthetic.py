@@ -9,7 +9,7 @@ from har.config import RunConfig
 from har.contract import LABELS, STRIDE, WINDOW_SIZE, HarError
 from har.data import synthetic
 from har.data.biomechanics import POSTURE
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.splits import official_split
 from har.data.windowset import WindowSet, windows_of
 from har.recording import UNLABELLED
@@ -155,14 +155,14 @@ def test_a_difficulty_out_of_range_is_refused(difficulty: float, tmp_path: Path)
 
 
 def test_each_difficulty_has_its_own_recordings_and_its_own_cache_entry(workplace: Path) -> None:
-    hard, default, again = prepare("synthetic", difficulty=2), prepare("synthetic"), prepare("synthetic", difficulty=1)
+    hard, default, again = load_dataset("synthetic", difficulty=2), load_dataset("synthetic"), load_dataset("synthetic", difficulty=1)
     assert default.digest == again.digest != hard.digest
     assert len(list(Path("data").glob("synthetic-*"))) == 2
     assert len([p for p in Path("data/cache").iterdir() if p.is_dir()]) == 2
 
 
 def test_everything_stays_marked_synthetic(workplace: Path) -> None:
-    windows = prepare("synthetic", difficulty=0.5)
+    windows = load_dataset("synthetic", difficulty=0.5)
     assert windows.synthetic
     assert windows.dataset == synthetic.NAME == "synthetic"
     (folder,) = Path("data").glob("synthetic-*")

@@ -58,7 +58,7 @@ def test_the_report_holds_what_recomputes_it(folder: Path, tmp_path: Path) -> No
     report = tmp_path / "report"
     found, table = comparison(folder)
     for _ in range(2):  # a second report replaces the first
-        write_report(found, report, "har compare --report report")
+        write_report(found, report, "har compare --output report")
     names = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     assert {"comparison_synthetic.csv", "comparison_synthetic.md", "per_class_synthetic.csv", "per_subject_synthetic.csv"} < names
     assert len([name for name in names if name.startswith("predictions/")]) == 5
@@ -66,7 +66,7 @@ def test_the_report_holds_what_recomputes_it(folder: Path, tmp_path: Path) -> No
     text = (report / "comparison_synthetic.md").read_text()
     assert text.startswith(table)
     assert "SYNTHETIC data" in text
-    assert "har compare --report report" in text
+    assert "har compare --output report" in text
     assert comparison(report / "predictions")[1] == table
 
 
@@ -83,7 +83,7 @@ def test_the_report_has_people_peers_and_calibration(folder: Path, tmp_path: Pat
     soft.table.loc[soft.table.y_pred == WALK, f"p_{WALK}"] = 0.7
     write_predictions(soft, folder / "gru" / "predictions_test_1.parquet")
     found, _ = comparison(folder)
-    write_report(found, report, "har compare --report report")
+    write_report(found, report, "har compare --output report")
     text = (report / "comparison_synthetic.md").read_text()
     for title in ("## Test subjects, with peers", "## Calibration", "## Across people", "| cnn1d - minirocket |"):
         assert title in text or title.replace("cnn1d - minirocket", "minirocket - cnn1d") in text
@@ -100,7 +100,7 @@ def test_the_report_has_people_peers_and_calibration(folder: Path, tmp_path: Pat
     against = pd.read_csv(report / "people_champion_synthetic.csv")
     assert [{*pair} for pair in zip(against.a, against.b, strict=True)] == [{"cnn1d", "minirocket"}]
     before = (report / "people_ranks_synthetic.svg").read_bytes()
-    write_report(found, report, "har compare --report report")
+    write_report(found, report, "har compare --output report")
     assert (report / "people_ranks_synthetic.svg").read_bytes() == before
 
 
@@ -155,7 +155,7 @@ def test_a_report_replaces_its_own_predictions_and_nothing_else(folder: Path, tm
         write_report(some, report, "har compare", own)
     write_report(some, tmp_path / "other", "har compare", own)  # as the error advises
     (own / "sub").mkdir()
-    with pytest.raises(HarError, match="holds sub, which this report does not write; name another folder with --report"):
+    with pytest.raises(HarError, match="holds sub, which this report does not write; name another folder with --output"):
         write_report(some, report, "har compare", folder)
     assert {path.name for path in own.iterdir()} == {*names, "sub"}
 

@@ -105,7 +105,7 @@ def test_a_wrong_unit_is_said_before_it_is_a_window_long(written: Path) -> None:
 def test_the_command_line_takes_it(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_csv(RECORDING, tmp_path / "r.csv")
     assert main(["predict", "--bundle", str(written), str(tmp_path / "r.csv"), "--output", str(tmp_path / "a.csv")]) == 0
-    assert main(["verify", str(written)]) == 0
+    assert main(["verify", "--bundle", str(written)]) == 0
     assert "1500 golden samples hold" in capsys.readouterr().out
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 1 + len(RECORDING.time_s) // HOP
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from har.models.layers import AdditiveAttention
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 TIME = 40
 RECURRENT = ("rnn", "lstm", "gru", "peephole_lstm")
@@ -26,7 +26,7 @@ def test_scores_contexts_and_weights_are_those_of_the_paper() -> None:
 @pytest.mark.parametrize("name", RECURRENT)
 def test_the_weights_of_a_network_are_those_it_pools_with(name: str, bidirectional: bool) -> None:
     torch.manual_seed(0)
-    made = build_network(name, 9, TIME, 6, {"hidden_size": 8, "pooling": "attention", "bidirectional": bidirectional}).eval()
+    made = create_model(name, 9, TIME, 6, {"hidden_size": 8, "pooling": "attention", "bidirectional": bidirectional}).eval()
     x = torch.randn(3, TIME, 9)
     weights = made.attention_weights(x)
     assert weights.shape == (3, TIME)
@@ -41,7 +41,7 @@ def test_the_weights_of_a_network_are_those_it_pools_with(name: str, bidirection
 @pytest.mark.parametrize("name", RECURRENT)
 @pytest.mark.parametrize("pooling", ["statistics", "last"])
 def test_a_network_without_attention_says_so(name: str, pooling: str) -> None:
-    made = build_network(name, 9, TIME, 6, {"hidden_size": 8, "pooling": pooling})
+    made = create_model(name, 9, TIME, 6, {"hidden_size": 8, "pooling": pooling})
     with pytest.raises(ValueError, match="no attention weights; build it with pooling: attention"):
         made.attention_weights(torch.randn(1, TIME, 9))
 

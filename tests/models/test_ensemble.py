@@ -6,7 +6,7 @@ from har.contract import LABELS
 from har.export.onnx_file import export_onnx, parity
 from har.models.classifier import ActivityClassifier
 from har.models.layers import Ensemble
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 
 def classifier(members: int, **options: object) -> ActivityClassifier:
@@ -24,7 +24,7 @@ def classifier(members: int, **options: object) -> ActivityClassifier:
 
 def test_probabilities_are_the_mean_of_those_of_the_members() -> None:
     torch.manual_seed(0)
-    members = [build_network("cnn1d", 15, 128, 6, {"width": 8}).eval() for _ in range(3)]
+    members = [create_model("cnn1d", 15, 128, 6, {"width": 8}).eval() for _ in range(3)]
     x = torch.randn(5, 128, 15)
     expected = torch.stack([torch.softmax(member(x), 1) for member in members]).mean(0)
     torch.testing.assert_close(torch.softmax(Ensemble(members).eval()(x), 1), expected)

@@ -104,7 +104,7 @@ def test_a_model_of_an_installed_package_goes_the_whole_way(
     assert main(["train", "--config", "bag.yaml"]) == 2
     assert "model 'bag_of_samples' has no option 'widht'; did you mean 'width'?" in capsys.readouterr().err
     monkeypatch.setattr(plugins, "entry_points", lambda group: [])
-    assert main(["verify", "bundle"]) == 0  # the device does not need that package
+    assert main(["verify", "--bundle", "bundle"]) == 0  # the device does not need that package
 
 
 def test_a_network_with_a_pooling_branch_on_its_input_goes_the_whole_way(
@@ -114,7 +114,7 @@ def test_a_network_with_a_pooling_branch_on_its_input_goes_the_whole_way(
     assert main(["train", "--config", "inception.yaml"]) == 0
     assert "no ONNX file" not in capsys.readouterr().out
     assert main(["export", "--dataset", "synthetic", "--model", "inception", "--output", "bundle"]) == 0
-    assert main(["verify", "bundle"]) == 0
+    assert main(["verify", "--bundle", "bundle"]) == 0
 
 
 def test_a_model_of_an_installed_package_is_trained_by_its_name(

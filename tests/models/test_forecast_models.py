@@ -10,7 +10,7 @@ from har.config import load_config
 from har.contract import HarError
 from har.export.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster
-from har.models.registry import MODELS, build_network, find_model
+from har.models.registry import MODELS, create_model, find_model
 from har.models.seq2seq import Seq2Seq, Seq2SeqAttention
 
 NAMES = [name for name, entry in MODELS.items() if entry.task == "forecast"]
@@ -24,7 +24,7 @@ every_model = pytest.mark.parametrize("name", NAMES)
 def network(name: str, seed: int = 0, **options: object) -> Seq2Seq:
     """A network whose output layer is no longer zero, as after training."""
     torch.manual_seed(seed)
-    made = build_network(name, FEATURES, TIME, CHANNELS, SMALL[name] | options)
+    made = create_model(name, FEATURES, TIME, CHANNELS, SMALL[name] | options)
     assert isinstance(made, Seq2Seq)
     torch.nn.init.normal_(made.step.weight, std=0.5)
     return made
@@ -70,7 +70,7 @@ def test_every_weight_learns_with_and_without_the_teacher(name: str) -> None:
 @every_model
 def test_an_untrained_network_repeats_the_last_sample(name: str) -> None:
     features, last, _ = given()
-    made = build_network(name, FEATURES, TIME, CHANNELS, SMALL[name])
+    made = create_model(name, FEATURES, TIME, CHANNELS, SMALL[name])
     torch.testing.assert_close(made(features, last, STEPS), last.unsqueeze(1).expand(-1, STEPS, -1))
 
 
@@ -117,9 +117,9 @@ def test_a_window_is_foretold_alone_and_from_its_order(name: str) -> None:
 @every_model
 def test_odd_options_are_refused(name: str) -> None:
     with pytest.raises(HarError, match="did you mean 'hidden_size'"):
-        build_network(name, FEATURES, TIME, CHANNELS, {"hidden_sise": 8})
+        create_model(name, FEATURES, TIME, CHANNELS, {"hidden_sise": 8})
     with pytest.raises(HarError, match=r"teacher_forcing is 1\.5, expected a share from 0 to 1"):
-        build_network(name, FEATURES, TIME, CHANNELS, {"teacher_forcing": 1.5})
+        create_model(name, FEATURES, TIME, CHANNELS, {"teacher_forcing": 1.5})
 
 
 def test_attention_weights_are_shares_and_decide_the_forecast() -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from har.models.frontend import COMPRESSION_UNIT, SensorFrontend
 from har.signals.filters import gravity_lowpass
@@ -94,7 +94,7 @@ def test_torch_takes_gravity_away_as_numpy_does_on_every_real_window(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path))
-    total_acc = np.array(prepare("uci-har", archive=real_data).select_channels("raw6").x[:, :, :3])
+    total_acc = np.array(load_dataset("uci-har", archive=real_data).x[:, :, :3])
     by_time = np.ascontiguousarray(total_acc.transpose(1, 0, 2))  # (time, window, axis): the filter runs along the first axis
     expected = (by_time - gravity_lowpass(by_time)).transpose(1, 0, 2)
     np.testing.assert_allclose(torch_body_acc(total_acc), expected, atol=1e-6, rtol=0)

@@ -7,7 +7,7 @@ import torch
 
 from har.config import load_config
 from har.models.generator import WindowGenerator
-from har.models.registry import MODELS, build_network, find_model
+from har.models.registry import MODELS, create_model, find_model
 from har.models.synthesiser import Synthesiser, divergence, surprise
 
 NAMES = [name for name, entry in MODELS.items() if entry.task == "generate"]
@@ -20,7 +20,7 @@ every_model = pytest.mark.parametrize("name", NAMES)
 
 def network(name: str, seed: int = 0) -> WindowGenerator:
     torch.manual_seed(seed)
-    made = build_network(name, CHANNELS, TIME, CLASSES, SMALL[name])
+    made = create_model(name, CHANNELS, TIME, CLASSES, SMALL[name])
     assert isinstance(made, WindowGenerator)
     return made
 

@@ -13,7 +13,7 @@ import torch
 from har.config import load_config
 from har.contract import LABELS, HarError
 from har.models.classifier import ActivityClassifier
-from har.models.registry import MODELS, build_network, check_network, find_model, model_names, option_names
+from har.models.registry import MODELS, check_network, create_model, find_model, model_names, option_names
 from har.studies.study import load_study, plan, study_configs
 from har.training.fit import build_classifier
 
@@ -38,7 +38,7 @@ every_model = pytest.mark.parametrize("name", WINDOW_MODELS)
 
 def network(name: str, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_network(name, SHAPE[1], SHAPE[0], 6, SMALL[name])
+    return create_model(name, SHAPE[1], SHAPE[0], 6, SMALL[name])
 
 
 def test_every_model_has_a_test_case_and_a_config() -> None:
@@ -140,16 +140,16 @@ def test_saved_weights_are_the_same_model(name: str) -> None:
 @every_model
 @pytest.mark.parametrize("window_size", [32, 100, 256])
 def test_other_window_sizes_work(name: str, window_size: int) -> None:
-    assert build_network(name, 9, window_size, 4, SMALL[name])(torch.randn(2, window_size, 9)).shape == (2, 4)
+    assert create_model(name, 9, window_size, 4, SMALL[name])(torch.randn(2, window_size, 9)).shape == (2, 4)
 
 
 @every_model
 def test_unknown_options_name_the_nearest(name: str) -> None:
     option = option_names(find_model(name).network)[0]
     with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
-        build_network(name, 9, 64, 6, {option + "x": 1})
+        create_model(name, 9, 64, 6, {option + "x": 1})
     with pytest.raises(HarError, match="cannot be built"):
-        build_network(name, 9, 64, 6, {option: "wide"})
+        create_model(name, 9, 64, 6, {option: "wide"})
 
 
 def test_options_of_a_base_class_are_options_where_they_are_passed_on() -> None:
@@ -157,7 +157,7 @@ def test_options_of_a_base_class_are_options_where_they_are_passed_on() -> None:
     assert {"hidden_size", "forget_bias", "gate_slope", "pooling"} <= set(option_names(find_model("lstm").network))
     assert "forget_bias" not in option_names(find_model("gru").network)
     with pytest.raises(HarError, match="model 'gru' has no option 'forget_bias'"):
-        build_network("gru", 9, 64, 6, {"forget_bias": 1.0})
+        create_model("gru", 9, 64, 6, {"forget_bias": 1.0})
 
 
 ODD = {  # model, options, the option that is to blame, why
@@ -236,7 +236,7 @@ def test_wrong_windows_are_refused_with_their_shape(parts: dict) -> None:
 
 
 def test_forget_gates_start_open() -> None:
-    lstm = build_network("lstm", 9, 64, 6, {"hidden_size": 8})
+    lstm = create_model("lstm", 9, 64, 6, {"hidden_size": 8})
     for name, bias in lstm.recurrent.named_parameters():
         if name.startswith("bias_ih"):
             assert (bias[8:16] == 1).all()

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from har.models.recurrent import PeepholeLayers
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 IN, HIDDEN, TIME = 5, 4, 30
 
@@ -115,7 +115,7 @@ def test_with_the_same_seed_it_starts_as_lstm(extras: dict) -> None:
     logits = []
     for name in ("lstm", "peephole_lstm"):
         torch.manual_seed(0)
-        made = build_network(name, 9, TIME, 6, {"hidden_size": 8, **extras}).eval()
+        made = create_model(name, 9, TIME, 6, {"hidden_size": 8, **extras}).eval()
         torch.manual_seed(1)
         logits.append(made(torch.randn(2, TIME, 9)))
     torch.testing.assert_close(*logits, atol=1e-6, rtol=1e-5)

@@ -10,7 +10,7 @@ from har.config import load_config
 from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.models.reconstructor import Reconstructor
-from har.models.registry import MODELS, build_network, find_model, option_names
+from har.models.registry import MODELS, create_model, find_model, option_names
 from tests.helpers import VALIDATION
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ every_model = pytest.mark.parametrize("name", NAMES)
 
 def network(name: str, seed: int = 0, window_size: int = SHAPE[0]) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_network(name, SHAPE[1], window_size, 7, SMALL[name])
+    return create_model(name, SHAPE[1], window_size, 7, SMALL[name])
 
 
 def reconstructor(name: str = "conv_autoencoder", window_size: int = 128) -> Reconstructor:
@@ -111,12 +111,12 @@ def test_the_seed_decides_the_weights_and_saved_ones_are_the_same_model(name: st
 def test_odd_options_are_refused(name: str) -> None:
     option = option_names(find_model(name).network)[0]
     with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
-        build_network(name, 9, 64, 6, {option + "x": 1})
+        create_model(name, 9, 64, 6, {option + "x": 1})
     with pytest.raises(HarError, match="cannot be built"):
-        build_network(name, 9, 64, 6, {option: "wide"})
+        create_model(name, 9, 64, 6, {option: "wide"})
     if name == "conv_autoencoder":
         with pytest.raises(HarError, match="kernel_size is 4, expected an odd number"):
-            build_network(name, 9, 64, 6, {"kernel_size": 4})
+            create_model(name, 9, 64, 6, {"kernel_size": 4})
 
 
 @every_model
@@ -125,7 +125,7 @@ def test_a_few_windows_are_learnt_by_heart(name: str) -> None:
     torch.manual_seed(0)
     time = torch.arange(32) / 32
     x = torch.stack([torch.stack((torch.sin(2 * torch.pi * k * time), torch.cos(2 * torch.pi * k * time)), dim=1) for k in (1, 2, 3)])
-    model = build_network(name, 2, 32, 2, {"code_size": 4})
+    model = create_model(name, 2, 32, 2, {"code_size": 4})
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(300):
         optimizer.zero_grad()

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from har.models.layers import StatisticsPooling
 from har.models.recurrent import RecurrentStack
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 IN, TIME, HIDDEN, CLASSES = 9, 40, 8, 6
 RECURRENT = ("rnn", "lstm", "gru", "peephole_lstm")
@@ -16,7 +16,7 @@ every_cell = pytest.mark.parametrize("name", RECURRENT)
 
 def network(name: str, seed: int = 0, **options: object) -> nn.Module:
     torch.manual_seed(seed)
-    return build_network(name, IN, TIME, CLASSES, {"hidden_size": HIDDEN, **options})
+    return create_model(name, IN, TIME, CLASSES, {"hidden_size": HIDDEN, **options})
 
 
 def windows(count: int = 3) -> Tensor:
@@ -55,7 +55,7 @@ def test_the_default_network_is_torchs_stack_read_out_by_statistics(name: str, t
 
 
 def test_cnn_lstm_ends_in_the_same_lstm() -> None:
-    names = [name for name in build_network("cnn_lstm", IN, 64, CLASSES, {}).state_dict() if name.startswith("lstm.")]
+    names = [name for name in create_model("cnn_lstm", IN, 64, CLASSES, {}).state_dict() if name.startswith("lstm.")]
     assert names == [f"lstm.recurrent.{kind}_l0" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")] + [
         "lstm.head.1.weight",
         "lstm.head.1.bias",

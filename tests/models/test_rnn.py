@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from har.models.recurrent import INPUT_STD, ElmanLayers
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 IN, TIME, HIDDEN = 9, 40, 16
 EXTRAS = ({}, {"skip": True, "layer_norm": True, "bidirectional": True})
@@ -13,7 +13,7 @@ EXTRAS = ({}, {"skip": True, "layer_norm": True, "bidirectional": True})
 
 def network(**options: object) -> nn.Module:
     torch.manual_seed(0)
-    return build_network("rnn", IN, TIME, 6, {"hidden_size": HIDDEN, **options})
+    return create_model("rnn", IN, TIME, 6, {"hidden_size": HIDDEN, **options})
 
 
 def recurrent_weights(made: nn.Module) -> list[torch.Tensor]:

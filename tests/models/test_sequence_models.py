@@ -9,7 +9,7 @@ from har.config import load_config
 from har.contract import HarError
 from har.models.frontend import StreamFrontend
 from har.models.labeller import StreamLabeller
-from har.models.registry import MODELS, build_network, find_model, option_names
+from har.models.registry import MODELS, create_model, find_model, option_names
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, dict] = {
@@ -30,7 +30,7 @@ looking_ahead = pytest.mark.parametrize("name", LOOKING_AHEAD)
 
 def network(name: str, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_network(name, FEATURES, 64, CLASSES, SMALL[name])
+    return create_model(name, FEATURES, 64, CLASSES, SMALL[name])
 
 
 def labeller(name: str, **changes: object) -> StreamLabeller:
@@ -109,7 +109,7 @@ def test_saved_weights_are_the_same_model(name: str) -> None:
 def test_unknown_options_name_the_nearest(name: str) -> None:
     option = option_names(find_model(name).network)[0]
     with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
-        build_network(name, 9, 64, 6, {option + "x": 1})
+        create_model(name, 9, 64, 6, {option + "x": 1})
 
 
 @streaming

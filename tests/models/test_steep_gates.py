@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from har.models.recurrent import SteepGRU, SteepLSTM
-from har.models.registry import build_network
+from har.models.registry import create_model
 
 IN, HIDDEN, TIME = 5, 4, 12
 Cell = Callable[[nn.RNNBase, Tensor, float], Tensor]
@@ -73,12 +73,12 @@ def test_slope_1_is_torchs_layer_and_its_weights_are_named_alike(steep: type, pl
 def test_the_option_is_one_of_the_network(name: str) -> None:
     def logits(slope: float) -> Tensor:
         torch.manual_seed(0)
-        made = build_network(name, IN, TIME, 6, {"hidden_size": HIDDEN, "gate_slope": slope}).eval()
+        made = create_model(name, IN, TIME, 6, {"hidden_size": HIDDEN, "gate_slope": slope}).eval()
         torch.manual_seed(1)
         return made(torch.randn(2, TIME, IN))
 
     torch.manual_seed(0)
-    default = build_network(name, IN, TIME, 6, {"hidden_size": HIDDEN})
+    default = create_model(name, IN, TIME, 6, {"hidden_size": HIDDEN})
     assert isinstance(default.recurrent, nn.LSTM | nn.GRU)
     assert not isinstance(default.recurrent, SteepLSTM | SteepGRU)
     assert (logits(1.0) - logits(2.0)).abs().max() > 1e-4

@@ -8,7 +8,7 @@ import pytest
 
 from har.contract import HarError
 from har.data import synthetic
-from har.recording import COLUMNS, ReadOptions, Recording, read_recording, write_csv
+from har.recording import COLUMNS, Recording, read_recording, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_separators_and_decimal_commas(
     delimiter: str, comma: bool, quote: str, chunk_rows: int, recording: Recording, tmp_path: Path
 ) -> None:
     path = rewrite(recording, tmp_path / "r.csv", delimiter, comma, quote)
-    found = read_recording(path, options=ReadOptions(chunk_rows=chunk_rows))
+    found = read_recording(path, chunk_rows=chunk_rows)
     np.testing.assert_allclose(found.samples, recording.samples, atol=5e-7)
     np.testing.assert_allclose(found.time_s, recording.time_s, atol=5e-4)
     np.testing.assert_array_equal(found.labels, recording.labels)

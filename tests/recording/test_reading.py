@@ -152,8 +152,8 @@ def other_phone(recording: Recording, path: Path) -> dict[str, str]:
 
 def test_names_units_and_axes_are_mapped(recording: Recording, tmp_path: Path) -> None:
     columns = other_phone(recording, tmp_path / "p.csv")
-    options = ReadOptions(columns=columns, acc_unit="m/s2", gyro_unit="deg/s", time_unit="ms", axes=("y", "-x", "z"))
-    found = read_recording(tmp_path / "p.csv", options=options)
+    units = {"acc_unit": "m/s2", "gyro_unit": "deg/s", "time_unit": "ms"}
+    found = read_recording(tmp_path / "p.csv", columns=columns, axes=("y", "-x", "z"), **units)
     np.testing.assert_allclose(found.samples, recording.samples, atol=1e-6)
     np.testing.assert_allclose(found.time_s, recording.time_s, atol=1e-9)
 
@@ -164,7 +164,7 @@ def test_parquet_is_read_as_csv_is(stamp: str, recording: Recording, tmp_path: P
     table.insert(0, "time_s", recording.time_s if stamp == "float" else pd.to_datetime(recording.time_s, unit="s", utc=True))
     table["label"] = [LABELS[i] if i >= 0 else None for i in recording.labels]
     table.to_parquet(tmp_path / "r.parquet", row_group_size=700)
-    found = read_recording(tmp_path / "r.parquet", options=ReadOptions(chunk_rows=1000))
+    found = read_recording(tmp_path / "r.parquet", chunk_rows=1000)
     np.testing.assert_array_equal(found.samples, recording.samples)
     np.testing.assert_array_equal(found.labels, recording.labels)
     np.testing.assert_allclose(found.time_s, recording.time_s, atol=1e-6)
@@ -295,7 +295,7 @@ def test_labels_in_other_words_are_no_fault_where_they_are_not_read(rows: list[l
     path = save(rows, tmp_path)
     with pytest.raises(HarError, match="unknown label 'strolling' in line 2"):
         read_recording(path)
-    found = read_recording(path, options=ReadOptions(labels=False))
+    found = read_recording(path, labels=False)
     assert (found.labels == -1).all()
 
 
@@ -320,7 +320,7 @@ def test_few_values_in_degrees_are_told_from_glitches(recording: Recording, tmp_
     write_csv(Recording("q", 1, recording.time_s, quiet.astype(np.float32), recording.labels), tmp_path / "q.csv")
     with pytest.raises(HarError, match="looks like deg/s: read it with --gyro-unit deg/s"):
         read_recording(tmp_path / "q.csv")
-    assert np.abs(read_recording(tmp_path / "q.csv", options=ReadOptions(gyro_unit="deg/s")).samples[:, 3]).max() < 1.1
+    assert np.abs(read_recording(tmp_path / "q.csv", gyro_unit="deg/s").samples[:, 3]).max() < 1.1
 
 
 @pytest.mark.parametrize("chunk_rows", [1000, 200_000])
@@ -424,6 +424,6 @@ def test_senseless_options_are_refused(options: dict, message: str) -> None:
 
 def test_a_mapped_column_that_is_missing_is_named(rows: list[list[str]], tmp_path: Path) -> None:
     with pytest.raises(HarError, match="column accx is missing"):
-        read_recording(save(rows, tmp_path), options=ReadOptions(columns={"total_acc_x_g": "accx"}))
+        read_recording(save(rows, tmp_path), columns={"total_acc_x_g": "accx"})
     with pytest.raises(HarError, match="column activity is missing"):
-        read_recording(save(rows, tmp_path), options=ReadOptions(columns={"label": "activity"}))
+        read_recording(save(rows, tmp_path), columns={"label": "activity"})

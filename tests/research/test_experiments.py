@@ -13,7 +13,7 @@ from torch import nn
 
 from har.config import parse_config
 from har.contract import HarError
-from har.models.registry import build_network
+from har.models.registry import create_model
 from har.tasks.code import sources_of
 from research import cells
 from research.cells import Cell, run_cells
@@ -86,7 +86,7 @@ def test_networks_differ_in_what_they_are_named_for() -> None:
 
 @pytest.mark.parametrize(("kind", "limit"), [("norm", 0.001), ("value", 0.0001), ("none", 0.0)])
 def test_gradients_are_clipped_after_they_are_recorded(kind: str, limit: float) -> None:
-    network = build_network("rnn", 3, 8, 2, {"hidden_size": 4, "num_layers": 1, "dropout": 0.0})
+    network = create_model("rnn", 3, 8, 2, {"hidden_size": 4, "num_layers": 1, "dropout": 0.0})
     batch = (torch.randn(16, 8, 3), torch.arange(16) % 2)
     seen = train_steps(network, lambda: batch, steps=2, learning_rate=1e-3, clipping=Clipping(kind, limit))  # type: ignore[arg-type]
     left = recurrent_norm(network)  # of the last step, as the optimiser saw it
@@ -100,7 +100,7 @@ def test_gradients_are_clipped_after_they_are_recorded(kind: str, limit: float) 
 
 
 def test_a_training_that_explodes_is_recorded_and_keeps_its_weights() -> None:
-    network = build_network("rnn", 3, 8, 2, {"hidden_size": 4, "num_layers": 1, "dropout": 0.0})
+    network = create_model("rnn", 3, 8, 2, {"hidden_size": 4, "num_layers": 1, "dropout": 0.0})
     before = [p.clone() for p in network.parameters()]
     batch = (torch.full((4, 8, 3), torch.nan), torch.zeros(4, dtype=torch.long))
     seen = train_steps(network, lambda: batch, steps=3, learning_rate=1e-3, clipping=Clipping())

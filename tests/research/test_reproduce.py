@@ -12,7 +12,7 @@ import pytest
 from har.contract import STRIDE, UCI9, UNITS, WINDOW_SIZE, HarError
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
@@ -93,7 +93,7 @@ def test_every_published_window_comes_out_of_the_raw_recordings(real_data: Path,
     assert source is not None
     with open_source(source, HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep", dtype=np.float64)
-    places = locate(segments_of(prepare("uci-har", archive=real_data)), recordings, PUBLISHED.apply)
+    places = locate(segments_of(load_dataset("uci-har", channels="uci9", archive=real_data)), recordings, PUBLISHED.apply)
     assert len(places) == 857
     assert all(place.matches for place in places)
     assert all(place.same_label for place in places)
@@ -110,7 +110,7 @@ def sources(recordings: list[Recording], published: WindowSet, monkeypatch: pyte
     def opened(*_: object) -> Iterator[tuple[None, str]]:
         yield None, "digest"
 
-    monkeypatch.setattr(reproduce, "prepare", lambda *_, **__: published)
+    monkeypatch.setattr(reproduce, "load_dataset", lambda *_, **__: published)
     monkeypatch.setattr(reproduce, "source_of", lambda *_: Path("none"))
     monkeypatch.setattr(reproduce, "open_source", opened)
     monkeypatch.setattr(reproduce.hapt, "read", lambda *_, **__: recordings)
@@ -139,7 +139,7 @@ def test_the_report_is_written_from_its_tables(sources: WindowSet, tmp_path: Pat
 def test_what_does_not_match_is_counted(sources: WindowSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     x = np.array(sources.x)
     x[0, 40, 2] += 0.01
-    monkeypatch.setattr(reproduce, "prepare", lambda *_, **__: replace(sources, x=x))
+    monkeypatch.setattr(reproduce, "load_dataset", lambda *_, **__: replace(sources, x=x))
     monkeypatch.setattr(reproduce, "CHAINS", {name: reproduce.CHAINS[name] for name in (reproduce.IDENTIFIED, reproduce.DESCRIBED)})
     report = reproduce.write_reproduction(tmp_path, "command")[2].read_text()
     count = len(set(sources.recording.tolist()))

@@ -55,8 +55,8 @@ def test_nothing_of_another_data_set_is_said(
         )
     told += run("train --config small.yaml --seed 0 --fold 0 1 --epochs 1 --quiet", capsys)
     told += run("train --config small.yaml --seed 1 --fold 0 --epochs 2 --quiet", capsys)
-    told += run(f"evaluate --dataset {dataset} --split test", capsys)
-    table = run(f"compare --dataset {dataset} --report report", capsys)
+    told += run(f"evaluate --dataset {dataset} --part test", capsys)
+    table = run(f"compare --dataset {dataset} --output report", capsys)
     # One epoch with seed 0 and two with seed 1 are two trainings.
     suffix = "kfold2-all-0"
     assert f"| small-{suffix} (epochs 1)" in table
@@ -65,7 +65,7 @@ def test_nothing_of_another_data_set_is_said(
     told += table
     chosen = f"--dataset {dataset} --model small-{suffix} --seed 0"
     told += run(f"export {chosen} --output bundle", capsys)
-    told += run(f"explain {chosen} --split test --most 2", capsys)
+    told += run(f"explain {chosen} --part test --most 2", capsys)
     told += run(f"robustness {chosen} --results report", capsys)
     manifest = json.loads(Path("bundle/manifest.json").read_text())
     jsonschema.validate(manifest, SCHEMA)

@@ -134,8 +134,8 @@ def test_the_report_shows_the_mistakes_and_a_window_becomes_a_figure(
     [
         (["--window", "100000"], "window 100000 is asked for; the validation subjects have windows 0 to"),
         (
-            ["--split", "test"],
-            "was not scored on the test subjects; first: har evaluate --dataset synthetic --model small --seed 0 --split test",
+            ["--part", "test"],
+            "was not scored on the test subjects; first: har evaluate --dataset synthetic --model small --seed 0 --part test",
         ),
         (["--most", "0"], "--most is 0, expected at least 1"),
         (["--method", "gradient"], "invalid choice: 'gradient'"),

@@ -8,7 +8,7 @@ import pytest
 
 from har.config import RunConfig
 from har.evaluation.predictions import write_pooled
-from har.runs.export import export_run
+from har.runs.export import export
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 
@@ -25,7 +25,7 @@ def refit(workplace: Path, config: RunConfig) -> RunFolder:
 
 
 def manifest_of(run: RunFolder) -> dict:
-    return json.loads((export_run(run, Path("bundle"), results=RESULTS).folder / "manifest.json").read_text())
+    return json.loads((export(run, Path("bundle"), results=RESULTS).folder / "manifest.json").read_text())
 
 
 def test_without_anybody_held_out_nothing_is_claimed(refit: RunFolder) -> None:

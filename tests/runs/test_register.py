@@ -17,7 +17,7 @@ from har.cli import main
 from har.config import parse_config
 from har.contract import HarError
 from har.data import synthetic
-from har.runs.export import export_run
+from har.runs.export import export
 from har.runs.register import log_bundle, register_bundle
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans, train_run
@@ -70,7 +70,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         }
         run = train_run(parse_config(content, "test"), "cnn1d", RUNS, progress=False, say=lambda line: None)
         ended_ms = client().get_run(run.info().mlflow_run_id).info.end_time
-        folder = export_run(run, Path("bundle")).folder
+        folder = export(run, Path("bundle")).folder
         log_bundle(run, folder, RUNS)
         yield Place(run, folder, ended_ms)
 
@@ -124,7 +124,7 @@ def test_the_bundle_stands_beside_its_run_and_leaves_its_end_alone(place: Place)
 def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = place.run.info().mlflow_run_id
     first = place.variant(tmp_path / "first", 0.9)
-    assert main(["register", str(first), "--runs", str(RUNS)]) == 0
+    assert main(["register", "--bundle", str(first), "--runs", str(RUNS)]) == 0
     said = capsys.readouterr().out
     assert f"registered {NAME} version 1\nVersion 1 is the champion since" in said
     assert "validation macro-F1 90.00 %, and there was none before" in said
@@ -223,7 +223,7 @@ def test_registered_in_a_fresh_process_and_loaded_as_it_says(place: Place, tmp_p
         assert not list(empty.iterdir())
         return done.stdout
 
-    said = run(sys.executable, "-m", "har", "register", str(place.bundle.resolve()), "--runs", str(runs), "--name", "fresh")
+    said = run(sys.executable, "-m", "har", "register", "--bundle", str(place.bundle.resolve()), "--runs", str(runs), "--name", "fresh")
     assert "registered fresh version 1" in said
     (line,) = (line for line in said.splitlines() if line.startswith("next: "))
     command, advice = line.removeprefix("next: ").split("; see ")

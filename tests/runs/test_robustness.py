@@ -9,7 +9,7 @@ import pytest
 from har.cli import main
 from har.config import RunConfig
 from har.contract import HarError
-from har.runs.evaluate import evaluate_run
+from har.runs.evaluate import evaluate
 from har.runs.robustness import card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
@@ -24,7 +24,7 @@ def run(workplace: Path, config: RunConfig) -> RunFolder:
 
 def test_the_undisturbed_point_is_the_score_of_the_run(run: RunFolder) -> None:
     table = measure(run).set_index(["disturbance", "level"])
-    assert table.loc[("none", 0), "accuracy"] == pytest.approx(evaluate_run(run, "validation", Path("results")).values["accuracy"])
+    assert table.loc[("none", 0), "accuracy"] == pytest.approx(evaluate(run, "validation", Path("results")).values["accuracy"])
     assert table.loc[("windows that start later", 32), "windows"] < table.loc[("none", 0), "windows"]
     assert table.loc[("other rate, taken for 50 Hz", 100), "windows"] > table.loc[("none", 0), "windows"]
     assert (table.accuracy <= 1).all()

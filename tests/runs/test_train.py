@@ -23,11 +23,11 @@ from har.data.splits import SubjectSplit, write_splits
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
 from har.runs.checks import config_path
-from har.runs.evaluate import evaluate_run
-from har.runs.export import best_run, export_run
+from har.runs.evaluate import evaluate
+from har.runs.export import best_run, export
 from har.runs.ledger import COLUMNS, add_opening
 from har.runs.run_folder import RunFolder, find_runs
-from har.runs.train import train_configs, train_run
+from har.runs.train import train, train_run
 from har.runtime.session import open_session, run_windows
 from har.tasks import base as windows_module
 from har.tasks.base import load_windows
@@ -68,7 +68,7 @@ def test_a_run_describes_itself(run: RunFolder, config: RunConfig) -> None:
 
 
 def test_the_reported_score_is_that_of_the_saved_weights_and_of_the_exported_file(run: RunFolder, workplace: Path) -> None:
-    reported = evaluate_run(run, "test", RESULTS).predictions
+    reported = evaluate(run, "test", RESULTS).predictions
     windows, split = load_windows(run.config())
     test = split.select(windows, "test")
     x = np.array(test.x, dtype=np.float32)
@@ -82,7 +82,7 @@ def test_an_export_of_other_weights_is_not_reported(run: RunFolder, config: RunC
     other = train_run(config.with_overrides(training__seed=1), "cnn1d", RUNS, progress=False, say=quietly)
     (run.path / "model.onnx").write_bytes((other.path / "model.onnx").read_bytes())
     with pytest.raises(HarError, match=r"model\.onnx differs from the saved weights by .*; train again"):
-        evaluate_run(run, "validation", RESULTS)
+        evaluate(run, "validation", RESULTS)
 
 
 def test_everything_is_tracked(run: RunFolder, config: RunConfig) -> None:
@@ -129,12 +129,12 @@ def test_the_onnx_model_is_logged_with_its_signature(run: RunFolder) -> None:
 
 
 def test_the_reported_score_is_that_of_the_saved_weights(run: RunFolder) -> None:
-    assert evaluate_run(run, "validation", RESULTS).values["macro_f1"] == run.info().score
+    assert evaluate(run, "validation", RESULTS).values["macro_f1"] == run.info().score
     assert (run.path / "confusion_validation_synthetic.png").stat().st_size > 5000
 
 
 def test_synthetic_test_subjects_leave_no_ledger(run: RunFolder) -> None:
-    predictions = evaluate_run(run, "test", RESULTS).predictions
+    predictions = evaluate(run, "test", RESULTS).predictions
     assert set(predictions.table.subject) == {2, 4, 9, 10, 12, 13, 18, 20, 24}
     assert run.predictions_path("test").is_file()
     assert not RESULTS.exists()
@@ -144,9 +144,9 @@ def test_other_weights_are_not_scored(run: RunFolder) -> None:
     with open(run.checkpoint, "ab") as file:
         file.write(b"x")
     with pytest.raises(HarError, match="is not the file that was trained"):
-        evaluate_run(run, "test", RESULTS)
+        evaluate(run, "test", RESULTS)
     with pytest.raises(HarError, match="is not the file that was trained"):
-        export_run(run, Path("bundle"))
+        export(run, Path("bundle"))
     assert not Path("bundle").exists()
 
 
@@ -156,8 +156,8 @@ def test_the_best_run_is_chosen_by_validation_and_exported(run: RunFolder, confi
     assert {r.path for r in runs} == {run.path, better.path}
     expected = max(runs, key=lambda r: r.info().score)
     assert best_run(runs).path == expected.path
-    evaluate_run(run, "test", RESULTS)
-    export_run(run, Path("bundle"))
+    evaluate(run, "test", RESULTS)
+    export(run, Path("bundle"))
     manifest = json.loads(Path("bundle/manifest.json").read_text())
     assert manifest["metrics"]["validation"]["macro_f1"]["value"] == pytest.approx(run.info().score, abs=1e-6)
     assert set(manifest["metrics"]) == {"validation", "test"}
@@ -165,8 +165,7 @@ def test_the_best_run_is_chosen_by_validation_and_exported(run: RunFolder, confi
 
 
 def test_published_channels_get_a_run_of_their_own_and_no_bundle(workplace: Path) -> None:
-    overrides = {"training__epochs": 1, "data__channels": "uci9", "data__dataset": "synthetic"}
-    (run,) = train_configs(["cnn1d"], RUNS, seeds=[3], overrides=overrides, archive=None, progress=False, say=quietly)
+    run = train("cnn1d", dataset="synthetic", epochs=1, seed=3, change={"data.channels": "uci9"}, runs=RUNS)
     assert run.path == RUNS / "synthetic" / "cnn1d-uci9" / "seed-3"
     with pytest.raises(HarError, match="every run was trained on uci9"):
         best_run([run])
@@ -200,11 +199,11 @@ def test_a_small_study_is_exported_too(workplace: Path, config: RunConfig) -> No
     """A subject has 72 windows here; the check of the export takes 256, of the training subjects or shifted in time where those are few."""
     one = config.with_overrides(data__validation_subjects=[5], training__epochs=1)
     run = train_run(one, "cnn1d", RUNS, progress=False, say=quietly)
-    assert export_run(run, workplace / "bundle", None, workplace / "results").parity_windows >= 256
+    assert export(run, workplace / "bundle", None, workplace / "results").parity_windows >= 256
     write_splits(workplace / "small.json", [SubjectSplit((1, 3), (5,), (2, 4))], "kfold", "synthetic")
     small = config.with_split(kind="file", path=str(workplace / "small.json"))
     run = train_run(small.with_overrides(training__epochs=1), "small", RUNS, progress=False, say=quietly)
-    assert export_run(run, workplace / "small", None, workplace / "results").parity_windows >= 256
+    assert export(run, workplace / "small", None, workplace / "results").parity_windows >= 256
 
 
 def test_a_failure_keeps_the_earlier_run(run: RunFolder, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,10 +255,10 @@ def test_only_evaluate_opens_the_test_subjects_and_the_ledger_says_so(workplace:
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
     assert not list(run.path.glob("*test*"))
     ledger = RESULTS / "uci_har" / "test_openings.csv"
-    evaluate_run(run, "validation", RESULTS)
+    evaluate(run, "validation", RESULTS)
     assert not ledger.exists()
-    score = evaluate_run(run, "test", RESULTS).values
-    evaluate_run(run, "test", RESULTS)
+    score = evaluate(run, "test", RESULTS).values
+    evaluate(run, "test", RESULTS)
     table = pd.read_csv(ledger)
     assert tuple(table.columns) == COLUMNS
     assert table.macro_f1.tolist() == [pytest.approx(score["macro_f1"], abs=1e-6)] * 2
@@ -283,12 +282,12 @@ def test_the_ledger_tells_official_test_subjects_from_others(
         split = {"kind": "file", "path": "split.json"}
     real = config.with_overrides(data__dataset="uci-har", training__epochs=1).with_split(**split)
     written.write_text(real.to_yaml())
-    (run,) = train_configs(["fold.yaml"], RUNS, seeds=None, overrides={}, archive=folder, progress=False, say=quietly)
+    run = train("fold.yaml", runs=RUNS, archive=folder)
     assert run.path.parent.name == "fold" + real.data.split.suffix
     ledger = RESULTS / "uci_har" / "test_openings.csv"
-    evaluate_run(run, "validation", RESULTS, archive=folder)
+    evaluate(run, "validation", RESULTS, archive=folder)
     assert not ledger.exists()
-    found = evaluate_run(run, "test", RESULTS, archive=folder).predictions
+    found = evaluate(run, "test", RESULTS, archive=folder).predictions
     assert ledger.exists() == opens
     if opens:
         assert set(found.table.subject) == tested
@@ -296,7 +295,7 @@ def test_the_ledger_tells_official_test_subjects_from_others(
         document["folds"][0] |= {"train": [1, 3, 6, 8], "test": [2, 4, 7, 10]}
         Path("split.json").write_text(json.dumps(document))
         with pytest.raises(HarError, match="was trained on another split"):
-            evaluate_run(run, "test", RESULTS, archive=folder)
+            evaluate(run, "test", RESULTS, archive=folder)
 
 
 def test_without_its_ledger_the_test_split_is_not_scored(
@@ -305,7 +304,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
     real = config.with_overrides(data__dataset="uci-har", training__epochs=1)
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
     # Another folder of results has a ledger of its own, and the command names it.
-    assert main(["evaluate", "--model", "cnn1d", "--split", "test", "--results", "elsewhere", "--brief"]) == 0
+    assert main(["evaluate", "--model", "cnn1d", "--part", "test", "--results", "elsewhere", "--brief"]) == 0
     said = capsys.readouterr().out
     ledger = Path("elsewhere/uci_har/test_openings.csv")
     assert pd.read_csv(ledger).config.tolist() == ["cnn1d"]
@@ -316,7 +315,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
     RESULTS.write_text("a file where the folder should be")
     monkeypatch.setattr("har.tasks.classify.predict", lambda *_: pytest.fail("scored without a ledger"))
     with pytest.raises(HarError, match="are not scored without it"):
-        evaluate_run(run, "test", RESULTS)
+        evaluate(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))
 
 
@@ -326,7 +325,7 @@ def test_other_data_than_the_trained_ones_are_refused(workplace: Path, config: R
     other = tmp_path / "other" / "UCI HAR Dataset"
     write_uci_har(other, train=(1, 5, 15, 25, 30), test=(2, 4), bout_seconds=4.0)
     with pytest.raises(HarError, match="was trained on other data"):
-        evaluate_run(run, "test", RESULTS, archive=other)
+        evaluate(run, "test", RESULTS, archive=other)
 
 
 def test_a_ledger_with_other_columns_is_not_appended_to(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_whole_way_with_transitions(kind: str, labels: tuple[str, ...], smal
     for path in (Path("bundle/model.onnx"), run.path / "model.onnx"):
         inside = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
         assert json.loads(inside["spec"])["labels"] == list(labels)
-    assert "golden windows hold" in har("verify bundle")
+    assert "golden windows hold" in har("verify --bundle bundle")
     write_csv(synthetic.generate(1, 0, bout_seconds=3.0), Path("r.csv"))
     har("predict --bundle bundle r.csv --output timeline.csv")
     header, *rows = Path("timeline.csv").read_text().splitlines()

@@ -246,7 +246,7 @@ def test_a_bundle_with_a_hidden_reference_is_refused(name: str, tmp_path: Path, 
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = sha256(folder / name)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert main(["verify", str(folder)]) == 2
+    assert main(["verify", "--bundle", str(folder)]) == 2
     assert "is not a readable ONNX model (its structure is broken or unusual)" in capsys.readouterr().err
     with pytest.raises(HarError, match="is not a readable ONNX model"):
         open_session(folder / name)

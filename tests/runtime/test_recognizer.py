@@ -124,7 +124,7 @@ class Block:
             raise ImportError(f"{{name}} is blocked")
 sys.meta_path.insert(0, Block())
 from har.cli import main
-assert main(["verify", {str(bundle)!r}]) == 0
+assert main(["verify", "--bundle", {str(bundle)!r}]) == 0
 assert main(["predict", "--bundle", {str(bundle)!r}, {str(tmp_path / "r.csv")!r}]) == 0
 assert not [name for name in sys.modules if name.split(".")[0] in blocked]
 """

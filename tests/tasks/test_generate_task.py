@@ -10,7 +10,7 @@ import pytest
 from har.config import RunConfig, parse_config
 from har.data.windowset import WindowSet
 from har.evaluation.generation import linear_windows, nearest_distance, pairwise_distance, spectral_distance
-from har.runs.evaluate import evaluate_run
+from har.runs.evaluate import evaluate
 from har.runs.train import train_run
 from har.tasks import generate
 from har.tasks.generate import likeness, made_windows, named_right, real_judge
@@ -42,7 +42,7 @@ def test_a_run_is_judged_beside_real_windows_and_a_linear_model(config: RunConfi
     assert scores["values"].keys() >= {"named_as_asked", "spectral_distance_db", "variety", "nearest", "trained_on_it"}
     kept = list((workplace / "data/cache").glob("judge-*/best.ckpt"))
     before = kept[0].stat().st_mtime_ns
-    again = evaluate_run(run, "validation", run.path.parent)
+    again = evaluate(run, "validation", run.path.parent)
     assert again.values == pytest.approx(scores["values"])
     assert [path.stat().st_mtime_ns for path in (workplace / "data/cache").glob("judge-*/best.ckpt")] == [before]  # read, not trained again
     assert (run.path / "generated_windows_synthetic_validation_synthetic.png").is_file()

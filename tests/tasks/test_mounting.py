@@ -18,7 +18,7 @@ from har.export.mounting_export import MountingPart
 from har.models.classifier import ActivityClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
-from har.runs.export import export_run
+from har.runs.export import export
 from har.runs.robustness import TOLD, card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
@@ -86,7 +86,7 @@ def test_the_mounting_is_told_and_a_stream_is_answered_in_place(runs: dict[str, 
     for mounting, samples in zip(told, (RECORDING.samples, other.samples), strict=True):
         recognizer.predict_in_order(cut_windows(samples, window_starts(len(samples), 128, 64), 128), mounting)
     matrices = [mounting.matrix() for mounting in told]
-    in_place = export_run(runs["cnn1d"], Path("mounted")).folder
+    in_place = export(runs["cnn1d"], Path("mounted")).folder
     turn = rotation_matrix(0, 200.0) @ rotation_matrix(2, 130.0)
     for matrix, expected in zip(matrices, (np.eye(3), turn.T), strict=True):  # ten epochs of a small network are right by and large
         assert np.degrees(np.arccos((np.trace(matrix @ expected.T) - 1) / 2)) < 60
@@ -103,7 +103,7 @@ def test_the_mounting_is_told_and_a_stream_is_answered_in_place(runs: dict[str, 
 
 @pytest.mark.slow
 def test_what_was_changed_or_does_not_fit_is_refused(runs: dict[str, RunFolder], capsys: pytest.CaptureFixture[str]) -> None:
-    folder = export_run(runs["robust"], Path("bundle"), mounting=(runs["mounting_cnn"], runs["cnn1d"])).folder
+    folder = export(runs["robust"], Path("bundle"), mounting=(runs["mounting_cnn"], runs["cnn1d"])).folder
     vectors = json.loads((folder / "test_vectors.json").read_text())
     shutil.copytree(folder, "changed")
     for name in ("told", "probabilities"):

@@ -12,11 +12,11 @@ import torch
 
 from har.config import RunConfig, parse_config
 from har.contract import LABELS, OPSET, UNKNOWN, HarError
-from har.data.prepare import prepare
+from har.data.prepare import load_dataset
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION
 from har.export.novelty_file import NoveltyGraph, export_novelty, novelty_parity
 from har.models.reconstructor import Reconstructor
-from har.runs.evaluate import evaluate_run
+from har.runs.evaluate import evaluate
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runtime.session import open_session
@@ -85,7 +85,7 @@ def test_transitions_are_tested_and_never_taught(tmp_path: Path, workplace: Path
     assert (data.parts["test"].y == unknown).any()
     assert not (data.parts["train"].y == unknown).any()
     assert not (data.parts["validation"].y == unknown).any()
-    whole = prepare("hapt", archive=folder, transitions="unknown", windowing=wanted.windowing)
+    whole = load_dataset("hapt", archive=folder, transitions="unknown", windowing=wanted.windowing)
     assert ((whole.y == unknown) & np.isin(whole.subject, (1, 3))).any()  # there were some to leave out
     kind = kinds(data.parts["test"], wanted)
     assert set(kind) == {EVERYDAY, HELD_OUT, TRANSITION}
@@ -137,7 +137,7 @@ def test_a_run_keeps_its_threshold_in_the_checkpoint_and_in_the_file(run: RunFol
     score, unknown = open_session(run.path / "model.onnx").run(["score", "unknown"], {"windows": noise})
     assert np.isnan(score).all()
     assert unknown.all()
-    again = evaluate_run(run, "test", run.path.parent)
+    again = evaluate(run, "test", run.path.parent)
     assert {"auroc_held_out", "ap_held_out", "detected_held_out"} <= set(again.values)
     assert set(again.score.references) == {"energy", "mahalanobis", "neighbour"}
     assert 0 < again.score.references["neighbour"]["detected_held_out"] <= 1

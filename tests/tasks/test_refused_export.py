@@ -13,8 +13,8 @@ from har.contract import HarError
 from har.models import registry
 from har.models.registry import ModelEntry
 from har.runs import train as train_module
-from har.runs.evaluate import evaluate_run
-from har.runs.export import best_run, export_run
+from har.runs.evaluate import evaluate
+from har.runs.export import best_run, export
 from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
 from har.runtime.verify import verify
@@ -41,7 +41,7 @@ def test_it_is_trained_and_scored_without_an_onnx_file(refused: tuple[RunFolder,
         "predictions_validation_synthetic.parquet",
         "run.json",
     }
-    assert len(evaluate_run(run, "validation", Path("results")).predictions.table) > 0
+    assert len(evaluate(run, "validation", Path("results")).predictions.table) > 0
 
 
 def test_the_best_run_is_one_that_can_be_exported(refused: tuple[RunFolder, list[str]], config: RunConfig) -> None:
@@ -52,7 +52,7 @@ def test_the_best_run_is_one_that_can_be_exported(refused: tuple[RunFolder, list
     assert best_run([run, other]).path == other.path
     assert best_run([run]).path == run.path
     with pytest.raises(HarError, match="unexportable cannot be exported: its layer has no operator in ONNX"):
-        export_run(run, Path("bundle"))
+        export(run, Path("bundle"))
     assert not Path("bundle").exists()
 
 
@@ -123,8 +123,8 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
     assert len(calls) == 2
     assert any("no ONNX file: a probability differs" in line and "har export tries again" in line for line in said)
     assert not (run.path / "model.onnx").exists()
-    assert len(evaluate_run(run, "validation", Path("results")).predictions.table) > 0
-    export_run(run, Path("bundle"))
+    assert len(evaluate(run, "validation", Path("results")).predictions.table) > 0
+    export(run, Path("bundle"))
     assert verify("bundle")[0] > 0
 
 
@@ -132,6 +132,6 @@ def test_an_optional_file_that_misses_its_golden_windows_is_left_out(workplace: 
     """The int8 ranges of LSTM layers are those of all windows that are asked together, so that answers depend on the batch."""
     made = config.with_overrides(model__name="peephole_lstm", model__options={}, training__epochs=1)
     run = train_run(made, "peephole_lstm", RUNS, progress=False, say=lambda line: None)
-    left_out = export_run(run, Path("bundle")).models["model.int8.onnx"]["left_out"]
+    left_out = export(run, Path("bundle")).models["model.int8.onnx"]["left_out"]
     assert "a golden window's probability differs by" in left_out or "windows get the same activity" in left_out
     assert verify("bundle")[0] > 0

@@ -13,7 +13,7 @@ from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data import hapt
 from har.models.labeller import StreamLabeller
 from har.recording import UNLABELLED
-from har.runs.evaluate import evaluate_run
+from har.runs.evaluate import evaluate
 from har.runs.run_folder import ONNX, RunFolder
 from har.runs.train import train_run
 from har.runtime.recognizer import StateRecognizer, load_model
@@ -53,7 +53,7 @@ def test_a_run_leaves_scores_by_sample_and_by_segment(run: RunFolder, workplace:
     assert majority["untold"] > 0.8
     people = pd.read_csv(run.path / "subjects_validation_synthetic.csv")
     assert people.subject.tolist() == [5, 15]
-    again = evaluate_run(run, "validation", workplace)
+    again = evaluate(run, "validation", workplace)
     assert again.values == pytest.approx(found)
     assert (run.path / "timeline_validation_synthetic.png").is_file()
     items = label_streams(load_module(run.checkpoint, StreamLabeller), Sequence().load(sequence(), None).parts["validation"])

@@ -14,7 +14,7 @@ from har.config import RunConfig, parse_config
 from har.contract import TEST_SUBJECTS, HarError
 from har.models.registry import MODELS
 from har.runs.checks import planned_runs
-from har.runs.evaluate import evaluate_run
+from har.runs.evaluate import evaluate
 from har.runs.export import best_run
 from har.runs.run_folder import RunFolder, find_runs
 from har.runs.train import train_run
@@ -72,7 +72,7 @@ def test_a_run_leaves_its_scores_people_and_weights(run: RunFolder) -> None:
     assert 0 < scores["values"]["skill"] < 1  # two epochs beat repeating the last sample
     people = pd.read_csv(run.path / "subjects_validation_synthetic.csv")
     assert people.subject.tolist() == [5, 15]
-    again = evaluate_run(run, "validation", run.path.parent)
+    again = evaluate(run, "validation", run.path.parent)
     assert again.values == pytest.approx(scores["values"])
 
 
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_run(run: RunFolder, workplace: Path) -> No
 def test_other_weights_are_refused(run: RunFolder) -> None:
     run.checkpoint.write_bytes(run.checkpoint.read_bytes() + b"x")
     with pytest.raises(HarError, match="is not the file that was trained"):
-        evaluate_run(run, "validation", run.path.parent)
+        evaluate(run, "validation", run.path.parent)
 
 
 def test_a_part_without_people_is_refused(workplace: Path) -> None:
@@ -93,12 +93,12 @@ def test_a_part_without_people_is_refused(workplace: Path) -> None:
     made = train_run(everybody, "small-refit", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert made.info().score is None
     with pytest.raises(HarError, match="has no validation subjects, all trained"):
-        evaluate_run(made, "validation", workplace)
-    assert set(evaluate_run(made, "test", workplace).score.subjects.subject) == set(TEST_SUBJECTS)
+        evaluate(made, "validation", workplace)
+    assert set(evaluate(made, "test", workplace).score.subjects.subject) == set(TEST_SUBJECTS)
 
 
 def test_the_report_names_the_references(run: RunFolder, workplace: Path) -> None:
-    text = evaluate_run(run, "validation", workplace).text
+    text = evaluate(run, "validation", workplace).text
     assert "SYNTHETIC data, validation subjects: rmse" in text
     assert "reference persistence: rmse" in text
     with pytest.raises(HarError, match="none of these runs names activities of windows"):
