@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args()
-    windows = prepare("uci-har", archive=options.archive)
+    windows = prepare("uci-har", channels="uci9", archive=options.archive)
     if options.split == "fold5":
         splits = make_splits(DataConfig(split=SplitConfig(kind="fold5", validation=0)), windows)
     else:

@@ -206,8 +206,8 @@ def reproduce(archive: Path | str | None = None, uci_archive: Path | str | None 
     Returns:
         A row per chain and channel with the distribution of its errors, and the place of every segment.
     """
-    windows = prepare(uci_har.NAME, archive=uci_archive, allow_download=True)
-    with open_source(source_of(hapt.NAME, HAPT, archive), HAPT) as (read_file, _):
+    windows = prepare(uci_har.NAME, channels="uci9", archive=uci_archive, allow_download=True)
+    with open_source(source_of(HAPT, archive), HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep", dtype=np.float64)
     places = locate(segments_of(windows), recordings, PUBLISHED.apply)
     rows = []

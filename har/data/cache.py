@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from har.data.staging import remove_stale, staging, write_text
 from har.data.windowset import WindowSet
-from har.files import cannot_write
+from har.files import CannotWriteError, cannot_write, remove_stale, staging, write_whole
 from har.redaction import shown
 
 
@@ -31,24 +30,25 @@ def last_source(dataset: str) -> Path | None:
         return None
 
 
-def remember_source(dataset: str, source: Path, key: str) -> None:
-    """Note which copy was prepared, and below which key its windows are cached.
+def remember_source(dataset: str, source: Path) -> None:
+    """Note which copy was prepared.
 
     Raises:
         HarError: the cache cannot be written.
     """
-    pointer = _pointer(dataset)
-    try:
-        write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
-    except OSError as error:
-        raise cannot_write(pointer, error, other="name another folder in HAR_CACHE_DIR") from None
+    source = source.resolve()
+    if last_source(dataset) != source:
+        try:
+            write_whole(_pointer(dataset), json.dumps({"source": str(source)}))
+        except CannotWriteError as error:
+            raise cannot_write(_pointer(dataset), error, other="name another folder in HAR_CACHE_DIR") from None
 
 
 def _pointer(dataset: str) -> Path:
     return data_root() / "cache" / f"{dataset}.json"
 
 
-FORMAT = 2  # raise it when the parsing or the entry changes, so that older entries are not read
+FORMAT = 3  # raise it when the parsing or the entry changes, so that older entries are not read
 ARRAYS = ("x", "y", "subject", "recording", "start")
 
 

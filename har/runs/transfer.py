@@ -57,7 +57,7 @@ def evaluate_on(
     run.check_weights()
     task, own = load_data(run, own_archive)
     trained, subjects = own.parts["train"], own.split
-    found = prepare(dataset, archive=archive, windowing=config.windowing).select_channels(config.data.channels)
+    found = prepare(dataset, channels=config.data.channels, archive=archive, windowing=config.windowing)
     known = {*subjects.train, *subjects.validation, *subjects.test}
     shared = bool(known & set(found.subject.tolist()))
     if shared:

@@ -13,13 +13,14 @@ import pytest
 from har import plugins
 from har.cli import main
 from har.cli.arguments import DATASETS as TYPED
+from har.cli.arguments import data_set
 from har.cli.data import similar_label
 from har.config import WindowingConfig
 from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
 from har.data import motionsense, synthetic
 from har.data.loaders import DataSet, at_contract_rate, load_recordings
 from har.data.motionsense import MOTIONSENSE
-from har.data.prepare import data_set_names, label_names, prepare, read_recordings
+from har.data.prepare import DESCRIPTIONS, LOADED, label_names, prepare, read_recordings
 from har.recording import Recording
 from tests.helpers import write_motionsense
 
@@ -30,8 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_line_knows_the_data_sets() -> None:
-    assert set(TYPED) <= set(data_set_names())
-    assert tuple(data_set_names()[: len(TYPED)]) == TYPED
+    assert (*DESCRIPTIONS, *(one.name for one in LOADED)) == TYPED
     assert label_names("motionsense") == motionsense.LABELS
     assert label_names("hapt", "unknown")[-1] == "UNKNOWN"
 
@@ -237,7 +237,7 @@ class Point(EntryPoint):
 def test_a_data_set_of_another_package(folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points: list[Point] = [Point("theirs", "good", "har.datasets"), Point("motionsense", "odd", "har.datasets")]
     monkeypatch.setattr(plugins, "entry_points", lambda group: points)
-    assert data_set_names() == [*TYPED, "theirs"]
+    assert data_set("theirs") == "theirs"
     assert prepare("theirs", archive=folder).dataset == "theirs"
     assert prepare("motionsense", archive=folder).dataset == "motionsense"  # this project's own comes first
     for value, message in (("other", "is one named 'motionsense', expected a har.data.loaders.DataSet"), ("odd", "is int 3, expected")):
