@@ -256,6 +256,30 @@ def staging(folder: Path, name: str, *, keep: Callable[[Path], bool] | None = No
         _end(lock, None if kept else path)
 
 
+def build_folder(target: Path, build: Callable[[Path], None], is_whole: Callable[[Path], bool] = Path.is_dir) -> None:
+    """Write a folder whole or not at all. Where two processes do so at once, the first one to finish wins.
+
+    Args:
+        target: the folder.
+        build: makes the folder that it is given and writes into it.
+        is_whole: whether the target is there and good; otherwise it is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with staging(target.parent, target.name) as temporary:
+        build(temporary / "new")
+        if is_whole(target):
+            return
+        if target.exists():
+            os.rename(target, temporary / "old")  # not removed in place, so that it is never half gone
+        try:
+            os.rename(temporary / "new", target)
+        except OSError:
+            if not target.exists():
+                raise
+
+
 def remove_stale(folder: Path, name: str | None = None) -> None:
     """Remove the temporary folders in `folder`, all or those of one name, whose writers are gone."""
     from filelock import FileLock

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from har.data.windowset import WindowSet
-from har.files import CannotWriteError, cannot_write, remove_stale, staging, write_whole
+from har.files import CannotWriteError, build_folder, cannot_write, remove_stale, write_whole
 from har.redaction import shown
 
 
@@ -77,9 +77,7 @@ def load_or_build(folder: Path, key: str, build: Callable[[], WindowSet]) -> Win
         print(f"har: {shown(f'the cache entry {entry} is damaged ({damage}); it is built again')}", file=sys.stderr)
     windows = build()
     try:
-        with staging(folder, key) as temporary:
-            _store(windows, temporary / "new", key)
-            _put(temporary, entry)
+        build_folder(entry, lambda new: _store(windows, new, key), _is_whole)
     except OSError as error:
         raise cannot_write(folder, error, "the cache in", "name another folder in HAR_CACHE_DIR") from None
     try:
@@ -88,20 +86,12 @@ def load_or_build(folder: Path, key: str, build: Callable[[], WindowSet]) -> Win
         return windows
 
 
-def _put(temporary: Path, entry: Path) -> None:
-    """Rename the new entry to its place, unless another process put a whole one there meanwhile."""
+def _is_whole(entry: Path) -> bool:
     try:
         load_entry(entry)
-        return
     except Damage:
-        pass
-    if entry.exists():
-        os.rename(entry, temporary / "damaged")  # not removed in place, so that it is never half gone
-    try:
-        os.rename(temporary / "new", entry)
-    except OSError:
-        if not entry.exists():
-            raise
+        return False
+    return True
 
 
 def _store(windows: WindowSet, folder: Path, key: str) -> None:

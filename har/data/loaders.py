@@ -20,7 +20,7 @@ import logging
 import os
 import re
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,6 @@ from har.data.archives import folder_digest
 from har.data.cache import last_source
 from har.data.windowset import Description, check_labels
 from har.files import executed_code
-from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside, within
 from har.recording.rate import measure_rate
@@ -94,26 +93,6 @@ class DataSet:
     def description(self) -> Description:
         """What reports, model cards and pages say about it."""
         return Description(self.title, self.people, self.placement, self.axes, self.terms, self.cite, url=self.url)
-
-
-def find_data_set(name: str, own: Collection[DataSet], others: Collection[str] = ()) -> DataSet:
-    """The data set `name`, of this project or of an installed package.
-
-    Args:
-        name: to look for.
-        own: this project's; no package takes the place of one.
-        others: names that are known too, for the message.
-
-    Raises:
-        HarError: no such data set, names the nearest; or a package offers it and it cannot be used.
-    """
-    for one in own:
-        if one.name == name:
-            return one
-    offered, where = load_offered(ENTRY_POINTS, "data set", name, [*others, *(one.name for one in own)])
-    if isinstance(offered, DataSet) and offered.name == name:
-        return offered
-    raise not_usable("data set", name, where, offered, "a har.data.loaders.DataSet")
 
 
 def folder_of(data: DataSet, archive: Path | str | None) -> Path:

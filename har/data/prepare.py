@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from har.config import RunConfig, WindowingConfig
-from har.contract import TRANSITION_LABELS, HarError
+from har.contract import HarError
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, fetch, find_source, folder_digest, open_source
 from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
-from har.data.loaders import DataSet, digests_of, find_data_set, folder_of, load_recordings
+from har.data.loaders import ENTRY_POINTS, DataSet, digests_of, folder_of, load_recordings
 from har.data.motionsense import MOTIONSENSE
 from har.data.windowset import Description, WindowSet, cut_stretches, segments_of, windows_of
+from har.plugins import load_offered, not_usable
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
 from har.signals.windows import WindowRule
@@ -24,7 +25,18 @@ LOADED: tuple[DataSet, ...] = (MOTIONSENSE,)  # of one file each; installed pack
 
 
 def _find(dataset: str) -> DataSet:
-    return find_data_set(dataset, LOADED, DESCRIPTIONS)
+    """The data set of one file with this name, of this project or of an installed package, which takes the place of none of ours.
+
+    Raises:
+        HarError: no such data set, names the nearest; or a package offers it and it cannot be used.
+    """
+    own = {one.name: one for one in LOADED}
+    if dataset in own:
+        return own[dataset]
+    offered, where = load_offered(ENTRY_POINTS, "data set", dataset, [*DESCRIPTIONS, *own])
+    if isinstance(offered, DataSet) and offered.name == dataset:
+        return offered
+    raise not_usable("data set", dataset, where, offered, "a har.data.loaders.DataSet")
 
 
 def describe(dataset: str) -> Description:
@@ -43,7 +55,7 @@ def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
     Raises:
         HarError: there is no such data set.
     """
-    return TRANSITION_LABELS[transitions] if dataset in DESCRIPTIONS else _find(dataset).labels
+    return hapt.label_names(transitions) if dataset in DESCRIPTIONS else _find(dataset).labels
 
 
 @dataclass(frozen=True)
@@ -138,30 +150,24 @@ def prepare(
         HarError: the data set is unknown, absent or damaged, an option is not for it or out of range, or no window fits.
     """
     windowing = windowing or WindowingConfig()
-    settings, cache = windowing.settings(), data_root() / "cache"
+    settings = windowing.settings()
     rule = WindowRule(
         windowing.label_rule, windowing.min_purity, windowing.padding, windowing.min_recorded, cross_labels=windowing.cross_labels
     )
-    cut: dict[str, Any] = {"window_size": windowing.window_size, "stride": windowing.step, "dataset": dataset, "rule": rule}
     with _opened(dataset, archive, allow_download=allow_download, seed=seed, difficulty=difficulty, transitions=transitions) as copy:
-        cut |= {"synthetic": copy.synthetic, "labels": copy.labels}
-        key = {"dataset": dataset} | copy.settings
-        if copy.published is None:
+        cut: dict[str, Any] = {"window_size": windowing.window_size, "stride": windowing.step, "rule": rule}
+        cut |= {"dataset": dataset, "synthetic": copy.synthetic, "labels": copy.labels}
+        # The body acceleration of published windows was filtered over whole recordings: it cannot be derived, and is cached as well.
+        kept = channels if copy.published is None else "uci9"
 
-            def build() -> WindowSet:
+        def build() -> WindowSet:
+            if copy.published is None:
                 return windows_of(copy.read(), channels=channels, chain=copy.chain, **cut)
+            windows = copy.published()
+            return windows if settings == WindowingConfig().settings() else cut_stretches(segments_of(windows), windows.channels, **cut)
 
-            windows = load_or_build(cache, cache_key(copy.digest, key | settings | {"channels": channels}), build)
-        else:
-            # The body acceleration of published windows was filtered over whole recordings: it cannot be derived, and is cached too.
-            published = load_or_build(cache, cache_key(copy.digest, key), copy.published)
-            windows = published
-            if settings != WindowingConfig().settings():
-                key = {"dataset": dataset, "segments": True} | settings
-                windows = load_or_build(
-                    cache, cache_key(published.digest, key), lambda: cut_stretches(segments_of(published), published.channels, **cut)
-                )
-            windows = windows.select_channels(channels)
+        key = cache_key(copy.digest, {"dataset": dataset, "channels": kept} | copy.settings | settings)
+        windows = load_or_build(data_root() / "cache", key, build).select_channels(channels)
     if copy.place is not None:
         remember_source(dataset, copy.place)
     return windows
@@ -180,19 +186,17 @@ def prepared(config: RunConfig, archive: Path | str | None = None) -> WindowSet:
     )
 
 
-def read_recordings(
-    dataset: str, *, archive: Path | str | None = None, seed: int = 0, difficulty: float | None = None, transitions: str = "drop"
-) -> list[Recording]:
+def read_recordings(dataset: str, *, archive: Path | str | None = None, **options: Any) -> list[Recording]:
     """The continuous recordings of `dataset` as a phone delivers them: raw, unfiltered, with a label for every sample or none (-1).
 
-    The arguments are those of `prepare`; nothing is cached, HAPT's text files are parsed in seconds.
+    The arguments, with ``seed``, ``difficulty`` and ``transitions``, are those of `prepare`; nothing is cached.
 
     Raises:
         HarError: the data set has no continuous recordings, is absent or damaged.
     """
     if dataset == uci_har.NAME:
         return _no_recordings()
-    with _opened(dataset, archive, seed=seed, difficulty=difficulty, transitions=transitions) as copy:
+    with _opened(dataset, archive, **options) as copy:
         return copy.read()
 
 

@@ -12,7 +12,6 @@ subjects come out (`python -m research.spectra`), or, for spreads between subjec
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 
 from har.contract import LABELS, SAMPLE_RATE_HZ, HarError
 from har.data.windowset import Description
-from har.files import remove_stale, staging, writing
+from har.files import build_folder, remove_stale, writing
 from har.recording import UNLABELLED, Recording, read_recording, write_csv
 
 if TYPE_CHECKING:
@@ -596,21 +595,18 @@ def write_dataset(
     }
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     target = folder / f"synthetic-{key}"
-    remove_stale(folder)
-    if target.is_dir():
-        return target
-    with writing(target), staging(folder, target.name) as temporary:
-        new = temporary / "new"
+
+    def build(new: Path) -> None:
         new.mkdir()
         for subject in range(1, num_subjects + 1):
             recording = generate(subject, seed, bout_seconds=bout_seconds, difficulty=difficulty)
             write_csv(recording, new / f"{recording.name}.csv")
         (new / "settings.json").write_text(json.dumps(settings | {"synthetic": True}, indent=1))
-        try:
-            os.rename(new, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+
+    remove_stale(folder)
+    if not target.is_dir():
+        with writing(target):
+            build_folder(target, build)
     return target
 
 

@@ -104,6 +104,8 @@ class WindowSet:
         missing = [name for name in names if name not in self.channels]
         if missing:
             raise HarError(f"{self.dataset} has no channel {', '.join(missing)}; it has {', '.join(self.channels)}")
+        if names == self.channels:
+            return self
         return replace(self, x=self.x[:, :, [self.channels.index(name) for name in names]], channels=names)
 
 
