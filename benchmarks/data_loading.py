@@ -24,7 +24,7 @@ from paired import Measured, Row, Times, ratio, rounds, row, seconds, show
 from tables import write_table
 
 from har.data import uci_har
-from har.data.archives import INNER_NAME, UCI_HAR, open_source
+from har.data.archives import UCI_HAR, open_source
 from har.data.prepare import load_dataset, source_of
 
 RESULT = Path("results/benchmarks/data_loading.csv")
@@ -103,7 +103,7 @@ def measure(archive: Path, runs: int) -> tuple[Times, dict[int, list[float]]]:
         folder = next(Path(work).rglob("activity_labels.txt")).parent
         nested = Path(work) / "official.zip"  # as downloaded: a zip in a zip
         with zipfile.ZipFile(nested, "w") as outer:
-            outer.write(archive, INNER_NAME)
+            outer.write(archive, UCI_HAR.zip_name)
         ways: dict[str, Callable[[], object]] = {
             "loadtxt": lambda: loadtxt_all(folder),
             "cold zip": lambda: read_source(archive),
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7, help="paired rounds (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=RESULT, help="(default: %(default)s)")
     options = parser.parse_args()
-    archive = source_of(uci_har.NAME, UCI_HAR, options.archive)
+    archive = source_of(UCI_HAR, options.archive)
     if not archive.is_file():
         sys.exit(f"data_loading: {archive} is a folder, expected the zip; name it: --archive")
     measured = Measured("numpy")

@@ -105,7 +105,7 @@ def parquet(samples: int, path: Path) -> dict[str, float]:
 def training_batches(samples: int, folder: Path) -> dict[str, float]:
     from har.data.datamodule import WindowDataModule
 
-    windows = prepared(samples).select_channels("raw6")
+    windows = prepared(samples)
     for _ in WindowDataModule(prepared(WARM_SAMPLES), None, batch_size=64, seed=0).train_dataloader():
         pass
     before, started = memory_mb("VmRSS"), time.process_time()

@@ -44,7 +44,7 @@ FITTED = 120  # windows
 def windows() -> WindowSet:
     """SYNTHETIC windows of two people with the nine channels."""
     recordings = [synthetic.generate(subject, 0, bout_seconds=20.0) for subject in (1, 2)]
-    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True)
+    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, channels="uci9")
 
 
 def fitted(name: str, data: WindowSet, count: int):  # type: ignore[no-untyped-def]

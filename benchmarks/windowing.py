@@ -100,7 +100,7 @@ def measure(samples: int, runs: int) -> Times:
         "loop over windows": lambda: loop_over_windows(x),
         "loop over windows, labelled": lambda: loop_labelled(x, y),
         "whole preparation": lambda: windows_of(
-            [recording], window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, rule=RULE
+            [recording], window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, channels="uci9", rule=RULE
         ),
     }
     return rounds(ways, runs)

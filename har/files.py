@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and one sentence about a disk that does not take them."""
+"""Files and folders that are written whole or not at all, and one sentence about a disk that does not take them."""
 
 import ast
 import errno
@@ -6,11 +6,16 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from har.contract import HarError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 FULL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
@@ -212,3 +217,97 @@ def append_whole(path: Path, text: str) -> None:
         except OSError:
             file.truncate(before)
             raise
+
+
+PARTIAL = ".partial-"  # in front of the names of temporary folders, and of their locks
+
+
+class InUseError(Exception):
+    """Another process writes what is to be written, in the folder `path`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"another process writes {path}")
+        self.path = path
+
+
+@contextmanager
+def staging(folder: Path, name: str, *, keep: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """A temporary folder inside `folder` to write into, and to rename what is finished out of; removed at the end.
+
+    Its owner holds a lock next to it, which ends with the process, however that ends. So `remove_stale` removes what killed writers
+    left, and nothing that is still written.
+
+    Args:
+        folder: made where it does not exist.
+        name: of what is written.
+        keep: one process at a time writes something of this name. It gets the folder that the last one left where `keep` holds for
+            that folder: an interruption (Ctrl-C, SIGTERM) then leaves it, as a killed process does.
+
+    Raises:
+        OSError: the folder cannot be written.
+        InUseError: another process writes something of this name.
+    """
+    from filelock import FileLock, Timeout  # a device has no such package
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{PARTIAL}{name}-{'alone' if keep else uuid.uuid4().hex[:8]}"
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InUseError(path) from None
+    kept = False
+    try:
+        if path.exists() and not (keep and keep(path)):
+            shutil.rmtree(path)
+        path.mkdir(mode=0o700, exist_ok=True)
+        yield path
+    except (KeyboardInterrupt, SystemExit):
+        kept = keep is not None and keep(path)
+        raise
+    finally:
+        _end(lock, None if kept else path)
+
+
+def build_folder(target: Path, build: Callable[[Path], None], is_whole: Callable[[Path], bool] = Path.is_dir) -> None:
+    """Write a folder whole or not at all. Where two processes do so at once, the first one to finish wins.
+
+    Args:
+        target: the folder.
+        build: makes the folder that it is given and writes into it.
+        is_whole: whether the target is there and good; otherwise it is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with staging(target.parent, target.name) as temporary:
+        build(temporary / "new")
+        if is_whole(target):
+            return
+        if target.exists():
+            os.rename(target, temporary / "old")  # not removed in place, so that it is never half gone
+        try:
+            os.rename(temporary / "new", target)
+        except OSError:
+            if not target.exists():
+                raise
+
+
+def remove_stale(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary folders in `folder`, all or those of one name, whose writers are gone."""
+    from filelock import FileLock
+
+    for path in {found.with_name(found.name.removesuffix(".lock")) for found in folder.glob(f"{PARTIAL}{f'{name}-' if name else ''}*")}:
+        with suppress(OSError):  # its writer lives, or nothing can be written here
+            lock = FileLock(f"{path}.lock", timeout=0)
+            lock.acquire()
+            _end(lock, path)
+
+
+def _end(lock: "BaseFileLock", path: Path | None) -> None:
+    """Remove a temporary folder, where one is named, and its lock, which filelock takes for held only while its file exists."""
+    if path is not None:
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # on Windows the release removes it
+        os.unlink(lock.lock_file)
+    lock.release()

@@ -92,7 +92,7 @@ def _windows(bench: Bench, length: int) -> WindowSet:
     windowing = WindowingConfig(window_size=length, stride=length, cross_labels=True)
     data = DataConfig(dataset=bench.dataset, validation_subjects=())
     content = {"data": data.model_dump(), "windowing": windowing.model_dump(), "model": {"name": "rnn"}, "training": {"keep": "last"}}
-    windows = prepared(parse_config(content, "experiment"), bench.archive).select_channels("raw6")
+    windows = prepared(parse_config(content, "experiment"), bench.archive)
     own = np.flatnonzero(np.isin(windows.subject, TRAIN_SUBJECTS))
     return windows.subset(np.random.default_rng(0).permutation(own)[:WINDOWS])
 

@@ -90,8 +90,8 @@ def label_efficiency(bench: Bench, *, official: bool = False) -> list[Path]:
     synthetic = bench.quick or bench.dataset == "synthetic"
     classifier, forecaster = configs(budget, synthetic=synthetic)
     # One copy can be named, that of the recordings; UCI HAR's labelled windows are those that were prepared.
-    labelled = prepared(classifier).select_channels("raw6")
-    heard = prepared(forecaster, None if synthetic else bench.archive).select_channels("raw6")
+    labelled = prepared(classifier)
+    heard = prepared(forecaster, None if synthetic else bench.archive)
     splits = [SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS)] if official else make_splits(classifier.data, labelled)[: budget.parts]
     results, rows = results_folder(bench.results, labelled.dataset), []
     for fold, split in enumerate(splits):

@@ -124,7 +124,7 @@ def remember(cell: Cell) -> dict[str, Any]:
     bench, settings = cell.bench, cell.settings
     config = _config(bench)
     torch.set_num_threads(1)
-    windows = prepared(config, bench.archive).select_channels("raw6")
+    windows = prepared(config, bench.archive)
     parts = make_split(config.data, windows).parts(windows)
     frontend = SensorFrontend("raw6", windows.window_size)
     frontend.fit(torch.from_numpy(parts["train"].x.copy()))

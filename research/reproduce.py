@@ -207,7 +207,7 @@ def reproduce(archive: Path | str | None = None, uci_archive: Path | str | None 
         A row per chain and channel with the distribution of its errors, and the place of every segment.
     """
     windows = load_dataset(uci_har.NAME, channels="uci9", archive=uci_archive, allow_download=True)
-    with open_source(source_of(hapt.NAME, HAPT, archive), HAPT) as (read_file, _):
+    with open_source(source_of(HAPT, archive), HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep", dtype=np.float64)
     places = locate(segments_of(windows), recordings, PUBLISHED.apply)
     rows = []

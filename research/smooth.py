@@ -152,7 +152,7 @@ def write_smoothing(model: str, runs: Path, results: Path, command: str, archive
     """
     finals = find_runs(runs, "uci-har", [f"{model}-refit"])
     folds = crossvalidated(model, runs, finals)
-    with open_source(source_of(hapt.NAME, HAPT, archive), HAPT) as (read_file, _):
+    with open_source(source_of(HAPT, archive), HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep")
     trained = [
         stream

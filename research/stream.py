@@ -16,8 +16,7 @@ from har.config import RunConfig, SequenceConfig, load_config
 from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
 from har.data import hapt
 from har.data.prepare import prepared, read_recordings
-from har.data.streams import streams_of
-from har.data.windowset import Stretch
+from har.data.windowset import Stretch, stretches_of
 from har.evaluation.figures import save_figure, stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
@@ -131,7 +130,7 @@ def held_out_streams(bench: Bench, runs: dict[str, RunFolder]) -> list[Stretch]:
     subjects = splits["carried"]["test"]
     if set(subjects) & set(TEST_SUBJECTS):
         raise HarError(f"official test subjects are held out in {runs['carried'].path}; this experiment must not see them: train it again")
-    return streams_of([item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects])
+    return list(stretches_of(item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects))
 
 
 def answers(runs: dict[str, RunFolder], streams: list[Stretch], *, filtered: bool) -> dict[str, list[Labelled]]:

@@ -92,8 +92,8 @@ def train_cell(cell: Cell) -> dict[str, Any]:
     split = make_splits(base.data, prepared(base, bench.archive))[wanted["fold"]]  # of the scored windows, so the same for all variants
     if set(split.train + split.test) & set(TEST_SUBJECTS):
         raise HarError(f"fold {wanted['fold']} holds official test subjects, which decide nothing; split the training subjects alone")
-    train = split.select(prepared(config, bench.archive).select_channels(config.data.channels), "train")
-    test = split.select(prepared(base, bench.archive).select_channels(config.data.channels), "test")
+    train = split.select(prepared(config, bench.archive), "train")
+    test = split.select(prepared(base, bench.archive), "test")
     audit({"train": train, "test": test})
     with tempfile.TemporaryDirectory() as folder:
         result = fit(config, train, None, Path(folder), progress=False)

@@ -60,7 +60,7 @@ def real_data() -> Path:
 def windows() -> WindowSet:
     """Synthetic windows of all thirty subjects, nine channels."""
     recordings = [synthetic.generate(subject, 0, bout_seconds=BOUT_SECONDS) for subject in range(1, 31)]
-    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True)
+    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True, channels="uci9")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def write_uci_har(folder: Path, train: tuple[int, ...], test: tuple[int, ...], b
     """Write synthetic windows of some subjects in the layout and number format of the UCI HAR archive."""
     for part, subjects in {"train": train, "test": test}.items():
         recordings = [synthetic.generate(subject, 3, bout_seconds=bout_seconds) for subject in subjects]
-        made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True)
+        made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True, channels="uci9")
         signals = folder / part / "Inertial Signals"
         signals.mkdir(parents=True)
         for index, channel in enumerate(made.channels):

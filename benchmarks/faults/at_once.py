@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made, write_table
 
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 from har.runtime.bundle import read_bundle, replace_folder
 from har.runtime.verify import verify
 from har.tracking import tracked_run, tracking_uri
@@ -125,7 +125,7 @@ def swaps(sources: list[Path], folder: Path, times: int) -> int:
 
 
 def left_over(folder: Path, known: set[str]) -> int:
-    return len([path for path in folder.parent.iterdir() if path.name not in known or path.name.startswith(PREFIX)])
+    return len([path for path in folder.parent.iterdir() if path.name not in known or path.name.startswith(PARTIAL)])
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 from tables import made, write_table
 
 from har.data.cache import load_entry
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 from har.runs.run_folder import CHECKPOINT, RunFolder
 from har.studies.sweep import RESULT as JOB_RESULT
 
@@ -158,7 +158,7 @@ class Command:
         found["times_wrong"] = sum(not 0 <= value <= passed for value in seconds)
         found["running_left"] = sum(status == "RUNNING" for status, _, _ in tracked)
         found["runs_end_before_start"] = sum(end is not None and end < start for _, start, end in tracked)
-        found["folders_left"] = len(list(place.rglob(f"{PREFIX}*")))
+        found["folders_left"] = len(list(place.rglob(f"{PARTIAL}*")))
         return found
 
 

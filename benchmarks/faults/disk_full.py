@@ -36,7 +36,7 @@ from tables import made, write_table
 
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 from har.recording import write_csv
 from har.runs.run_folder import CHECKPOINT, INFO
 from har.runtime.bundle import read_bundle
@@ -189,7 +189,7 @@ def run(case: Case, place: Path):  # type: ignore[no-untyped-def]
 
 def rubbish(place: Path) -> int:
     """Hidden things beside or below what was written that nobody needs any more."""
-    return len([path for path in place.parent.rglob(".*") if path.name.startswith(PREFIX) or path.name.rpartition(".")[2].isdigit()])
+    return len([path for path in place.parent.rglob(".*") if path.name.startswith(PARTIAL) or path.name.rpartition(".")[2].isdigit()])
 
 
 def trial(case: Case, disk: Path, room: int, expected: object) -> Counter[str]:

@@ -31,7 +31,7 @@ from tables import made, write_table
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
 from har.data.prepare import load_dataset
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 
 RESULT = Path("results/reliability/cache_kill.csv")
 COUNTS = ("killed_within_write", "killed_before_write", "killed_after_write", "entry_absent", "entry_whole", "entry_damaged")
@@ -40,7 +40,7 @@ PATIENCE_S = 120.0
 
 
 def partial(cache: Path) -> list[Path]:
-    return [path for path in cache.glob(f"{PREFIX}*") if not path.name.startswith(f"{PREFIX}uci-har.json")]
+    return [path for path in cache.glob(f"{PARTIAL}*") if path.is_dir()]
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def trial(dataset: str, archive: Path | None, root: Path, delay: float, expected
             found["rebuilt_right"] = int(load_dataset(dataset, archive=archive).digest == expected)
         except HarError as error:
             print(f"not rebuilt: {error}", file=sys.stderr)
-        found["temporary_folders_after_rebuild"] = len(list(cache.glob(f"{PREFIX}*")))
+        found["temporary_folders_after_rebuild"] = len(list(cache.glob(f"{PARTIAL}*")))
     return found
 
 

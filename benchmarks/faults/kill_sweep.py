@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made, write_table
 
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 from har.runs.run_folder import CHECKPOINT
 from har.studies.sweep import RESULT as JOB_RESULT
 from har.tracking import tracking_uri
@@ -176,7 +176,7 @@ def trial(sweep: Sweep, kind: Kind, moment: float, rng: np.random.Generator, exp
     finished = Counter(key for key, state in states if key and state == "FINISHED")
     found["finished_once"] = sum(count == 1 for count in finished.values())
     found["running_left"] += sweep.running()
-    found["folders_left"] = len(list(sweep.base.rglob(f"{PREFIX}*")))
+    found["folders_left"] = len(list(sweep.base.rglob(f"{PARTIAL}*")))
     if any(found[name] for name in ("repeated", "lost", "running_left", "folders_left", "workers_left", "wrong_exit_codes")):
         print(f"{sweep.folder}: {dict(found)}, {finished}\n{output}", file=sys.stderr)
     return found

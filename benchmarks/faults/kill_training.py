@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made, write_table
 
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 from har.runs.run_folder import RunFolder
 from har.training.resumption import RESUME
 
@@ -91,7 +91,7 @@ def trial(
             os.kill(process.pid, signal.Signals[f"SIG{how}"])
         code = process.wait().code
         target = runs / "synthetic" / config.stem
-        kept = any(target.glob(f"{PREFIX}*/{RESUME}"))
+        kept = any(target.glob(f"{PARTIAL}*/{RESUME}"))
         when = "kills_too_late" if code == 0 else "kills_later" if kept else "kills_before_first_epoch_was_kept"
         found.update({"kills": int(code != 0), when: 1, "wrong_exit_codes": int(code not in (0, EXIT_CODES[how]))})
         if how == "TERM":

@@ -70,8 +70,7 @@ def draw(windows: WindowSet, rng: Rng) -> Case:
 def generated(bout_seconds: float) -> WindowSet:
     """The synthetic data set with short bouts, as a phone delivers it."""
     recordings = [synthetic.generate(subject, 0, bout_seconds=bout_seconds) for subject in range(1, 31)]
-    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True)
-    return made.select_channels("raw6")
+    return windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="synthetic", synthetic=True)
 
 
 def two_parts(rng: Rng) -> tuple[str, str]:

@@ -51,9 +51,9 @@ def data_set(name: str) -> str:
     Raises:
         HarError: there is none of that name; names the nearest.
     """
-    from har.data.prepare import loaded
+    from har.data.prepare import label_names
 
-    loaded(name)
+    label_names(name)
     return name
 
 

@@ -20,18 +20,19 @@ ALIKE = 0.85  # similarity of two spellings of one word; LYING and LAYING 0.91, 
 
 
 def prepare(options: argparse.Namespace) -> None:
+    from har.data import synthetic, uci_har
     from har.data.prepare import data_root, load_dataset
     from har.data.splits import has_official
 
     choice = {"transitions": options.transitions, "difficulty": options.difficulty}
-    at_hand = options.archive is not None or "HAR_DATA_DIR" in os.environ or options.dataset == "synthetic"
+    at_hand = options.archive is not None or "HAR_DATA_DIR" in os.environ or options.dataset == synthetic.NAME
     with progress(options, f"Preparing {options.dataset}") if at_hand else nullcontext():  # a download has a bar of its own
         windows = load_dataset(options.dataset, archive=options.archive, allow_download=True, **choice)
     what = "synthetic windows" if windows.synthetic else "windows"
     lines = [
         f"{windows.dataset}: {len(windows)} {what} of {windows.window_size} samples at {windows.sample_rate_hz:g} Hz, "
         f"{len(set(windows.subject.tolist()))} subjects, {len(set(windows.recording.tolist()))} "
-        f"{'continuous segments' if windows.dataset == 'uci-har' else 'recordings'}",
+        f"{'continuous segments' if windows.dataset == uci_har.NAME else 'recordings'}",
         *_activities(windows, named_as_ucis=has_official(windows)).split("\n"),
         f"digest {windows.digest}, cached in {data_root() / 'cache'}",
         _next(windows, options),

@@ -129,7 +129,8 @@ def _data() -> list[Finding]:
     from har.data.cache import data_root, last_source
 
     found = []
-    for layout, name in ((UCI_HAR, "uci-har"), (HAPT, "hapt")):
+    for layout in (UCI_HAR, HAPT):
+        name = layout.name
         try:
             source = find_source(None, data_root() / "downloads", layout) or last_source(name)
         except HarError as error:
@@ -142,7 +143,7 @@ def _data() -> list[Finding]:
             found.append(Finding("data", name, PROBLEM, f"was prepared from {source}, which is gone", mend))
         else:
             mend = f"har data prepare --dataset {name}, with --archive PATH for a copy at hand"
-            found.append(Finding("data", name, MISSING if name == "uci-har" else OPTIONAL, "not here", mend))
+            found.append(Finding("data", name, MISSING if layout is UCI_HAR else OPTIONAL, "not here", mend))
     cache = data_root() / "cache"
     entries = sum(1 for path in cache.glob("*") if path.is_dir() and not path.name.startswith(".")) if cache.is_dir() else 0
     return [*found, Finding("data", "cache", OK, f"{entries} data sets in {cache}")]

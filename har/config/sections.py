@@ -257,7 +257,7 @@ class TrainingConfig(Section):
 class AugmentationConfig(Section):
     """Random changes of the training windows, drawn anew each epoch; 0 is off. Applied in this order.
 
-    What each does stands in ``har/data/transforms.py`` and ``har/data/transforms.py``.
+    What each does stands in ``har/data/augmentation.py``.
     """
 
     crop: float = Field(default=0.0, ge=0, lt=1)

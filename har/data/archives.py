@@ -1,4 +1,4 @@
-"""Read-only access to the files of a data set: an extracted folder, a zip, a zip inside a zip, or the download."""
+"""The download of a data set, and read-only access to its files: an extracted folder, a zip, or a zip inside a zip."""
 
 import hashlib
 import io
@@ -7,13 +7,15 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from har.contract import HarError
-from har.data.download import fetch
+from har.files import remove_stale, staging
 
 MAX_MEMBERS = 10_000  # the official archive has 74
 MAX_DECLARED_BYTES = 2**30  # of all members together; the official archive unpacks to 282,568,739
@@ -64,14 +66,12 @@ def _harm(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
     return None
 
 
-OUTER_URL = "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip"
-OUTER_SHA256 = "c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031"  # 61,005,872 bytes, UCI data set 240
-INNER_NAME = "UCI HAR Dataset.zip"
-FOLDER_NAME = "UCI HAR Dataset"
+CHUNK_BYTES, TIMEOUT_S = 2**18, 30.0  # of a download; the seconds are those without a byte
 MAX_INNER_BYTES = 512 * 2**20  # the official inner archive has 61 MB; a larger one is not ours
 END_RECORD, END_RECORD_BYTES = b"PK\5\6", 22  # APPNOTE 4.3.16, without its comment
 MAX_FILE_BYTES = 128 * 2**20  # the largest file read has 15 MB; a zip bomb stops here
 
+AGAIN = "download the archive again"
 Reader = Callable[[str], bytes]
 
 
@@ -80,20 +80,24 @@ class ArchiveLayout:
     """How the archive of a data set is recognised.
 
     Attributes:
+        name: of the data set.
         title: as a user knows it.
         number: of the data set in the UCI repository.
         folder: that the archive unpacks to.
         marker: a file that stands in every copy.
         files: patterns of the files that decide the content, below the folder.
         url: of the official download.
+        sha256: of the official download; empty where none was published.
     """
 
+    name: str
     title: str
     number: int
     folder: str
     marker: str
     files: tuple[str, ...]
     url: str
+    sha256: str = ""
 
     @property
     def zip_name(self) -> str:
@@ -101,8 +105,18 @@ class ArchiveLayout:
         return f"{self.folder}.zip"
 
 
-UCI_HAR = ArchiveLayout("UCI HAR", 240, FOLDER_NAME, "activity_labels.txt", ("*.txt", "t*/**/*.txt"), OUTER_URL)
+UCI_HAR = ArchiveLayout(
+    "uci-har",
+    "UCI HAR",
+    240,
+    "UCI HAR Dataset",
+    "activity_labels.txt",
+    ("*.txt", "t*/**/*.txt"),
+    "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip",
+    "c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031",  # 61,005,872 bytes
+)
 HAPT = ArchiveLayout(
+    "hapt",
     "HAPT",
     341,
     "HAPT Data Set",
@@ -149,13 +163,62 @@ def _in_folder(folder: Path, layout: ArchiveLayout) -> Path | None:
     return None
 
 
-def download(downloads: Path, *, url: str = OUTER_URL, sha256: str = OUTER_SHA256) -> Path:
-    """Fetch the official archive once, with a progress bar, resuming a broken download, and check its SHA-256.
+def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] | None = None, progress: bool = True) -> Path:
+    """Download a file once, with a progress bar, and check its SHA-256 or, where none is known, its content.
+
+    It has its name only after that; a broken download leaves nothing.
+
+    Args:
+        folder: gets the file.
+        url: of the file, whose last part is its name.
+        sha256: of the file; empty where none was published.
+        check: raises `HarError` where the content is not to be used. The file is then set aside as ``NAME.refused``, for the user to
+            look at.
+        progress: show a progress bar.
 
     Raises:
-        HarError: the address cannot be reached or the file is not the official one.
+        HarError: the address cannot be reached, the folder cannot be written or the file is not the expected one.
+        ValueError: there is neither a checksum nor a check.
     """
-    return fetch(downloads, url, sha256)
+    if not sha256 and check is None:
+        raise ValueError("a download needs a checksum or a check of its content")
+    import pooch
+    import requests
+    from tqdm import tqdm
+
+    target = folder / PurePosixPath(url).name
+    pooch.get_logger().setLevel("WARNING")  # it reports the temporary file, and the checksum of a file that has none
+    try:
+        if target.is_file() and sha256 in ("", _file_digest(target)):
+            return target
+        remove_stale(folder)
+        with (
+            staging(folder, target.name) as temporary,
+            tqdm(total=1, desc=target.name, unit="B", unit_scale=True, disable=not progress) as bar,
+        ):
+            downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
+            found = Path(pooch.retrieve(url, f"sha256:{sha256}" if sha256 else None, target.name, temporary, downloader=downloader))
+            if check is not None:
+                _check_download(found, url, check, target.with_name(f"{target.name}.refused"))
+            os.replace(found, target)
+    except requests.RequestException as error:
+        reason = f"cannot download {url} ({type(error).__name__}); check the network"
+        raise HarError(f"{reason}, or name a copy with --archive PATH or HAR_DATA_DIR") from None
+    except ValueError as error:  # pooch: the checksum differs
+        reason = str(error).split(". ")[0]
+        raise HarError(f"the download from {url} is not the expected file ({reason}); try again, or name a copy with --archive") from None
+    except OSError as error:
+        raise HarError(f"cannot write the download into {folder} ({error.strerror}); free some space or set HAR_CACHE_DIR") from None
+    return target
+
+
+def _check_download(found: Path, url: str, check: Callable[[Path], None], refused: Path) -> None:
+    try:
+        check(found)
+    except HarError as error:
+        os.replace(found, refused)
+        reason = str(error).replace(str(found), refused.name)
+        raise HarError(f"the download from {url} is not the expected one: {reason}; it is kept as {refused} and not used") from None
 
 
 @contextmanager
@@ -169,7 +232,7 @@ def open_source(path: Path, layout: ArchiveLayout = UCI_HAR) -> Iterator[tuple[R
         HarError: the zip is corrupt, truncated or another data set; the reader raises it for a file that is missing or broken.
     """
     if path.is_dir():
-        yield _folder_reader(path, layout), _folder_digest(path, layout)
+        yield _folder_reader(path, layout), folder_digest(path, layout.files) or ""
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -200,12 +263,13 @@ def _folder_reader(folder: Path, layout: ArchiveLayout) -> Reader:
     return read
 
 
-def _folder_digest(folder: Path, layout: ArchiveLayout) -> str:
+def folder_digest(folder: Path, patterns: Iterable[str]) -> str | None:
+    """SHA-256 of the names and contents of the files below a folder that fit the patterns; None where there is none."""
     digest = hashlib.sha256()
-    for path in (path for pattern in layout.files for path in sorted(folder.glob(pattern))):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    for path in paths:
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{_file_digest(path)}\0".encode())
+    return digest.hexdigest() if paths else None
 
 
 def _file_digest(path: Path) -> str:
@@ -250,3 +314,46 @@ def _read_member(archive: zipfile.ZipFile, members: dict[str, str], name: str, p
     if len(content) > limit:
         raise HarError(f"{path}: {name} unpacks to more than {limit // 2**20} MiB; this is not the {layout.title} archive")
     return content
+
+
+def read_table(read_file: Reader, name: str) -> np.ndarray:
+    """A text file of numbers: (row, column) float64, finite.
+
+    Raises:
+        HarError: the file is missing, empty, no table of numbers, or holds a value that is not finite.
+    """
+    content = read_file(name)
+    if not content.strip():
+        raise HarError(f"{name} is empty; {AGAIN}")
+    try:
+        table = np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
+    except ValueError as error:
+        raise HarError(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); {AGAIN}") from None
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        raise HarError(f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}; {AGAIN}")
+    return table
+
+
+def read_integers(read_file: Reader, name: str) -> np.ndarray:
+    """A text file of whole numbers: (row, column) int64.
+
+    Raises:
+        HarError: as `read_table`, or a number has a fraction.
+    """
+    table = read_table(read_file, name)
+    if (table % 1 != 0).any():
+        raise HarError(f"{name} holds {table[table % 1 != 0][0]:g}; expected whole numbers; {AGAIN}")
+    return table.astype(np.int64)
+
+
+def check_activities(read_file: Reader, expected: tuple[str, ...]) -> None:
+    """Refuse an archive whose activity_labels.txt names other activities.
+
+    Raises:
+        HarError: with what it names.
+    """
+    lines = [line.split() for line in read_file("activity_labels.txt").decode("ascii", "replace").split("\n")]
+    found = tuple(words[1] for words in lines if len(words) == 2)
+    if found != expected:
+        raise HarError(f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(expected)}")

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from har.data.staging import remove_stale, staging, write_text
 from har.data.windowset import WindowSet
-from har.files import cannot_write
+from har.files import CannotWriteError, build_folder, cannot_write, remove_stale, write_whole
 from har.redaction import shown
 
 
@@ -31,24 +30,25 @@ def last_source(dataset: str) -> Path | None:
         return None
 
 
-def remember_source(dataset: str, source: Path, key: str) -> None:
-    """Note which copy was prepared, and below which key its windows are cached.
+def remember_source(dataset: str, source: Path) -> None:
+    """Note which copy was prepared.
 
     Raises:
         HarError: the cache cannot be written.
     """
-    pointer = _pointer(dataset)
-    try:
-        write_text(pointer, json.dumps({"source": str(source.resolve()), "key": key}))
-    except OSError as error:
-        raise cannot_write(pointer, error, other="name another folder in HAR_CACHE_DIR") from None
+    source = source.resolve()
+    if last_source(dataset) != source:
+        try:
+            write_whole(_pointer(dataset), json.dumps({"source": str(source)}))
+        except CannotWriteError as error:
+            raise cannot_write(_pointer(dataset), error, other="name another folder in HAR_CACHE_DIR") from None
 
 
 def _pointer(dataset: str) -> Path:
     return data_root() / "cache" / f"{dataset}.json"
 
 
-FORMAT = 2  # raise it when the parsing or the entry changes, so that older entries are not read
+FORMAT = 3  # raise it when the parsing or the entry changes, so that older entries are not read
 ARRAYS = ("x", "y", "subject", "recording", "start")
 
 
@@ -77,9 +77,7 @@ def load_or_build(folder: Path, key: str, build: Callable[[], WindowSet]) -> Win
         print(f"har: {shown(f'the cache entry {entry} is damaged ({damage}); it is built again')}", file=sys.stderr)
     windows = build()
     try:
-        with staging(folder, key) as temporary:
-            _store(windows, temporary / "new", key)
-            _put(temporary, entry)
+        build_folder(entry, lambda new: _store(windows, new, key), _is_whole)
     except OSError as error:
         raise cannot_write(folder, error, "the cache in", "name another folder in HAR_CACHE_DIR") from None
     try:
@@ -88,20 +86,12 @@ def load_or_build(folder: Path, key: str, build: Callable[[], WindowSet]) -> Win
         return windows
 
 
-def _put(temporary: Path, entry: Path) -> None:
-    """Rename the new entry to its place, unless another process put a whole one there meanwhile."""
+def _is_whole(entry: Path) -> bool:
     try:
         load_entry(entry)
-        return
     except Damage:
-        pass
-    if entry.exists():
-        os.rename(entry, temporary / "damaged")  # not removed in place, so that it is never half gone
-    try:
-        os.rename(temporary / "new", entry)
-    except OSError:
-        if not entry.exists():
-            raise
+        return False
+    return True
 
 
 def _store(windows: WindowSet, folder: Path, key: str) -> None:

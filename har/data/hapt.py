@@ -1,7 +1,6 @@
 """HAPT (Reyes-Ortiz et al. 2016): the raw recordings behind UCI HAR, with six postural transitions, as `Recording`s."""
 
 import hashlib
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +8,12 @@ import numpy as np
 
 from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS, HarError, nearest
 from har.data import uci_har
-from har.data.archives import HAPT, Reader, open_source
+from har.data.archives import AGAIN, HAPT, Reader, check_activities, open_source, read_integers, read_table
 from har.data.windowset import Description
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, outside
 
-NAME = "hapt"
+NAME = HAPT.name
 DESCRIPTION = Description(
     title="HAPT",
     subjects=f"{uci_har.VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
@@ -24,6 +23,7 @@ DESCRIPTION = Description(
     cite="J. L. Reyes-Ortiz et al., Transition-Aware Human Activity Recognition Using Smartphones, Neurocomputing 2016",
     limits=uci_har.LIMITS,
     official=True,
+    url=HAPT.url,
 )
 SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS  # user N is subject N of UCI HAR
 EXPERIMENTS = 61  # of the published archive, as the two counts below
@@ -32,7 +32,6 @@ SEGMENTS = 1_214
 CONTENT_SHA256 = "5bbf95652d8a8ac119136930679fd5e4027afb977aacbcd7b07f00f16fe25aa0"
 # `content_digest` of the copy that the results come from; the official download was never at hand to compare its bytes.
 LABELS_FILE = "RawData/labels.txt"
-AGAIN = "download the archive again"
 
 
 class Segment(NamedTuple):
@@ -75,7 +74,7 @@ def read(read_file: Reader, *, transitions: str = "drop", dtype: type[np.floatin
             another or lies beyond its recording, or the counts are not those of the published archive.
     """
     names = label_names(transitions)
-    _check_label_names(read_file("activity_labels.txt"))
+    check_activities(read_file, HAPT_LABELS)
     segments = read_segments(read_file)
     users = {segment.experiment: segment.user for segment in segments}
     _check_count("experiments", len(users), EXPERIMENTS)
@@ -121,13 +120,6 @@ def check_content(path: Path) -> None:
         )
 
 
-def _check_label_names(content: bytes) -> None:
-    lines = [line.split() for line in content.decode("ascii", "replace").split("\n")]
-    found = tuple(words[1] for words in lines if len(words) == 2)
-    if found != HAPT_LABELS:
-        raise HarError(f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(HAPT_LABELS)}")
-
-
 def _check_count(what: str, found: int, expected: int) -> None:
     if found != expected:
         raise HarError(f"HAPT has {found:,} {what}, expected {expected:,} as published; {AGAIN}")
@@ -139,10 +131,7 @@ def read_segments(read_file: Reader) -> list[Segment]:
     Raises:
         HarError: with the line of labels.txt that is wrong.
     """
-    table = _numbers(read_file, LABELS_FILE, 5)
-    if (table % 1 != 0).any():
-        raise HarError(f"{LABELS_FILE} holds {table[table % 1 != 0][0]:g}; expected whole numbers; {AGAIN}")
-    rows = table.astype(np.int64)
+    rows = _columns(read_integers(read_file, LABELS_FILE), LABELS_FILE, 5)
     order = np.lexsort((rows[:, 3], rows[:, 0]))
     users: dict[int, int] = {}
     segments: list[Segment] = []
@@ -171,7 +160,8 @@ def _read_recording(
     read_file: Reader, experiment: int, user: int, segments: list[Segment], num_labels: int, dtype: type[np.floating]
 ) -> Recording:
     name = recording_name(experiment, user)
-    total_acc, gyro = (_numbers(read_file, f"RawData/{sensor}_{name}.txt", 3) for sensor in ("acc", "gyro"))
+    files = [f"RawData/{sensor}_{name}.txt" for sensor in ("acc", "gyro")]
+    total_acc, gyro = (_columns(read_table(read_file, file), file, 3) for file in files)
     if len(total_acc) != len(gyro):
         raise HarError(f"RawData/acc_{name}.txt has {len(total_acc)} rows and gyro_{name}.txt {len(gyro)}; expected as many; {AGAIN}")
     labels = np.full(len(total_acc), UNLABELLED, dtype=np.int64)
@@ -190,17 +180,7 @@ def _read_recording(
     return Recording(name, user, np.arange(len(samples)) / SAMPLE_RATE_HZ, samples, labels)
 
 
-def _numbers(read_file: Reader, name: str, columns: int) -> np.ndarray:
-    content = read_file(name)
-    if not content.strip():
-        raise HarError(f"{name} is empty; {AGAIN}")
-    try:
-        table = np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
-    except ValueError as error:
-        raise HarError(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); {AGAIN}") from None
-    if table.shape[1] != columns:
-        raise HarError(f"{name} has {table.shape[1]} columns; expected {columns}; {AGAIN}")
-    bad = np.argwhere(~np.isfinite(table))
-    if len(bad):
-        raise HarError(f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}; {AGAIN}")
+def _columns(table: np.ndarray, name: str, expected: int) -> np.ndarray:
+    if table.shape[1] != expected:
+        raise HarError(f"{name} has {table.shape[1]} columns; expected {expected}; {AGAIN}")
     return table

@@ -16,27 +16,25 @@ A number of a person is the same person in every data set: 1 to 30 are those of 
 
 import hashlib
 import inspect
-import json
 import logging
 import os
 import re
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
-from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
-from har.data.windowset import Description, WindowSet, check_labels, windows_of
+from har.data.archives import folder_digest
+from har.data.cache import last_source
+from har.data.windowset import Description, check_labels
 from har.files import executed_code
-from har.plugins import load_offered, not_usable
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside, within
 from har.recording.rate import measure_rate
 from har.signals.resampling import StreamResampler
-from har.signals.windows import WindowRule
 
 ENTRY_POINTS = "har.datasets"
 LOG = logging.getLogger(__name__)
@@ -94,64 +92,7 @@ class DataSet:
     @property
     def description(self) -> Description:
         """What reports, model cards and pages say about it."""
-        return Description(self.title, self.people, self.placement, self.axes, self.terms, self.cite)
-
-
-def find_data_set(name: str, own: Collection[DataSet], others: Collection[str] = ()) -> DataSet:
-    """The data set `name`, of this project or of an installed package.
-
-    Args:
-        name: to look for.
-        own: this project's; no package takes the place of one.
-        others: names that are known too, for the message.
-
-    Raises:
-        HarError: no such data set, names the nearest; or a package offers it and it cannot be used.
-    """
-    for one in own:
-        if one.name == name:
-            return one
-    offered, where = load_offered(ENTRY_POINTS, "data set", name, [*others, *(one.name for one in own)])
-    if isinstance(offered, DataSet) and offered.name == name:
-        return offered
-    raise not_usable("data set", name, where, offered, "a har.data.loaders.DataSet")
-
-
-def prepare_loaded(
-    data: DataSet, archive: Path | str | None, *, window_size: int, stride: int, rule: WindowRule, settings: dict[str, object]
-) -> WindowSet:
-    """The windows of a data set, from the cache or made now.
-
-    Args:
-        data: the data set.
-        archive: folder of an extracted copy; else ``HAR_DATA_DIR/NAME``, or the folder that was prepared last.
-        window_size: samples in a window.
-        stride: samples between two windows.
-        rule: how a window gets its label.
-        settings: of the cutting, for the cache's key.
-
-    Raises:
-        HarError: there is no copy, or its recordings do not keep the signal contract.
-    """
-    folder = folder_of(data, archive)
-    digest = _digest(data, folder)
-    own = {"dataset": data.name, "version": data.version, "labels": list(data.labels), "loader": _source_digest(data)}
-
-    def build() -> WindowSet:
-        return windows_of(
-            list(load_recordings(data, folder)),
-            window_size=window_size,
-            stride=stride,
-            dataset=data.name,
-            synthetic=data.synthetic,
-            labels=data.labels,
-            rule=rule,
-        )
-
-    key = cache_key(digest, own | settings)
-    windows = load_or_build(data_root() / "cache", key, build)
-    remember_source(data.name, folder, key)
-    return windows
+        return Description(self.title, self.people, self.placement, self.axes, self.terms, self.cite, url=self.url)
 
 
 def folder_of(data: DataSet, archive: Path | str | None) -> Path:
@@ -178,25 +119,20 @@ def folder_of(data: DataSet, archive: Path | str | None) -> Path:
     return last
 
 
-def _digest(data: DataSet, folder: Path) -> str:
-    paths = sorted({path for pattern in data.files for path in folder.glob(pattern) if path.is_file()})
-    if not paths:
+def digests_of(data: DataSet, folder: Path) -> tuple[str, str]:
+    """SHA-256 of the files that decide the content, and of the code of the file with the loader, empty in an interactive session.
+
+    Raises:
+        HarError: the folder holds none of the files.
+    """
+    digest = folder_digest(folder, data.files)
+    if digest is None:
         what = f"{folder} holds none of the files of {data.title}: {', '.join(data.files)}"
         raise HarError(f"{what}; name the folder it was extracted to, or set files of the DataSet")
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(json.dumps([path.relative_to(folder).as_posix(), path.stat().st_size]).encode())
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _source_digest(data: DataSet) -> str:
-    """Of the code of the file in which the loader is written; empty where there is none, as in an interactive session."""
     try:
-        return hashlib.sha256(executed_code(Path(inspect.getfile(data.read)).read_bytes())).hexdigest()
+        return digest, hashlib.sha256(executed_code(Path(inspect.getfile(data.read)).read_bytes())).hexdigest()
     except (TypeError, OSError):
-        return ""
+        return digest, ""
 
 
 def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:

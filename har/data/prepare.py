@@ -1,52 +1,56 @@
-"""One door to the windows of a named data set, wherever its files are."""
+"""Windows and recordings of a named data set, wherever its files are."""
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from har.config import RunConfig, WindowingConfig
-from har.contract import TRANSITION_LABELS, HarError
+from har.contract import HarError
 from har.data import hapt, synthetic, uci_har
-from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, Reader, download, find_source, open_source
+from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, fetch, find_source, folder_digest, open_source
 from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
-from har.data.download import fetch
-from har.data.loaders import ENTRY_POINTS, DataSet, find_data_set, folder_of, load_recordings, prepare_loaded
+from har.data.loaders import ENTRY_POINTS, DataSet, digests_of, folder_of, load_recordings
 from har.data.motionsense import MOTIONSENSE
 from har.data.windowset import Description, WindowSet, cut_stretches, segments_of, windows_of
-from har.plugins import offered_names
+from har.plugins import load_offered, not_usable, offered_names
 from har.recording import Recording
-from har.signals.chain import PUBLISHED
+from har.signals.chain import PUBLISHED, SensorChain
 from har.signals.windows import WindowRule
 
-DATASETS = (uci_har.NAME, hapt.NAME, synthetic.NAME)
-ARCHIVES = {uci_har.NAME: UCI_HAR, hapt.NAME: HAPT}
+DESCRIPTIONS = {module.NAME: module.DESCRIPTION for module in (uci_har, hapt, synthetic)}
+ARCHIVES = {layout.name: layout for layout in (UCI_HAR, HAPT)}
 LOADED: tuple[DataSet, ...] = (MOTIONSENSE,)  # of one file each; installed packages may bring more
 
 
 def data_set_names() -> list[str]:
     """Names of all data sets that can be asked for."""
-    own = [*DATASETS, *(one.name for one in LOADED)]
+    own = [*DESCRIPTIONS, *(one.name for one in LOADED)]
     return [*own, *offered_names(ENTRY_POINTS, own)]
 
 
-def loaded(dataset: str) -> DataSet | None:
-    """The description of a data set that one file brings; None for the others.
+def _find(dataset: str) -> DataSet:
+    """The data set of one file with this name, of this project or of an installed package, which takes the place of none of ours.
 
     Raises:
-        HarError: there is no such data set.
+        HarError: no such data set, names the nearest; or a package offers it and it cannot be used.
     """
-    return None if dataset in DATASETS else find_data_set(dataset, LOADED, DATASETS)
+    own = {one.name: one for one in LOADED}
+    if dataset in own:
+        return own[dataset]
+    offered, where = load_offered(ENTRY_POINTS, "data set", dataset, [*DESCRIPTIONS, *own])
+    if isinstance(offered, DataSet) and offered.name == dataset:
+        return offered
+    raise not_usable("data set", dataset, where, offered, "a har.data.loaders.DataSet")
 
 
 def describe(dataset: str) -> Description:
     """What reports, model cards and pages say about a data set; of one that is not known here, its name alone."""
-    own = {module.NAME: module.DESCRIPTION for module in (uci_har, hapt, synthetic)}
-    if dataset in own:
-        return own[dataset]
+    if dataset in DESCRIPTIONS:
+        return DESCRIPTIONS[dataset]
     try:
-        return find_data_set(dataset, LOADED, DATASETS).description
+        return _find(dataset).description
     except HarError:  # results and bundles are also read where the package that brings the data set is not installed
         return Description(dataset)
 
@@ -57,8 +61,71 @@ def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
     Raises:
         HarError: there is no such data set.
     """
-    data = loaded(dataset)
-    return TRANSITION_LABELS[transitions] if data is None else data.labels
+    return hapt.label_names(transitions) if dataset in DESCRIPTIONS else _find(dataset).labels
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A copy of a data set that is open.
+
+    Attributes:
+        digest: of its content.
+        read: its continuous recordings.
+        labels: of the recordings.
+        place: where it is; None where it was generated.
+        settings: of the reading, for the key of the cache.
+        published: its windows, where there are no recordings.
+        chain: filters of the recordings.
+    """
+
+    digest: str
+    read: Callable[[], list[Recording]]
+    labels: tuple[str, ...]
+    place: Path | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    published: Callable[[], WindowSet] | None = None
+    chain: SensorChain | None = None
+    synthetic: bool = False
+
+
+@contextmanager
+def _opened(
+    dataset: str,
+    archive: Path | str | None,
+    *,
+    allow_download: bool = False,
+    seed: int = 0,
+    difficulty: float | None = None,
+    transitions: str = "drop",
+) -> Iterator[_Copy]:
+    if transitions != "drop" and dataset != hapt.NAME:
+        raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
+    if difficulty is not None and dataset != synthetic.NAME:
+        raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
+    labels = label_names(dataset, transitions)
+    if dataset == synthetic.NAME:
+        folder = synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty)
+        yield _Copy(folder_digest(folder, ("*.csv",)) or "", lambda: synthetic.read_dataset(folder), labels, None, synthetic=True)
+    elif dataset in ARCHIVES:
+        place = source_of(ARCHIVES[dataset], archive, allow_download=allow_download)
+        with open_source(place, ARCHIVES[dataset]) as (read_file, digest):
+            if dataset == uci_har.NAME:
+                yield _Copy(digest, _no_recordings, labels, place, published=lambda: uci_har.read(read_file))
+            else:
+                settings = {"transitions": transitions, "chain": asdict(PUBLISHED)}
+                yield _Copy(digest, lambda: hapt.read(read_file, transitions=transitions), labels, place, settings, chain=PUBLISHED)
+    else:
+        data = _find(dataset)
+        folder = folder_of(data, archive)
+        digest, loader = digests_of(data, folder)
+        own: dict[str, Any] = {"version": data.version, "labels": list(labels), "loader": loader}
+        yield _Copy(digest, lambda: list(load_recordings(data, folder)), labels, folder, own, synthetic=data.synthetic)
+
+
+def _no_recordings() -> list[Recording]:
+    raise HarError(
+        f"{uci_har.NAME} was published as windows and has no continuous recordings; take those of the same people: --dataset {hapt.NAME}"
+    )
 
 
 def load_dataset(
@@ -76,8 +143,8 @@ def load_dataset(
 
     Args:
         name: ``uci-har``, ``hapt``, ``synthetic``, ``motionsense``, or a `DataSet` of an installed package.
-        channels: ``raw6``, what a phone delivers: total acceleration with gravity (g) and angular velocity (rad/s); or ``uci9``, the nine
-            channels published with UCI HAR, which adds body acceleration (g).
+        channels: ``raw6``, what a phone delivers: total acceleration with gravity (g) and angular velocity (rad/s); or ``uci9``, which adds
+            body acceleration (g): the published one of UCI HAR, otherwise derived from the recordings.
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive of UCI HAR or HAPT where there is no copy.
         seed: of the synthetic data set.
@@ -101,70 +168,55 @@ def load_dataset(
         >>> windows.labels[windows.y[0]]
         'WALKING_DOWNSTAIRS'
     """
-    windowing, dataset = windowing or WindowingConfig(), name
-    if transitions != "drop" and dataset != hapt.NAME:
-        raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
-    if difficulty is not None and dataset != synthetic.NAME:
-        raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
-    if dataset == synthetic.NAME:
-        difficulty = synthetic.DIFFICULTY if difficulty is None else difficulty
-        windows = _prepare_synthetic(seed, difficulty, windowing)
-    elif dataset == uci_har.NAME:
-        # The published windows have one size and stride; they stand in the key so that own windows never collide.
-        settings = WindowingConfig().settings()
-        published = _prepare_archive(uci_har.NAME, UCI_HAR, archive, allow_download, settings, uci_har.read)
-        windows = published if windowing.settings() == settings else _cut_anew(published, windowing)
-    elif dataset == hapt.NAME:
-        labels = hapt.label_names(transitions)
+    windowing = windowing or WindowingConfig()
+    settings = windowing.settings()
+    rule = WindowRule(
+        windowing.label_rule, windowing.min_purity, windowing.padding, windowing.min_recorded, cross_labels=windowing.cross_labels
+    )
+    with _opened(name, archive, allow_download=allow_download, seed=seed, difficulty=difficulty, transitions=transitions) as copy:
+        cut: dict[str, Any] = {"window_size": windowing.window_size, "stride": windowing.step, "rule": rule}
+        cut |= {"dataset": name, "synthetic": copy.synthetic, "labels": copy.labels}
+        # The body acceleration of published windows was filtered over whole recordings: it cannot be derived, and is cached as well.
+        kept = channels if copy.published is None else "uci9"
 
-        def build(read_file: Reader) -> WindowSet:
-            recordings = hapt.read(read_file, transitions=transitions)
-            return windows_of(
-                recordings,
-                window_size=windowing.window_size,
-                stride=windowing.step,
-                dataset=hapt.NAME,
-                synthetic=False,
-                to_uci9=PUBLISHED.apply,
-                labels=labels,
-                rule=_rule(windowing),
-            )
+        def build() -> WindowSet:
+            if copy.published is None:
+                return windows_of(copy.read(), channels=channels, chain=copy.chain, **cut)
+            windows = copy.published()
+            return windows if settings == WindowingConfig().settings() else cut_stretches(segments_of(windows), windows.channels, **cut)
 
-        settings = windowing.settings() | {"transitions": transitions, "chain": asdict(PUBLISHED)}
-        windows = _prepare_archive(hapt.NAME, HAPT, archive, allow_download, settings, build)
-    else:
-        windows = prepare_loaded(
-            find_data_set(dataset, LOADED, DATASETS),
-            archive,
-            window_size=windowing.window_size,
-            stride=windowing.step,
-            rule=_rule(windowing),
-            settings=windowing.settings(),
-        )
-    return windows.select_channels(channels)
+        key = cache_key(copy.digest, {"dataset": name, "channels": kept} | copy.settings | settings)
+        windows = load_or_build(data_root() / "cache", key, build).select_channels(channels)
+    if copy.place is not None:
+        remember_source(name, copy.place)
+    return windows
 
 
-def read_recordings(
-    dataset: str, *, archive: Path | str | None = None, seed: int = 0, difficulty: float | None = None, transitions: str = "drop"
-) -> list[Recording]:
+def prepared(config: RunConfig, archive: Path | str | None = None) -> WindowSet:
+    """The windows that a config asks for."""
+    data = config.data
+    return load_dataset(
+        data.dataset,
+        channels=data.channels,
+        archive=archive,
+        difficulty=data.difficulty,
+        transitions=data.transitions,
+        windowing=config.windowing,
+    )
+
+
+def read_recordings(dataset: str, *, archive: Path | str | None = None, **options: Any) -> list[Recording]:
     """The continuous recordings of `dataset` as a phone delivers them: raw, unfiltered, with a label for every sample or none (-1).
 
-    The arguments are those of `load_dataset`; nothing is cached, HAPT's text files are parsed in seconds.
+    The arguments, with ``seed``, ``difficulty`` and ``transitions``, are those of `prepare`; nothing is cached.
 
     Raises:
         HarError: the data set has no continuous recordings, is absent or damaged.
     """
     if dataset == uci_har.NAME:
-        raise HarError(
-            f"{dataset} was published as windows and has no continuous recordings; take those of the same people: --dataset {hapt.NAME}"
-        )
-    if dataset == hapt.NAME:
-        with open_source(source_of(hapt.NAME, HAPT, archive), HAPT) as (read_file, _):
-            return hapt.read(read_file, transitions=transitions)
-    if dataset == synthetic.NAME:
-        return synthetic.read_dataset(synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty))
-    data = find_data_set(dataset, LOADED, DATASETS)
-    return list(load_recordings(data, folder_of(data, archive)))
+        return _no_recordings()
+    with _opened(dataset, archive, **options) as copy:
+        return copy.read()
 
 
 def check_source(dataset: str, archive: Path | str | None = None) -> None:
@@ -177,54 +229,9 @@ def check_source(dataset: str, archive: Path | str | None = None) -> None:
         if archive is not None:
             raise HarError(f"{synthetic.NAME} data are generated and read from no archive; leave --archive out, or name another --dataset")
     elif dataset in ARCHIVES:
-        source_of(dataset, ARCHIVES[dataset], archive)
+        source_of(ARCHIVES[dataset], archive)
     else:
-        folder_of(find_data_set(dataset, LOADED, DATASETS), archive)
-
-
-def _rule(windowing: WindowingConfig) -> WindowRule:
-    return WindowRule(
-        windowing.label_rule, windowing.min_purity, windowing.padding, windowing.min_recorded, cross_labels=windowing.cross_labels
-    )
-
-
-def _cut_anew(published: WindowSet, windowing: WindowingConfig) -> WindowSet:
-    """Other windows of the same recordings, from their continuous segments, cached like the published ones."""
-
-    def build() -> WindowSet:
-        return cut_stretches(
-            segments_of(published),
-            published.channels,
-            window_size=windowing.window_size,
-            stride=windowing.step,
-            dataset=published.dataset,
-            synthetic=published.synthetic,
-            labels=published.labels,
-            rule=_rule(windowing),
-        )
-
-    key = cache_key(published.digest, {"dataset": published.dataset, "segments": True} | windowing.settings())
-    return load_or_build(data_root() / "cache", key, build)
-
-
-def _prepare_synthetic(seed: int, difficulty: float, windowing: WindowingConfig) -> WindowSet:
-    folder = synthetic_recordings(seed, difficulty)
-    settings = {"dataset": synthetic.NAME, "seed": seed, "difficulty": float(difficulty)} | windowing.settings()
-
-    def build() -> WindowSet:
-        return windows_of(
-            synthetic.read_dataset(folder),
-            window_size=windowing.window_size,
-            stride=windowing.step,
-            dataset=synthetic.NAME,
-            synthetic=True,
-            rule=_rule(windowing),
-        )
-
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.csv")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return load_or_build(data_root() / "cache", cache_key(digest.hexdigest(), settings), build)
+        folder_of(_find(dataset), archive)
 
 
 def synthetic_recordings(seed: int = 0, difficulty: float = synthetic.DIFFICULTY) -> Path:
@@ -232,51 +239,22 @@ def synthetic_recordings(seed: int = 0, difficulty: float = synthetic.DIFFICULTY
     return synthetic.write_dataset(data_root(), seed, difficulty=difficulty)
 
 
-def _prepare_archive(
-    dataset: str,
-    layout: ArchiveLayout,
-    archive: Path | str | None,
-    allow_download: bool,
-    settings: dict[str, Any],
-    build: Callable[[Reader], WindowSet],
-) -> WindowSet:
-    source = source_of(dataset, layout, archive, allow_download=allow_download)
-    cache = data_root() / "cache"
-    with open_source(source, layout) as (read_file, source_digest):
-        key = cache_key(source_digest, {"dataset": dataset} | settings)
-        windows = load_or_build(cache, key, lambda: build(read_file))
-    remember_source(dataset, source, key)
-    return windows
-
-
-def source_of(dataset: str, layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
+def source_of(layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
     """The copy of a data set to read: `archive`, else in HAR_DATA_DIR, an earlier download, or the last prepared copy.
 
     Raises:
         HarError: there is none, or the last prepared copy is gone.
     """
-    downloads = data_root() / "downloads"
+    downloads, command = data_root() / "downloads", f"har data prepare --dataset {layout.name}"
     source = find_source(archive, downloads, layout)
     if source is None:
-        source = last_source(dataset)
+        source = last_source(layout.name)
         if source is not None and not source.exists():
-            raise HarError(
-                f"{layout.title} was prepared from {source}, which is gone; "
-                f"name it again: har data prepare --dataset {dataset} --archive PATH"
-            )
+            raise HarError(f"{layout.title} was prepared from {source}, which is gone; name it again: {command} --archive PATH")
     if source is None:
         if not allow_download:
             raise HarError(
-                f"{layout.title} is not prepared; run `har data prepare --dataset {dataset}` "
-                "(with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)"
+                f"{layout.title} is not prepared; run `{command}` (with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)"
             )
-        # UCI HAR's official archive has a known SHA-256; of HAPT's none was published, so its content is compared.
-        source = download(downloads) if layout is UCI_HAR else fetch(downloads, layout.url, None, check=hapt.check_content)
+        source = fetch(downloads, layout.url, layout.sha256, check=None if layout.sha256 else hapt.check_content)
     return source
-
-
-def prepared(config: RunConfig, archive: Path | str | None = None) -> WindowSet:
-    """The windows of the data set a config asks for, all channels."""
-    data = config.data
-    options: dict[str, Any] = {"difficulty": data.difficulty, "windowing": config.windowing, "transitions": data.transitions}
-    return load_dataset(data.dataset, channels="uci9", archive=archive, **options)

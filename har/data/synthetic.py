@@ -1,28 +1,462 @@
-"""The embedded synthetic data set: thirty virtual people with a phone at the waist. It is never evidence about people.
+"""The embedded synthetic data set: thirty virtual subjects with a phone at the waist. It is never evidence about people.
 
-`har.data.biomechanics` and `har.data.motion` move the waist; here a phone is fastened to it, measures with the faults of a
-real one, and the recordings are written and read.
+A subject moves a waist through a list of activities (gait, posture, sway and the transitions between them), a phone is fastened to
+it and measures with the faults of a real one, and the recordings are written and read. Axes of the body: x up, y sideways, z forward.
+Orientation is one continuous path over the whole recording. Gravity is seen through it and angular velocity is its derivative, so
+that the two always agree, in transitions as well.
+
+Gait as harmonics of the stride, left and right apart in the odd ones, and heel strikes that ring: see Kavanagh and Menz
+2008, Gait & Posture 28, 1-15. What has no source of its own was set so that the spectra of UCI HAR's 21 training
+subjects come out (`python -m research.spectra`), or, for spreads between subjects, so that networks confuse what they confuse there.
 """
 
 import hashlib
 import json
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from har.contract import LABELS, SAMPLE_RATE_HZ, HarError
-from har.data.biomechanics import draw_person
-from har.data.motion import Motion, shaped_noise, simulate
-from har.data.staging import remove_stale, staging
 from har.data.windowset import Description
-from har.files import writing
-from har.recording import Recording, read_recording, write_csv
+from har.files import build_folder, remove_stale, writing
+from har.recording import UNLABELLED, Recording, read_recording, write_csv
 
 if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
+
+HARMONICS = np.arange(1, 9)  # of the stride (two steps); above them come impacts and broadband shaking
+
+
+class Gait(NamedTuple):
+    """How an activity moves a waist; a person varies each of these.
+
+    `harmonics` (6, harmonic) are amplitudes of acceleration up, sideways and forward in g and of angular velocity about
+    these axes in rad/s, `phases` belong to them. Both are those of UCI HAR's 21 training subjects: medians and circular
+    means over windows, each fitted by least squares to the stride that it shows. A stride begins where the acceleration
+    upwards rises through its mean.
+    """
+
+    cadence: float  # steps, relative to the person's walking
+    lean: float  # of the trunk, forward, rad
+    harmonics: tuple[tuple[float, ...], ...]
+    phases: tuple[tuple[float, ...], ...]  # rad
+    vigour: float  # factor on `harmonics`: what the medians of the parts lose against the whole; from the spectra of the same subjects
+    impact: float  # first swing at heel strike, g
+    asymmetry: float  # of the impacts of left and right foot
+    shaking: float  # broadband acceleration, g^2/Hz
+    turns: float  # a minute: corners of a corridor, landings of a staircase
+
+
+class Posture(NamedTuple):
+    """How an activity holds a waist: centre and spread between bouts of lean, list and twist in rad, then movement."""
+
+    centre: tuple[float, float, float]
+    spread: tuple[float, float, float]
+    sway: float  # angular velocity at 1 Hz, (rad/s)^2/Hz
+    slope: float  # of its spectrum
+    heartbeat: float  # first swing in g
+
+
+GAIT = {
+    "WALKING": Gait(
+        cadence=1.0,
+        lean=0.0,
+        harmonics=(
+            (0.025, 0.225, 0.101, 0.072, 0.038, 0.086, 0.036, 0.059),
+            (0.063, 0.134, 0.042, 0.062, 0.067, 0.051, 0.054, 0.043),
+            (0.068, 0.100, 0.023, 0.045, 0.027, 0.040, 0.027, 0.035),
+            (0.403, 0.092, 0.162, 0.067, 0.215, 0.058, 0.114, 0.056),
+            (0.274, 0.148, 0.330, 0.087, 0.122, 0.086, 0.130, 0.103),
+            (0.175, 0.147, 0.304, 0.056, 0.068, 0.072, 0.054, 0.063),
+        ),
+        phases=(
+            (-2.4, 0.0, 0.0, -0.4, -2.1, -2.3, -1.5, 0.8),
+            (-2.0, 2.0, -1.0, 0.1, 1.0, -2.2, -2.3, 2.5),
+            (1.5, 1.7, -3.1, 0.0, -2.4, -2.2, 0.8, 2.8),
+            (-0.7, 1.2, 0.3, 0.8, 2.9, -1.3, -0.1, 1.6),
+            (2.3, -1.4, -1.3, -3.1, -3.1, -0.4, 1.7, -0.9),
+            (1.1, 2.2, -1.4, -1.1, 2.6, -3.1, -2.8, 1.1),
+        ),
+        vigour=1.1,
+        impact=0.45,
+        asymmetry=0.08,
+        shaking=1.3e-4,
+        turns=2.0,
+    ),
+    "WALKING_UPSTAIRS": Gait(
+        cadence=0.92,
+        lean=0.09,
+        harmonics=(
+            (0.052, 0.287, 0.039, 0.081, 0.032, 0.068, 0.029, 0.037),
+            (0.091, 0.150, 0.034, 0.059, 0.036, 0.029, 0.039, 0.021),
+            (0.105, 0.089, 0.034, 0.042, 0.022, 0.021, 0.017, 0.015),
+            (0.289, 0.141, 0.117, 0.072, 0.100, 0.066, 0.085, 0.042),
+            (0.377, 0.163, 0.135, 0.076, 0.082, 0.076, 0.070, 0.064),
+            (0.325, 0.144, 0.083, 0.080, 0.054, 0.054, 0.044, 0.044),
+        ),
+        phases=(
+            (-2.0, 0.0, 1.0, -0.7, -0.1, -2.7, -2.1, 1.2),
+            (-2.2, 2.3, -1.7, 0.4, -2.1, -0.7, 0.7, -1.5),
+            (2.1, 1.8, 0.1, 0.5, -2.5, -0.8, 1.4, -1.3),
+            (-0.3, -2.9, 2.6, -0.7, 0.7, 3.1, -3.0, 3.0),
+            (-2.9, -2.4, -0.7, 1.8, -1.4, 0.1, 2.2, -1.7),
+            (2.2, 0.4, -0.6, -2.1, -0.5, 3.0, -1.7, 2.9),
+        ),
+        vigour=1.3,
+        impact=0.38,
+        asymmetry=0.18,
+        shaking=1.2e-4,
+        turns=9.0,
+    ),
+    "WALKING_DOWNSTAIRS": Gait(
+        cadence=1.04,
+        lean=-0.02,
+        harmonics=(
+            (0.035, 0.400, 0.095, 0.150, 0.054, 0.077, 0.043, 0.041),
+            (0.066, 0.109, 0.066, 0.077, 0.049, 0.057, 0.040, 0.035),
+            (0.072, 0.057, 0.034, 0.048, 0.036, 0.039, 0.033, 0.025),
+            (0.297, 0.140, 0.193, 0.118, 0.117, 0.078, 0.091, 0.054),
+            (0.223, 0.158, 0.227, 0.161, 0.114, 0.106, 0.100, 0.090),
+            (0.110, 0.171, 0.156, 0.142, 0.082, 0.077, 0.069, 0.061),
+        ),
+        phases=(
+            (-0.2, 0.0, 1.5, -1.9, 0.1, 2.9, -1.5, 2.8),
+            (-0.5, -2.8, -0.9, 2.5, -3.0, 1.4, -0.4, 0.6),
+            (3.1, -2.4, 3.0, 3.0, 1.6, 1.7, 0.6, 1.0),
+            (0.1, 0.5, 0.6, -1.5, -1.6, 2.9, 2.2, 2.5),
+            (-1.8, 1.1, -0.3, -1.4, -2.3, 0.9, 2.4, -3.0),
+            (-0.5, -2.2, 0.1, 1.4, -0.9, -1.3, -1.7, -1.4),
+        ),
+        vigour=1.3,
+        impact=0.75,
+        asymmetry=0.22,
+        shaking=3e-4,
+        turns=9.0,
+    ),
+}
+POSTURE = {
+    "SITTING": Posture((0.20, 0.11, 0.0), (0.10, 0.08, 0.05), sway=2.4e-5, slope=1.6, heartbeat=0.006),
+    "STANDING": Posture((-0.02, 0.0, 0.0), (0.06, 0.04, 0.03), sway=6.5e-5, slope=1.6, heartbeat=0.006),
+    "LAYING": Posture((1.50, 0.0, 0.6), (0.08, 0.08, 0.35), sway=3.6e-5, slope=1.7, heartbeat=0.009),
+}
+
+CADENCE_HZ = (1.74, 0.11)  # steps a second, mean and spread between the 21 training subjects of UCI HAR
+CADENCE_WANDER = 0.02  # rms within a bout; stride times of healthy adults vary by 1 to 3 % (Hausdorff et al. 1996, J. Appl. Physiol. 80)
+AMPLITUDE_SPREAD = 0.18  # log, between people, of all gait amplitudes; the next is of each harmonic, activity by activity
+HARMONIC_SPREAD = 0.26
+PHASE_SPREAD = 0.55  # rad, likewise
+BOUT_HARMONIC_SPREAD = 0.20  # log, from bout to bout of the same person and activity
+BOUT_PHASE_SPREAD = 0.35  # rad, likewise
+STEP_SPREAD = 0.25  # log, from heel strike to heel strike
+IMPACT_HZ = (9.5, 0.8)  # ringing of soft tissue and belt; mean and spread
+IMPACT_DECAY_S = 0.04
+IMPACT_DIRECTION = (1.0, 0.3, 0.5)  # up, sideways (to the foot), forward
+IMPACT_TURN = (1.2, 0.8, 0.8)  # rad/s of angular velocity for each g of impact
+SHAKING_TURN = 35.0  # (rad/s)^2/Hz for each g^2/Hz of shaking, at 1 Hz
+HEART_HZ = (1.15, 0.12)  # beats a second at rest, mean and spread
+HEART_RING_HZ = 4.5  # ballistocardiogram (Inan et al. 2015, IEEE JBHI 19), where UCI HAR's resting windows show a bump
+HEART_DECAY_S = 0.12
+TURN_SECONDS = 1.8  # for about 90 degrees
+FIDGETS_PER_MINUTE = 3.0  # small changes of posture at rest
+FIDGET_RAD = 0.03  # rms about each axis
+RISE_G = 0.12  # largest vertical acceleration of sitting down and standing up
+ROLL_OFF_HZ = 8.0  # the published windows are median-filtered and low-passed: above it what is not gait falls fast
+
+
+@dataclass(frozen=True)
+class Person:
+    """What stays the same for one virtual subject.
+
+    Attributes:
+        cadence_hz: steps a second in level walking.
+        amplitude: of gait, relative to the population.
+        impact: of heel strikes, relative to the population.
+        impact_hz: ringing after a heel strike.
+        sway: at rest, relative to the population, in amplitude.
+        heart_hz: heartbeats a second.
+        harmonics: (gait, 6, harmonic) factors on `Gait.harmonics`.
+        phases: (gait, 6, harmonic) rad on top of `Gait.phases`.
+        posture: (posture, 3) habitual lean, list and twist in rad.
+    """
+
+    cadence_hz: float
+    amplitude: float
+    impact: float
+    impact_hz: float
+    sway: float
+    heart_hz: float
+    harmonics: np.ndarray
+    phases: np.ndarray
+    posture: np.ndarray
+
+
+def draw_person(rng: np.random.Generator, *, spread: float = 1.0, contrast: float = 1.0) -> Person:
+    """A virtual person.
+
+    Args:
+        rng: decides who it is.
+        spread: how much people differ; 1 is the default population.
+        contrast: how much activities differ; 1 is as tabulated, 0 makes all gaits one and sitting as upright as standing.
+    """
+    shape = (len(GAIT), 6, len(HARMONICS))
+    style, phase_style = rng.normal(0.0, 1.0, (2, *shape[1:]))  # a person's own, the same in every gait
+    postures = [blended_posture(name, contrast).centre for name in POSTURE]
+    slouch = rng.normal(0.0, [0.06, 0.04, 0.0])
+    own = rng.normal(0.0, [POSTURE[name].spread for name in POSTURE])
+    return Person(
+        cadence_hz=CADENCE_HZ[0] + spread * CADENCE_HZ[1] * rng.normal(),
+        amplitude=float(np.exp(spread * AMPLITUDE_SPREAD * rng.normal())),
+        impact=float(np.exp(spread * 0.3 * rng.normal())),
+        impact_hz=IMPACT_HZ[0] + IMPACT_HZ[1] * rng.normal(),
+        sway=float(np.exp(spread * 0.25 * rng.normal())),
+        heart_hz=HEART_HZ[0] + HEART_HZ[1] * rng.normal(),
+        harmonics=np.exp(spread * HARMONIC_SPREAD * (style + rng.normal(0.0, 1.0, shape))),
+        phases=spread * PHASE_SPREAD * (phase_style + rng.normal(0.0, 1.0, shape)),
+        posture=np.array(postures) + spread * (slouch + 0.7 * own),
+    )
+
+
+def blended_posture(name: str, contrast: float) -> Posture:
+    """The posture `name`; sitting moves towards standing as `contrast` falls."""
+    if name != "SITTING":
+        return POSTURE[name]
+    values = []
+    for field, own, upright in zip(Posture._fields, POSTURE[name], POSTURE["STANDING"], strict=True):
+        values.append(_blend(np.array(upright), np.array(own), contrast, log=field in ("sway", "heartbeat")))
+    return Posture._make(values)
+
+
+def blended_gait(name: str, contrast: float) -> Gait:
+    """The gait `name`, moved towards the mean of all gaits as `contrast` falls (in logarithms where values are positive)."""
+    values = []
+    for field in Gait._fields:
+        every = np.array([getattr(gait, field) for gait in GAIT.values()])
+        own = np.array(getattr(GAIT[name], field))
+        if field == "phases":
+            centre = np.angle(np.exp(1j * every).mean(axis=0))
+            values.append(centre + contrast * np.angle(np.exp(1j * (own - centre))))
+        elif field == "lean":
+            values.append(_blend(every.mean(axis=0), own, contrast, log=False))
+        else:
+            values.append(_blend(np.exp(np.log(every).mean(axis=0)), own, contrast, log=True))
+    return Gait._make(values)
+
+
+def _blend(centre: np.ndarray, own: np.ndarray, contrast: float, *, log: bool) -> np.ndarray:
+    return centre * (own / centre) ** contrast if log else centre + contrast * (own - centre)
+
+
+UP = (1.0, 0.0, 0.0)
+LOWEST_HZ = 0.15  # slower changes are posture and drift
+
+
+class Motion(NamedTuple):
+    """What a perfect sensor, aligned with the body, would measure.
+
+    `acc` is (time, 3) total acceleration in g, `rate` (time, 3) angular velocity in rad/s, `labels` (time,) the index of the
+    activity, -1 in transitions.
+    """
+
+    acc: np.ndarray
+    rate: np.ndarray
+    labels: np.ndarray
+
+
+class _Shaking(NamedTuple):
+    """(time, 3) each: linear acceleration in g and small angles about up, side and forward in rad."""
+
+    acc: np.ndarray
+    angle: np.ndarray
+
+
+def simulate(
+    person: Person, activities: list[str], labels: list[int], rng: np.random.Generator, *, bout: int, transition: int, contrast: float = 1.0
+) -> Motion:
+    """Move `person` through `activities`, each for `bout` samples, with `transition` unlabelled samples between two.
+
+    Args:
+        person: who moves.
+        activities: names out of `GAIT` and `POSTURE`.
+        labels: their indices, as they shall stand in the recording.
+        rng: decides everything that a person does not repeat.
+        bout: samples of an activity.
+        transition: samples between two activities.
+        contrast: how much activities differ; see `draw_person`.
+    """
+    total = len(activities) * (bout + transition) - transition
+    sample_labels = np.full(total, UNLABELLED, dtype=np.int64)
+    acc, angle = np.zeros((total, 3)), np.zeros((total, 3))
+    centres = []
+    for number, (activity, label) in enumerate(zip(activities, labels, strict=True)):
+        first = number * (bout + transition)
+        sample_labels[first : first + bout] = label
+        # An activity grows and fades over the whole transition, so that nothing jumps where its bout begins.
+        start, stop = max(first - transition, 0), min(first + bout + transition, total)
+        shaking, centre = _activity(person, activity, stop - start, rng, contrast)
+        weight = _fade(np.arange(start, stop), first, first + bout - 1, transition)[:, None]
+        acc[start:stop] += weight * shaking.acc
+        angle[start:stop] += weight * shaking.angle
+        centres.append(centre)
+    posture, rise = _postures(np.array(centres), bout, transition)
+    orientation = _orientation(posture, angle)
+    acc[:, 0] += rise
+    return Motion(orientation.inv().apply(UP) + acc, _angular_velocity(orientation), sample_labels)
+
+
+def _activity(person: Person, name: str, samples: int, rng: np.random.Generator, contrast: float) -> tuple[_Shaking, np.ndarray]:
+    """Movement of one bout, and the posture (lean, list, twist) it happens around."""
+    if name in GAIT:
+        index = list(GAIT).index(name)
+        gait = blended_gait(name, contrast)
+        upright = person.posture[list(POSTURE).index("STANDING")]
+        return _walk(person, gait, index, samples, rng), upright + np.array([gait.lean, 0.0, 0.0]) + rng.normal(0.0, 0.02, 3)
+    posture = blended_posture(name, contrast)
+    own = person.posture[list(POSTURE).index(name)]
+    return _rest(person, posture, samples, rng), own + 0.7 * rng.normal(0.0, posture.spread)
+
+
+def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.Generator) -> _Shaking:
+    time_s = np.arange(samples) / SAMPLE_RATE_HZ
+    cadence = person.cadence_hz * gait.cadence * rng.normal(1.0, 0.025)
+    wander = 1.0 + CADENCE_WANDER * _slow(samples, rng)
+    stride = np.pi * np.cumsum(cadence * wander) / SAMPLE_RATE_HZ + rng.uniform(0, 2 * np.pi)  # one turn is two steps
+    amplitude = gait.vigour * person.amplitude * rng.lognormal(0.0, 0.08) * (1.0 + 0.1 * _slow(samples, rng))
+    shape = person.harmonics[index].shape  # (6, harmonic)
+    table = gait.harmonics * person.harmonics[index] * rng.lognormal(0.0, BOUT_HARMONIC_SPREAD, shape)
+    phases = gait.phases + person.phases[index] + rng.normal(0.0, BOUT_PHASE_SPREAD, shape)
+    turn = stride[:, None, None] * HARMONICS + phases  # (time, 6, harmonic)
+    acc = (table[:3] * np.sin(turn[:, :3])).sum(axis=2) * amplitude[:, None]
+    angle = -(table[3:] / (np.pi * cadence * HARMONICS) * np.cos(turn[:, 3:])).sum(axis=2) * amplitude[:, None]  # of the rate
+    ring, sided = _heel_strikes(stride, person, gait, rng)
+    acc += np.stack((ring, sided, ring), axis=1) * IMPACT_DIRECTION
+    acc += shaped_noise(samples, 3, rng, lambda f: np.full_like(f, gait.shaking))
+    # The waist turns towards the foot that lands, and back with the next: the kicks do not add up to a drift.
+    rate = sided[:, None] * IMPACT_TURN + shaped_noise(samples, 3, rng, lambda f: SHAKING_TURN * gait.shaking / np.sqrt(f))
+    angle += np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
+    angle[:, 0] += _turns(time_s, gait.turns, rng)
+    return _Shaking(acc, angle)
+
+
+def _heel_strikes(stride: np.ndarray, person: Person, gait: Gait, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(time,) the ringing after each heel strike in g, and the same with the sign of the foot that lands."""
+    step = np.arange(np.ceil(stride[0] / np.pi), stride[-1] / np.pi)  # a foot lands at every half turn of the stride
+    at = np.interp(step * np.pi, stride, np.arange(len(stride)) / SAMPLE_RATE_HZ)
+    left = np.where(step % 2 == 0, 1.0, -1.0)
+    size = gait.impact * person.impact * (1.0 + gait.asymmetry * left) * rng.lognormal(0.0, STEP_SPREAD, len(step))
+    ring = decaying_rings(len(stride), at, size, person.impact_hz, IMPACT_DECAY_S)
+    sided = decaying_rings(len(stride), at, size * left, person.impact_hz, IMPACT_DECAY_S)
+    return ring, sided
+
+
+def decaying_rings(samples: int, at_s: np.ndarray, size: np.ndarray, ring_hz: float, decay_s: float) -> np.ndarray:
+    """A sum of oscillations ``size · exp(-t / decay) · sin(2π · ring · t)``, each beginning at its own time: (time,)."""
+    since = np.arange(samples)[:, None] / SAMPLE_RATE_HZ - at_s
+    since = np.where(since >= 0, since, np.inf)
+    wave = np.exp(-since / decay_s)
+    wave[wave < 1e-4] = 0.0
+    active = wave > 0
+    wave[active] *= np.sin(2 * np.pi * ring_hz * since[active])
+    return wave @ size
+
+
+def _rest(person: Person, posture: Posture, samples: int, rng: np.random.Generator) -> _Shaking:
+    time_s = np.arange(samples) / SAMPLE_RATE_HZ
+    size = person.sway * rng.lognormal(0.0, 0.2)
+    rate = size * shaped_noise(samples, 3, rng, lambda f: posture.sway * f**-posture.slope)
+    angle = np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
+    for moment in _moments(time_s[-1], FIDGETS_PER_MINUTE, rng):
+        angle += FIDGET_RAD * rng.normal(size=3) * _bump(time_s - moment, 1.0)[:, None]
+    beats = np.arange(rng.uniform(0, 1), time_s[-1] * person.heart_hz) / person.heart_hz
+    beats = beats + rng.normal(0.0, 0.03, len(beats))
+    heart = decaying_rings(samples, beats, posture.heartbeat * rng.lognormal(0.0, 0.2, len(beats)), HEART_RING_HZ, HEART_DECAY_S)
+    # The recoil of the blood runs along the body, which is sideways to gravity when lying; half of it is seen across.
+    return _Shaking(heart[:, None] * (1.0, 0.5, 0.7), angle)
+
+
+def _turns(time_s: np.ndarray, per_minute: float, rng: np.random.Generator) -> np.ndarray:
+    """Heading in rad: turns of about 90 degrees to one side."""
+    side = rng.choice((-1.0, 1.0))
+    heading = np.zeros(len(time_s))
+    for moment in _moments(time_s[-1], per_minute, rng):
+        heading += side * rng.normal(1.5, 0.3) * _minimum_jerk((time_s - moment) / TURN_SECONDS)
+    return heading
+
+
+def _moments(duration_s: float, per_minute: float, rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(0.0, duration_s, rng.poisson(per_minute * duration_s / 60))
+
+
+def _bump(time_s: np.ndarray, width_s: float) -> np.ndarray:
+    return np.exp(-0.5 * (time_s / (width_s / 2)) ** 2)
+
+
+def _minimum_jerk(progress: np.ndarray) -> np.ndarray:
+    """From 0 to 1 as people reach and rise (Flash and Hogan 1985)."""
+    p = np.clip(progress, 0.0, 1.0)
+    return p**3 * (10 - 15 * p + 6 * p**2)
+
+
+def _fade(sample: np.ndarray, first: int, last: int, transition: int) -> np.ndarray:
+    return _minimum_jerk(1 + (sample - first) / max(transition, 1)) * _minimum_jerk(1 - (sample - last) / max(transition, 1))
+
+
+def _postures(centres: np.ndarray, bout: int, transition: int) -> tuple[np.ndarray, np.ndarray]:
+    """(time, 3) lean, list and twist in rad, and (time,) vertical acceleration in g of sitting down and standing up."""
+    total = len(centres) * (bout + transition) - transition
+    path, rise = np.repeat(centres[:1], total, axis=0), np.zeros(total)
+    progress = np.arange(1, transition + 1) / (transition + 1)
+    push = np.sin(2 * np.pi * progress) * np.sin(np.pi * progress)  # up, then braked; nothing at either end
+    for number in range(1, len(centres)):
+        first = number * (bout + transition) - transition
+        moved = centres[number] - centres[number - 1]
+        path[first : first + transition] += _minimum_jerk(progress)[:, None] * moved
+        path[first + transition :] += moved
+        rise[first : first + transition] = -np.tanh(2 * moved[0]) * RISE_G * push  # leaning back is going down
+    return path, rise
+
+
+def _orientation(posture: np.ndarray, angle: np.ndarray) -> "Rotation":
+    """From the axes of the body to those of the world: heading, lean and list, then the twist about the body's own axis."""
+    from scipy.spatial.transform import Rotation
+
+    heading, lean, roll = angle[:, 0], posture[:, 0] + angle[:, 1], posture[:, 1] + angle[:, 2]
+    # A positive lean brings gravity's reaction from up towards forward, a positive list towards the side.
+    return Rotation.from_euler("XYZ", np.stack((heading, lean, -roll), axis=1)) * Rotation.from_euler("X", posture[:, 2:])
+
+
+def _angular_velocity(orientation: "Rotation") -> np.ndarray:
+    """(time, 3) in rad/s, in the axes of the body, from one sample to the next."""
+    step = (orientation[:-1].inv() * orientation[1:]).as_rotvec() * SAMPLE_RATE_HZ
+    return np.concatenate((step, step[-1:]))
+
+
+def shaped_noise(samples: int, columns: int, rng: np.random.Generator, density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Gaussian noise of a given spectrum: (time, column).
+
+    Args:
+        samples: its length.
+        columns: independent of one another.
+        rng: random numbers.
+        density: one-sided power spectral density over frequency in Hz. Nothing is left below 0.15 Hz, and little above
+            `ROLL_OFF_HZ`.
+    """
+    frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ)
+    level = np.zeros_like(frequency)
+    inside = frequency > LOWEST_HZ
+    level[inside] = density(frequency[inside]) / (1 + (frequency[inside] / ROLL_OFF_HZ) ** 4)
+    spectrum = np.fft.rfft(rng.normal(size=(samples, columns)), axis=0) * np.sqrt(level * SAMPLE_RATE_HZ / 2)[:, None]
+    return np.fft.irfft(spectrum, n=samples, axis=0)
+
+
+def _slow(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """(time,) a wander of unit rms below 0.5 Hz."""
+    time_s = np.arange(samples)[:, None] / SAMPLE_RATE_HZ
+    frequency, phase = rng.uniform(0.05, 0.5, 6), rng.uniform(0, 2 * np.pi, 6)
+    return np.sin(2 * np.pi * frequency * time_s + phase).sum(axis=1) / np.sqrt(3)
+
 
 NAME = "synthetic"
 DESCRIPTION = Description(
@@ -161,21 +595,18 @@ def write_dataset(
     }
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     target = folder / f"synthetic-{key}"
-    remove_stale(folder)
-    if target.is_dir():
-        return target
-    with writing(target), staging(folder, target.name) as temporary:
-        new = temporary / "new"
+
+    def build(new: Path) -> None:
         new.mkdir()
         for subject in range(1, num_subjects + 1):
             recording = generate(subject, seed, bout_seconds=bout_seconds, difficulty=difficulty)
             write_csv(recording, new / f"{recording.name}.csv")
         (new / "settings.json").write_text(json.dumps(settings | {"synthetic": True}, indent=1))
-        try:
-            os.rename(new, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+
+    remove_stale(folder)
+    if not target.is_dir():
+        with writing(target):
+            build_folder(target, build)
     return target
 
 

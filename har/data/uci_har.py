@@ -1,16 +1,14 @@
 """UCI HAR (Anguita et al. 2013): the published windows, read from the nine inertial signal files."""
 
-import io
-
 import numpy as np
 
 from har.contract import BODY_ACC, GYRO, LABELS, STRIDE, TEST_SUBJECTS, TOTAL_ACC, TRAIN_SUBJECTS, UCI9, WINDOW_SIZE, HarError
-from har.data.archives import Reader
+from har.data.archives import AGAIN, UCI_HAR, Reader, check_activities, read_integers, read_table
 from har.data.windowset import Description, WindowSet, content_digest
 from har.recording.limits import ACC_LIMIT_G, GYRO_LIMIT_RAD_S, LIMITS_TEXT
 from har.signals.windows import chain_windows
 
-NAME = "uci-har"
+NAME = UCI_HAR.name
 VOLUNTEERS = "thirty volunteers aged 19 to 48 with one phone model (Samsung Galaxy S II)"
 PLACEMENT = "at the waist"
 AXES = "x up along the body"  # measured: the median total_acc_x of standing subjects is 1.0 g
@@ -25,6 +23,7 @@ DESCRIPTION = Description(
     cite="D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, ESANN 2013",
     limits=LIMITS,
     official=True,
+    url=UCI_HAR.url,
 )
 FILE_OF = {name: name for name in BODY_ACC + TOTAL_ACC} | {name: f"body_{name}" for name in GYRO}
 OFFICIAL = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
@@ -47,23 +46,16 @@ def read(read_file: Reader) -> WindowSet:
     Raises:
         HarError: labels, subjects or signals are not those of UCI HAR, or not as many.
     """
-    _check_labels(read_file("activity_labels.txt"))
+    check_activities(read_file, LABELS)
     parts = [_read_part(read_file, part) for part in OFFICIAL]
     x, y, subject, recording, start = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     digest = content_digest(x, y, subject)
     return WindowSet(x, y, subject, recording, start, channels=UCI9, dataset=NAME, synthetic=False, digest=digest)
 
 
-def _check_labels(content: bytes) -> None:
-    lines = content.decode("ascii", "replace").split("\n")
-    found = tuple(line.split()[1] for line in lines if len(line.split()) == 2)
-    if found != LABELS:
-        raise HarError(f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(LABELS)}")
-
-
 def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
-    y = _integers(read_file, f"{part}/y_{part}.txt")
-    subject = _integers(read_file, f"{part}/subject_{part}.txt")
+    y = read_integers(read_file, f"{part}/y_{part}.txt")
+    subject = read_integers(read_file, f"{part}/subject_{part}.txt")
     if y.shape[1] != 1 or subject.shape != y.shape:
         raise HarError(
             f"{part}: y_{part}.txt has shape {y.shape} and subject_{part}.txt {subject.shape}; expected one number a window in both"
@@ -79,18 +71,15 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
     x = np.empty((len(y), WINDOW_SIZE, len(UCI9)), dtype=np.float32)
     for index, channel in enumerate(UCI9):
         name = f"{part}/Inertial Signals/{FILE_OF[channel]}_{part}.txt"
-        signal = _numbers(read_file, name)
+        signal = read_table(read_file, name)
         if signal.shape != x.shape[:2]:
             raise HarError(f"{name} has {signal.shape[0]} rows of {signal.shape[1]} values; expected {len(y)} rows of {WINDOW_SIZE}")
-        if not np.isfinite(signal).all():
-            row, column = np.argwhere(~np.isfinite(signal))[0]
-            raise HarError(f"{name} has a value that is not finite in row {row + 1}, column {column + 1}; download the archive again")
         limit = GYRO_LIMIT_RAD_S if channel in GYRO else ACC_LIMIT_G
         if np.abs(signal).max() > limit:
             row, column = np.argwhere(np.abs(signal) > limit)[0]
             raise HarError(
                 f"{name} has {signal[row, column]:g} in row {row + 1}, column {column + 1}, outside the physical limits ({LIMITS_TEXT}); "
-                "download the archive again"
+                f"{AGAIN}"
             )
         x[:, :, index] = signal
     _check_gravity(x, part)
@@ -129,23 +118,5 @@ def _check_gravity(x: np.ndarray, part: str) -> None:
     if not GRAVITY_NORM_G[0] <= length[worst] <= GRAVITY_NORM_G[1]:
         raise HarError(
             f"{part}: gravity (total less body acceleration) is {length[worst]:.3g} g long in row {worst + 1}, expected "
-            f"{GRAVITY_NORM_G[0]:g} to {GRAVITY_NORM_G[1]:g}; the signals must be in g, download the archive again"
+            f"{GRAVITY_NORM_G[0]:g} to {GRAVITY_NORM_G[1]:g}; the signals must be in g, {AGAIN}"
         )
-
-
-def _integers(read_file: Reader, name: str) -> np.ndarray:
-    values = _numbers(read_file, name)
-    wrong = values[(values % 1 != 0) | ~np.isfinite(values)]
-    if len(wrong):
-        raise HarError(f"{name} holds {wrong[0]:g}; expected whole numbers; download the archive again")
-    return values.astype(np.int64)
-
-
-def _numbers(read_file: Reader, name: str) -> np.ndarray:
-    content = read_file(name)
-    if not content.strip():
-        raise HarError(f"{name} is empty; download the archive again")
-    try:
-        return np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
-    except ValueError as error:
-        raise HarError(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); download the archive again") from None

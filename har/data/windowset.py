@@ -6,12 +6,14 @@ import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from har.config.sections import MAX_STRIDE, MAX_WINDOW
-from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9, HarError, SignalSpec, channel_names
+from har.contract import LABELS, SAMPLE_RATE_HZ, HarError, SignalSpec, channel_names
 from har.recording import Recording
+from har.signals.chain import SensorChain
 from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
 from har.signals.windows import WindowRule, fill_windows, join_windows, plan_windows
 
@@ -29,6 +31,7 @@ class Description:
         cite: the publication.
         limits: what a model of these data is known to confuse, a sentence.
         official: whether its subjects are those of UCI HAR, with the published split of 21 and 9.
+        url: where it is published.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Description:
     cite: str = ""
     limits: str = ""
     official: bool = False
+    url: str = ""
 
     def texts(self) -> dict[str, str]:
         """The entry ``dataset_description`` of a manifest."""
@@ -115,7 +119,7 @@ class WindowSet:
         if missing:
             raise HarError(f"{self.dataset} has no channel {', '.join(missing)}; it has {', '.join(self.channels)}")
         if names == self.channels:
-            return self  # as it is, so that windows of the cache stay on disk
+            return self
         return replace(self, x=self.x[:, :, [self.channels.index(name) for name in names]], channels=names)
 
 
@@ -154,50 +158,38 @@ class Stretch:
 
 
 def windows_of(
-    recordings: list[Recording],
-    *,
-    window_size: int,
-    stride: int,
-    dataset: str,
-    synthetic: bool,
-    to_uci9: Callable[[np.ndarray], np.ndarray] = offline_uci9,
-    labels: tuple[str, ...] = LABELS,
-    rule: WindowRule | None = None,
+    recordings: Iterable[Recording], *, dataset: str, channels: str = "raw6", chain: SensorChain | None = None, **cut: Any
 ) -> WindowSet:
-    """Cut labelled windows out of raw recordings; the channels are those of ``contract.UCI9``.
+    """Cut labelled windows out of raw recordings.
 
-    Windows stay inside one recording and one stretch without a gap and, unless the rule says otherwise, one label.
+    Windows stay inside one recording and one stretch without a gap and, unless the rule says otherwise, one label. They are the same
+    ones, with the same digest, whatever the channels.
 
     Args:
         recordings: continuous, unfiltered.
-        window_size: samples in a window.
-        stride: samples between two windows of one labelled stretch.
         dataset: its name.
-        synthetic: whether it was generated.
-        to_uci9: from the (time, 6) samples of a contiguous stretch to its nine channels, such as `SensorChain.apply`.
-        labels: names of the labels of the recordings.
-        rule: label, purity, padding; by default whole windows inside one label.
+        channels: ``raw6``, or ``uci9`` with the body acceleration derived from the whole stretch.
+        chain: filters of a whole stretch; by default samples stay as measured, and body acceleration is that of `offline_uci9`.
+        cut: the other arguments of `cut_stretches`: ``window_size``, ``stride``, ``synthetic``, ``labels`` and ``rule``.
 
     Raises:
         HarError: as `cut_stretches`.
     """
-    rule = rule or WindowRule()
-    _check_sizes(window_size, stride, dataset)
+    stretches: list[Stretch] = []
     for recording in recordings:
         check_labels(recording.labels, len(recording.samples), f"{dataset}, recording {recording.name}")
-    shortest = max(rule.shortest(window_size), GRAVITY_MIN_SAMPLES)
-    stretches = [stretch for recording in recordings for stretch in _stretches(recording, shortest)]
-    return cut_stretches(
-        stretches,
-        UCI9,
-        window_size=window_size,
-        stride=stride,
-        dataset=dataset,
-        synthetic=synthetic,
-        labels=labels,
-        rule=rule,
-        to_channels=to_uci9,
-    )
+        # A padded window may be shorter than what the filter needs.
+        stretches += [stretch for stretch in stretches_of([recording]) if len(stretch.samples) >= GRAVITY_MIN_SAMPLES]
+    to_channels = {"raw6": chain.clean if chain else None, "uci9": chain.apply if chain else offline_uci9}
+    made = cut_stretches(stretches, channel_names(channels), dataset=dataset, to_channels=to_channels[channels], **cut)
+    return made if channels == "raw6" else replace(made, digest=content_digest(made.select_channels("raw6").x, made.y, made.subject))
+
+
+def stretches_of(recordings: Iterable[Recording]) -> Iterator[Stretch]:
+    """Stretches of recordings without a gap, unfiltered, (time, 6) as ``contract.RAW6``."""
+    for item in recordings:
+        for first, stop in item.contiguous_runs():
+            yield Stretch(item.name, item.subject, first, item.samples[first:stop], item.labels[first:stop])
 
 
 def _check_sizes(window_size: int, stride: int, where: str) -> None:
@@ -217,14 +209,6 @@ def check_labels(labels: object, samples: int, where: str) -> None:
         raise HarError(f"{where}: labels are {kind}, expected a numpy array of integers")
     if labels.shape != (samples,):
         raise HarError(f"{where}: labels have shape {labels.shape}, expected ({samples},): one integer for each sample")
-
-
-def _stretches(recording: Recording, shortest: int) -> Iterator[Stretch]:
-    for first, stop in recording.contiguous_runs():
-        labels = recording.labels[first:stop]
-        # What gives no window need not be filtered, and may be too short for it.
-        if stop - first >= shortest and (labels >= 0).any():
-            yield Stretch(recording.name, recording.subject, first, recording.samples[first:stop], labels)
 
 
 def _unfilled(shape: tuple[int, ...]) -> np.ndarray:
@@ -269,8 +253,8 @@ def cut_stretches(
             enough for a window, or no window is pure enough.
     """
     rule = rule or WindowRule()
-    stretches = list(stretches)
     _check_sizes(window_size, stride, dataset)
+    stretches = list(stretches)
     for stretch in stretches:
         check_labels(stretch.labels, len(stretch.samples), f"{dataset}, recording {stretch.recording}")
     planned = [(stretch, plan_windows(stretch.labels, window_size, stride, rule)) for stretch in stretches]
@@ -331,18 +315,3 @@ def _segment(windows: WindowSet, first: int, stop: int) -> Stretch:
     samples = join_windows(windows.x[first:stop], windows.start[first:stop])
     labels = np.full(len(samples), windows.y[first], dtype=np.int64)
     return Stretch(str(windows.recording[first]), int(windows.subject[first]), int(windows.start[first]), samples, labels)
-
-
-def recording_of(segment: Stretch, channels: tuple[str, ...]) -> Recording:
-    """A segment as a `Recording` of what a phone delivers, to replay it through a recogniser.
-
-    Args:
-        segment: of `segments_of`.
-        channels: of its samples; total acceleration and angular velocity must be among them.
-
-    Returns:
-        A recording at ``contract.SAMPLE_RATE_HZ`` whose time starts with the segment's first sample.
-    """
-    raw6 = np.ascontiguousarray(segment.samples[:, [channels.index(name) for name in RAW6]], dtype=np.float32)
-    time_s = (segment.start + np.arange(len(raw6))) / SAMPLE_RATE_HZ
-    return Recording(segment.recording, segment.subject, time_s, raw6, segment.labels.copy())

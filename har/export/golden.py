@@ -30,7 +30,7 @@ def golden_windows(classifier: ActivityClassifier, temperature: float = 1.0) -> 
     seconds = max(6.0, 2 * window_size / SAMPLE_RATE_HZ)  # long enough for a window of each activity
     subjects = (1, 2, 3, 4, 5, 6)
     recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in subjects]
-    made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True).select_channels("raw6")
+    made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True)
     chosen = np.concatenate([np.flatnonzero(made.y == label)[:GOLDEN_PER_LABEL] for label in range(len(LABELS))])
     whole = np.rint(np.concatenate((made.x[chosen], edge_windows(window_size))) / GOLDEN_UNIT).astype(int)
     windows = golden_values({"unit": GOLDEN_UNIT, "windows": whole})

@@ -14,7 +14,7 @@ from typing import Any
 
 import har
 from har.contract import HarError
-from har.data.staging import remove_stale, staging
+from har.files import remove_stale, staging
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runs.engine import Outcome, Progress, default_workers, run_jobs
 from har.runtime.bundle import sha256

@@ -112,9 +112,8 @@ def describe_splits(
     windows = prepared(config, archive)
     splits = make_splits(config.data, windows)
     lines = [_title(config.data, windows, len(splits))]
-    channels = windows.select_channels(config.data.channels)
     for number, split in enumerate(splits):
-        parts = {name: split.select(channels, name) for name in SPLITS}
+        parts = {name: split.select(windows, name) for name in SPLITS}
         audit(parts)
         lines += [f"fold {number}: no leak found", *(_part_line(name, split, parts[name]) for name in SPLITS)]
     if output is not None:

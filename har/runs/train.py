@@ -13,9 +13,8 @@ from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
 from har.contract import SPLITS, HarError, artefact
-from har.data import hapt, synthetic, uci_har
-from har.data.archives import HAPT, UCI_HAR
-from har.data.prepare import label_names, loaded
+from har.data import synthetic
+from har.data.prepare import describe, label_names
 from har.data.splits import SubjectSplit, split_document
 from har.evaluation.predictions import Origin, write_predictions
 from har.export.onnx_file import one_line
@@ -34,11 +33,6 @@ from har.tracking import TrackedRun, tracked_run
 from har.training.checkpoint import load_module, save_weights
 from har.training.trainer import Fitted, quiet_lightning, run_trainer
 
-SOURCES: dict[str, dict[str, Any]] = {
-    uci_har.NAME: {"type": "http", "url": UCI_HAR.url},
-    hapt.NAME: {"type": "http", "url": HAPT.url},
-    synthetic.NAME: {"type": "code", "tags": {"mlflow.source.name": "har data prepare --dataset synthetic"}},
-}
 CONTEXTS = {"train": "training", "validation": "validation"}  # the test subjects are no input of a training
 
 
@@ -63,13 +57,10 @@ def log_inputs(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, dige
 
 def source_of(dataset: str) -> dict[str, Any]:
     """Where MLflow says that a data set comes from."""
-    if dataset in SOURCES:
-        return SOURCES[dataset]
-    data = loaded(dataset)
-    url = data.url if data is not None else ""
-    return (
-        {"type": "http", "url": url} if url else {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {dataset}"}}
-    )
+    url = describe(dataset).url
+    if url:
+        return {"type": "http", "url": url}
+    return {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {dataset}"}}
 
 
 def spans(numbers: Sequence[int]) -> str:

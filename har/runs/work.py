@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from har.contract import HarError
-from har.data.staging import InUseError, remove_stale, staging
-from har.files import FULL, CannotWriteError, cannot_write, write_whole
+from har.files import FULL, CannotWriteError, InUseError, cannot_write, remove_stale, staging, write_whole
 from har.runs.run_folder import INFO, RunFolder
 from har.tracking import close_orphans, confirm_finished
 from har.training.resumption import RESUME
@@ -67,10 +66,8 @@ def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> 
 
     if not resume:
         remove_stale(target.parent, target.name)
-    with _alone(target, staging(target.parent, target.name, worth_keeping=worth_keeping, resume=resume, alone=True)) as path:
+    with _alone(target, staging(target.parent, target.name, keep=worth_keeping)) as path:
         path.chmod(0o755)
-        if resume:
-            remove_stale(target.parent, target.name)  # of other settings, code or data
         run_id = _noted(path).get("run_id")
         if run_id is not None:
             say(f"{who}: goes on where it was interrupted")

@@ -66,12 +66,17 @@ class SensorChain:
             the frequencies of gait; the windows of UCI HAR carry the same delay. The start at zero shows above 0.01 (g or
             rad/s) for 0.6 s in total acceleration, 5 s in body acceleration and up to 10 s in the gyroscope.
         """
-        clean = self._stage("noise", median_filter(raw6, self.median_size), self.noise_order, self.noise_cutoff_hz, sample_rate_hz)
+        clean = self.clean(raw6, sample_rate_hz)
         total_acc, gyro = clean[:, :3], clean[:, 3:]
         body_acc = total_acc - self._stage("gravity", total_acc, self.gravity_order, self.gravity_cutoff_hz, sample_rate_hz)
-        if self.drift_order:
-            gyro = gyro - self._stage("drift", gyro, self.drift_order, self.drift_cutoff_hz, sample_rate_hz)
         return np.concatenate((body_acc, gyro, total_acc), axis=1)
+
+    def clean(self, raw6: np.ndarray, sample_rate_hz: float = SAMPLE_RATE_HZ) -> np.ndarray:
+        """The six raw channels among those of `apply`: (time, 6) float64 in the order of ``contract.RAW6``."""
+        clean = self._stage("noise", median_filter(raw6, self.median_size), self.noise_order, self.noise_cutoff_hz, sample_rate_hz)
+        if self.drift_order:
+            clean[:, 3:] -= self._stage("drift", clean[:, 3:], self.drift_order, self.drift_cutoff_hz, sample_rate_hz)
+        return clean
 
     def _stage(self, name: str, samples: np.ndarray, order: int, cutoff_hz: float, sample_rate_hz: float) -> np.ndarray:
         if order == 0:

@@ -215,7 +215,7 @@ class WindowTask(Task[M]):
 
 def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[WindowSet, SubjectSplit]:
     """The windows a config asks for, and its split."""
-    windows = prepared(config, archive).select_channels(config.data.channels)
+    windows = prepared(config, archive)
     return windows, make_split(config.data, windows)
 
 

@@ -9,10 +9,10 @@ import torch
 from har.config import RunConfig, SequenceConfig
 from har.contract import RAW6, SPLITS, TRANSITION_LABELS, HarError, SignalSpec
 from har.data.audit import audit
+from har.data.datamodule import StreamDataModule, audit_windows
 from har.data.prepare import prepared, read_recordings
 from har.data.splits import make_split
-from har.data.streams import StreamDataModule, audit_windows, streams_of
-from har.data.windowset import Stretch
+from har.data.windowset import Stretch, stretches_of
 from har.evaluation.figures import stream_figure
 from har.evaluation.predictions import Origin
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
@@ -45,7 +45,7 @@ class Sequence(Task[StreamLabeller]):
         for part in SPLITS:
             own = [item for item in recordings if item.subject in split.subjects(part)]
             if own or part != "validation":
-                parts[part] = streams_of(own)
+                parts[part] = list(stretches_of(own))
         audit({part: audit_windows(streams, data.dataset, synthetic=windows.synthetic) for part, streams in parts.items()})
         counts = {part: sum(len(stream.samples) for stream in streams) for part, streams in parts.items()}
         return TaskData(windows.dataset, windows.synthetic, windows.digest, split, parts, counts)

@@ -14,7 +14,7 @@ import pytest
 
 from har.contract import HarError
 from har.data import uci_har
-from har.data.archives import INNER_NAME, download, find_source, open_source
+from har.data.archives import UCI_HAR, fetch, find_source, open_source
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from tests.helpers import zip_folder
@@ -32,7 +32,7 @@ def reference(uci_har_folder: Path) -> WindowSet:
 
 @pytest.fixture(scope="module")
 def archive(uci_har_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return zip_folder(uci_har_folder, tmp_path_factory.mktemp("zip") / INNER_NAME)
+    return zip_folder(uci_har_folder, tmp_path_factory.mktemp("zip") / UCI_HAR.zip_name)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def official(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As downloaded: a zip in a zip, with what macOS leaves behind."""
     path = tmp_path_factory.mktemp("official") / "human.zip"
     with zipfile.ZipFile(path, "w") as outer:
-        outer.write(archive, INNER_NAME)
-        outer.writestr("__MACOSX/._" + INNER_NAME, b"resource fork")
+        outer.write(archive, UCI_HAR.zip_name)
+        outer.writestr("__MACOSX/._" + UCI_HAR.zip_name, b"resource fork")
         outer.writestr("UCI HAR Dataset.names", b"text")
     return path
 
@@ -262,18 +262,18 @@ def server(official: Path) -> Iterator[str]:
 
 def test_download_is_checked_and_read(server: str, official: Path, reference: WindowSet, tmp_path: Path) -> None:
     digest = hashlib.sha256(official.read_bytes()).hexdigest()
-    path = download(tmp_path, url=server, sha256=digest)
+    path = fetch(tmp_path, server, digest)
     assert read(path).digest == reference.digest
 
 
 def test_a_wrong_download_is_refused_and_not_kept(server: str, tmp_path: Path) -> None:
     with pytest.raises(HarError, match="is not the expected file"):
-        download(tmp_path, url=server, sha256="0" * 64)
+        fetch(tmp_path, server, "0" * 64)
     assert not list(tmp_path.iterdir())
     with pytest.raises(HarError, match="cannot download"):
-        download(tmp_path, url=server + ".none", sha256="0" * 64)
+        fetch(tmp_path, server + ".none", "0" * 64)
     with pytest.raises(HarError, match="cannot download"):
-        download(tmp_path, url="http://127.0.0.1:9/x.zip", sha256="0" * 64)
+        fetch(tmp_path, "http://127.0.0.1:9/x.zip", "0" * 64)
     assert not list(tmp_path.iterdir())
 
 

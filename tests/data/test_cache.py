@@ -9,8 +9,8 @@ import pytest
 
 from har.contract import HarError
 from har.data.cache import ARRAYS, Damage, cache_key, load_entry, load_or_build
-from har.data.staging import PREFIX, remove_stale, staging, write_text
 from har.data.windowset import WindowSet
+from har.files import PARTIAL, remove_stale, staging
 
 
 def test_the_key_depends_on_content_and_every_setting() -> None:
@@ -137,7 +137,7 @@ def test_two_writers_at_once_agree(windows: WindowSet, tmp_path: Path) -> None:
 
 
 def test_a_living_writer_is_left_alone_and_a_dead_one_is_cleared_away(tmp_path: Path) -> None:
-    dead = tmp_path / f"{PREFIX}k-dead"
+    dead = tmp_path / f"{PARTIAL}k-dead"
     (dead / "new").mkdir(parents=True)
     with staging(tmp_path, "a") as living:
         (living / "new").write_text("half")
@@ -147,43 +147,3 @@ def test_a_living_writer_is_left_alone_and_a_dead_one_is_cleared_away(tmp_path: 
         with staging(tmp_path, "b") as other:
             assert other != living
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_taken_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the birth of a temporary folder and its lock, another process may take it for left behind."""
-    from har.data import staging as module
-
-    real, taken = module.tempfile.mkdtemp, []
-
-    def stolen(**options: object) -> str:
-        path = real(**options)
-        if len(taken) < 2:
-            taken.append(path)
-            os.rmdir(path)
-        return path
-
-    monkeypatch.setattr(module.tempfile, "mkdtemp", stolen)
-    with staging(tmp_path, "k") as found:
-        assert found.is_dir()
-        assert str(found) not in taken
-    assert len(taken) == 2
-
-
-def test_a_small_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "pointer.json"
-    write_text(path, "old")
-    before = path.stat().st_ino
-    write_text(path, "old")
-    assert path.stat().st_ino == before, "nothing to write"
-
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", die)
-        with pytest.raises(KeyboardInterrupt):
-            write_text(path, "new")
-    assert path.read_text() == "old"
-    write_text(path, "new")
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["pointer.json"]

@@ -1,4 +1,4 @@
-"""The download against a local server that breaks off, forgets ranges or sends something else."""
+"""The download against a local server that breaks off or sends something else."""
 
 import hashlib
 import http.server
@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from har.contract import HarError
-from har.data import download as download_module
-from har.data.download import fetch
+from har.data.archives import fetch
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -24,10 +23,8 @@ class Behaviour:
 
     content: bytes = CONTENT
     break_after: list[int] = field(default_factory=list)  # bytes of the answer, one entry a request; whole answers afterwards
-    ranges: bool = True
-    shifted: bool = False  # answers a range with another one
     length: bool = True
-    asked: list[str | None] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,19 +32,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         does = self.behaviour
-        asked = self.headers.get("Range")
-        does.asked.append(asked)
-        first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and does.ranges else 0
-        if first >= len(does.content):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(does.content)}")
-            self.end_headers()
-            return
-        body = does.content[first:]
-        self.send_response(206 if asked and does.ranges else 200)
-        if asked and does.ranges:
-            start = first + 1 if does.shifted else first
-            self.send_header("Content-Range", f"bytes {start}-{len(does.content) - 1}/{len(does.content)}")
+        body = does.content
+        does.asked.append(self.path)
+        self.send_response(200)
         if does.length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -85,36 +72,17 @@ def test_a_download_is_whole_and_made_once(url: str, behaviour: Behaviour, tmp_p
     assert names(tmp_path) == ["data.zip"]
     assert "data.zip: 100%" in capsys.readouterr().err
     assert fetch(tmp_path, url, SHA256, progress=False) == path
-    assert behaviour.asked == [None]
+    assert len(behaviour.asked) == 1
 
 
-def test_a_broken_connection_is_resumed_in_the_same_call(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
-    behaviour.break_after = [400_000, 500_000]
-    assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
-    assert behaviour.asked[0] is None
-    first, second = (int(str(asked)[6:-1]) for asked in behaviour.asked[1:])
-    assert 0 < first < second < len(CONTENT)
-    assert names(tmp_path) == ["data.zip"]
-
-
-def test_a_dead_server_keeps_the_part_for_the_next_call(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
-    behaviour.break_after = [700_000, 0, 0, 0]
-    with pytest.raises(HarError, match=r"cannot download .*bytes are kept and the next try goes on from there") as caught:
+@pytest.mark.parametrize("length", [True, False])
+def test_a_broken_connection_is_one_clear_line_and_leaves_nothing(length: bool, url: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    behaviour.break_after, behaviour.length = [400_000], length
+    with pytest.raises(HarError, match=r"cannot download .*check the network|is not the expected file") as caught:
         fetch(tmp_path, url, SHA256, progress=False)
     assert "\n" not in str(caught.value)
-    assert names(tmp_path) == [".data.zip.part"]
-    kept = (tmp_path / ".data.zip.part").stat().st_size
-    assert CONTENT.startswith((tmp_path / ".data.zip.part").read_bytes())
-    behaviour.asked.clear()
+    assert names(tmp_path) == []
     assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
-    assert behaviour.asked == [f"bytes={kept}-"]
-
-
-def test_a_server_without_ranges_starts_again(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
-    behaviour.ranges = False
-    behaviour.break_after = [900_000]
-    assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
-    assert len(behaviour.asked) == 2
 
 
 def test_an_unknown_length_is_read_to_the_end(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
@@ -122,61 +90,29 @@ def test_an_unknown_length_is_read_to_the_end(url: str, behaviour: Behaviour, tm
     assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("left", [CONTENT, CONTENT + b"more"])
-def test_a_partial_file_that_lacks_nothing(left: bytes, url: str, behaviour: Behaviour, tmp_path: Path) -> None:
-    (tmp_path / ".data.zip.part").write_bytes(left)
-    if left == CONTENT:
-        assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
-    else:
-        with pytest.raises(HarError, match="cannot download"):
-            fetch(tmp_path, url, SHA256, progress=False)
-        assert names(tmp_path) == []
-        assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("left", [b"", b"something else" * 5000])
-def test_a_wrong_checksum_leaves_nothing(left: bytes, url: str, tmp_path: Path) -> None:
-    """Another file on the server, or a part of another file on the disk."""
-    if left:
-        (tmp_path / ".data.zip.part").write_bytes(left)
-    with pytest.raises(HarError, match="is not the expected file"):
-        fetch(tmp_path, url, SHA256 if left else "0" * 64, progress=False)
+def test_a_wrong_checksum_leaves_nothing(url: str, tmp_path: Path) -> None:
+    with pytest.raises(HarError, match="is not the expected file") as caught:
+        fetch(tmp_path, url, "0" * 64, progress=False)
+    assert "\n" not in str(caught.value)
     assert names(tmp_path) == []
+    (tmp_path / "data.zip").write_bytes(b"of another version")
     assert fetch(tmp_path, url, SHA256, progress=False).read_bytes() == CONTENT
-
-
-def test_another_range_than_asked_for_is_not_appended(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
-    behaviour.shifted = True
-    (tmp_path / ".data.zip.part").write_bytes(CONTENT[:1000])
-    with pytest.raises(HarError, match="cannot download"):
-        fetch(tmp_path, url, SHA256, progress=False)
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["data.zip"]
 
 
 def test_without_a_checksum_the_content_is_checked(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
-    behaviour.break_after = [400_000]
     seen = []
 
     def check(path: Path) -> None:
         seen.append(path.read_bytes())
-        assert names(tmp_path) == [".data.zip.lock", ".data.zip.unchecked"], "it has its name before it was checked"
+        assert not (tmp_path / "data.zip").exists(), "it has its name before it was checked"
 
     for _ in range(2):
-        assert fetch(tmp_path, url, None, check=check, progress=False).read_bytes() == CONTENT
+        assert fetch(tmp_path, url, "", check=check, progress=False).read_bytes() == CONTENT
     assert seen == [CONTENT]
-    assert len(behaviour.asked) == 2  # the second resumes the first
+    assert len(behaviour.asked) == 1
     with pytest.raises(ValueError, match="needs a checksum or a check"):
-        fetch(tmp_path, url, None)
-
-
-def test_a_download_that_goes_on_for_ever_is_stopped(
-    url: str, behaviour: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(download_module, "MAX_BYTES", 2**20)
-    behaviour.length = False
-    with pytest.raises(HarError, match="sends more than 1 MiB"):
-        fetch(tmp_path, url, SHA256, progress=False)
-    assert names(tmp_path) == []
+        fetch(tmp_path, url, "")
 
 
 def test_a_folder_that_cannot_be_written(url: str, tmp_path: Path) -> None:

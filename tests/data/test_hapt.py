@@ -14,7 +14,7 @@ import pytest
 
 from har.cli import main
 from har.config import WindowingConfig
-from har.contract import HAPT_LABELS, LABELS, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN, HarError
+from har.contract import HAPT_LABELS, LABELS, RAW6, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN, HarError
 from har.data import hapt, synthetic
 from har.data import prepare as prepare_module
 from har.data.archives import HAPT, find_source, open_source
@@ -216,7 +216,9 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        monkeypatch.setattr(prepare_module, "HAPT", replace(HAPT, url=f"http://127.0.0.1:{running.server_address[1]}/hapt+341.zip"))
+        monkeypatch.setitem(
+            prepare_module.ARCHIVES, "hapt", replace(HAPT, url=f"http://127.0.0.1:{running.server_address[1]}/hapt+341.zip")
+        )
         monkeypatch.chdir(tmp_path)
         yield served
         running.shutdown()
@@ -289,6 +291,9 @@ def test_the_digest_knows_content_from_form(folder: Path, tmp_path: Path) -> Non
 def test_windows_are_cut_after_the_chain(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     windows = load_dataset("hapt", channels="uci9", archive=folder)
+    raw = load_dataset("hapt", archive=folder)
+    assert (raw.channels, raw.digest) == (RAW6, windows.digest)
+    np.testing.assert_array_equal(raw.x, windows.select_channels("raw6").x)
     assert not windows.synthetic
     assert windows.labels == LABELS
     signals = {recording.name: PUBLISHED.apply(recording.samples) for recording in read(folder)}
@@ -330,7 +335,7 @@ def test_other_data_sets_are_windowed_as_before() -> None:
     windows = windows_of(recordings, window_size=128, stride=64, dataset="synthetic", synthetic=True)
     assert windows.labels == LABELS
     first = int(windows.start[0])
-    np.testing.assert_array_equal(windows.x[0, :, 6:], recordings[0].samples[first : first + 128, :3])
+    np.testing.assert_array_equal(windows.x[0, :, :3], recordings[0].samples[first : first + 128, :3])
 
 
 @pytest.mark.data

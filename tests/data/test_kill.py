@@ -11,7 +11,7 @@ import pytest
 from har.data import synthetic
 from har.data.cache import load_entry
 from har.data.prepare import load_dataset
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 
 # The child stops at one moment of the write, says so, and waits to be killed.
 CHILD = """
@@ -73,7 +73,8 @@ def kill_at(moment: str) -> None:
 
 
 def left(folder: Path) -> list[Path]:
-    return list(folder.rglob(f"{PREFIX}*"))
+    """Temporary folders and their locks."""
+    return list(folder.rglob(f"{PARTIAL}*"))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_rubbish_does_not_pile_up(digest: str, tmp_path: Path, monkeypatch: pyte
     small(monkeypatch)
     for _ in range(3):
         kill_at("within x.npy")
-        assert len(left(tmp_path)) == 1
+        assert len(left(tmp_path)) == 2, "those of the process before are removed"
     assert load_dataset("synthetic").digest == digest
     assert left(tmp_path) == []
     assert sorted(path.name[:9] for path in tmp_path.iterdir()) == ["cache", "synthetic"]

@@ -11,17 +11,15 @@ from har.config import AugmentationConfig
 from har.contract import HarError
 from har.data import synthetic
 from har.data.audit import audit
-from har.data.streams import (
+from har.data.datamodule import (
     BLANK,
-    LanePlan,
     StreamDataModule,
     audit_windows,
     check_lanes,
     fold_lanes,
     shuffle_chunks,
-    streams_of,
 )
-from har.data.windowset import Stretch
+from har.data.windowset import Stretch, stretches_of
 
 LENGTHS, CHUNK = (100, 7, 64, 250), 16
 
@@ -67,18 +65,18 @@ def test_a_planted_missing_reset_is_found() -> None:
     fresh = plan.fresh.copy()
     fresh[step, lane] = False
     with pytest.raises(ValueError, match=f"step {step} of lane {lane} carries a state into stream .* at sample 0"):
-        check_lanes(replace(plan, fresh=fresh), LENGTHS, CHUNK)
+        check_lanes(plan._replace(fresh=fresh), LENGTHS, CHUNK)
     first = plan.fresh.copy()
     first[0, 0] = False  # in the first step there is nothing to carry
     with pytest.raises(ValueError, match="step 0 of lane 0"):
-        check_lanes(replace(plan, fresh=first), LENGTHS, CHUNK)
+        check_lanes(plan._replace(fresh=first), LENGTHS, CHUNK)
 
 
 def test_a_sample_read_twice_or_never_is_found() -> None:
     plan = fold_lanes(LENGTHS, 3, CHUNK, generator())
     for change in ({"start": np.where(plan.start == CHUNK, 0, plan.start)}, {"stream": np.where(plan.stream == 1, BLANK, plan.stream)}):
         with pytest.raises(ValueError, match="expected each of"):
-            check_lanes(LanePlan(**(vars(plan) | change)), LENGTHS, CHUNK)
+            check_lanes(plan._replace(**change), LENGTHS, CHUNK)
 
 
 @pytest.mark.parametrize("carry_state", [True, False])
@@ -140,7 +138,9 @@ def test_validation_recordings_are_whole() -> None:
 def test_a_recording_is_turned_as_a_whole_and_anew_each_epoch() -> None:
     recording = synthetic.generate(1, 0, bout_seconds=4.0)
     config = AugmentationConfig(rotation_deg=25, turn_deg=40)
-    data = StreamDataModule(streams_of([recording]), None, chunk=64, lanes=2, carry_state=True, together=True, seed=0, augmentation=config)
+    data = StreamDataModule(
+        list(stretches_of([recording])), None, chunk=64, lanes=2, carry_state=True, together=True, seed=0, augmentation=config
+    )
     seen = []
     for _ in range(2):
         list(data.train_dataloader())
@@ -163,14 +163,14 @@ def test_a_gap_ends_a_stream() -> None:
     recording = synthetic.generate(1, 0, bout_seconds=2.0)
     time_s = recording.time_s.copy()
     time_s[300:] += 1
-    first, second = streams_of([replace(recording, time_s=time_s)])
+    first, second = stretches_of([replace(recording, time_s=time_s)])
     assert (len(first.samples), second.start) == (300, 300)
     np.testing.assert_array_equal(second.samples, recording.samples[300:])
 
 
 def test_the_audit_reads_every_sample_also_those_without_a_label() -> None:
     a, b = (synthetic.generate(subject, 0, bout_seconds=2.0) for subject in (1, 2))
-    parts = {"train": streams_of([a]), "test": streams_of([b])}
+    parts = {"train": list(stretches_of([a])), "test": list(stretches_of([b]))}
     audit({name: audit_windows(own, "synthetic", synthetic=True) for name, own in parts.items()})
     unlabelled = np.flatnonzero(b.labels < 0)[:1][0]
     b.samples[unlabelled : unlabelled + 16] = a.samples[117:133]  # across the border of two windows of the audit

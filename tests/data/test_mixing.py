@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from har.data.transforms import beta, cutmix, mixup
+from har.data.augmentation import beta, cutmix, mixup
 
 B, T, CLASSES = 600, 128, 6
 

@@ -8,9 +8,8 @@ from scipy.signal import welch
 from scipy.spatial.transform import Rotation
 
 from har.contract import LABELS, SAMPLE_RATE_HZ
-from har.data import biomechanics as body
-from har.data.motion import Motion, decaying_rings, shaped_noise, simulate
-from har.data.synthetic import Sensor, measure
+from har.data import synthetic as body
+from har.data.synthetic import Motion, Sensor, decaying_rings, measure, shaped_noise, simulate
 
 PERFECT = Sensor(full_scale=(100.0, 100.0), step=(1e-9, 1e-9), noise=(0.0,) * 6, slow_noise=(0.0, 0.0), bias=(0.0, 0.0), gain=0.0)
 

@@ -1,5 +1,6 @@
 """Windows of any size and rule: cut from recordings and from segments, cached apart."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ OTHERS: list[dict[str, Any]] = [
     {"window_size": 140, "padding": "edge", "min_recorded": 0.1},
     {"window_size": 200, "stride": 50, "padding": "edge"},
 ]
+
+
+BITS = {  # of the windows, SHA-256, as when all nine channels were cached
+    ("synthetic", "raw6"): "9b4a16af4b784948",
+    ("synthetic", "uci9"): "281a5f8883120761",
+    ("uci-har", "raw6"): "ad4fa084f22ac065",
+    ("uci-har", "uci9"): "bd85c8c8698cc791",
+    ("hapt", "raw6"): "96378557ba530e83",
+    ("hapt", "uci9"): "a9dc381e97fc4db2",
+}
 
 
 def recording(labels: np.ndarray, gap_at: int | None = None) -> Recording:
@@ -107,9 +118,9 @@ def test_every_setting_has_its_own_windows(dataset: str, workplace: Path, uci_ha
     seen = {default.digest}
     for options in OTHERS:
         windowing = WindowingConfig(**options)
-        found = load_dataset(dataset, channels="uci9", archive=archive, windowing=windowing)
-        again = load_dataset(dataset, channels="uci9", archive=archive, windowing=windowing)
-        assert isinstance(again.x, np.memmap)
+        found = load_dataset(dataset, archive=archive, windowing=windowing)
+        again = load_dataset(dataset, archive=archive, windowing=windowing)
+        assert isinstance(again.x, np.memmap) == (dataset == "synthetic"), "six of nine published channels are a copy"
         assert again.digest == found.digest
         assert found.window_size == windowing.window_size
         assert (found.dataset, found.synthetic, found.channels) == (default.dataset, default.synthetic, default.channels)
@@ -129,6 +140,29 @@ def test_windows_of_any_size_come_from_the_published_ones(uci_har_folder: Path, 
         np.testing.assert_array_equal(x, by_name[str(name)].samples[start : start + 50])
     with pytest.raises(HarError, match="no labelled stretch gives a window of 1000 samples; use shorter windows"):
         load_dataset("uci-har", channels="uci9", archive=uci_har_folder, windowing=WindowingConfig(window_size=1000))
+
+
+def bits(dataset: str, archive: Path | None) -> dict[tuple[str, str], str]:
+    found = {channels: load_dataset(dataset, archive=archive, channels=channels) for channels in ("raw6", "uci9")}
+    assert found["raw6"].digest == found["uci9"].digest
+    return {(dataset, name): hashlib.sha256(np.ascontiguousarray(windows.x).data).hexdigest()[:16] for name, windows in found.items()}
+
+
+def test_both_channel_sets_have_the_same_bits_as_ever(workplace: Path) -> None:
+    found = bits("synthetic", None)
+    assert found == {key: BITS[key] for key in found}
+    cached = {np.load(path, mmap_mode="r").shape[2] for path in Path("data/cache").glob("*/x.npy")}
+    assert cached == {6, 9}, "each is cached for itself, the raw channels alone where nobody asked for more"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("dataset", ["uci-har", "hapt"])
+def test_both_channel_sets_of_real_data_have_the_same_bits_as_ever(
+    dataset: str, real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path))
+    found = bits(dataset, real_data)
+    assert found == {key: BITS[key] for key in found}
 
 
 @pytest.mark.data

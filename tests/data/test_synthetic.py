@@ -8,9 +8,9 @@ import torch
 from har.config import RunConfig
 from har.contract import LABELS, STRIDE, WINDOW_SIZE, HarError
 from har.data import synthetic
-from har.data.biomechanics import POSTURE
 from har.data.prepare import load_dataset
 from har.data.splits import official_split
+from har.data.synthetic import POSTURE
 from har.data.windowset import WindowSet, windows_of
 from har.recording import UNLABELLED
 from har.training.fit import fit
@@ -78,7 +78,7 @@ def test_windows_of_all_people_and_activities(windows: WindowSet) -> None:
 def population(difficulty: float, seed: int = 0, bout_seconds: float = 9.0) -> WindowSet:
     recordings = [synthetic.generate(subject, seed, bout_seconds=bout_seconds, difficulty=difficulty) for subject in range(1, 31)]
     made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset=synthetic.NAME, synthetic=True)
-    return made.select_channels("raw6")
+    return made
 
 
 @pytest.fixture(scope="module")

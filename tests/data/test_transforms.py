@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from har.contract import RAW6, UCI9, HarError
-from har.data import transforms as t
+from har.data import augmentation as t
 
 B, T = 400, 126  # 126: the knots of the smooth curves fall on samples
 CHANNELS = {"raw6": RAW6, "uci9": UCI9}
@@ -81,7 +81,12 @@ MIXING = {"beta", "mixup", "cutmix"}  # see test_mixing.py
 
 def test_every_transform_is_tested() -> None:
     public = {name for name, value in vars(t).items() if callable(value) and getattr(value, "__module__", "") == t.__name__}
-    assert {name for name in public if name[0] != "_"} == set(TRANSFORMS) | {"sensor_axes", "resample", "warped_time"} | MIXING
+    assert {name for name in public if name[0] != "_"} == set(TRANSFORMS) | {
+        "Augmentation",
+        "sensor_axes",
+        "resample",
+        "warped_time",
+    } | MIXING
     assert set(ZERO) == set(TRANSFORMS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from har.contract import HarError
 from har.data import archives, uci_har
-from har.data.archives import INNER_NAME, open_source
+from har.data.archives import UCI_HAR, open_source
 from tests.helpers import zip_folder
 
 
@@ -53,12 +53,12 @@ def refused(path: Path, message: str) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_member_is_refused(kind: str, nested: bool, uci_har_folder: Path, tmp_path: Path) -> None:
     add, message = HOSTILE[kind]
-    path = zip_folder(uci_har_folder, tmp_path / INNER_NAME)
+    path = zip_folder(uci_har_folder, tmp_path / UCI_HAR.zip_name)
     with zipfile.ZipFile(path, "a") as archive:
         add(archive)
     if nested:
         with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
-            outer.write(path, INNER_NAME)
+            outer.write(path, UCI_HAR.zip_name)
         path = tmp_path / "outer.zip"
     refused(path, message)
 

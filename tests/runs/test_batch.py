@@ -14,7 +14,7 @@ import pytest
 from har.cli import main
 from har.contract import LABELS, HarError
 from har.data import synthetic
-from har.data.staging import PREFIX
+from har.files import PARTIAL
 from har.recording import COLUMNS, ReadOptions
 from har.runs.batch import Job, Maker, find_jobs, predict_file
 from har.runtime.bundle import sha256
@@ -314,7 +314,7 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
     done = times(tmp_path / "out")
     whole = {name: when for name, when in done.items() if name in names}
     assert 1 <= len(whole) < 6
-    left = tmp_path / "out" / f"{PREFIX}{names[-1]}-of-a-dead-process"  # whether or not the kill came while a file was written
+    left = tmp_path / "out" / f"{PARTIAL}{names[-1]}-of-a-dead-process"  # whether or not the kill came while a file was written
     left.mkdir()
     again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert f"6 recordings, {len(whole)} of them done already" in again.stdout

@@ -16,7 +16,7 @@ from filelock import FileLock
 import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
 from har.contract import HarError
-from har.data.staging import PREFIX, remove_stale, staging
+from har.files import PARTIAL, InUseError, remove_stale, staging
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runs.work import WORK
@@ -100,7 +100,7 @@ def test_only_the_same_training_is_gone_on_with(workplace: Path, config: RunConf
     config = config.with_overrides(training__epochs=2)
 
     def left_behind() -> list[Path]:
-        return sorted((RUNS / "synthetic/tiny").glob(f"{PREFIX}*"))
+        return sorted((RUNS / "synthetic/tiny").glob(f"{PARTIAL}*"))
 
     interrupt_after(1, config, monkeypatch)
     (first,) = left_behind()
@@ -128,22 +128,32 @@ def test_a_folder_in_use_is_nobody_elses(tmp_path: Path) -> None:
     def always(path: Path) -> bool:
         return True
 
-    with staging(tmp_path, "seed-1", worth_keeping=always) as first:
-        with staging(tmp_path, "seed-1", worth_keeping=always, resume=True) as second:
-            assert second != first
+    with staging(tmp_path, "seed-1", keep=always) as first:
+        with pytest.raises(InUseError) as caught, staging(tmp_path, "seed-1", keep=always):
+            pass
+        assert caught.value.path == first
         remove_stale(tmp_path, "seed-1")
         assert first.is_dir()
-    assert not first.exists()
-    with pytest.raises(KeyboardInterrupt), staging(tmp_path, "seed-1", worth_keeping=always) as left:
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt), staging(tmp_path, "seed-1", keep=always) as left:
         raise KeyboardInterrupt
-    with staging(tmp_path, "seed-10", worth_keeping=always, resume=True) as other:
+    with staging(tmp_path, "seed-10", keep=always) as other:
         assert other != left
     remove_stale(tmp_path, "seed-10")
-    with staging(tmp_path, "seed-1", worth_keeping=lambda path: False, resume=True) as other:
-        assert other != left
-    with staging(tmp_path, "seed-1", worth_keeping=always, resume=True) as again:
+    with staging(tmp_path, "seed-1", keep=always) as again:
         assert again == left
     assert not left.exists()
+
+    def interrupted(content: str) -> Path:
+        try:
+            with staging(tmp_path, "seed-1", keep=lambda path: (path / "second").exists()) as left:
+                (left / content).touch()
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            return left
+
+    assert not interrupted("first").exists()
+    assert [path.name for path in interrupted("second").iterdir()] == ["second"]
 
 
 WAITS = """
@@ -174,18 +184,18 @@ def test_one_process_at_a_time_trains_into_a_folder(resume: bool, workplace: Pat
         first.wait()
     trained = train(config.with_overrides(training__epochs=1), RUNS, resume=resume)  # the lock went with its process
     assert trained.path == target
-    assert {path.name for path in target.parent.iterdir() if not path.name.startswith(PREFIX)} == {"seed-0", "seed-1"}
+    assert {path.name for path in target.parent.iterdir() if not path.name.startswith(PARTIAL)} == {"seed-0", "seed-1"}
 
 
 def test_many_that_begin_together_are_one(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
-from har.data.staging import InUseError, staging
+from har.files import InUseError, staging
 while time.time() < float(sys.argv[2]):
     pass
 try:
-    with staging(Path(sys.argv[1]), "seed-0", alone=True):
+    with staging(Path(sys.argv[1]), "seed-0", keep=Path.is_dir):
         print("has it", flush=True)
         time.sleep(10)
 except InUseError:
@@ -261,7 +271,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_rerun_finishes(workplac
     command = [sys.executable, "-m", "har", "sweep", "study.yaml", "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     deadline, base = time.monotonic() + 120, Path("runs/synthetic/studies/study")
-    while time.monotonic() < deadline and len(list(base.glob(f"small/{PREFIX}*/{RESUME}"))) < 2:
+    while time.monotonic() < deadline and len(list(base.glob(f"small/{PARTIAL}*/{RESUME}"))) < 2:
         time.sleep(0.1)
         assert process.poll() is None
     workers = [int(pid) for pid in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()]
@@ -276,7 +286,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_rerun_finishes(workplac
     assert "2 jobs, 0 done before, 2 to do" in done.stdout
     children = [run for run in mlflow_runs() if "run_key" in run.data.tags]
     assert [run.info.status for run in children] == ["FINISHED", "FINISHED"]  # gone on with, not begun again
-    assert not list(base.glob(f"small/{PREFIX}*"))
+    assert not list(base.glob(f"small/{PARTIAL}*"))
 
 
 def _alive(pid: int) -> bool:
