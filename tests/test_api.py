@@ -46,6 +46,36 @@ def test_export_is_a_function_and_a_package() -> None:
         har.export("no-run", "bundle")
 
 
+def test_a_mistake_is_a_sentence(windows: har.WindowSet) -> None:
+    for arguments, options, message in (
+        (("kfold",), {"folds": 1}, r"split: split\.folds: input should be greater than or equal to 2, found 1"),
+        (("random",), {}, r"split: split\.kind: input should be 'official', .* found 'random'"),
+        (("loso",), {"folds": 3}, "folds has no meaning for kind 'loso'"),
+        (("official",), {"validation_subjects": [2]}, "a test subject must never validate"),
+        (("fold5",), {"fold": 9}, "fold 9 of 5 folds"),
+    ):
+        with pytest.raises(har.HarError, match=message):
+            har.split(windows, *arguments, **options)
+    with pytest.raises(har.HarError, match=r"train: unknown key 'training\.epoch'; did you mean 'epochs'"):
+        har.train("cnn1d", dataset="synthetic", change={"training.epoch": 1})
+    with pytest.raises(har.HarError, match="folds has no meaning for kind 'loso'"):
+        har.train("cnn1d", dataset="synthetic", split={"kind": "loso", "folds": 3})
+    with pytest.raises(har.HarError, match="unknown part 'train'; expected one of validation, test"):
+        har.evaluate("run", "train")
+    with pytest.raises(TypeError, match="acc_units"):
+        har.read_recording("walk.csv", acc_units="m/s2")
+
+
+def test_every_window_is_in_one_part(windows: har.WindowSet) -> None:
+    parts = har.split(windows, "kfold", folds=3, fold=1, subjects="all", validation=2)
+    assert sum(map(len, parts.values())) == len(windows)
+    assert len(set(parts["validation"].subject)) == 2
+    assert list(har.split(windows, "loso", validation=0)) == ["train", "test"]
+    official = har.split(windows)
+    assert set(official["test"].subject) == {2, 4, 9, 10, 12, 13, 18, 20, 24}
+    assert set(official["validation"].subject) == {5, 15, 25, 30}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One working folder for all examples, so that the synthetic data are generated once."""

@@ -115,3 +115,12 @@ def test_wrong_arrays_are_told_in_a_sentence(raw: WindowSet, fitted: ActivityCla
         ActivityClassifier("cnn2d").fit(raw.x[:10], np.arange(10) % 2)
     with pytest.raises(HarError, match=r"unknown key 'training\.epoch'"):
         small(change={"training.epoch": 3}).fit(raw.x[:10], np.arange(10) % 2)
+
+
+def test_the_old_name_warns() -> None:
+    import har.sklearn
+
+    with pytest.warns(DeprecationWarning, match=r"ActivityEstimator is deprecated; use har\.ActivityClassifier"):
+        assert har.sklearn.ActivityEstimator is ActivityClassifier
+    with pytest.raises(AttributeError, match="no attribute 'Estimator'"):
+        har.sklearn.Estimator  # noqa: B018
