@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from har.contract import HarError
 from har.files import remove_stale, staging
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 MAX_MEMBERS = 10_000  # the official archive has 74
 MAX_DECLARED_BYTES = 2**30  # of all members together; the official archive unpacks to 282,568,739
@@ -184,7 +188,8 @@ def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] 
         raise ValueError("a download needs a checksum or a check of its content")
     import pooch
     import requests
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress
 
     target = folder / PurePosixPath(url).name
     pooch.get_logger().setLevel("WARNING")  # it reports the temporary file, and the checksum of a file that has none
@@ -194,9 +199,9 @@ def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] 
         remove_stale(folder)
         with (
             staging(folder, target.name) as temporary,
-            tqdm(total=1, desc=target.name, unit="B", unit_scale=True, disable=not progress) as bar,
+            Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True), disable=not progress) as bar,
         ):
-            downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
+            downloader = pooch.HTTPDownloader(progressbar=_Bar(bar, target.name), chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
             found = Path(pooch.retrieve(url, f"sha256:{sha256}" if sha256 else None, target.name, temporary, downloader=downloader))
             if check is not None:
                 _check_download(found, url, check, target.with_name(f"{target.name}.refused"))
@@ -210,6 +215,24 @@ def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] 
     except OSError as error:
         raise HarError(f"cannot write the download into {folder} ({error.strerror}); free some space or set HAR_CACHE_DIR") from None
     return target
+
+
+class _Bar:
+    """What pooch draws a download on: a bar of rich, with the methods of one of tqdm."""
+
+    total = 0
+
+    def __init__(self, bar: "Progress", name: str) -> None:
+        self._bar, self._task = bar, bar.add_task(name, total=None)
+
+    def update(self, count: int) -> None:
+        self._bar.update(self._task, total=self.total or None, advance=count)
+
+    def reset(self) -> None:
+        self._bar.update(self._task, completed=0)
+
+    def close(self) -> None:
+        pass
 
 
 def _check_download(found: Path, url: str, check: Callable[[Path], None], refused: Path) -> None:

@@ -54,10 +54,10 @@ def named_config(name: RunConfig | Path | str, folder: Path = CONFIG_FOLDER) -> 
 
 
 def check_task(config: RunConfig) -> None:
-    """Refuse a config whose model is for another task.
+    """Refuse a config whose model is for another task, or has no such option.
 
     Raises:
-        HarError: with both.
+        HarError: with both tasks, or with the option.
     """
     model = find_model(config.model.name)
     if model.task != config.task.name:
@@ -65,6 +65,7 @@ def check_task(config: RunConfig) -> None:
             f"task.name is {config.task.name!r}, but model {model.name!r} is for the task {model.task!r}; set task.name: {model.task}, "
             "or name another model"
         )
+    check_options(model.name, config.model.options)
 
 
 def named_configs(
@@ -79,7 +80,6 @@ def named_configs(
     for name in names:
         config = named_config(name).changed(dict(change), origin)
         check_task(config)
-        check_options(config.model.name, config.model.options)
         check_split(config.data)
         label = config.model.name if isinstance(name, RunConfig) else str(name)
         found.append((config, Path(label).stem if label.endswith(YAML) else label))
