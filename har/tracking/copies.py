@@ -2,7 +2,7 @@
 
 Trainings write to the local store alone. A thread of theirs copies what is new every few seconds, and `har track push` whatever is
 missing. A copy has the id of its run as a tag, by which it is found again; what was copied is noted next to the local store. To copy the
-same again changes nothing: MLflow keeps a point of a metric once, and a file or a model replaces its predecessor.
+same again changes nothing: MLflow keeps a point of a metric once, and a file replaces its predecessor.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import DatasetInput, LoggedModel, Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -26,7 +26,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from har.files import write_whole
 from har.redaction import redacted
 from har.tracking import store
-from har.tracking.logged_models import copy_model, models_of
 
 COPIES = ".copies"  # in the folder of the local store: a file for each run that was copied
 ORIGIN = "har.copy_of"  # tag of a copy: id of the run in the local store
@@ -88,14 +87,12 @@ class New(NamedTuple):
         run: parameters, tags, data sets and state, of which the copy itself says what is new.
         points: of metrics.
         files: artifacts, with their folder.
-        models: that are whole.
         note: what to note when all is copied.
     """
 
     run: Run
     points: list[Metric]
     files: list[tuple[Path, str | None]]
-    models: list[LoggedModel]
     note: dict[str, Any]
 
 
@@ -148,8 +145,6 @@ class Copies:
                 log_batches(remote, copy.info.run_id, metrics=new.points)
                 for path, folder in new.files:
                     remote.log_artifact(copy.info.run_id, str(path), folder)
-                for model in new.models:
-                    copy_model(model, remote, copy.info.run_id)
                 _end(remote, copy, new.run)
             write_whole(place, json.dumps(new.note | {"copy": copy.info.run_id}))
         return True
@@ -177,11 +172,10 @@ class Copies:
             stamps[name] = [stat.st_size, stat.st_mtime_ns]
             if note.get("files", {}).get(name) != stamps[name]:
                 files.append((path, name.rpartition("/")[0] or None))
-        models = [model for model in models_of(local, run) if model.status == "READY"]
-        after = {"row": rows[-1][0] if rows else row, "files": stamps, "models": [model.model_id for model in models]}
+        after = {"row": rows[-1][0] if rows else row, "files": stamps}
         content = json.dumps([redacted(self._server), run.to_dictionary(), after], sort_keys=True, default=str)
         after["digest"] = hashlib.sha256(content.encode()).hexdigest()
-        return New(run, points, files, [model for model in models if model.model_id not in note.get("models", [])], after)
+        return New(run, points, files, after)
 
     def _make(self, remote: mlflow.MlflowClient, run: Run) -> Run:
         name = mlflow.MlflowClient(tracking_uri=self.uri).get_experiment(run.info.experiment_id).name

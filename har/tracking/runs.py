@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -13,18 +14,21 @@ from typing import Any
 from uuid import uuid4
 
 import mlflow
+import numpy as np
 from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pytorch_lightning.loggers.logger import Logger
 
 from har.tracking import store
 from har.tracking.copies import RUNNING, Copies, copying, experiment_of, find_run, log_batches, log_datasets, send
-from har.tracking.logged_models import log_onnx
-from har.tracking.system_metrics import SystemMetrics
+from har.tracking.system_metrics import measured
 
+MODEL = "model"  # folder of the ONNX model among the artifacts
 PARENT = "study_parent"  # tag of the run of a study
 OWNERS = ".owners"  # in the folder of the local store: a locked file for each tracked run, as long as its process lives
 HOST, LOCK = "har.host", store.LOCK_TAG  # tags: on which machine, and where that file is
@@ -35,16 +39,11 @@ CUT = "\n\n(MLflow takes no longer note; the rest stands in the table of the stu
 
 
 class EpochLogger(Logger):
-    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's.
-
-    Attributes:
-        system: what the machine does meanwhile; logged with the epochs once it was started.
-    """
+    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's."""
 
     def __init__(self, run: "TrackedRun") -> None:
         super().__init__()
         self._run = run
-        self.system = SystemMetrics(run.log_metrics)
 
     @property
     def name(self) -> str:
@@ -58,7 +57,6 @@ class EpochLogger(Logger):
         values = {name: float(value) for name, value in metrics.items()}
         epoch = values.pop("epoch", step)
         self._run.log_metrics(values, int(epoch or 0))
-        self.system.flush()
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """The run's parameters are logged once, by `TrackedRun`."""
@@ -133,14 +131,31 @@ class TrackedRun:
         self._call(lambda: self._client.log_artifact(self.run_id, str(path), folder))
 
     def log_onnx(self, path: Path, input_shape: tuple[int, ...], num_classes: int) -> None:
-        """An ONNX file as an MLflow model with its signature.
+        """An ONNX file as an MLflow model with its signature, in the artifacts of the run.
 
         Args:
             path: of the file; its input is ``windows``, its output ``probabilities``.
             input_shape: (time, channel) of a window.
             num_classes: length of the output.
         """
-        self._call(lambda: log_onnx(self._client, self.run_id, path, input_shape, num_classes))
+        import mlflow.onnx
+        import onnx
+
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *input_shape), "windows")]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes), "probabilities")]),
+        )
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlflow.onnx.save_model(
+                onnx.load(path),
+                f"{folder}/{MODEL}",
+                mlflow_model=Model(MODEL, self.run_id),
+                signature=signature,
+                pip_requirements=["numpy", "onnxruntime", "onnx"],  # without them MLflow starts a process to guess them
+                save_as_external_data=False,
+            )
+            self._call(lambda: self._client.log_artifacts(self.run_id, folder))
 
     def end(self, status: int) -> None:
         """End the run."""
@@ -187,7 +202,7 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
         run, status = TrackedRun(uri, name, found), RunStatus.FAILED
         with copying(runs, name, [found]):
             try:
-                with run.logger.system:
+                with measured(uri, found):
                     yield run
                 status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
             except (KeyboardInterrupt, SystemExit):

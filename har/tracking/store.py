@@ -174,22 +174,6 @@ def _make(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-@contextmanager
-def process_wide(uri: str) -> Iterator[None]:
-    """Let MLflow itself ask a store, where it asks that of the process whatever its client says; then as it was before."""
-    from mlflow.tracking._tracking_service import utils as process
-
-    variable = os.environ.get(VARIABLE)
-    try:
-        with process._use_tracking_uri(uri):
-            yield
-    finally:  # MLflow sets the variable, and then removes it
-        if variable is None:
-            os.environ.pop(VARIABLE, None)
-        else:
-            os.environ[VARIABLE] = variable
-
-
 def unlocked(work: Callable[[], T]) -> T:
     """Call a store; an sqlite file that another process is writing is asked again for `LOCKED_S`: nothing was written then."""
     until = time.monotonic() + LOCKED_S

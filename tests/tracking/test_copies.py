@@ -175,7 +175,6 @@ def content(client: mlflow.MlflowClient, run: Run) -> dict[str, Any]:
         "points": points,
         "files": {str(path.relative_to(files)): path.read_bytes() for path in files.rglob("*") if path.is_file()},
         "data": [(one.dataset.to_dictionary(), [tag.value for tag in one.tags]) for one in run.inputs.dataset_inputs],
-        "models": len(client.search_logged_models([info.experiment_id], f"source_run_id = '{info.run_id}'")),
     }
 
 
@@ -218,8 +217,7 @@ def test_a_real_server_sees_a_training_while_it_runs_and_then_has_all_of_it(
     copy = copy_of(real_server, run_id)
     assert len(there.list_artifacts(copy.info.run_id, "checkpoint")) == 1
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: real_server)
-    with store.process_wide(real_server):
-        model = mlflow.onnx.load_model(f"runs:/{copy.info.run_id}/model", str(tmp_path / "model"))
+    model = mlflow.onnx.load_model(f"runs:/{copy.info.run_id}/model", str(tmp_path))
     assert model.SerializeToString() == onnx_file.read_bytes() or len(model.graph.node) == 1
     assert push(runs) == (0, 0)
 
@@ -260,7 +258,7 @@ def test_a_server_that_dies_within_a_call_loses_and_doubles_nothing(
     """Before the call takes effect, or after it, so that only its answer is lost."""
     runs = tmp_path / "runs"
     for done in (False, True):
-        for call in ("create_experiment", "create_run", "log_batch", "log_inputs", "log_artifact", "log_outputs", "set_terminated"):
+        for call in ("create_experiment", "create_run", "log_batch", "log_inputs", "log_artifact", "set_terminated"):
             works: Callable[..., Any] = getattr(mlflow.MlflowClient, call)
             dead: list[str] = []
 
@@ -280,7 +278,7 @@ def test_a_server_that_dies_within_a_call_loses_and_doubles_nothing(
                     fill(run, runs, onnx_file)
             assert dead, call
     assert push(runs)[0] >= 1
-    check(runs, server, count=14)
+    check(runs, server, count=12)
     assert push(runs) == (0, 0)
 
 
