@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from har.config.sections import MAX_STRIDE, MAX_WINDOW
+from har.config import MAX_STRIDE, MAX_WINDOW
 from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9, HarError, channel_names
 from har.recording import Recording
 from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
