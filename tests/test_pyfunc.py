@@ -24,7 +24,9 @@ from har.runs.register import MODEL_NAME, register_bundle
 from har.runtime.bundle import MANIFEST, golden_values, sha256
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer
-from har.tracking import BUNDLE_DIGEST, CHAMPION, tracked_run, tracking_uri
+from har.tracking.registered_models import BUNDLE_DIGEST, CHAMPION
+from har.tracking.runs import tracked_run
+from har.tracking.store import tracking_uri
 
 URI = f"models:/{MODEL_NAME}@{CHAMPION}"
 EDGE_WINDOWS = 8  # at the end of the golden windows; no worn sensor measures most of them, and clients refuse those

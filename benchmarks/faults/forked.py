@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from har.cli import main
 
-HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking", "har.runtime.report", "mlflow.onnx")
+HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking.runs", "har.runtime.report", "mlflow.onnx")
 
 
 class Answer(NamedTuple):

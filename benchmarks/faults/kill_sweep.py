@@ -34,7 +34,7 @@ from tables import made, write_table
 from har.data.staging import PREFIX
 from har.runs.run_folder import CHECKPOINT
 from har.studies.sweep import RESULT as JOB_RESULT
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 
 RESULT = Path("results/reliability/sweep_kill.csv")
 WORKERS, PATIENCE_S = 2, 120.0

@@ -34,7 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made, write_table
 
-from har.tracking import copies, runs, store_facts
+from har.tracking import copies, runs
+from har.tracking.copies import store_facts
 
 RESULT = Path("results/reliability/tracking_faults.csv")
 SLOW_S = 1.5

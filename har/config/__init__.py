@@ -1,5 +1,6 @@
 """Typed configs: one YAML file describes a run. Unknown keys and wrong types are refused with what was expected."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -10,22 +11,26 @@ from pydantic_core import PydanticCustomError
 from har.config.yaml_file import read_yaml
 from har.contract import LABELS, WINDOW_SIZE, WITH_TRANSITIONS, HarError, nearest
 
+MAX_WINDOW, MAX_STRIDE = 4096, 65_536  # samples
+MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
+SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
+
 
 class Section(BaseModel):
     """A part of a config: unknown keys and values that are no numbers are refused, and nothing changes it afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def _refused(self) -> Iterator[tuple[object, str]]:
+        """Keys that do not go together: whether that is so here, and what to write instead."""
+        yield from ()
 
-MAX_WINDOW, MAX_STRIDE = 4096, 65_536  # samples
-MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
-SENSELESS = "senseless"  # the kind of an error that concerns several keys of a section at once
-
-
-def _refuse(wrong: object, text: str) -> None:
-    """Refuse keys of a config that do not go together."""
-    if wrong:
-        raise PydanticCustomError(SENSELESS, text)
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        for wrong, text in self._refused():
+            if wrong:
+                raise PydanticCustomError(SENSELESS, text)
+        return self
 
 
 class SplitConfig(Section):
@@ -49,8 +54,7 @@ class SplitConfig(Section):
     path: str | None = None
     """The JSON file, with ``file``."""
 
-    @model_validator(mode="after")
-    def _options_fit_the_kind(self) -> Self:
+    def _refused(self) -> Iterator[tuple[object, str]]:
         used = {
             "official": (),
             "fold5": ("fold", "subjects", "validation", "seed"),
@@ -60,11 +64,10 @@ class SplitConfig(Section):
         }[self.kind]
         for name, field in type(self).model_fields.items():
             changed = name not in ("kind", *used) and getattr(self, name) != field.default
-            _refuse(changed, f"{name} has no meaning for kind {self.kind!r}; remove it")
-        _refuse(self.kind == "file" and not self.path, "kind 'file' needs path, the JSON file of the split")
+            yield changed, f"{name} has no meaning for kind {self.kind!r}; remove it"
+        yield self.kind == "file" and not self.path, "kind 'file' needs path, the JSON file of the split"
         if count := {"fold5": 5, "kfold": self.folds}.get(self.kind):
-            _refuse(self.fold >= count, f"fold {self.fold} of {count} folds is asked for; expected 0 to {count - 1}")
-        return self
+            yield self.fold >= count, f"fold {self.fold} of {count} folds is asked for; expected 0 to {count - 1}"
 
     @property
     def suffix(self) -> str:
@@ -89,18 +92,16 @@ class DataConfig(Section):
     split: SplitConfig = SplitConfig()
     """Other kinds of split choose their validation subjects themselves."""
 
-    @model_validator(mode="after")
-    def _options_fit_the_data_set(self) -> Self:
+    def _refused(self) -> Iterator[tuple[object, str]]:
         text = f"transitions is {self.transitions!r}, but {self.dataset} has none; they are in {', '.join(WITH_TRANSITIONS)} alone"
         unknown = self.transitions != "drop" and self.dataset not in WITH_TRANSITIONS
-        _refuse(unknown, text + ": use --dataset hapt, or transitions: drop")
+        yield unknown, text + ": use --dataset hapt, or transitions: drop"
         text = f"difficulty has no meaning for dataset {self.dataset!r}, only for 'synthetic'; remove it"
-        _refuse(self.difficulty is not None and self.dataset != "synthetic", text)
+        yield self.difficulty is not None and self.dataset != "synthetic", text
         official, named = self.split.kind == "official", self.validation_subjects is not None
-        _refuse(official and not named, "key 'validation_subjects' is missing; the official split needs some training subjects")
+        yield official and not named, "key 'validation_subjects' is missing; the official split needs some training subjects"
         text = f"validation_subjects belongs to the official split; kind {self.split.kind!r} chooses its own: remove it"
-        _refuse(named and not official, text)
-        return self
+        yield named and not official, text
 
     @property
     def suffix(self) -> str:
@@ -130,11 +131,9 @@ class WindowingConfig(Section):
     cross_labels: bool = False
     """Whether a window may hold a change of label. No window ever crosses a recording or a gap."""
 
-    @model_validator(mode="after")
-    def _reshape_has_no_stride(self) -> Self:
+    def _refused(self) -> Iterator[tuple[object, str]]:
         text = f"kind 'reshape' has the stride of a whole window, {self.window_size}, found {self.stride}; remove stride"
-        _refuse(self.kind == "reshape" and self.stride not in (None, self.window_size), text)
-        return self
+        yield self.kind == "reshape" and self.stride not in (None, self.window_size), text
 
     @property
     def step(self) -> int:
@@ -216,13 +215,11 @@ class ReconstructConfig(Section):
     false_alarms: float = Field(default=0.05, gt=0, lt=0.5)
     """Share of the everyday windows of the validation subjects that the threshold calls unknown."""
 
-    @model_validator(mode="after")
-    def _something_is_everyday(self) -> Self:
+    def _refused(self) -> Iterator[tuple[object, str]]:
         for name in self.held_out:
-            _refuse(name not in LABELS, f"held_out has no activity {name!r}; {nearest(name, LABELS)}")
-        _refuse(set(self.held_out) == set(LABELS), "held_out names all activities; leave some to train on")
-        _refuse(len(set(self.held_out)) < len(self.held_out), "held_out names an activity twice; remove one")
-        return self
+            yield name not in LABELS, f"held_out has no activity {name!r}; {nearest(name, LABELS)}"
+        yield set(self.held_out) == set(LABELS), "held_out names all activities; leave some to train on"
+        yield len(set(self.held_out)) < len(self.held_out), "held_out names an activity twice; remove one"
 
 
 TaskConfig = Annotated[
@@ -303,17 +300,15 @@ class RunConfig(Section):
     """``name`` says which task, and so which other keys there are; the registry says which task a model is for."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
-    @model_validator(mode="after")
-    def _sections_go_together(self) -> Self:
+    def _refused(self) -> Iterator[tuple[object, str]]:
         nobody = self.data.validation_subjects == () if self.data.split.kind == "official" else self.data.split.validation == 0
         unwatched = nobody and self.training.keep == "best" and self.data.split.kind != "file"
-        _refuse(unwatched, "data.validation_subjects: nobody chooses the epoch; set training.keep: last")
+        yield unwatched, "data.validation_subjects: nobody chooses the epoch; set training.keep: last"
         for key, value, default in (("model.members", self.model.members, 1), ("frontend.axes", self.frontend.axes, "sensor")):
             text = f"{key}: {value} has no effect for the task {self.task.name}, only for the task window; remove it"
-            _refuse(self.task.name != "window" and value != default, text)
+            yield self.task.name != "window" and value != default, text
         turned = self.frontend.axes == "gravity" and self.data.channels != "raw6"
-        _refuse(turned, "frontend.axes: gravity turns raw sensors; set data.channels: raw6")
-        return self
+        yield turned, "frontend.axes: gravity turns raw sensors; set data.channels: raw6"
 
     def with_overrides(self, **overrides: Any) -> "RunConfig":
         """A copy with values replaced, named ``section__key``; None leaves a value as it is.

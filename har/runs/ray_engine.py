@@ -177,29 +177,19 @@ def _connected(workers: int | None) -> Iterator[Any]:
         return
     if cluster:
         _check_reachable(cluster)
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    own: dict[str, Any] = {} if cluster else {"num_cpus": workers or default_workers(), "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
-        with _own_sigterm():
-            if cluster:
-                ray.init(cluster, **quiet)
-            else:
-                ray.init("local", num_cpus=workers or default_workers(), include_dashboard=False, **quiet)
+        ray.init(cluster or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
     except Exception as error:  # Ray's own are of many kinds
         where = f"the cluster RAY_ADDRESS={cluster}" if cluster else "Ray on this machine"
         raise HarError(f"cannot use {where} ({_last_line(error)}); try again when it is less busy, or --engine local") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own, with which the command would end with another exit code
     try:
         yield ray
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Ray sets a handler of its own, and the command would end with another exit code than always."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _check_reachable(cluster: str) -> None:

@@ -12,7 +12,7 @@ from har.contract import HarError
 from har.data.staging import InUseError, remove_stale, staging
 from har.files import FULL, CannotWriteError, cannot_write, write_whole
 from har.runs.run_folder import INFO, RunFolder
-from har.tracking import close_orphans, confirm_finished
+from har.tracking.runs import close_orphans, confirm_finished
 from har.training.resumption import RESUME
 
 WORK = "work.json"

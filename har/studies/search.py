@@ -29,7 +29,7 @@ from har.studies.study import SearchSpace, StudyConfig, example
 from har.studies.study_report import dataset_of, whose_tests
 from har.tasks import Task, task_of
 from har.tasks.code import KEY_LENGTH, code_digest
-from har.tracking import closing_orphans, tracked_run
+from har.tracking.runs import closing_orphans, tracked_run
 from har.training.trainer import quiet_lightning
 
 STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned

@@ -30,7 +30,8 @@ from har.studies.study import Job, checked_study, plan
 from har.studies.study_report import write_study
 from har.studies.task_report import write_task_study
 from har.tasks import task_of
-from har.tracking import FOLDER, closing_orphans, confirm_finished, note_study, parent_run
+from har.tracking.runs import closing_orphans, confirm_finished, note_study, parent_run
+from har.tracking.store import FOLDER
 
 RESULT = "result.json"
 STUDIES = "studies"

@@ -12,20 +12,17 @@ from typing import TypeVar
 import mlflow
 import numpy as np
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.models import Model, ModelSignature
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import har
 from har.contract import HarError
-from har.tracking.store import asked, is_missing, opened, store_lock, tracking_uri, unreachable
+from har.tracking.store import asked, is_missing, opened, store_lock, tracking_uri
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
-ABSENT = tuple(map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)))  # of a model or an alias
 # What the served model runs, beside the project's own code, which it brings; pandas holds its answers.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 # From these, a model can be loaded where the project is not installed.
@@ -65,16 +62,15 @@ class Registry:
 
     def champion(self) -> Version | None:
         """The version that has the alias; None where none has."""
-        return self._found(lambda: self._client.get_model_version_by_alias(self.name, CHAMPION))
+        number = model.aliases.get(CHAMPION) if (model := self._model()) else None
+        return self._asked(lambda: self._client.get_model_version(self.name, number)) if number else None
 
     def holding(self, digest: str) -> Version | None:
         """The version that holds a bundle; None where it is not registered yet."""
         chosen = f"name = '{self.name}' and tags.{BUNDLE_DIGEST} = '{digest}'"
         return next(iter(self._asked(lambda: self._client.search_model_versions(chosen, max_results=1))), None)
 
-    def add(
-        self, bundle: Path, run: Run, about: str, tags: Mapping[str, str], *, example: np.ndarray, labels: Sequence[str]
-    ) -> Version:
+    def add(self, bundle: Path, run: Run, about: str, tags: Mapping[str, str], *, example: np.ndarray, labels: Sequence[str]) -> Version:
         """Register a bundle as the next version; nothing is left of one that could not be.
 
         Args:
@@ -96,7 +92,7 @@ class Registry:
                 self._client.log_artifacts(run.info.run_id, f"{folder}/model", place)
 
         with ExitStack() as undo:
-            if self._found(lambda: self._client.get_registered_model(self.name)) is None:
+            if self._model() is None:
                 self._asked(lambda: self._client.create_registered_model(self.name, description=about))
                 undo.callback(self._remove_empty)
             undo.callback(self._remove_files, run, place)
@@ -126,15 +122,8 @@ class Registry:
 
         self._asked(say)
 
-    def _found(self, ask: Callable[[], T]) -> T | None:
-        try:
-            return ask()
-        except MlflowException as error:
-            if error.error_code in ABSENT:
-                return None
-            raise unreachable(self.uri, error) from None
-        except Exception as error:
-            raise unreachable(self.uri, error) from None
+    def _model(self) -> RegisteredModel | None:
+        return next(iter(self._asked(lambda: self._client.search_registered_models(f"name = '{self.name}'"))), None)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         return asked(self.uri, ask)

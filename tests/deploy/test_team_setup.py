@@ -16,8 +16,9 @@ import pytest
 
 from har.cli import main
 from har.runs.run_folder import RunFolder
-from har.tracking import copies, tracked_run
+from har.tracking import copies
 from har.tracking.copies import ORIGIN
+from har.tracking.runs import tracked_run
 from tests.deploy.services import Team, missing
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,8 @@ from har.runs.run_folder import RunFolder
 from har.runs.train import spans, train_run
 from har.runtime.bundle import MANIFEST, sha256
 from har.runtime.pretrained import pretrained
-from har.tracking import CHAMPION, tracking_uri
+from har.tracking.registered_models import CHAMPION
+from har.tracking.store import tracking_uri
 from tests.conftest import BOUT_SECONDS
 from tests.helpers import VALIDATION
 

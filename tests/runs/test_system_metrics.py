@@ -10,7 +10,8 @@ from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 
 from har.config import RunConfig
 from har.runs.train import train_run
-from har.tracking import tracked_run, tracking_uri
+from har.tracking.runs import tracked_run
+from har.tracking.store import tracking_uri
 
 SWITCH, INTERVAL = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
 

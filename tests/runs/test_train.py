@@ -32,7 +32,7 @@ from har.runtime.session import open_session, run_windows
 from har.tasks import base as windows_module
 from har.tasks.base import load_windows
 from har.tasks.classify import Classify
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 from har.training.checkpoint import load_checkpoint
 from har.training.resumption import RESUME
 from tests.helpers import write_uci_har

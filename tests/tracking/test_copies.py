@@ -24,20 +24,10 @@ from mlflow.entities import Run
 from har.cli import main
 from har.contract import HarError
 from har.files import write_whole
-from har.tracking import (
-    TrackedRun,
-    close_orphans,
-    copies,
-    ended_run,
-    note_study,
-    parent_run,
-    push,
-    store,
-    store_facts,
-    tracked_run,
-    tracking_uri,
-)
-from har.tracking.copies import COPIES, ORIGIN
+from har.tracking import copies, store
+from har.tracking.copies import COPIES, ORIGIN, store_facts
+from har.tracking.runs import TrackedRun, close_orphans, ended_run, note_study, parent_run, push, tracked_run
+from har.tracking.store import tracking_uri
 from tests.test_files import file_size_limit
 
 ALLOWED_S = 10.0
@@ -307,7 +297,7 @@ def test_a_server_that_comes_back_gets_the_rest_while_the_training_runs(
 def test_a_killed_training_and_what_is_added_to_it(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = tmp_path / "runs"
     code = (
-        "import os, signal; from pathlib import Path; from har.tracking import tracked_run\n"
+        "import os, signal; from pathlib import Path; from har.tracking.runs import tracked_run\n"
         f"with tracked_run(Path({str(runs)!r}), 'e', 'killed', {{}}) as run:\n"
         "    run.log_metrics({'a': 1.0}); os.kill(os.getpid(), signal.SIGKILL)"
     )
