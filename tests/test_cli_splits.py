@@ -16,7 +16,7 @@ from har.data.splits import read_splits
 from har.runs import train as train_module
 from har.runs.folds import VALIDATION_SUBJECTS
 from har.runs.run_folder import RunFolder
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 from tests.helpers import VALIDATION
 
 TRAIN = "train --dataset synthetic --model cnn1d --epochs 1"

@@ -25,7 +25,9 @@ from har.runtime.bundle import golden_values, sha256
 from har.runtime.manifest import MANIFEST
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import load_model
-from har.tracking import BUNDLE_DIGEST, CHAMPION, tracked_run, tracking_uri
+from har.tracking.registered_models import BUNDLE_DIGEST, CHAMPION
+from har.tracking.runs import tracked_run
+from har.tracking.store import tracking_uri
 
 URI = f"models:/{MODEL_NAME}@{CHAMPION}"
 EDGE_WINDOWS = 8  # at the end of the golden windows; no worn sensor measures most of them, and clients refuse those

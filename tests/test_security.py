@@ -12,8 +12,9 @@ from har.cli import main
 from har.contract import HarError
 from har.redaction import redacted, shown
 from har.runtime.pretrained import pretrained
-from har.tracking import copies, server, tracked_run
+from har.tracking import copies, server
 from har.tracking import store as stores
+from har.tracking.runs import tracked_run
 
 ROOT = Path(__file__).parents[1]
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve", "pickletools"}

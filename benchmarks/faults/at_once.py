@@ -27,7 +27,8 @@ from forked import Har, made, small, succeeds, write_table
 from har.files import PARTIAL
 from har.runtime.bundle import read_bundle, replace_folder
 from har.runtime.verify import verify
-from har.tracking import tracked_run, tracking_uri
+from har.tracking.runs import tracked_run
+from har.tracking.store import tracking_uri
 
 RESULT = Path("results/reliability/at_once.csv")
 PROCESSES, READERS = 8, 2

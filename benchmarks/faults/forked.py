@@ -24,7 +24,7 @@ from har.cli import main
 from har.runs.run_folder import CHECKPOINT
 
 __all__ = ["made", "write_table"]
-HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking", "har.runtime.report", "mlflow.onnx")
+HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking.runs", "har.runtime.report", "mlflow.onnx")
 
 
 class Answer(NamedTuple):

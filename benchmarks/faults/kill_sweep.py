@@ -28,7 +28,7 @@ from forked import Har, arguments, checked, made, same, small, weights_of, write
 
 from har.files import PARTIAL
 from har.studies.sweep import RESULT as JOB_RESULT
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 
 RESULT = Path("results/reliability/sweep_kill.csv")
 WORKERS, PATIENCE_S = 2, 120.0

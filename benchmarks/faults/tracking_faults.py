@@ -31,7 +31,8 @@ from forked import arguments, made, write_table
 from kill_training import write_config
 from reliability_summary import ALLOWED_S
 
-from har.tracking import copies, runs, store_facts
+from har.tracking import copies, runs
+from har.tracking.copies import store_facts
 
 RESULT = Path("results/reliability/tracking_faults.csv")
 SLOW_S = 1.5
@@ -148,8 +149,7 @@ def content(uri: str, experiment: str) -> dict[str, Any]:
                 artifacts |= set() if one.is_dir else {one.path}
     states = [run.info.status for run in there]
     params = {name for run in there for name in run.data.params}
-    models = len(client.search_logged_models([found.experiment_id])) if found else 0
-    return {"points": points, "params": params, "artifacts": artifacts, "doubled": doubled, "states": states, "models": models}
+    return {"points": points, "params": params, "artifacts": artifacts, "doubled": doubled, "states": states}
 
 
 def trial(config: Path, folder: Path, port: int, mode: str, healthy: int) -> tuple[dict[str, Any], int]:
@@ -195,7 +195,7 @@ def row(fault: tuple[str, str], trials: list[dict[str, Any]], whole: dict[str, A
         "doubled_points": sum(one["doubled"] for one in ended),
         "runs_finished": sum(one["states"].count("FINISHED") for one in ended),
         "runs_otherwise": sum(len(one["states"]) - one["states"].count("FINISHED") for one in ended),
-        "logged_models": sum(one["models"] for one in ended),
+        "logged_models": sum("model/MLmodel" in one["artifacts"] for one in ended),
         "still_waiting": sum(one["waiting"] for one in ended),
     }
 

@@ -353,7 +353,8 @@ def track_push(options: argparse.Namespace) -> None:
     from har.redaction import redacted
 
     with loading(options):
-        from har.tracking import push, tracking_uri
+        from har.tracking.runs import push
+        from har.tracking.store import tracking_uri
     with progress(options, "Sending"):
         sent, left = push(options.runs)
     text = f"{sent} runs sent to {redacted(tracking_uri(options.runs))}" + (f"; {left} still run" if left else "")
@@ -361,7 +362,7 @@ def track_push(options: argparse.Namespace) -> None:
 
 
 def dashboard(options: argparse.Namespace) -> None:
-    from har.tracking import check_place, serve
+    from har.tracking.server import check_place, serve
 
     check_place(options.runs, options.port)
     serve(options.runs, options.port)
@@ -396,14 +397,15 @@ def explain(options: argparse.Namespace) -> None:
 
 def register(options: argparse.Namespace) -> None:
     from har.runtime.bundle import of_one_folder, read_bundle
-    from har.tracking import check_store
+    from har.tracking.store import check_store
 
     bundle = bundle_of(options) or BUNDLE
     of_one_folder(read_bundle, bundle)
     check_store(options.runs)
     with loading(options):
         from har.runs.register import register_bundle
-        from har.tracking import CHAMPION, VARIABLE, tracking_uri
+        from har.tracking.registered_models import CHAMPION
+        from har.tracking.store import VARIABLE, tracking_uri
     found = register_bundle(bundle, options.runs, options.name)
     what = f"registered {found.name} version {found.version}" if found.new else f"{found.name} version {found.version} holds this bundle"
     uri = f"models:/{found.name}@{CHAMPION}"

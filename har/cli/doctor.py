@@ -152,7 +152,7 @@ def _data() -> list[Finding]:
 def _tracking(runs: Path) -> list[Finding]:
     if not find_spec("mlflow"):
         return []
-    from har.tracking import store_facts
+    from har.tracking.copies import store_facts
 
     try:
         text, waiting = store_facts(runs)

@@ -87,21 +87,12 @@ def _check(content: Any, path: Path) -> None:
             raise HarError(
                 f"{path} holds more than {MAX_VALUES:,} values, or more than {MAX_DEPTH} levels, aliases counted; make it smaller"
             )
-        if isinstance(value, dict):
-            waiting += [(each, f"{place}.{key}" if place else key, depth + 1) for key, each in value.items()]
-            for key in value:
-                _check_text(key, path, place)
-        elif isinstance(value, list):
-            waiting += [(each, f"{place}.{index}" if place else str(index), depth + 1) for index, each in enumerate(value)]
-        elif isinstance(value, str):
-            _check_text(value, path, place)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            if abs(value) >= 10**MAX_DIGITS:
-                raise HarError(f"{path}: {place}: a whole number of {math.log10(abs(value)):.0f} digits; expected at most {MAX_DIGITS}")
-        elif value is not None and not isinstance(value, bool | float):
+        parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        waiting += [(each, f"{place}.{key}" if place else str(key), depth + 1) for key, each in parts]
+        for text in value if isinstance(value, dict) else [value]:
+            if isinstance(text, str) and any("\ud800" <= sign <= "\udfff" for sign in text):
+                raise HarError(f"{path}: {place}: {text!r:.80} is not text that can be written as UTF-8")
+        if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+            raise HarError(f"{path}: {place}: a whole number of {math.log10(abs(value)):.0f} digits; expected at most {MAX_DIGITS}")
+        if value is not None and not isinstance(value, dict | list | str | int | float):
             raise HarError(f"{path}: {place}: found a {type(value).__name__}; expected text, a number, true, false, a list or a section")
-
-
-def _check_text(text: str, path: Path, place: str) -> None:
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise HarError(f"{path}: {place}: {text!r:.80} is not text that can be written as UTF-8")

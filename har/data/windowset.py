@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from har.config.sections import MAX_STRIDE, MAX_WINDOW
+from har.config import MAX_STRIDE, MAX_WINDOW
 from har.contract import LABELS, SAMPLE_RATE_HZ, HarError, SignalSpec, channel_names
 from har.recording import Recording
 from har.signals.chain import SensorChain

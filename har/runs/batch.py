@@ -16,7 +16,7 @@ import har
 from har.contract import HarError
 from har.files import remove_stale, staging
 from har.recording import ReadOptions, ReadReport, read_pieces
-from har.runs.engine import Outcome, Progress, default_workers, run_jobs
+from har.runs.engine import Engine, Progress
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MANIFEST
 from har.runtime.recognizer import Recognizer, Timeline, load_model
@@ -92,8 +92,7 @@ def predict_many(
     Raises:
         HarError: nothing can be started.
     """
-    if workers is not None and workers < 1:
-        raise HarError(f"--workers is {workers}, expected at least 1")
+    where = Engine(engine, workers)
     need_pyarrow()
     jobs = find_jobs(named, output)
     bundle = Path(os.path.abspath(bundle))
@@ -108,7 +107,7 @@ def predict_many(
         f"{len(jobs)} recordings, {done} of them done already" + ("; the model was trained on SYNTHETIC data" * recognizer.bundle.synthetic)
     )
     progress = Progress(done + len(left), done, say)
-    for outcome in _engine(engine)(left, functools.partial(predict_file, maker=maker), workers):
+    for outcome in where.run(left, functools.partial(predict_file, maker=maker)):
         progress.add(f"{outcome.job.recording}: {outcome.result or 'no predictions'}", failed=outcome.problem is not None)
         if outcome.problem is not None:
             problems.append((outcome.job.recording, outcome.problem))
@@ -216,11 +215,3 @@ def _counted(parts: Iterable[Timeline], minutes: dict[str, float]) -> Iterator[T
         for name, value in part.minutes().items():
             minutes[name] = minutes.get(name, 0.0) + value
         yield part
-
-
-def _engine(name: str) -> Callable[[Sequence[Job], Callable[[Job], str], int | None], Iterator[Outcome[Job, str]]]:
-    if name == "local":
-        return lambda jobs, work, workers: run_jobs(jobs, work, workers=workers or default_workers())
-    from har.runs.ray_engine import run_jobs_on_ray
-
-    return run_jobs_on_ray

@@ -14,7 +14,7 @@ from har.runs.train import train
 from har.runtime.recognizer import load_model
 from har.runtime.report import timeline_text
 from har.runtime.verify import verify
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 
 BUNDLE = Path("export/bundle-synthetic")
 DEMO_SUBJECT = 2  # a test subject, whom no model has seen

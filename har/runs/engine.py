@@ -68,9 +68,9 @@ class Engine:
         """Run `work` on every job and yield outcomes as they come; see `run_jobs`."""
         if self.name == "local":
             return run_jobs(jobs, work, workers=self.workers or default_workers(), started=started)
-        from har.runs.ray_engine import run_each_on_ray
+        from har.runs.ray_engine import run_jobs_on_ray
 
-        return run_each_on_ray(jobs, work, self.workers, gpus=self.gpus, started=started)
+        return run_jobs_on_ray(jobs, work, self.workers, gpus=self.gpus, started=started)
 
 
 def default_workers() -> int:

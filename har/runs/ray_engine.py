@@ -1,8 +1,6 @@
-"""The engine for many machines: trainings as one Ray task each, short jobs by the handful through Ray Data.
+"""The engine for many machines: each job is one Ray task.
 
-Ray tries a task again for ever where its process dies, or never. So the jobs of a handful run in a process below the task, by `run_jobs`:
-one that kills its process costs three attempts, as everywhere, and what Ray repeats is what a lost machine was doing. A long job is the
-task itself, which Ray never repeats: `run_each_on_ray` does, and counts.
+Ray tries a task again for ever where its process dies, or never. So it never repeats one here: `run_jobs_on_ray` does, and counts.
 """
 
 import hashlib
@@ -21,52 +19,17 @@ from typing import Any, TypeVar
 
 import har
 from har.contract import HarError
-from har.runs.engine import ATTEMPTS, LAST_WORDS_S, Outcome, default_workers, died, guarded, run_jobs
+from har.runs.engine import ATTEMPTS, LAST_WORDS_S, Outcome, default_workers, died, guarded
 
 T = TypeVar("T")
 R = TypeVar("R")
-HANDFUL = 32  # jobs at most for one start of a process
 CONNECT_S = 10.0
-HANDFULS_A_WORKER = 4  # at least, where there are jobs enough, so that none waits long for the last
 LOOK_S = 5.0  # how often machines that joined or left the cluster are counted
 SAME = "all machines need the same version of this package and the same paths"
 PASSED_ON = ("HAR_", "MLFLOW_")  # beginnings of the variables that decide where data are and where runs are tracked
 
 
-def run_jobs_on_ray(jobs: Sequence[T], work: Callable[[T], R], workers: int | None) -> Iterator[Outcome[T, R]]:
-    """Run `work` on every job, by the handful, and yield outcomes as they come, as `har.runs.engine.run_jobs` does.
-
-    The cluster is the one that the environment variable ``RAY_ADDRESS`` names, or one on this machine for as long as the jobs run, which
-    listens on 127.0.0.1 alone. In a cluster, all machines need this package and the same paths.
-
-    Args:
-        jobs: each can be pickled.
-        work: a function of a module; one that raises `HarError` has failed for good.
-        workers: jobs at a time; None is one a core of the cluster.
-
-    Raises:
-        HarError: Ray is missing or its cluster cannot be reached.
-    """
-    if not jobs:
-        return
-    with _connected(workers) as ray:
-        import ray.data
-
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        count = workers or int(ray.cluster_resources().get("CPU", 1))
-        handful = max(1, min(HANDFUL, len(jobs) // (HANDFULS_A_WORKER * count)))
-        number = -(-len(jobs) // handful)
-        rows = ray.data.from_items([{"jobs": list(jobs[first::number])} for first in range(number)], override_num_blocks=number)
-        for row in rows.map(_run_handful, fn_args=(work,), compute=ray.data.TaskPoolStrategy(size=min(count, number))).iter_rows():
-            yield from row["outcomes"]
-
-
-def _run_handful(row: dict[str, Any], work: Callable[[T], R]) -> dict[str, Any]:
-    return {"outcomes": list(run_jobs(row["jobs"], work, workers=1))}
-
-
-def run_each_on_ray(
+def run_jobs_on_ray(
     jobs: Sequence[T],
     work: Callable[[T], R],
     workers: int | None,
@@ -75,11 +38,13 @@ def run_each_on_ray(
     attempts: int = ATTEMPTS,
     started: Callable[[T], None] = lambda job: None,
 ) -> Generator[Outcome[T, R], None, None]:
-    """Run `work` on every job, each a task of its own, and yield outcomes as they come.
+    """Run `work` on every job, each a task of its own, and yield outcomes as they come, as `har.runs.engine.run_jobs` does.
 
-    The cluster is that of `run_jobs_on_ray`. Each job finds the working directory of this process and its variables ``HAR_*`` and
-    ``MLFLOW_*``, so paths mean there what they mean here. A job whose process died, or whose machine was lost, is started again, each at
-    most `attempts` times; the others do not notice. Where this process ends, however that is, so do its jobs.
+    The cluster is the one that the environment variable ``RAY_ADDRESS`` names, or one on this machine for as long as the jobs run, which
+    listens on 127.0.0.1 alone. In a cluster, all machines need this package and the same paths: each job finds the working directory of
+    this process and its variables ``HAR_*`` and ``MLFLOW_*``, so paths mean there what they mean here. A job whose process died, or whose
+    machine was lost, is started again, each at most `attempts` times; the others do not notice. Where this process ends, however that is,
+    so do its jobs.
 
     Args:
         jobs: each can be pickled.
@@ -212,29 +177,19 @@ def _connected(workers: int | None) -> Iterator[Any]:
         return
     if cluster:
         _check_reachable(cluster)
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    own: dict[str, Any] = {} if cluster else {"num_cpus": workers or default_workers(), "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
-        with _own_sigterm():
-            if cluster:
-                ray.init(cluster, **quiet)
-            else:
-                ray.init("local", num_cpus=workers or default_workers(), include_dashboard=False, **quiet)
+        ray.init(cluster or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
     except Exception as error:  # Ray's own are of many kinds
         where = f"the cluster RAY_ADDRESS={cluster}" if cluster else "Ray on this machine"
         raise HarError(f"cannot use {where} ({_last_line(error)}); try again when it is less busy, or --engine local") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own, with which the command would end with another exit code
     try:
         yield ray
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Ray sets a handler of its own, and the command would end with another exit code than always."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _check_reachable(cluster: str) -> None:

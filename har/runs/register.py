@@ -13,7 +13,8 @@ from har.runs.train import spans
 from har.runtime.bundle import Bundle, golden_values, sha256
 from har.runtime.manifest import MANIFEST, VECTORS
 from har.runtime.recognizer import load_model
-from har.tracking import BUNDLE_DIGEST, CHAMPION, Entry, Registry, Version, ended_run
+from har.tracking.registered_models import BUNDLE_DIGEST, CHAMPION, Registry, Version
+from har.tracking.runs import ended_run
 
 MODEL_NAME = "wearable-har"
 SCORE, SCORED_ON = "validation_macro_f1", "scored_on"  # tags of a version: the criterion, and whom it was measured on
@@ -90,16 +91,16 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
         )
     with registry.locked():
         champion, version = registry.champion(), registry.holding(digest)
-        new, holds = version is None, version is not None and champion is not None and version.number == champion.number
+        new, holds = version is None, version is not None and champion is not None and version.version == champion.version
         moves, reason = verdict(tags, champion, itself=holds)
         if version is None:
             windows = golden_values(json.loads((folder / VECTORS).read_text(encoding="utf-8")))[:EXAMPLES]
-            entry = Entry(folder, digest, windows, recognizer.labels, tags | {BUNDLE_DIGEST: digest, "run_id": run.info.run_id})
-            version = registry.add(entry, run, f"{RULE}\n\nMade by `har register`.")
-        said = f"Version {version.number} {reason}"
+            about, named = f"{RULE}\n\nMade by `har register`.", tags | {BUNDLE_DIGEST: digest, "run_id": run.info.run_id}
+            version = registry.add(folder, run, about, named, example=windows, labels=recognizer.labels)
+        said = f"Version {version.version} {reason}"
         if not holds:  # why it became the champion stays as it was written down
             registry.decide(version, said, describe(bundle, said), moves=moves)
-    return Registration(name, version.number, new, said)
+    return Registration(name, str(version.version), new, said)
 
 
 def criterion(bundle: Bundle) -> dict[str, str]:
@@ -149,7 +150,7 @@ def verdict(tags: dict[str, str], champion: Version | None, *, itself: bool) -> 
     score, day = f"{100 * float(tags[SCORE]):.2f} %", f"{datetime.now(UTC):%Y-%m-%d}"
     if champion is None:
         return True, f"is the {CHAMPION} since {day}: validation macro-F1 {score}, and there was none before."
-    other = f"version {champion.number}"
+    other = f"version {champion.version}"
     if champion.tags.get("synthetic") != tags["synthetic"]:
         raise HarError(f"one of the {CHAMPION}, {other}, and this bundle is of SYNTHETIC data; name another model with --name")
     if champion.tags.get(SCORED_ON) != tags[SCORED_ON]:

@@ -11,7 +11,7 @@ from typing import Any
 from har.contract import HarError
 from har.files import FULL, CannotWriteError, InUseError, cannot_write, remove_stale, staging, write_whole
 from har.runs.run_folder import INFO, RunFolder
-from har.tracking import close_orphans, confirm_finished
+from har.tracking.runs import close_orphans, confirm_finished
 from har.training.resumption import RESUME
 
 WORK = "work.json"

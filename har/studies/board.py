@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from har.redaction import shown
 from har.runs import engine
-from har.tracking import closing_orphans
+from har.tracking.runs import closing_orphans
 
 LONGEST_S = 86_400  # the time left is estimated from the jobs of so many seconds
 

@@ -26,7 +26,7 @@ from har.studies.study import SearchSpace, Study, example
 from har.studies.study_report import whose_tests
 from har.tasks import Task, task_of
 from har.tasks.code import KEY_LENGTH, code_digest
-from har.tracking import tracked_run
+from har.tracking.runs import tracked_run
 from har.training.trainer import quiet_lightning
 
 STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned

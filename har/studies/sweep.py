@@ -26,7 +26,8 @@ from har.studies.search import search
 from har.studies.study import STUDIES, TASK_TABLES, Job, Study, checked_study, plan
 from har.studies.study_report import write_study
 from har.tasks import task_of
-from har.tracking import FOLDER, confirm_finished, note_study, parent_run
+from har.tracking.runs import confirm_finished, note_study, parent_run
+from har.tracking.store import FOLDER
 
 RESULT = "result.json"
 PREDICTIONS = "_predictions"  # behind the name of a study, the folder of its pooled predictions

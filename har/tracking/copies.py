@@ -2,7 +2,7 @@
 
 Trainings write to the local store alone. A thread of theirs copies what is new every few seconds, and `har track push` whatever is
 missing. A copy has the id of its run as a tag, by which it is found again; what was copied is noted next to the local store. To copy the
-same again changes nothing: MLflow keeps a point of a metric once, and a file or a model replaces its predecessor.
+same again changes nothing: MLflow keeps a point of a metric once, and a file replaces its predecessor.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import DatasetInput, LoggedModel, Metric, Param, Run, RunStatus, RunTag, ViewType
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -26,7 +26,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from har.files import write_whole
 from har.redaction import redacted
 from har.tracking import store
-from har.tracking.logged_models import copy_model, models_of
 
 COPIES = ".copies"  # in the folder of the local store: a file for each run that was copied
 ORIGIN = "har.copy_of"  # tag of a copy: id of the run in the local store
@@ -81,24 +80,6 @@ def find_run(client: mlflow.MlflowClient, run_id: str) -> Run | None:
         raise
 
 
-class New(NamedTuple):
-    """What of a run is not copied yet, as far as its note says.
-
-    Attributes:
-        run: parameters, tags, data sets and state, of which the copy itself says what is new.
-        points: of metrics.
-        files: artifacts, with their folder.
-        models: that are whole.
-        note: what to note when all is copied.
-    """
-
-    run: Run
-    points: list[Metric]
-    files: list[tuple[Path, str | None]]
-    models: list[LoggedModel]
-    note: dict[str, Any]
-
-
 class Copies:
     """The copies of the runs of a local store on a server, which is asked when the first one is copied.
 
@@ -121,8 +102,7 @@ class Copies:
 
     def is_whole(self, run_id: str) -> bool:
         """Whether a run was copied as it is now; the server is not asked."""
-        note = self._note(run_id)
-        return note.get("digest") == self._new(run_id, note).note["digest"]
+        return self._note(run_id).get("digest") == self._now(run_id)[1]["digest"]
 
     def copy(self, run_id: str) -> bool:
         """Copy what is new of a run, and first the run of its study.
@@ -138,20 +118,22 @@ class Copies:
         with FileLock(place.with_suffix(".lock")):  # two that copy it at once would make two copies
             remote, note = mlflow.MlflowClient(tracking_uri=self._server), self._note(run_id)
             copy = find_run(remote, note["copy"]) if note else None  # None also where it is on another server
-            new = store.unlocked(lambda: self._new(run_id, note if copy else {}))
+            before = note if copy else {}
+            run, now = store.unlocked(lambda: self._now(run_id))
             if copy is None:
-                copy = self._make(remote, new.run)
-            elif note.get("digest") == new.note["digest"]:
+                copy = self._make(remote, run)
+            elif before.get("digest") == now["digest"]:
                 return False
             if copy.info.lifecycle_stage != "deleted":  # by somebody who does not want it
-                self._update(remote, copy, new.run)
-                log_batches(remote, copy.info.run_id, metrics=new.points)
-                for path, folder in new.files:
-                    remote.log_artifact(copy.info.run_id, str(path), folder)
-                for model in new.models:
-                    copy_model(model, remote, copy.info.run_id)
-                _end(remote, copy, new.run)
-            write_whole(place, json.dumps(new.note | {"copy": copy.info.run_id}))
+                self._update(remote, copy, run)
+                points = store.unlocked(lambda: self._points(run_id, before.get("row", 0), now["row"]))
+                log_batches(remote, copy.info.run_id, metrics=points)
+                for name, stamp in now["files"].items():
+                    if before.get("files", {}).get(name) != stamp:
+                        file = store.local_path(f"{run.info.artifact_uri}/{name}")
+                        remote.log_artifact(copy.info.run_id, str(file), name.rpartition("/")[0] or None)
+                _end(remote, copy, run)
+            write_whole(place, json.dumps(now | {"copy": copy.info.run_id}))
         return True
 
     def _place(self, run_id: str) -> Path:
@@ -164,24 +146,25 @@ class Copies:
         except (OSError, ValueError):
             return {}
 
-    def _new(self, run_id: str, note: dict[str, Any]) -> New:
-        local, database = mlflow.MlflowClient(tracking_uri=self.uri), store.store_file(self.uri)
-        run, row = local.get_run(run_id), note.get("row", 0)
-        with closing(sqlite3.connect(str(database), timeout=store.LOCKED_S)) as opened:
-            query = "SELECT rowid, key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? ORDER BY rowid"
-            rows = opened.execute(query, (run_id, row)).fetchall()
-        points = [Metric(key, float("nan") if is_nan else value, at, step) for _, key, value, at, step, is_nan in rows]
-        root, stamps, files = store.local_path(run.info.artifact_uri), {}, []
+    def _now(self, run_id: str) -> tuple[Run, dict[str, Any]]:
+        """A run as it is in the local store, and what to note when all of that is copied."""
+        run = mlflow.MlflowClient(tracking_uri=self.uri).get_run(run_id)
+        ((row,),) = self._rows("SELECT max(rowid) FROM metrics WHERE run_uuid = ?", run_id)
+        root, stamps = store.local_path(run.info.artifact_uri), {}
         for path in sorted(path for path in root.rglob("*") if path.is_file()) if root else []:
-            name, stat = path.relative_to(str(root)).as_posix(), path.stat()
-            stamps[name] = [stat.st_size, stat.st_mtime_ns]
-            if note.get("files", {}).get(name) != stamps[name]:
-                files.append((path, name.rpartition("/")[0] or None))
-        models = [model for model in models_of(local, run) if model.status == "READY"]
-        after = {"row": rows[-1][0] if rows else row, "files": stamps, "models": [model.model_id for model in models]}
-        content = json.dumps([redacted(self._server), run.to_dictionary(), after], sort_keys=True, default=str)
-        after["digest"] = hashlib.sha256(content.encode()).hexdigest()
-        return New(run, points, files, [model for model in models if model.model_id not in note.get("models", [])], after)
+            stamps[path.relative_to(str(root)).as_posix()] = [path.stat().st_size, path.stat().st_mtime_ns]
+        note = {"row": row or 0, "files": stamps}
+        content = json.dumps([redacted(self._server), run.to_dictionary(), note], sort_keys=True, default=str)
+        return run, note | {"digest": hashlib.sha256(content.encode()).hexdigest()}
+
+    def _points(self, run_id: str, after: int, last: int) -> list[Metric]:
+        query = "SELECT key, value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND rowid > ? AND rowid <= ? ORDER BY rowid"
+        rows = self._rows(query, run_id, after, last)
+        return [Metric(key, float("nan") if is_nan else value, at, step) for key, value, at, step, is_nan in rows]
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(str(store.store_file(self.uri)), timeout=store.LOCKED_S)) as opened:
+            return opened.execute(query, values).fetchall()
 
     def _make(self, remote: mlflow.MlflowClient, run: Run) -> Run:
         name = mlflow.MlflowClient(tracking_uri=self.uri).get_experiment(run.info.experiment_id).name

@@ -1,73 +1,36 @@
 """The registered model: its versions are bundles, and one of them is the champion."""
 
-import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
 import mlflow
 import numpy as np
-from mlflow.entities import LoggedModel, LoggedModelOutput, Run
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.models import Model, ModelSignature
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import har
 from har.contract import HarError
-from har.tracking.logged_models import log_model, remove_model
-from har.tracking.store import asked, is_missing, opened, process_wide, store_lock, tracking_uri, unreachable
+from har.tracking.store import asked, is_missing, opened, store_lock, tracking_uri
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
-ABSENT = tuple(map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)))  # of a model or an alias
 # What the served model runs, beside the project's own code, which it brings; pandas holds its answers.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
-# The rooms that a device needs, from which a model can be loaded where the project is not installed.
+# From these, a model can be loaded where the project is not installed.
 RUNTIME = ("__init__.py", "contract.py", "files.py", "redaction.py", "recording", "runtime", "signals")  # what a device needs
+PLACE = "registered"  # folder of a run's artifacts: the versions that were registered of it
 CODE = "pyfunc.py"  # what MLflow runs to load a version
+Version = ModelVersion  # of a registered model: a bundle
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered bundle.
-
-    Attributes:
-        number: of the version, from 1.
-        tags: what is known of it.
-    """
-
-    number: str
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A bundle about to be registered.
-
-    Attributes:
-        folder: of the bundle; its files were checked.
-        digest: SHA-256 of its manifest.
-        example: (window, time, channel) float32 windows, kept with the model to try it.
-        labels: names of the activities, in the order of the probabilities.
-        tags: of the version.
-    """
-
-    folder: Path
-    digest: str
-    example: np.ndarray
-    labels: list[str]
-    tags: Mapping[str, str]
 
 
 class Registry:
@@ -99,50 +62,49 @@ class Registry:
 
     def champion(self) -> Version | None:
         """The version that has the alias; None where none has."""
-        found = self._found(lambda: self._client.get_model_version_by_alias(self.name, CHAMPION))
-        return None if found is None else Version(str(found.version), found.tags)
+        number = model.aliases.get(CHAMPION) if (model := self._model()) else None
+        return self._asked(lambda: self._client.get_model_version(self.name, number)) if number else None
 
     def holding(self, digest: str) -> Version | None:
         """The version that holds a bundle; None where it is not registered yet."""
         chosen = f"name = '{self.name}' and tags.{BUNDLE_DIGEST} = '{digest}'"
-        found = self._asked(lambda: self._client.search_model_versions(chosen, max_results=1))
-        return Version(str(found[0].version), found[0].tags) if found else None
+        return next(iter(self._asked(lambda: self._client.search_model_versions(chosen, max_results=1))), None)
 
-    def add(self, entry: Entry, run: Run, about: str) -> Version:
+    def add(self, bundle: Path, run: Run, about: str, tags: Mapping[str, str], *, example: np.ndarray, labels: Sequence[str]) -> Version:
         """Register a bundle as the next version; nothing is left of one that could not be.
 
         Args:
-            entry: the bundle.
+            bundle: its folder; its files were checked.
             run: that it was exported from.
             about: Markdown on the model's page, where the model is new.
+            tags: of the version, `BUNDLE_DIGEST` among them.
+            example: (window, time, channel) float32 windows, kept with the model to try it.
+            labels: names of the activities, in the order of the probabilities.
 
         Raises:
             HarError: the store failed.
         """
+        place = f"{PLACE}/{self.name}/{tags[BUNDLE_DIGEST]}"
+
+        def log_files() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                save_pyfunc(bundle, Path(folder) / "model", Model(place, run.info.run_id), example, labels)
+                self._client.log_artifacts(run.info.run_id, f"{folder}/model", place)
+
         with ExitStack() as undo:
-            if self._found(lambda: self._client.get_registered_model(self.name)) is None:
+            if self._model() is None:
                 self._asked(lambda: self._client.create_registered_model(self.name, description=about))
                 undo.callback(self._remove_empty)
-
-            save = partial(save_pyfunc, entry)
-            logged = self._asked(lambda: log_model(self._client, run, self.name, save, tags=dict(entry.tags)))
-            undo.callback(remove_model, self._client, logged)
-            made = self._asked(lambda: self._make_version(entry, run, logged))
-            undo.callback(self._remove_version, str(made.version))
-            shown = {MLFLOW_MODEL_VERSIONS: json.dumps([{"name": self.name, "version": str(made.version)}])}
-            self._asked(lambda: self._client.set_logged_model_tags(logged.model_id, shown))
-            self._asked(lambda: self._client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, 0)]))
+            undo.callback(self._remove_files, run, place)
+            self._asked(log_files)
+            source = f"{run.info.artifact_uri}/{place}"
+            made = self._asked(lambda: self._client.create_model_version(self.name, source, run.info.run_id, dict(tags)))
             undo.pop_all()
-        return Version(str(made.version), dict(entry.tags))
+        return made
 
-    def _make_version(self, entry: Entry, run: Run, logged: LoggedModel) -> ModelVersion:
-        source = f"models:/{logged.model_id}"
-        with process_wide(self.uri):  # where MLflow looks for that model
-            return self._client.create_model_version(self.name, source, run.info.run_id, tags=dict(entry.tags), model_id=logged.model_id)
-
-    def _remove_version(self, number: str) -> None:
+    def _remove_files(self, run: Run, place: str) -> None:
         with suppress(Exception):  # the store may be gone; the user has to see the first error
-            self._client.delete_model_version(self.name, number)
+            get_artifact_repository(run.info.artifact_uri, self.uri).delete_artifacts(place)
 
     def _remove_empty(self) -> None:
         with suppress(Exception):
@@ -153,57 +115,51 @@ class Registry:
         """Write down why a version is the champion or is not, and then, where it is, move the alias."""
 
         def say() -> None:
-            self._client.set_model_version_tag(self.name, version.number, "champion_decision", reason)
-            self._client.update_model_version(self.name, version.number, description)
+            self._client.set_model_version_tag(self.name, version.version, "champion_decision", reason)
+            self._client.update_model_version(self.name, version.version, description)
             if moves:
-                self._client.set_registered_model_alias(self.name, CHAMPION, version.number)
+                self._client.set_registered_model_alias(self.name, CHAMPION, version.version)
 
         self._asked(say)
 
-    def _found(self, ask: Callable[[], T]) -> T | None:
-        try:
-            return ask()
-        except MlflowException as error:
-            if error.error_code in ABSENT:
-                return None
-            raise unreachable(self.uri, error) from None
-        except Exception as error:
-            raise unreachable(self.uri, error) from None
+    def _model(self) -> RegisteredModel | None:
+        return next(iter(self._asked(lambda: self._client.search_registered_models(f"name = '{self.name}'"))), None)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         return asked(self.uri, ask)
 
 
-def save_pyfunc(entry: Entry, path: Path, model: Model | None = None) -> None:
+def save_pyfunc(bundle: Path, path: Path, model: Model, example: np.ndarray, labels: Sequence[str]) -> None:
     """Write a bundle as an MLflow model that numpy and onnxruntime run; `har.pyfunc` is its code.
 
     Args:
-        entry: the bundle.
+        bundle: its folder.
         path: folder of the model, new.
-        model: MLflow's description of it, where it is to be registered.
+        model: MLflow's description of it.
+        example: (window, time, channel) float32 windows.
+        labels: names of the activities.
     """
     import mlflow.pyfunc
 
     package = Path(har.__file__).parent
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "activity"), ColSpec(DataType.float, "confidence")]
-    columns += [ColSpec(DataType.float, f"p_{label}") for label in entry.labels]
-    windows = TensorSpec(np.dtype(np.float32), (-1, *entry.example.shape[1:]))
+    columns += [ColSpec(DataType.float, f"p_{label}") for label in labels]
+    windows = TensorSpec(np.dtype(np.float32), (-1, *example.shape[1:]))
     with tempfile.TemporaryDirectory() as folder:
-        bundle, runtime = Path(folder) / "bundle", Path(folder) / "runtime"
-        shutil.copytree(entry.folder, bundle)
+        code = Path(folder) / "runtime" / "har"
+        code.mkdir(parents=True)
         for name in RUNTIME:
             if (package / name).is_dir():
-                shutil.copytree(package / name, runtime / "har" / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(package / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                (runtime / "har").mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(package / name, runtime / "har" / name)
+                shutil.copyfile(package / name, code / name)
         with warnings.catch_warnings(record=True):  # a filter would not do: MLflow sets its own
             mlflow.pyfunc.save_model(
                 str(path),
                 python_model=str(package / CODE),
-                artifacts={"bundle": str(bundle), "runtime": str(runtime)},
+                artifacts={"bundle": str(bundle), "runtime": str(code.parent)},
                 signature=ModelSignature(Schema([windows]), Schema(columns)),
-                input_example=entry.example,
+                input_example=example,
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
                 mlflow_model=model,
             )

@@ -1,33 +1,34 @@
 """One MLflow run per training, with the right status at its end, also where its process dies."""
 
 import json
-import os
-import re
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import mlflow
+import numpy as np
 from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pytorch_lightning.loggers.logger import Logger
 
 from har.tracking import store
 from har.tracking.copies import RUNNING, Copies, copying, experiment_of, find_run, log_batches, log_datasets, send
-from har.tracking.logged_models import log_onnx
-from har.tracking.system_metrics import SystemMetrics
+from har.tracking.system_metrics import measured
 
+MODEL = "model"  # folder of the ONNX model among the artifacts
 PARENT = "study_parent"  # tag of the run of a study
-OWNERS = ".owners"  # in the folder of the local store: a locked file for each tracked run, as long as its process lives
-HOST, LOCK = "har.host", store.LOCK_TAG  # tags: on which machine, and where that file is
+OWNERS = ".owners"  # next to the local store: for each run that is tracked a file, which its process holds locked while it lives
+HOST = "har.host"  # tag: the machine of that process
 LONGEST_PARAM = 250
 LONGEST_TAG = 8000
 LONGEST_DIGEST = 36
@@ -35,16 +36,11 @@ CUT = "\n\n(MLflow takes no longer note; the rest stands in the table of the stu
 
 
 class EpochLogger(Logger):
-    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's.
-
-    Attributes:
-        system: what the machine does meanwhile; logged with the epochs once it was started.
-    """
+    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's."""
 
     def __init__(self, run: "TrackedRun") -> None:
         super().__init__()
         self._run = run
-        self.system = SystemMetrics(run.log_metrics)
 
     @property
     def name(self) -> str:
@@ -58,7 +54,6 @@ class EpochLogger(Logger):
         values = {name: float(value) for name, value in metrics.items()}
         epoch = values.pop("epoch", step)
         self._run.log_metrics(values, int(epoch or 0))
-        self.system.flush()
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """The run's parameters are logged once, by `TrackedRun`."""
@@ -119,10 +114,7 @@ class TrackedRun:
 
     def log_figure(self, figure: Figure, name: str) -> None:
         """A figure as a PNG artifact."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            figure.savefig(path)
-            self.log_file(path)
+        self._call(lambda: self._client.log_figure(self.run_id, figure, name))
 
     def log_text(self, text: str, name: str) -> None:
         """A text artifact."""
@@ -133,14 +125,31 @@ class TrackedRun:
         self._call(lambda: self._client.log_artifact(self.run_id, str(path), folder))
 
     def log_onnx(self, path: Path, input_shape: tuple[int, ...], num_classes: int) -> None:
-        """An ONNX file as an MLflow model with its signature.
+        """An ONNX file as an MLflow model with its signature, in the artifacts of the run.
 
         Args:
             path: of the file; its input is ``windows``, its output ``probabilities``.
             input_shape: (time, channel) of a window.
             num_classes: length of the output.
         """
-        self._call(lambda: log_onnx(self._client, self.run_id, path, input_shape, num_classes))
+        import mlflow.onnx
+        import onnx
+
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *input_shape), "windows")]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes), "probabilities")]),
+        )
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlflow.onnx.save_model(
+                onnx.load(path),
+                f"{folder}/{MODEL}",
+                mlflow_model=Model(MODEL, self.run_id),
+                signature=signature,
+                pip_requirements=["numpy", "onnxruntime", "onnx"],  # without them MLflow starts a process to guess them
+                save_as_external_data=False,
+            )
+            self._call(lambda: self._client.log_artifacts(self.run_id, folder))
 
     def end(self, status: int) -> None:
         """End the run."""
@@ -182,12 +191,13 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
         HarError: there can be no such store.
     """
     uri = store.opened(store.local_uri(runs), runs)
-    with owned(runs) as own_tags:
-        found = store.asked(uri, lambda: start(uri, runs, experiment, name, {**tags, **own_tags}, run_id))
+    with ExitStack() as owned:
+        own_tags = {**tags, HOST: socket.gethostname()}
+        found = store.asked(uri, lambda: start(uri, runs, experiment, name, own_tags, run_id, owned))
         run, status = TrackedRun(uri, name, found), RunStatus.FAILED
         with copying(runs, name, [found]):
             try:
-                with run.logger.system:
+                with measured(uri, found):
                     yield run
                 status = RunStatus.KILLED if run.killed else RunStatus.FINISHED
             except (KeyboardInterrupt, SystemExit):
@@ -197,17 +207,29 @@ def tracked_run(runs: Path, experiment: str, name: str, tags: Mapping[str, str],
                 run.end(status)
 
 
-def start(uri: str, runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
-    """Start a run, or go on with one that the store knows; returns its id and raises what MLflow raises."""
+def start(
+    uri: str, runs: Path, experiment: str, name: str, tags: Mapping[str, str], run_id: str | None = None, owned: ExitStack | None = None
+) -> str:
+    """Start a run, or go on with one that the store knows; returns its id and raises what MLflow raises.
+
+    With `owned`, this process owns the run until that is closed.
+    """
     with store.store_lock(uri, runs):
         client = mlflow.MlflowClient(tracking_uri=uri)
-    experiment_id = experiment_of(client, uri, runs, experiment)
-    if run_id is not None:
-        with suppress(MlflowException):  # deleted, or of another store
-            client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            return run_id
-    return client.create_run(experiment_id, store.now_ms(), dict(tags), run_name=name).info.run_id
+        experiment_id, found = experiment_of(client, uri, runs, experiment), None
+        if run_id is not None:
+            with suppress(MlflowException):  # deleted, or of another store
+                client.update_run(run_id, RUNNING)
+                client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+                found = run_id
+        found = found or client.create_run(experiment_id, store.now_ms(), dict(tags), run_name=name).info.run_id
+        if owned:
+            owner = _owner(uri, runs, found)
+            owned.callback(owner.release)
+            owned.callback(Path(owner.lock_file).unlink, missing_ok=True)
+            with suppress(Timeout):  # a child of a process that was killed may live on
+                owner.acquire(timeout=0)
+        return found
 
 
 def parent_run(runs: Path, experiment: str, study: str, note: str) -> str:
@@ -283,23 +305,17 @@ def ended_run(runs: Path, name: str, run_id: str) -> Iterator[TrackedRun | None]
     send(runs, name, [run_id])
 
 
-@contextmanager
-def owned(runs: Path) -> Iterator[dict[str, str]]:
-    """Hold a lock that ends with this process, however that ends; yields the tags that tell others where it is."""
-    folder = (store.home(runs) / OWNERS).resolve()
+def _owner(uri: str, runs: Path, run_id: str) -> FileLock:
+    """The lock of the process that tracks a run, which ends with it, however that ends."""
+    folder = store.folder(uri, runs) / OWNERS
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{os.getpid()}-{uuid4().hex}"
-    with FileLock(path):
-        try:
-            yield {HOST: socket.gethostname(), LOCK: str(path)}
-        finally:
-            path.unlink(missing_ok=True)
+    return FileLock(folder / run_id)
 
 
 def close_orphans(runs: Path) -> int:
     """End the runs as KILLED that stand as RUNNING though their process is gone.
 
-    Of a process on another machine, its lock says so where it lies on a file system that both share; else nobody here can tell.
+    Of a process on another machine, its lock says so where both share the folder of the store; else nobody here can tell.
 
     Args:
         runs: folder of all runs.
@@ -327,13 +343,13 @@ def _close_orphans(runs: Path) -> list[str]:
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiments = [one.experiment_id for one in client.search_experiments()]
             for run in client.search_runs(experiments, f"attributes.status = '{RUNNING}'") if experiments else []:
-                path, host = Path(run.data.tags.get(LOCK, "")), run.data.tags.get(HOST)
-                elsewhere = bool(host) and _is_lock(path) and path.is_file()
-                if (host == socket.gethostname() or elsewhere) and is_dead(path):
-                    end_run(client, run.info.run_id, RunStatus.KILLED)
-                    if _is_lock(path):
+                run_id, host, owner = run.info.run_id, run.data.tags.get(HOST), _owner(uri, runs, run.info.run_id)
+                path = Path(owner.lock_file)
+                if host == socket.gethostname() or (host and path.is_file()):
+                    with suppress(Timeout, OSError), owner.acquire(timeout=0):
+                        end_run(client, run_id, RunStatus.KILLED)
                         path.unlink(missing_ok=True)
-                    closed.append(run.info.run_id)
+                        closed.append(run_id)
         return closed
 
     return store.asked(uri, close)
@@ -359,22 +375,6 @@ def closing_orphans(runs: Path) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         close_orphans(runs)
         raise
-
-
-def is_dead(lock: Path) -> bool:
-    """Whether the process that held a lock of `owned` is gone."""
-    if not (_is_lock(lock) and lock.is_file()):
-        return True  # the process took it away, or its folder was deleted
-    try:
-        FileLock(lock).acquire(timeout=0).lock.release()
-    except (Timeout, OSError):
-        return False
-    return True
-
-
-def _is_lock(path: Path) -> bool:
-    """Whether this is a place where `owned` puts a lock: whoever shares a store writes its tags, and to try a lock empties its file."""
-    return path.parent.name == OWNERS and re.fullmatch(r"\d+-[0-9a-f]{32}", path.name) is not None
 
 
 def push(runs: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from har.contract import HarError
 from har.redaction import redacted, shown
-from har.tracking.store import asked, check_store, opened, reason, store_lock, tracking_uri, warn
+from har.tracking.store import WEB, asked, check_store, folder, opened, reason, store_lock, tracking_uri, warn
 
 if TYPE_CHECKING:
     import mlflow
@@ -54,13 +54,23 @@ def serve(runs: Path, port: int) -> None:
     """
     check_place(runs, port)
     uri = opened(tracking_uri(runs), runs)
-    if uri.startswith(("http://", "https://")):
-        print(shown(f"MLflow on {uri}, a server with a user interface of its own"), flush=True)
-        _print_addresses(runs, uri, redacted(uri).rstrip("/"))
-        return
-    print(shown(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it), store {uri}"), flush=True)
-    _print_addresses(runs, uri, f"http://127.0.0.1:{port}")
-    _become_server(uri, port)
+    served = uri.startswith(WEB)
+    address = redacted(uri).rstrip("/") if served else f"http://127.0.0.1:{port}"
+    about = f"{uri}, a server with a user interface of its own" if served else f"{address} (Ctrl-C ends it), store {uri}"
+    print(shown(f"MLflow on {about}"), flush=True)
+    import mlflow
+
+    def keep() -> dict[str, str]:
+        # A training may be making the store at this moment, but not where nobody can write.
+        with store_lock(uri, runs) if os.access(folder(uri, runs), os.W_OK) else nullcontext():
+            return keep_views(mlflow.MlflowClient(tracking_uri=uri))
+
+    for name, route in asked(uri, keep).items():
+        # A route holds no secret; "viewStateShareKey=" in it would be taken for one.
+        print(f"{shown(name)}, table:  {shown(address)}{route}")
+        print(f"{shown(name)}, charts: {shown(address)}{route}&compareRunsMode=CHART")
+    if not served:
+        _become_server(uri, port)
 
 
 def check_place(runs: Path, port: int) -> None:
@@ -70,7 +80,7 @@ def check_place(runs: Path, port: int) -> None:
         HarError: which of the two.
     """
     check_store(runs)
-    if tracking_uri(runs).startswith(("http://", "https://")):
+    if tracking_uri(runs).startswith(WEB):
         return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,19 +88,6 @@ def check_place(runs: Path, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
             raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
-
-
-def _print_addresses(runs: Path, uri: str, address: str) -> None:
-    import mlflow
-
-    def keep() -> dict[str, str]:
-        # A training may be making the store at this moment, but not where nobody can write.
-        with store_lock(uri, runs) if os.access(runs, os.W_OK) else nullcontext():
-            return keep_views(mlflow.MlflowClient(tracking_uri=uri))
-
-    for name, route in asked(uri, keep).items():
-        # A route holds no secret; "viewStateShareKey=" in it would be taken for one.
-        print(f"{shown(name)}, table:  {shown(address)}{route}", f"{shown(name)}, charts: {shown(address)}{charts_of(route)}", sep="\n")
 
 
 def _become_server(uri: str, port: int) -> None:
@@ -133,11 +130,6 @@ def keep_views(client: "mlflow.MlflowClient") -> dict[str, str]:
             asked["viewStateShareKey"] = VIEW
         routes[experiment.name] = f"/#/experiments/{number}/runs?{urlencode(asked)}"
     return routes
-
-
-def charts_of(route: str) -> str:
-    """The address of the charts of the runs at an address."""
-    return f"{route}&compareRunsMode=CHART"
 
 
 def _saved_view() -> str:

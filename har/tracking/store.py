@@ -24,19 +24,18 @@ FOLDER = "HAR_TRACKING_DIR"  # a folder of this machine for its own store, where
 SQLITE, STORE, ARTIFACTS = "sqlite:///", "mlflow.db", "mlartifacts"
 LOCKED = "database is locked"  # MLflow lets sqlite wait 20 s for another writer, 5 s while it connects; a busy disk may take longer
 LOCKED_S = 60.0  # how long a writer is waited for in all
-LOCK_TAG = "har.lock"  # where the lock of a run's process is, see `har.tracking.runs.owned`
+WEB = ("http://", "https://")  # beginnings of the address of a server, which minds its store and has a user interface
 # MLflow would try a server that is down eight times, and wait two minutes for a silent one each time.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-# Every column of MLflow's tables that holds a place of artifacts, and our tag with the place of a lock.
+# Every column of MLflow's tables that holds a place of artifacts.
 PLACES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
-    ("tags", "value"),
 )
 FILLED = PLACES[1:3]  # whose folders exist where something was logged
 T = TypeVar("T")
@@ -103,6 +102,12 @@ def store_file(uri: str) -> Path | None:
     return Path(make_url(uri).database or "") if uri.startswith(SQLITE) else None
 
 
+def folder(uri: str, runs: Path) -> Path:
+    """The folder of a store of this machine."""
+    path = store_file(uri)
+    return home(runs).resolve() if path is None else path.parent
+
+
 def is_missing(uri: str) -> bool:
     """Whether the store is an sqlite file that was not made yet."""
     path = store_file(uri)
@@ -149,12 +154,12 @@ def store_lock(uri: str, runs: Path) -> Iterator[None]:
     Raises:
         Exception: whatever MLflow raises where there can be no such store.
     """
-    if uri.startswith(("http://", "https://")):  # a server minds its store; the lock is never held while it may be silent
+    if uri.startswith(WEB):  # the lock is never held while a server may be silent
         yield
         return
-    home(runs).mkdir(parents=True, exist_ok=True)
-    with FileLock(home(runs) / f".{STORE}.lock"):
-        path = store_file(uri)
+    path, place = store_file(uri), folder(uri, runs)
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / f".{path.name if path else STORE}.lock"):
         if path is not None and not path.exists():
             _make(path)
         yield
@@ -172,22 +177,6 @@ def _make(path: Path) -> None:
     finally:
         for left in path.parent.glob(f".{path.name}.{'?' * len(uuid4().hex)}*"):  # with journals; also of processes that were killed
             left.unlink(missing_ok=True)
-
-
-@contextmanager
-def process_wide(uri: str) -> Iterator[None]:
-    """Let MLflow itself ask a store, where it asks that of the process whatever its client says; then as it was before."""
-    from mlflow.tracking._tracking_service import utils as process
-
-    variable = os.environ.get(VARIABLE)
-    try:
-        with process._use_tracking_uri(uri):
-            yield
-    finally:  # MLflow sets the variable, and then removes it
-        if variable is None:
-            os.environ.pop(VARIABLE, None)
-        else:
-            os.environ[VARIABLE] = variable
 
 
 def unlocked(work: Callable[[], T]) -> T:
@@ -272,20 +261,27 @@ def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
             return home, []
         store.execute("BEGIN IMMEDIATE")  # whoever comes second finds nothing to do
         others = _others(store, home)
-        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        places = [place for place in PLACES if place[0] in tables]
         for other in others:
-            lost, count = _left_behind(store, [place for place in FILLED if place in places], other, home)
+            folders = _folders_below(store, other)
+            lost = [path for path in folders if not (home / path.relative_to(other)).exists()]
             if lost and database.parent != runs:
                 return home, []  # a store that several folders of runs share
             if lost:
                 raise HarError(
-                    f"{home} holds a copy of the MLflow store of {other}, but not its artifacts ({lost} of {count} folders): copy "
-                    f"{other / ARTIFACTS} to {home / ARTIFACTS}, or go on in the original with --runs {other}"
+                    f"{home} holds a copy of the MLflow store of {other}, but not its artifacts ({len(lost)} of {len(folders)} folders): "
+                    f"copy {other / ARTIFACTS} to {home / ARTIFACTS}, or go on in the original with --runs {other}"
                 )
-            for table, column in places:
+
+        def moved(place: str | None) -> str | None:
+            for other in others:
                 for old, new in ((other.as_uri(), home.as_uri()), (str(other), str(home))):
-                    _replace(store, table, column, old, new)
+                    if place is not None and (place == old or place.startswith(f"{old}/")):
+                        return new + place[len(old) :]
+            return place
+
+        store.create_function("moved", 1, moved)
+        for table, column in PLACES:
+            store.execute(f"UPDATE {table} SET {column} = moved({column})")  # nosec B608 # names of this module
         store.execute("COMMIT")
     from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
@@ -307,23 +303,8 @@ def local_path(location: str | None) -> Path | None:
     return Path(url2pathname(parsed.path) if parsed.scheme else str(location))
 
 
-def _left_behind(store: sqlite3.Connection, places: list[tuple[str, str]], other: Path, home: Path) -> tuple[int, int]:
-    """How many folders of artifacts lie below `other` and not below `home`, and how many there are."""
-    lost = count = 0
-    for table, column in places:
-        for (location,) in store.execute(f"SELECT {column} FROM {table}"):  # nosec B608 # names of this module
-            path = local_path(location)
-            if path is not None and path.is_relative_to(other) and path.exists():
-                count += 1
-                lost += not (home / path.relative_to(other)).exists()
-    return lost, count
-
-
-def _replace(store: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
-    """Replace the beginning of paths."""
-    only = f" AND key = '{LOCK_TAG}'" if table == "tags" else ""
-    statement = (
-        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # nosec B608 # names of this module
-        f"WHERE ({column} = ? OR substr({column}, 1, ?) = ? || '/'){only}"
-    )
-    store.execute(statement, (new, len(old) + 1, old, len(old) + 1, old))
+def _folders_below(store: sqlite3.Connection, other: Path) -> list[Path]:
+    """The folders of artifacts that exist below `other`."""
+    rows = [row for table, column in FILLED for row in store.execute(f"SELECT {column} FROM {table}")]  # nosec B608 # names of this module
+    places = [local_path(location) for (location,) in rows]
+    return [path for path in places if path is not None and path.is_relative_to(other) and path.exists()]

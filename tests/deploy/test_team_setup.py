@@ -16,8 +16,9 @@ import pytest
 
 from har.cli import main
 from har.runs.run_folder import RunFolder
-from har.tracking import copies, tracked_run
+from har.tracking import copies
 from har.tracking.copies import ORIGIN
+from har.tracking.runs import tracked_run
 from tests.deploy.services import Team, missing
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,7 @@ def test_a_training_is_tracked_whole(client: mlflow.MlflowClient, team: Team, tm
     assert run.data.metrics["best/val_macro_f1"] == pytest.approx(info.score)
     assert epochs_of(client, run.info.run_id) == [0]
     check_weights(client, team, run.info.run_id, folder.path, tmp_path)
-    model = mlflow.onnx.load_model(f"runs:/{run.info.run_id}/model", str(tmp_path / "model"))
+    model = mlflow.onnx.load_model(f"runs:/{run.info.run_id}/model", str(tmp_path))
     assert model.SerializeToString() == onnx.load(folder.path / "model.onnx").SerializeToString()
     assert team.ask(f"SELECT status FROM runs WHERE run_uuid = '{run.info.run_id}'") == "FINISHED"
     assert main(["evaluate", "--dataset", "synthetic", "--model", "small", "--brief"]) == 0

@@ -19,8 +19,9 @@ from har.runs.run_folder import INFO
 from har.runtime import bundle as bundles
 from har.runtime.bundle import exchange, of_one_folder, replace_folder
 from har.studies import sweep as sweeps
-from har.tracking import close_orphans, confirm_finished, parent_run, store, tracked_run, tracking_uri
-from har.tracking.runs import end_run
+from har.tracking import store
+from har.tracking.runs import close_orphans, confirm_finished, end_run, parent_run, tracked_run
+from har.tracking.store import tracking_uri
 from tests.runs.test_tracking import runs_of
 from tests.studies.test_study import study  # noqa: F401
 
@@ -30,7 +31,7 @@ def test_a_store_whose_making_was_cut_off_is_made_again(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from har.tracking import tracked_run
+from har.tracking.runs import tracked_run
 import mlflow.store.tracking.sqlalchemy_store as store
 store.SqlAlchemyStore._initialize_store_state = lambda self: os.kill(os.getpid(), signal.SIGKILL)
 with tracked_run(Path({str(tmp_path)!r}), "e", "name", {{}}):
@@ -62,7 +63,7 @@ def test_no_run_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with tracked_run(tmp_path, "e", "set back while it ran", {}):
         monkeypatch.setattr(store, "now_ms", lambda: now - 86_400_000)
     code = (
-        "import os, signal; from pathlib import Path; from har.tracking import tracked_run\n"
+        "import os, signal; from pathlib import Path; from har.tracking.runs import tracked_run\n"
         f"with tracked_run(Path({str(tmp_path)!r}), 'e', 'set back after it died', {{}}): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == -signal.SIGKILL

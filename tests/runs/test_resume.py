@@ -20,8 +20,8 @@ from har.files import PARTIAL, InUseError, remove_stale, staging
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runs.work import WORK
-from har.tracking import close_orphans, closing_orphans, tracked_run, tracking_uri
-from har.tracking.runs import HOST, LOCK, OWNERS
+from har.tracking.runs import HOST, OWNERS, close_orphans, closing_orphans, tracked_run
+from har.tracking.store import tracking_uri
 from har.training.resumption import RESUME, Resumption
 from tests.helpers import VALIDATION
 from tests.tasks.test_tasks import forecast
@@ -213,7 +213,7 @@ def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
     assert close_orphans(tmp_path / "none") == 0
     assert not (tmp_path / "none").exists()
     code = (
-        "import os, signal; from pathlib import Path; from har.tracking import tracked_run\n"
+        "import os, signal; from pathlib import Path; from har.tracking.runs import tracked_run\n"
         f"with tracked_run(Path({str(tmp_path)!r}), 'e', 'dead', {{}}): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == -signal.SIGKILL
@@ -229,31 +229,19 @@ def test_runs_of_dead_processes_are_closed(tmp_path: Path) -> None:
     assert "RUNNING" not in {run.info.status for run in mlflow_runs(tmp_path)}
 
 
-def test_the_tag_of_a_stranger_harms_no_file(tmp_path: Path) -> None:
-    mine = tmp_path / "mine.txt"
-    mine.write_text("mine")
-    with tracked_run(tmp_path, "e", "planted", {}) as run:  # whoever shares a store writes its tags
-        client = mlflow.MlflowClient(tracking_uri(tmp_path))
-        client.set_tag(run.run_id, "har.lock", str(mine))
-        assert close_orphans(tmp_path) == 1
-        assert client.get_run(run.run_id).info.status == "KILLED"
-    assert mine.read_text() == "mine"
-
-
 def test_runs_of_other_machines_are_closed_where_their_lock_is_here_and_free(tmp_path: Path) -> None:
-    held, free, none = (tmp_path / OWNERS / f"{number}-{'0' * 32}" for number in (1, 2, 3))
-    free.parent.mkdir()
-    free.touch()
-    strange = tmp_path / "strange"  # no place of a lock: nobody's run is judged by it
-    strange.touch()
     client = mlflow.MlflowClient(tracking_uri(tmp_path))
-    experiment = client.create_experiment("e")
-    for name, lock in (("lives", held), ("died", free), ("elsewhere", none), ("odd", strange)):
-        client.create_run(experiment, run_name=name, tags={HOST: "another", LOCK: str(lock)})
-    with FileLock(held):
+    experiment, owners = client.create_experiment("e"), tmp_path / OWNERS
+    ids = {
+        name: client.create_run(experiment, run_name=name, tags={HOST: "another"}).info.run_id for name in ("lives", "died", "elsewhere")
+    }
+    client.create_run(experiment, run_name="not ours")
+    owners.mkdir()
+    (owners / ids["died"]).touch()
+    with FileLock(owners / ids["lives"]):
         assert close_orphans(tmp_path) == 1
     states = {run.info.run_name: run.info.status for run in mlflow_runs(tmp_path)}
-    assert states == {"lives": "RUNNING", "died": "KILLED", "elsewhere": "RUNNING", "odd": "RUNNING"}
+    assert states == {"lives": "RUNNING", "died": "KILLED", "elsewhere": "RUNNING", "not ours": "RUNNING"}
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from har.tracking import tracked_run, tracking_uri
+from har.tracking.runs import tracked_run
+from har.tracking.store import tracking_uri
 
 
 def test_another_machine_makes_the_experiment_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 
 from har.config import RunConfig
 from har.runs.train import train_run
-from har.tracking import tracking_uri
-from har.tracking.system_metrics import SystemMetrics
+from har.tracking.runs import tracked_run
+from har.tracking.store import tracking_uri
 
 SWITCH, INTERVAL = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
 
@@ -22,72 +22,49 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(INTERVAL, "0.01")
 
 
-class Log:
-    """What was logged, and by which thread."""
-
-    def __init__(self) -> None:
-        self.samples: list[tuple[int, int, dict[str, float]]] = []
-        self.threads: set[int] = set()
-
-    def __call__(self, metrics, step=0, at_ms=None) -> None:  # type: ignore[no-untyped-def]
-        self.samples.append((step, at_ms, metrics))
-        self.threads.add(threading.get_ident())
+def samples(runs: Path, run_id: str) -> list[tuple[int, int]]:
+    """Number and time of each sample that was logged."""
+    history = mlflow.MlflowClient(tracking_uri(runs)).get_metric_history(run_id, "system/cpu_utilization_percentage")
+    return [(point.step, point.timestamp) for point in history]
 
 
 def measuring() -> bool:
-    return any(thread.name == "system metrics" for thread in threading.enumerate())
+    return any(thread.name == "SystemMetricsMonitor" for thread in threading.enumerate())
 
 
-def test_samples_are_logged_by_their_owner_alone() -> None:
-    log = Log()
-    with SystemMetrics(log) as system:
-        deadline = time.monotonic() + 30
-        while len(log.samples) < 3 and time.monotonic() < deadline:
-            time.sleep(0.02)
-            system.flush()
-    assert [step for step, _, _ in log.samples] == list(range(len(log.samples)))
-    assert len(log.samples) >= 4  # one more at the end
-    assert [at for _, at, _ in log.samples] == sorted(at for _, at, _ in log.samples)
-    names = set(log.samples[0][2])
-    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes", "system/disk_usage_percentage"} <= names
-    assert log.threads == {threading.get_ident()}
-    assert not measuring()
-
-
-def test_a_slow_store_is_not_chased() -> None:
-    """Samples that come faster than they are logged are not waited for."""
-    logged: list[int] = []
-
-    def slow(metrics, step=0, at_ms=None) -> None:  # type: ignore[no-untyped-def]
-        time.sleep(0.05)  # several samples
-        logged.append(step)
-
-    with SystemMetrics(slow) as system:
-        time.sleep(0.1)
-        system.flush()
-        before = len(logged)
-        time.sleep(0.1)
-        assert len(logged) == before
-    assert logged == list(range(len(logged)))
-
-
-def test_mlflows_own_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SWITCH, "false")
-    log = Log()
-    with SystemMetrics(log):
+def test_samples_are_logged_and_counted_on_when_a_run_is_resumed(tmp_path: Path) -> None:
+    run_id = None
+    for number in (1, 2):
+        with tracked_run(tmp_path, "e", "a run", {}, run_id) as run:
+            run_id, deadline = run.run_id, time.monotonic() + 60
+            while len(samples(tmp_path, run_id)) < 3 * number and time.monotonic() < deadline:
+                time.sleep(0.1)
         assert not measuring()
-    assert not log.samples
+    found = samples(tmp_path, str(run_id))
+    assert len(found) >= 6
+    assert [step for step, _ in found] == list(range(len(found)))
+    assert [at for _, at in found] == sorted(at for _, at in found)
+    metrics = mlflow.MlflowClient(tracking_uri(tmp_path)).get_run(run_id).data.metrics
+    assert {"system/system_memory_usage_megabytes", "system/disk_usage_percentage"} <= set(metrics)
 
 
-def test_a_machine_that_cannot_be_measured_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mlflows_own_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(SWITCH, "false")
+    with tracked_run(tmp_path, "e", "a run", {}) as run:
+        assert not measuring()
+    assert not samples(tmp_path, run.run_id)
+
+
+def test_a_machine_that_cannot_be_measured_costs_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     def fails(self: CPUMonitor) -> None:
         raise OSError("no /proc")
 
     monkeypatch.setattr(CPUMonitor, "collect_metrics", fails)
-    log = Log()
-    with SystemMetrics(log):
+    with tracked_run(tmp_path, "e", "a run", {}) as run:
         pass
-    assert not log.samples
+    assert not samples(tmp_path, run.run_id)
     assert capsys.readouterr().err == "har: warning: the machine is not measured any more (no /proc); the training goes on\n"
 
 

@@ -11,8 +11,9 @@ import mlflow
 import pytest
 
 from har.contract import HarError
-from har.tracking import serve, tracked_run, tracking_uri
-from har.tracking.store import unlocked
+from har.tracking.runs import tracked_run
+from har.tracking.server import serve
+from har.tracking.store import tracking_uri, unlocked
 
 
 def runs_of(folder: Path) -> list:
@@ -87,7 +88,7 @@ def test_the_dashboard_needs_a_store_and_a_port(tmp_path: Path) -> None:
 def test_several_processes_on_a_fresh_store(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from har.tracking import tracked_run
+from har.tracking.runs import tracked_run
 with tracked_run(Path({str(tmp_path)!r}), "e", "name", {{}}) as run:
     run.log_metrics({{"a": 1.0}})
 """

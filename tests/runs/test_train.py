@@ -32,8 +32,7 @@ from har.runtime.session import open_session, run_windows
 from har.tasks import base as windows_module
 from har.tasks.base import load_windows
 from har.tasks.classify import Classify
-from har.tracking import tracking_uri
-from har.tracking.store import process_wide
+from har.tracking.store import tracking_uri
 from har.training.checkpoint import load_checkpoint
 from har.training.resumption import RESUME
 from tests.helpers import write_uci_har
@@ -119,10 +118,8 @@ def yaml_artifact(tracked: object, name: str) -> dict:
 
 def test_the_onnx_model_is_logged_with_its_signature(run: RunFolder) -> None:
     (tracked,) = mlflow_runs()
-    with process_wide(tracking_uri(RUNS)):
-        (model,) = mlflow.search_logged_models([tracked.info.experiment_id], output_format="list")
-        loaded = mlflow.models.get_model_info(model.model_uri)
-    assert model.source_run_id == run.info().mlflow_run_id
+    loaded = mlflow.models.get_model_info(f"{tracked.info.artifact_uri}/model".removeprefix("file://"))
+    assert loaded.run_id == run.info().mlflow_run_id
     assert loaded.signature.inputs.input_names() == ["windows"]
     assert loaded.signature.inputs.inputs[0].shape == (-1, 128, 6)
     assert loaded.signature.outputs.input_names() == ["probabilities"]

@@ -20,7 +20,7 @@ from har.runs import ray_engine
 from har.runs.engine import Engine
 from har.runs.run_folder import CHECKPOINT
 from har.studies.sweep import RESULT, sweep
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 from tests.ray_jobs import answer, wait_for_a_sign
 from tests.studies.test_search import STUDY as SEARCH
 from tests.studies.test_study import SMALL, STUDY

@@ -14,7 +14,7 @@ from har.studies.search import STARTUP_TRIALS, Slot, run_trial
 from har.studies.study import SearchSpace
 from har.studies.sweep import sweep
 from har.tasks import task_of
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 
 STUDY = """
 question: Which learning rate is best?

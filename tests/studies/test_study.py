@@ -17,7 +17,7 @@ from har.studies import study as studies
 from har.studies.study import load_study, plan, study_configs
 from har.studies.sweep import sweep
 from har.tasks import code
-from har.tracking import tracking_uri
+from har.tracking.store import tracking_uri
 
 STUDY = """
 question: Does anything help?

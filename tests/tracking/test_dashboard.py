@@ -21,8 +21,9 @@ import pytest
 from har.config import RunConfig
 from har.contract import HarError
 from har.runs.train import train_run
-from har.tracking import serve, tracked_run, tracking_uri
-from har.tracking.server import COLUMNS, SCORE, TAG, keep_views
+from har.tracking.runs import tracked_run
+from har.tracking.server import COLUMNS, SCORE, TAG, keep_views, serve
+from har.tracking.store import tracking_uri
 from tests.web.driver import CHROMIUM, TIMEOUT_S, missing, node
 
 MODELS = {
