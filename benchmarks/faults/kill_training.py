@@ -33,7 +33,7 @@ from tables import made, write_table
 
 from har.data.staging import PREFIX
 from har.runs.run_folder import RunFolder
-from har.training.resumption import RESUME
+from har.training.trainer import RESUME
 
 RESULTS = Path("results/reliability")
 EXIT_CODES = {"KILL": -signal.SIGKILL, "TERM": 128 + signal.SIGTERM}

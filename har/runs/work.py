@@ -13,7 +13,7 @@ from har.data.staging import InUseError, remove_stale, staging
 from har.files import FULL, CannotWriteError, cannot_write, write_whole
 from har.runs.run_folder import INFO, RunFolder
 from har.tracking import close_orphans, confirm_finished
-from har.training.resumption import RESUME
+from har.training.trainer import RESUME
 
 WORK = "work.json"
 Say = Callable[[str], None]  # gets one line of what a command prints
