@@ -78,7 +78,8 @@ def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
     convolved = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
     for tensor in (t for t in model.graph.initializer if t.name in convolved):
         values = onnx.numpy_helper.to_array(tensor)
-        filled = values.any(axis=tuple(axis for axis in range(values.ndim) if axis != 1))  # har/export/planes.py adds channels of zeros
+        # har/export/graph_rewrites.py adds channels of zeros
+        filled = values.any(axis=tuple(axis for axis in range(values.ndim) if axis != 1))
         shapes[tensor.name] = (len(values), int(filled.sum()), *values.shape[2:])
     return sum(_macs(node, shapes) for node in model.graph.node)
 

@@ -26,7 +26,7 @@ from forked import Har, arguments, checked, made, running, same, small, tracked,
 
 from har.files import PARTIAL
 from har.runs.run_folder import RunFolder
-from har.training.resumption import RESUME
+from har.training.trainer import RESUME
 
 RESULTS = Path("results/reliability")
 EXIT_CODES = {"KILL": -signal.SIGKILL, "TERM": 128 + signal.SIGTERM}

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
-from har.export.not_finite import carry_not_finite
-from har.export.onnx_file import BATCH_SIZES, check_graph, trace, write_model
+from har.export.graph_rewrites import carry_not_finite
+from har.export.onnx_file import answers, check_graph, trace, write_model
 from har.models.reconstructor import Reconstructor
-from har.runtime.session import open_session
 
 OUTPUTS = ("score", "unknown")
 SCORE_TOLERANCE = 1e-4  # largest accepted difference of a score, deviations of what is usual; scores are some 0 to 100
@@ -63,11 +62,8 @@ def novelty_parity(module: Reconstructor, path: Path, windows: np.ndarray) -> fl
     windows = np.ascontiguousarray(windows, dtype=np.float32)
     expected = module.predict(torch.from_numpy(windows)).numpy()
     threshold = float(module.threshold)
-    session = open_session(path)
     largest = 0.0
-    for size in BATCH_SIZES:
-        parts = [session.run(list(OUTPUTS), {"windows": windows[i : i + size]}) for i in range(0, len(windows), size)]
-        score, unknown = (np.concatenate(found) for found in zip(*parts, strict=True))
+    for size, (score, unknown) in answers(path, {"windows": windows}):
         difference = float((np.abs(score - expected) / np.maximum(1, expected)).max())
         if not difference <= SCORE_TOLERANCE:  # also refuses NaN
             raise HarError(

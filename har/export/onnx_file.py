@@ -15,12 +15,11 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
-from har.export.not_finite import carry_not_finite
-from har.export.planes import to_planes
+from har.export.graph_rewrites import carry_not_finite, to_planes
 from har.files import write_whole
 from har.models.classifier import ActivityClassifier
 from har.models.layers import Ensemble
-from har.runtime.session import open_session, run_windows
+from har.runtime.session import open_session
 
 
 class DeviceGraph(nn.Module):
@@ -149,8 +148,7 @@ def trace(
         inputs, outputs: their names.
         dynamic_shapes: by name or in the order of the arguments of the module, the axes that may have any length.
     """
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("onnxscript", "onnx_ir", "torch.onnx"):
-        warnings.simplefilter("ignore")
+    with quiet("onnxscript", "onnx_ir", "torch.onnx"):
         program = torch.onnx.export(
             graph,
             example,
@@ -178,13 +176,15 @@ def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str])
 
 
 @contextlib.contextmanager
-def _quiet(*names: str):  # type: ignore[no-untyped-def]
+def quiet(*names: str) -> Iterator[None]:
+    """No output to stdout, no warnings, and nothing but errors from the loggers of these names; "" is the root logger."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -287,24 +287,12 @@ def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray, temp
     """
     if len(windows) < MIN_PARITY_WINDOWS:
         raise HarError(f"parity needs at least {MIN_PARITY_WINDOWS} windows, found {len(windows)}")
-    with torch.no_grad():
-        expected = DeviceGraph(classifier, temperature)(torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))).numpy()
-    session = open_session(path)
-    largest = 0.0
-    for size in BATCH_SIZES:
-        with one_line(f"{path}: onnxruntime cannot run it"):
-            found = run_windows(session, windows, batch_size=size)
-        difference = float(np.abs(found - expected).max())
-        if not difference <= PARITY_TOLERANCE:  # also refuses NaN
-            raise HarError(
-                f"{path}: at batch {size} a probability differs from torch by {difference:.2e}, "
-                f"allowed {PARITY_TOLERANCE:.0e}; do not ship it"
-            )
-        largest = max(largest, difference)
-    return largest
+    inputs = {"windows": torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))}
+    with one_line(f"{path}: onnxruntime cannot run it"):
+        return graph_difference(DeviceGraph(classifier, temperature), path, inputs, PARITY_TOLERANCE, "probability")
 
 
-def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor], tolerance: float) -> float:
+def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor], tolerance: float, what: str = "value") -> float:
     """Largest difference of a value between torch and onnxruntime, over all inputs at batch sizes 1, 2 and 7.
 
     Args:
@@ -312,21 +300,27 @@ def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor],
         path: of the ONNX file.
         inputs: by name, the batch first.
         tolerance: in the unit of what the graph gives.
+        what: that is, for the message.
 
     Raises:
         HarError: the difference is above `tolerance`.
     """
     with torch.no_grad():
         expected = graph(*inputs.values()).numpy()
-    session, largest = open_session(path), 0.0
-    for size in BATCH_SIZES:
-        for first in range(0, len(expected), size):
-            part = slice(first, first + size)
-            found = session.run(None, {name: values[part].numpy() for name, values in inputs.items()})[0]
-            difference = float(np.abs(found - expected[part]).max())
-            if not difference <= tolerance:  # also refuses NaN
-                raise HarError(
-                    f"{path}: at batch {size} a value differs from torch by {difference:.2e}, allowed {tolerance:.0e}; do not ship it"
-                )
-            largest = max(largest, difference)
+    largest = 0.0
+    for size, (found,) in answers(path, {name: values.numpy() for name, values in inputs.items()}):
+        difference = float(np.abs(found - expected).max())
+        if not difference <= tolerance:  # also refuses NaN
+            raise HarError(
+                f"{path}: at batch {size} a {what} differs from torch by {difference:.2e}, allowed {tolerance:.0e}; do not ship it"
+            )
+        largest = max(largest, difference)
     return largest
+
+
+def answers(path: Path, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Batch sizes 1, 2 and 7, and all outputs of an ONNX file for the inputs, which have the batch first, so many at a time."""
+    session, count = open_session(path), len(next(iter(inputs.values())))
+    for size in BATCH_SIZES:
+        parts = [session.run(None, {name: values[i : i + size] for name, values in inputs.items()}) for i in range(0, count, size)]
+        yield size, [np.concatenate(found) for found in zip(*parts, strict=True)]

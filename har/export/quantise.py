@@ -4,9 +4,6 @@ What can go wrong does so in silence: an operator that is not quantised, a file 
 counted after every step, and a file is only shipped where its answers on real windows are those of the float file.
 """
 
-import contextlib
-import io
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from har.contract import HarError
-from har.export.onnx_file import check_graph, write_model
+from har.export.onnx_file import check_graph, quiet, write_model
 from har.runtime.session import open_session, run_windows
 
 INT8, SMALL = "model.int8.onnx", "model.small.onnx"
@@ -94,7 +91,7 @@ def quantise_int8(model: Path, path: Path, windows: np.ndarray) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as name, _silent():
+    with tempfile.TemporaryDirectory() as name, quiet(""):  # onnxruntime's quantiser advises on the root logger
         current = Path(name) / "prepared.onnx"
         quant_pre_process(str(model), str(current), skip_symbolic_shape=True)  # without it LSTM layers stay float, in silence
         if counts["LSTM"]:  # before the convolutions: the other order aborts runtimes up to 1.30
@@ -218,14 +215,3 @@ def _write(made: onnx.ModelProto, model: Path, path: Path) -> None:
     made.opset_import.extend(kept)
     check_graph(made)
     write_model(made, path, metadata)
-
-
-@contextlib.contextmanager
-def _silent():  # type: ignore[no-untyped-def]
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # onnxruntime's quantiser advises on the root logger
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.root.setLevel(level)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
-from har.export.not_finite import carry_not_finite_along
+from har.export.graph_rewrites import carry_not_finite_along
 from har.export.onnx_file import check_graph, trace, write_model
 from har.models.labeller import StreamLabeller
 from har.runtime.session import open_session

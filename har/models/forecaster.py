@@ -1,4 +1,4 @@
-"""The LightningModule around any network that foretells sensor values."""
+"""Encoders and decoders that forecast sensor values, and the LightningModule around any of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,140 @@ import torch
 from torch import Tensor, nn
 
 from har.models.frontend import SensorFrontend
-from har.models.module import TaskModule
+from har.models.layers import gru_step
+from har.models.module import ErrorModule
 from har.models.registry import create_model
 
 
-class Forecaster(TaskModule):
+class Seq2Seq(nn.Module):
+    """A GRU reads the context; another, started in its last state, foretells sample after sample from its own last answer.
+
+    Encoder and decoder as in Sutskever, Vinyals and Le 2014 and Cho et al. 2014.
+    What the decoder adds to the sample before is learnt, not the sample itself, so that an untrained network repeats the last value.
+
+    Args:
+        in_channels: features a sample of the context.
+        window_size: samples of the context; any length works.
+        out_channels: channels that are foretold.
+        hidden_size: units of encoder and decoder.
+        num_layers: stacked layers of both.
+        teacher_forcing: share of training batches in which the decoder sees the true sample before instead of its own answer
+            (Williams and Zipser 1989). None by default: a decoder that only ever saw the truth drifts away from it on its own.
+    """
+
+    onnx = "loop"  # the decoder's steps are written out one after the other
+
+    def __init__(
+        self,
+        in_channels: int,
+        window_size: int,
+        out_channels: int,
+        *,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        teacher_forcing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= teacher_forcing <= 1:
+            raise ValueError(f"teacher_forcing is {teacher_forcing}, expected a share from 0 to 1")
+        self.encoder = nn.GRU(in_channels, hidden_size, num_layers, batch_first=True)
+        self.decoder = nn.GRU(out_channels + self.context_features(hidden_size), hidden_size, num_layers, batch_first=True)
+        self.step = nn.Linear(hidden_size, out_channels)
+        nn.init.zeros_(self.step.weight)
+        nn.init.zeros_(self.step.bias)
+        self.teacher_forcing = teacher_forcing
+
+    @staticmethod
+    def context_features(hidden_size: int) -> int:
+        """How much the decoder is given at every step beside the sample before."""
+        return 0
+
+    def forward(self, features: Tensor, last: Tensor, steps: int, target: Tensor | None = None) -> Tensor:
+        """Foretell `steps` samples.
+
+        Args:
+            features: (batch, time, in_channels) of the context.
+            last: (batch, out_channels) its last sample.
+            steps: how many samples.
+            target: (batch, steps, out_channels) what came; used in training alone.
+
+        Returns:
+            (batch, steps, out_channels).
+        """
+        memory, state = self.encoder(features)  # (B, T, hidden), (layer, B, hidden)
+        seen = None
+        if target is not None and self.training and float(torch.rand(())) < self.teacher_forcing:
+            seen = torch.cat((last.unsqueeze(1), target[:, :-1]), dim=1)  # (B, steps, C)
+        return self.decode(memory, state, last, steps, seen)
+
+    def decode(self, memory: Tensor, state: Tensor, last: Tensor, steps: int, seen: Tensor | None) -> Tensor:
+        """Foretell from the encoder's states; `seen` are the true samples before, where the teacher forces them."""
+        if seen is not None:
+            states, _ = self.decoder(seen, state)
+            return seen + self.step(states)
+        layers, found = list(state.unbind(0)), []
+        for _ in range(steps):
+            layers = gru_step(self.decoder, last, layers)
+            last = last + self.step(layers[-1])
+            found.append(last)
+        return torch.stack(found, dim=1)
+
+
+class Seq2SeqAttention(Seq2Seq):
+    """The same, but at every step the decoder looks at all states of the encoder (Bahdanau, Cho and Bengio 2015).
+
+    The weight of the encoder's state h_i at a step is the softmax over i of v . tanh(W s + U h_i), s the decoder's state before the step
+    (their equations 5 and 6 and appendix A.1.2); the weighted sum of the states is given to the decoder beside the sample before.
+
+    Args:
+        in_channels, window_size, out_channels: see `Seq2Seq`.
+        attention_size: length of v.
+        options: of `Seq2Seq`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        window_size: int,
+        out_channels: int,
+        *,
+        attention_size: int = 32,
+        **options: Any,
+    ) -> None:
+        super().__init__(in_channels, window_size, out_channels, **options)
+        hidden_size = self.encoder.hidden_size
+        self.query = nn.Linear(hidden_size, attention_size)
+        self.key = nn.Linear(hidden_size, attention_size, bias=False)
+        self.energy = nn.Linear(attention_size, 1, bias=False)
+
+    @staticmethod
+    def context_features(hidden_size: int) -> int:
+        return hidden_size
+
+    def decode(self, memory: Tensor, state: Tensor, last: Tensor, steps: int, seen: Tensor | None) -> Tensor:
+        return self._decode(memory, state, last, steps, seen)[0]
+
+    def attention(self, features: Tensor, last: Tensor, steps: int) -> Tensor:
+        """Weights (batch, steps, time) that each foretold sample gives to those of the context; each row sums to 1."""
+        memory, state = self.encoder(features)
+        return self._decode(memory, state, last, steps, None)[1]
+
+    def _decode(self, memory: Tensor, state: Tensor, last: Tensor, steps: int, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+        keys = self.key(memory)  # (B, T, attention)
+        layers, found, looked = list(state.unbind(0)), [], []
+        for step in range(steps):
+            before = last if seen is None else seen[:, step]
+            energy = self.energy(torch.tanh(keys + self.query(layers[-1]).unsqueeze(1))).squeeze(2)  # (B, T)
+            weights = torch.softmax(energy, dim=1)
+            context = torch.matmul(weights.unsqueeze(1), memory).squeeze(1)  # (B, hidden)
+            layers = gru_step(self.decoder, torch.cat((before, context), dim=1), layers)
+            last = before + self.step(layers[-1])
+            found.append(last)
+            looked.append(weights)
+        return torch.stack(found, dim=1), torch.stack(looked, dim=1)
+
+
+class Forecaster(ErrorModule):
     """Foretells the last `horizon` samples of a window from those before them.
 
     The network works in units of the training subjects' standard deviation; its error is weighed in these units, so that a channel in
@@ -24,11 +153,10 @@ class Forecaster(TaskModule):
         window_size: samples in a window, context and horizon.
         horizon: samples that are foretold.
         compression, differences: see `SensorFrontend`.
-        learning_rate, weight_decay: see `TaskModule`.
+        rates: see `TaskModule`.
     """
 
     monitor = "val/rmse"
-    mode = "min"
     target_mean: Tensor
     target_std: Tensor
 
@@ -42,18 +170,15 @@ class Forecaster(TaskModule):
         horizon: int,
         compression: Sequence[float] = (1.0,),
         differences: Sequence[float] = (),
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
+        **rates: float,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
+        super().__init__(**rates)
         self.horizon, self.context = horizon, window_size - horizon
         self.frontend = SensorFrontend(channels, self.context, compression=compression, differences=differences)
         count = self.frontend.in_channels
         self.network = create_model(model, self.frontend.out_channels, self.context, count, options)
         self.register_buffer("target_mean", torch.zeros(count))
         self.register_buffer("target_std", torch.ones(count))
-        self.squared_error, self.values = 0.0, 0
 
     @torch.no_grad()
     def fit_scaling(self, x: Tensor) -> None:
@@ -73,32 +198,17 @@ class Forecaster(TaskModule):
 
     def forward(self, context: Tensor) -> Tensor:
         """(batch, context, channel) in g and rad/s -> (batch, horizon, channel) in the same units."""
-        if not torch.compiler.is_exporting() and (context.ndim != 3 or context.shape[1] != self.context):
-            raise ValueError(f"contexts have shape {tuple(context.shape)}, expected (batch, {self.context}, {self.frontend.in_channels})")
         return self.foretell(context) * self.target_std + self.target_mean
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        x = batch[0]
+    def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
         target = self.standardise(x[:, self.context :])
-        loss = nn.functional.mse_loss(self.foretell(x[:, : self.context], target), target)
-        self.log_loss(loss, len(x))
-        return loss
+        return nn.functional.mse_loss(self.foretell(x[:, : self.context], target), target)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         x = batch[0]
         error = self.foretell(x[:, : self.context]) - self.standardise(x[:, self.context :])
-        self.squared_error += float(error.double().square().sum())
-        self.values += error.numel()
+        self.count(error.double().square())
 
-    def on_validation_epoch_end(self) -> None:
-        self.log(self.monitor, (self.squared_error / max(1, self.values)) ** 0.5, prog_bar=True)
-        self.squared_error, self.values = 0.0, 0
-
-    @torch.no_grad()
-    def predict(self, x: Tensor, batch_size: int = 512) -> Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """(window, context + horizon, channel) -> (window, horizon, channel) on the CPU, in evaluation mode, in sensor units."""
-        training = self.training
-        self.eval()
-        parts = [self(part[:, : self.context].to(self.device)).cpu() for part in x.split(batch_size)]
-        self.train(training)
-        return torch.cat(parts)
+        return torch.cat(self.in_parts(self, x[:, : self.context])).cpu()

@@ -145,7 +145,14 @@ class SensorFrontend(nn.Module):
         self.std.copy_(features.std(dim=(0, 1)).clamp_min(1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, channel) sensor values -> (batch, time, out_channels) network inputs."""
+        """(batch, time, channel) sensor values -> (batch, time, out_channels) network inputs.
+
+        Raises:
+            ValueError: the windows have another shape.
+        """
+        expected = (self.window_size, self.in_channels)
+        if not torch.compiler.is_exporting() and (x.ndim != 3 or tuple(x.shape[1:]) != expected):
+            raise ValueError(f"windows have shape {tuple(x.shape)}, expected (batch, {expected[0]}, {expected[1]}): batch, time, channel")
         features = self._derive(x)
         if torch.onnx.is_in_onnx_export():  # the same as one operator
             return nn.functional.batch_norm(features, self.mean, self.std.square(), eps=0.0).transpose(1, 2)

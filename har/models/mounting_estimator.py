@@ -30,7 +30,7 @@ class MountingEstimator(TaskModule):
         options: options of its constructor.
         window_size: samples in a window of ``raw6``.
         compression, differences: see `SensorFrontend`.
-        learning_rate, weight_decay: see `TaskModule`.
+        rates: see `TaskModule`.
     """
 
     monitor = "val/error_deg"
@@ -44,31 +44,23 @@ class MountingEstimator(TaskModule):
         window_size: int,
         compression: Sequence[float] = (1.0,),
         differences: Sequence[float] = (),
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
+        **rates: float,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
+        super().__init__(**rates)
         self.frontend = SensorFrontend("raw6", window_size, axes="gravity", compression=compression, differences=differences)
         self.network: nn.Module = create_model(model, self.frontend.out_channels, window_size, 2, options)
         self.validation_error = MeanMetric()
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, 6) in g and rad/s -> (batch, 2, 3): the directions of x and y in the phone's axes, as long as they are worth."""
-        expected = (self.frontend.window_size, self.frontend.in_channels)
-        if not torch.compiler.is_exporting() and (x.ndim != 3 or tuple(x.shape[1:]) != expected):
-            raise ValueError(f"windows have shape {tuple(x.shape)}, expected (batch, {expected[0]}, {expected[1]}): batch, time, channel")
         heading = self.network(self.frontend(x))  # (B, 2), in the plane across gravity
         turn = upright(x[..., :3].mean(dim=1))  # (B, 3, 3), from the phone's axes to gravity's
         worth = heading.square().sum(dim=1, keepdim=True).sqrt()
         return torch.stack((worth * turn[:, 0], heading[:, :1] * turn[:, 1] + heading[:, 1:] * turn[:, 2]), dim=1)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        x, y = batch
+    def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
         angle = 2 * math.pi * torch.rand(len(x), device=x.device)
-        loss = self._squared_error(*turned_about_x(x, angle), y).mean()
-        self.log_loss(loss, len(y))
-        return loss
+        return self._squared_error(*turned_about_x(x, angle), y).mean()
 
     def _squared_error(self, x: Tensor, front: Tensor, y: Tensor) -> Tensor:
         turn = upright(x[..., :3].mean(dim=1))
@@ -98,14 +90,9 @@ class MountingEstimator(TaskModule):
             found.append(torch.rad2deg(torch.acos(nn.functional.cosine_similarity(side, across, dim=1).clamp(-1, 1))))
         return torch.stack(found, dim=1)
 
-    @torch.no_grad()
-    def predict(self, x: Tensor, batch_size: int = 512) -> Tensor:
-        """(window, time, 6) -> (window, 2, 3) on the CPU, in evaluation mode; the mode is restored afterwards."""
-        training = self.training
-        self.eval()
-        parts = [self(part.to(self.device)).cpu() for part in x.split(batch_size)]
-        self.train(training)
-        return torch.cat(parts)
+    def predict(self, x: Tensor) -> Tensor:
+        """(window, time, 6) -> (window, 2, 3) on the CPU, in evaluation mode."""
+        return torch.cat(self.in_parts(self, x)).cpu()
 
 
 def turned_about_x(x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:

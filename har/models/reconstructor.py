@@ -1,15 +1,137 @@
-"""The LightningModule around any autoencoder of windows, and the novelty score that is made of its errors."""
+"""Autoencoders of windows, the LightningModule around any of them, and the novelty score that is made of its errors."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from har.models.autoencoder import Autoencoder
 from har.models.frontend import SensorFrontend
-from har.models.module import TaskModule
+from har.models.module import ErrorModule
+from har.models.recurrent import set_forget_bias
 from har.models.registry import create_model
+
+
+class Autoencoder(nn.Module, ABC):
+    """What every registered network of the task ``reconstruct`` is.
+
+    Attributes:
+        code_size: numbers that a window is reduced to.
+    """
+
+    code_size: int
+
+    @abstractmethod
+    def encode(self, features: Tensor) -> Tensor:
+        """(batch, time, in_channels) -> (batch, code_size)."""
+
+    @abstractmethod
+    def decode(self, code: Tensor) -> Tensor:
+        """(batch, code_size) -> (batch, time, out_channels)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, time, in_channels) -> (batch, time, out_channels), the window again."""
+        return self.decode(self.encode(features))
+
+
+class LSTMAutoencoder(Autoencoder):
+    """An LSTM reads the window, its last state is squeezed into a code, another LSTM tells the window from it, last sample first.
+
+    Backwards, because the decoder then begins with what the encoder saw last (Srivastava, Mansimov and Salakhutdinov 2015; for
+    anomalies: Malhotra et al. 2016). The decoder starts in a state made of the code and sees the code again at every step, and never
+    its own answer, so that both directions are one call of ``nn.LSTM``, in training as on the device.
+
+    Args:
+        in_channels: features a sample.
+        window_size: samples in a window.
+        out_channels: features that are reconstructed.
+        hidden_size: units of encoder and decoder.
+        code_size: numbers between them.
+        samples_per_step: samples that are read, and told, in one step; a window takes as many steps less.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        window_size: int,
+        out_channels: int,
+        *,
+        hidden_size: int = 64,
+        code_size: int = 16,
+        samples_per_step: int = 4,
+    ) -> None:
+        super().__init__()
+        self.code_size, self.window_size = code_size, window_size
+        self.samples_per_step = samples_per_step
+        self.steps = -(-window_size // samples_per_step)
+        self.encoder = nn.LSTM(samples_per_step * in_channels, hidden_size, batch_first=True)
+        self.squeeze = nn.Linear(hidden_size, code_size)
+        self.begin = nn.Linear(code_size, 2 * hidden_size)
+        self.decoder = nn.LSTM(code_size, hidden_size, batch_first=True)
+        self.tell = nn.Linear(hidden_size, samples_per_step * out_channels)
+        for layers in (self.encoder, self.decoder):
+            set_forget_bias(layers, 1.0)  # as in har.models.recurrent
+
+    def encode(self, features: Tensor) -> Tensor:
+        missing = self.steps * self.samples_per_step - self.window_size
+        if missing:  # in front, so that the newest sample is the last that is read
+            features = nn.functional.pad(features, (0, 0, missing, 0))
+        steps = features.reshape(features.shape[0], self.steps, -1)  # (B, step, samples * F)
+        _, (hidden, _) = self.encoder(steps)
+        return self.squeeze(hidden[-1])
+
+    def decode(self, code: Tensor) -> Tensor:
+        hidden, cell = torch.tanh(self.begin(code)).unsqueeze(0).chunk(2, dim=2)  # (1, B, hidden) each
+        seen = code.unsqueeze(1).expand(-1, self.steps, -1)
+        states, _ = self.decoder(seen, (hidden.contiguous(), cell.contiguous()))  # the window's last step first
+        told = self.tell(states).flip(1).reshape(code.shape[0], self.steps * self.samples_per_step, -1)
+        return told[:, -self.window_size :]
+
+
+class ConvAutoencoder(Autoencoder):
+    """Strided convolutions halve the window three times, a dense layer makes the code, and the same backwards (Masci et al. 2011).
+
+    Args:
+        in_channels: features a sample.
+        window_size: samples in a window.
+        out_channels: features that are reconstructed.
+        width: filters of a layer.
+        code_size: numbers that the window is reduced to.
+        kernel_size: samples a filter spans, odd.
+    """
+
+    HALVINGS = 3
+
+    def __init__(
+        self, in_channels: int, window_size: int, out_channels: int, *, width: int = 32, code_size: int = 16, kernel_size: int = 5
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}, expected an odd number")
+        self.code_size, self.window_size, self.width = code_size, window_size, width
+        self.length = -(-window_size // 2**self.HALVINGS)  # samples that are left
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
+        for number in range(self.HALVINGS):
+            inputs = in_channels if number == 0 else width
+            down += [nn.Conv1d(inputs, width, kernel_size, stride=2, padding=kernel_size // 2, bias=False)]
+            down += [nn.BatchNorm1d(width), nn.ReLU()]
+            up += [nn.Upsample(scale_factor=2), nn.Conv1d(width, width, kernel_size, padding="same", bias=False)]
+            up += [nn.BatchNorm1d(width), nn.ReLU()]
+        self.down, self.up = nn.Sequential(*down), nn.Sequential(*up)
+        self.squeeze = nn.Linear(width * self.length, code_size)
+        self.widen = nn.Linear(code_size, width * self.length)
+        self.tell = nn.Conv1d(width, out_channels, kernel_size, padding="same")
+
+    def encode(self, features: Tensor) -> Tensor:
+        return self.squeeze(self.down(features.transpose(1, 2)).flatten(1))
+
+    def decode(self, code: Tensor) -> Tensor:
+        coarse = self.widen(code).reshape(code.shape[0], self.width, self.length)
+        told = self.tell(self.up(coarse)).transpose(1, 2)  # (B, length * 2^3, F)
+        return told[:, : self.window_size]
+
 
 PROTOTYPES = 32  # codes that the windows of training subjects gather around
 PRIOR = 3.0  # windows of the whole training part that are added to those of each prototype, so that a rare one is not trusted
@@ -17,7 +139,7 @@ LOG_FLOOR = 1e-6  # of a mean squared error, squared deviations; keeps a constan
 LEAST_SPREAD = 0.1  # of a log error; below it, differences between people weigh too much
 
 
-class Reconstructor(TaskModule):
+class Reconstructor(ErrorModule):
     """Tells a window again from a few numbers, and how unusual it is that this went so badly.
 
     The error alone is no score: walking is never told as well as lying, so that lying on one side would hide behind it. What counts is the
@@ -32,11 +154,10 @@ class Reconstructor(TaskModule):
         channels: ``raw6`` or ``uci9``.
         window_size: samples in a window.
         compression, differences: see `SensorFrontend`; all its features are reconstructed.
-        learning_rate, weight_decay: see `TaskModule`.
+        rates: see `TaskModule`.
     """
 
     monitor = "val/rmse"
-    mode = "min"
     code_mean: Tensor
     code_std: Tensor
     prototypes: Tensor
@@ -54,11 +175,9 @@ class Reconstructor(TaskModule):
         window_size: int,
         compression: Sequence[float] = (1.0,),
         differences: Sequence[float] = (),
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
+        **rates: float,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
+        super().__init__(**rates)
         self.frontend = SensorFrontend(channels, window_size, compression=compression, differences=differences)
         count = self.frontend.out_channels
         self.network = cast(Autoencoder, create_model(model, count, window_size, count, options))
@@ -70,13 +189,9 @@ class Reconstructor(TaskModule):
         self.register_buffer("usual", torch.zeros(PROTOTYPES, count))  # mean of the log error
         self.register_buffer("usual_square", torch.ones(PROTOTYPES, count))  # mean of its square
         self.register_buffer("threshold", torch.tensor(torch.inf))  # until it is fitted, nothing is unknown
-        self.squared_error, self.values = 0.0, 0
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, channel) sensor windows in g and rad/s -> (batch,) novelty score, from 0."""
-        expected = (self.frontend.window_size, self.frontend.in_channels)
-        if not torch.compiler.is_exporting() and (x.ndim != 3 or tuple(x.shape[1:]) != expected):
-            raise ValueError(f"windows have shape {tuple(x.shape)}, expected (batch, {expected[0]}, {expected[1]}): batch, time, channel")
         code, error = self.code_and_error(x)
         weight = self._weight(code)  # (B, prototype)
         mean = weight @ self.usual  # (B, feature)
@@ -107,7 +222,7 @@ class Reconstructor(TaskModule):
 
         if len(x) < PROTOTYPES:
             raise ValueError(f"{len(x)} windows, expected at least one for each of {PROTOTYPES} prototypes")
-        code, error = self._in_parts(x)
+        code, error = map(torch.cat, zip(*self.in_parts(self.code_and_error, x), strict=True))
         self.code_mean.copy_(code.mean(dim=0))
         self.code_std.copy_(code.std(dim=0).clamp_min(1e-6))
         standard = (code - self.code_mean) / self.code_std
@@ -129,41 +244,20 @@ class Reconstructor(TaskModule):
         """
         self.threshold.copy_(torch.quantile(self.predict(x), 1 - false_alarms))
 
-    @torch.no_grad()
-    def predict(self, x: Tensor, batch_size: int = 512) -> Tensor:
-        """(window, time, channel) -> (window,) novelty score on the CPU, in evaluation mode; the mode is restored afterwards."""
-        training = self.training
-        self.eval()
-        parts = [self(part.to(self.device)).cpu() for part in x.split(batch_size)]
-        self.train(training)
-        return torch.cat(parts)
+    def predict(self, x: Tensor) -> Tensor:
+        """(window, time, channel) -> (window,) novelty score on the CPU, in evaluation mode."""
+        return torch.cat(self.in_parts(self, x)).cpu()
 
-    @torch.no_grad()
     def squared_errors(self, x: Tensor) -> Tensor:
         """(window, time, channel) -> (window,) mean squared error of the reconstruction, in squared standard deviations."""
-        return self._in_parts(x)[1].mean(dim=1).cpu()
+        return torch.cat([error for _, error in self.in_parts(self.code_and_error, x)]).mean(dim=1).cpu()
 
-    def _in_parts(self, x: Tensor, batch_size: int = 512) -> tuple[Tensor, Tensor]:
-        training = self.training
-        self.eval()
-        codes, errors = zip(*(self.code_and_error(part.to(self.device)) for part in x.split(batch_size)), strict=True)
-        self.train(training)
-        return torch.cat(codes), torch.cat(errors)
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        features = self.frontend(batch[0])
-        loss = nn.functional.mse_loss(self.network(features), features)
-        self.log_loss(loss, len(features))
-        return loss
+    def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        features = self.frontend(x)
+        return nn.functional.mse_loss(self.network(features), features)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        _, error = self.code_and_error(batch[0])
-        self.squared_error += float(error.double().sum())
-        self.values += error.numel()
-
-    def on_validation_epoch_end(self) -> None:
-        self.log(self.monitor, (self.squared_error / max(1, self.values)) ** 0.5, prog_bar=True)
-        self.squared_error, self.values = 0.0, 0
+        self.count(self.code_and_error(batch[0])[1])
 
 
 def _log(error: Tensor) -> Tensor:

@@ -3,119 +3,75 @@ and LSTM with peepholes (Gers et al. 2002).
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from har.models.layers import AdditiveAttention, StatisticsPooling
-from har.models.onnx_operators import recurrent_operator
+from har.models.layers import AdditiveAttention, StatisticsPooling, check_choice, read_out, recurrent_operator
 
 
-class SteepLSTM(nn.LSTM):
+class SteepGates(nn.RNNBase):
+    """Base of the recurrent layers of torch with steeper gates.
+
+    Because ``slope * (W x + U h + b)`` is what a plain layer computes from scaled rows of W, U and b, torch's own kernel runs on scaled
+    weights; the parameters that learn, and their names, are those of torch's layer.
+
+    Args:
+        sizes: ``input_size, hidden_size, num_layers`` of torch's layer.
+        gate_slope: of the gates, above 0.
+        options: further options of torch's layer.
+
+    Raises:
+        ValueError: the slope is not above 0.
+    """
+
+    kernel: ClassVar[Callable[..., tuple[Tensor, ...]]]
+    states: ClassVar[int]  # tensors that a layer's state has
+    row_scale: Tensor
+
+    def __init__(self, *sizes: int, gate_slope: float, **options: Any) -> None:
+        super().__init__(*sizes, **options)  # type: ignore[arg-type]
+        if not gate_slope > 0:
+            raise ValueError(f"gate_slope is {gate_slope!r}, expected a number above 0")
+        rows = torch.full((len(self.all_weights[0][1]) // self.hidden_size,), float(gate_slope))
+        rows[2] = 1.0  # the LSTM's cell, the GRU's candidate
+        self.register_buffer("row_scale", rows.repeat_interleave(self.hidden_size), persistent=False)
+
+    def forward(self, x: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
+        """(batch, time, input_size) -> (batch, time, width) states, and the last states as torch's layer gives them."""
+        if hx is None:
+            layers = self.num_layers * (2 if self.bidirectional else 1)
+            zeros = x.new_zeros(layers, x.shape[0 if self.batch_first else 1], self.hidden_size)
+            hx = zeros if self.states == 1 else (zeros, zeros)
+        rows = self.row_scale
+        weights = [w * (rows.unsqueeze(1) if w.ndim > 1 else rows) for layer in self.all_weights for w in layer]
+        how = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first)
+        states, *last = self.kernel(x, hx, weights, *how)
+        return states, last[0] if self.states == 1 else tuple(last)
+
+
+class SteepLSTM(SteepGates, nn.LSTM):  # type: ignore[misc]
     """`torch.nn.LSTM` with steeper gates: i, f, o = sigmoid(slope * (W x_t + U h_(t-1) + b)); the cell's tanh stays.
 
     With a slope above 1 the gates are nearer to open or shut. Chung, Ahn and Bengio 2017 (Hierarchical multiscale recurrent neural
     networks) let the slope of a hard sigmoid grow during training, until their boundary detector is all but a step ("slope
-    annealing"); here the slope is fixed, the sigmoid smooth, and the gates are those of the cell. Because
-    ``slope * (W x + U h + b)`` is what a plain LSTM computes from scaled rows of W, U and b, torch's own kernel runs on scaled
-    weights; the parameters that learn, and their names, are those of `torch.nn.LSTM`.
-
-    Args:
-        input_size, hidden_size, num_layers: of `torch.nn.LSTM`.
-        gate_slope: of the gates, above 0.
-        options: further options of `torch.nn.LSTM`.
-
-    Raises:
-        ValueError: the slope is not above 0.
+    annealing"); here the slope is fixed, the sigmoid smooth, and the gates are those of the cell.
     """
 
-    row_scale: Tensor
-
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, *, gate_slope: float, **options: bool | float) -> None:
-        super().__init__(input_size, hidden_size, num_layers, **options)
-        slope = _checked(gate_slope)
-        rows = torch.tensor((slope, slope, 1.0, slope)).repeat_interleave(hidden_size)  # input, forget, cell, output
-        self.register_buffer("row_scale", rows, persistent=False)
-
-    def forward(  # type: ignore[override]
-        self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(batch, time, input_size) -> (batch, time, width) states, and the last states as `torch.nn.LSTM` gives them."""
-        if hx is None:
-            start = _zero_state(self, x)
-            hx = (start, start)
-        states, hidden, cell = torch.lstm(
-            x,
-            hx,
-            _scaled(self, self.row_scale),
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            self.batch_first,
-        )
-        return states, (hidden, cell)
+    kernel = staticmethod(torch.lstm)
+    states = 2
 
 
-class SteepGRU(nn.GRU):
-    """`torch.nn.GRU` with steeper gates: r, z = sigmoid(slope * (W x_t + U h_(t-1) + b)); see `SteepLSTM`.
+class SteepGRU(SteepGates, nn.GRU):  # type: ignore[misc]
+    """`torch.nn.GRU` with steeper gates: r, z = sigmoid(slope * (W x_t + U h_(t-1) + b)).
 
     The candidate ``tanh(W x + b + r * (U h + b'))`` keeps its weights: the reset gate multiplies them, no slope does.
-
-    Args:
-        input_size, hidden_size, num_layers: of `torch.nn.GRU`.
-        gate_slope: of the gates, above 0.
-        options: further options of `torch.nn.GRU`.
-
-    Raises:
-        ValueError: the slope is not above 0.
     """
 
-    row_scale: Tensor
-
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, *, gate_slope: float, **options: bool | float) -> None:
-        super().__init__(input_size, hidden_size, num_layers, **options)
-        slope = _checked(gate_slope)
-        rows = torch.tensor((slope, slope, 1.0)).repeat_interleave(hidden_size)  # reset, update, candidate
-        self.register_buffer("row_scale", rows, persistent=False)
-
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """(batch, time, input_size) -> (batch, time, width) states, and the last states as `torch.nn.GRU` gives them."""
-        return torch.gru(
-            x,
-            _zero_state(self, x) if hx is None else hx,
-            _scaled(self, self.row_scale),
-            self.bias,
-            self.num_layers,
-            self.dropout,
-            self.training,
-            self.bidirectional,
-            self.batch_first,
-        )
-
-
-def _checked(slope: float) -> float:
-    if not slope > 0:
-        raise ValueError(f"gate_slope is {slope!r}, expected a number above 0")
-    return float(slope)
-
-
-def _zero_state(layers: nn.RNNBase, x: Tensor) -> Tensor:
-    """(layer and direction, batch, hidden_size) zeros."""
-    batch = x.shape[0 if layers.batch_first else 1]
-    return x.new_zeros(layers.num_layers * (2 if layers.bidirectional else 1), batch, layers.hidden_size)
-
-
-def _scaled(layers: nn.RNNBase, rows: Tensor) -> list[Tensor]:
-    """All weights and biases with their rows scaled, in the order in which torch's kernels take them."""
-    return [
-        weight * (rows.unsqueeze(1) if weight.ndim > 1 else rows)
-        for weights in layers.all_weights
-        for weight in weights  # of one layer and direction
-    ]
+    kernel = staticmethod(torch.gru)
+    states = 1
 
 
 Pooling = Literal["statistics", "last", "attention"]
@@ -159,8 +115,7 @@ class RecurrentNetwork(nn.Module):
         pooling: Pooling = "statistics",
     ) -> None:
         super().__init__()
-        if pooling not in get_args(Pooling):
-            raise ValueError(f"pooling is {pooling!r}, expected {', '.join(get_args(Pooling))}")
+        check_choice("pooling", pooling, Pooling)
         between = dropout if num_layers > 1 else 0.0
         if skip or layer_norm:
             self.recurrent: nn.Module = RecurrentStack(
@@ -174,7 +129,7 @@ class RecurrentNetwork(nn.Module):
         if pooling != "last":
             self.pool = AdditiveAttention(width, width) if pooling == "attention" else StatisticsPooling()
         factor = {"statistics": StatisticsPooling.factor + 1, "last": 1, "attention": 2}[pooling]
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(factor * width, num_classes))
+        self.head = read_out(factor * width, num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, in_channels) -> (batch, num_classes) logits."""
@@ -307,12 +262,8 @@ class RNN(RecurrentNetwork):
         identity_scale: float = 1.0,
         **options: Any,
     ) -> None:
-        for name, value, valid in (
-            ("nonlinearity", nonlinearity, get_args(Nonlinearity)),
-            ("initialisation", initialisation, get_args(Initialisation)),
-        ):
-            if value not in valid:
-                raise ValueError(f"{name} is {value!r}, expected {', '.join(valid)}")
+        check_choice("nonlinearity", nonlinearity, Nonlinearity)
+        check_choice("initialisation", initialisation, Initialisation)
         super().__init__(functools.partial(ElmanLayers, nonlinearity=nonlinearity), in_channels, window_size, num_classes, **options)
         if initialisation != "default":
             initialise(self.recurrent, initialisation, identity_scale)
@@ -389,19 +340,6 @@ class GRU(RecurrentNetwork):
         super().__init__(cell, in_channels, window_size, num_classes, **options)
 
 
-State: TypeAlias = tuple[Tensor, Tensor]  # h and c
-
-
-class Weights(NamedTuple):
-    """Of one layer and direction; rows of W, U and the biases as in torch: input, forget, cell, output."""
-
-    w: Tensor
-    u: Tensor
-    input_bias: Tensor
-    state_bias: Tensor
-    peephole: Tensor
-
-
 class PeepholeLSTM(RecurrentNetwork):
     """Stacked LSTM with peepholes, see `PeepholeLayers`, and `RecurrentNetwork` for the other options.
 
@@ -437,53 +375,47 @@ class PeepholeLayers(nn.LSTM):
 
     def __init__(self, *sizes: int, **options: Any) -> None:
         super().__init__(*sizes, **options)
-        for layer in range(self.num_layers):
-            for suffix in self._suffixes:
-                self.register_parameter(f"peephole_l{layer}{suffix}", nn.Parameter(torch.zeros(3 * self.hidden_size)))
-
-    @property
-    def _suffixes(self) -> tuple[str, ...]:
-        """Of the names of a layer's parameters, one a direction."""
-        return ("", "_reverse") if self.bidirectional else ("",)
-
-    def _weights(self, layer: int) -> list[Weights]:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "peephole")
-        return [Weights(*(getattr(self, f"{name}_l{layer}{suffix}") for name in names)) for suffix in self._suffixes]
+        self.names = [name.replace("weight_ih", "peephole") for name, *_ in self._all_weights]  # a layer and direction each
+        for name in self.names:
+            self.register_parameter(name, nn.Parameter(torch.zeros(3 * self.hidden_size)))
 
     def forward(  # type: ignore[override]
         self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """(batch, time, input_size), if `batch_first`, -> states (batch, time, width), and the last h and c as `torch.nn.LSTM`."""
         x = x.transpose(0, 1) if self.batch_first else x  # (T, B, feature)
-        hidden, cell = [], []
+        weights: list[list[Tensor]] = [[*four, getattr(self, name)] for four, name in zip(self.all_weights, self.names, strict=True)]
         run = _as_operator if torch.onnx.is_in_onnx_export() else _as_loop
-        for layer in range(self.num_layers):
-            if layer > 0:
+        directions, ends = len(weights) // self.num_layers, []
+        for first in range(0, len(weights), directions):
+            if first > 0:
                 x = nn.functional.dropout(x, self.dropout, self.training)
-            directions = self._weights(layer)
-            own = slice(layer * len(directions), (layer + 1) * len(directions))
-            x, (h, c) = run(x, directions, None if hx is None else (hx[0][own], hx[1][own]))
-            hidden.append(h)
-            cell.append(c)
-        return x.transpose(0, 1) if self.batch_first else x, (torch.cat(hidden), torch.cat(cell))
+            own = slice(first, first + directions)
+            x, end = run(x, weights[own], None if hx is None else [part[own] for part in hx])
+            ends.append(end)
+        hidden, cell = (torch.cat(parts) for parts in zip(*ends, strict=True))
+        return x.transpose(0, 1) if self.batch_first else x, (hidden, cell)
 
 
-def _as_loop(x: Tensor, directions: list[Weights], start: State | None) -> tuple[Tensor, State]:
-    """One layer, sample by sample: (time, batch, feature) -> (time, batch, width); states are (direction, batch, hidden)."""
-    h, c = start or (x.new_zeros(len(directions), x.shape[1], directions[0].u.shape[1]),) * 2
-    made, ends = [], []
-    for number, weights in enumerate(directions):
-        states, end = _one_way(x if number == 0 else x.flip(0), weights, h[number], c[number])
-        made.append(states if number == 0 else states.flip(0))
-        ends.append(end)
-    return torch.cat(made, dim=2), (torch.stack([h for h, _ in ends]), torch.stack([c for _, c in ends]))
+def _as_loop(x: Tensor, directions: list[list[Tensor]], start: Sequence[Tensor] | None) -> tuple[Tensor, Sequence[Tensor]]:
+    """One layer, sample by sample: (time, batch, feature) -> (time, batch, width); h and c are (direction, batch, hidden).
+
+    Args:
+        x: what goes into the layer.
+        directions: of each W, U, the biases of input and state, and the peepholes; rows as in torch: input, forget, cell, output.
+        start: h and c before the first sample; None: zeros.
+    """
+    h, c = start or (x.new_zeros(len(directions), x.shape[1], directions[0][1].shape[1]),) * 2
+    made = [_one_way(x if n == 0 else x.flip(0), weights, h[n], c[n]) for n, weights in enumerate(directions)]
+    states = torch.cat([states if n == 0 else states.flip(0) for n, (states, _, _) in enumerate(made)], dim=2)
+    return states, (torch.stack([h for _, h, _ in made]), torch.stack([c for _, _, c in made]))
 
 
-def _one_way(x: Tensor, weights: Weights, h: Tensor, c: Tensor) -> tuple[Tensor, State]:
-    p_i, p_f, p_o = weights.peephole.chunk(3)
-    u = weights.u.t()
-    states = []
-    for projected in nn.functional.linear(x, weights.w, weights.input_bias + weights.state_bias).unbind(0):  # (B, 4 * hidden)
+def _one_way(x: Tensor, weights: list[Tensor], h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    w, u, input_bias, state_bias, peephole = weights
+    p_i, p_f, p_o = peephole.chunk(3)
+    u, states = u.t(), []
+    for projected in nn.functional.linear(x, w, input_bias + state_bias).unbind(0):  # (B, 4 * hidden)
         i, f, g, o = torch.addmm(projected, h, u).chunk(4, dim=1)
         i = torch.sigmoid(torch.addcmul(i, c, p_i))
         f = torch.sigmoid(torch.addcmul(f, c, p_f))
@@ -491,16 +423,15 @@ def _one_way(x: Tensor, weights: Weights, h: Tensor, c: Tensor) -> tuple[Tensor,
         o = torch.sigmoid(torch.addcmul(o, c, p_o))
         h = o * torch.tanh(c)
         states.append(h)
-    return torch.stack(states), (h, c)
+    return torch.stack(states), h, c
 
 
-def _as_operator(x: Tensor, directions: list[Weights], start: State | None) -> tuple[Tensor, State]:
+def _as_operator(x: Tensor, directions: list[list[Tensor]], start: Sequence[Tensor] | None) -> tuple[Tensor, Sequence[Tensor]]:
     """One layer as ONNX's LSTM operator, which has peepholes, with its order of the gates."""
 
     def reordered(rows: Tensor) -> Tensor:
         return rows.unflatten(0, (4, -1))[[0, 3, 1, 2]].flatten(0, 1)  # input, forget, cell, output -> input, output, forget, cell
 
-    weights = [(reordered(d.w), reordered(d.u), torch.cat((reordered(d.input_bias), reordered(d.state_bias)))) for d in directions]
-    peepholes = [d.peephole.unflatten(0, (3, -1))[[0, 2, 1]].flatten() for d in directions]
-    states, (h, c) = recurrent_operator("LSTM", x, weights, start=start, peepholes=peepholes)
-    return states, (h, c)
+    weights = [(reordered(w), reordered(u), torch.cat((reordered(b), reordered(c)))) for w, u, b, c, _ in directions]
+    peepholes = [peephole.unflatten(0, (3, -1))[[0, 2, 1]].flatten() for *_, peephole in directions]
+    return recurrent_operator("LSTM", x, weights, start=start, peepholes=peepholes)

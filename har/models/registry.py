@@ -48,7 +48,7 @@ class ModelEntry:
             ``reconstruct``: an `Autoencoder`, built as for ``forecast``, ``forward((B, T, C) features) -> (B, T, out_channels)``.
             ``mounting``: built with 2 for ``num_classes``; a vector across gravity, see `har.models.mounting_estimator.MountingEstimator`.
             ``generate``: built with ``(channels, window_size, num_classes)``; an ``encode``, a ``decode`` and a ``draw``, see
-            `har.models.generator.WindowGenerator`.
+            `har.models.synthesiser.WindowGenerator`.
         title: as used in tables and figures.
         role: ``comparison``: searched, cross-validated and scored with five seeds, in the README's table and in ``--model all``.
             ``catalogue``: an idea of the field; its row is in the table of its task, which a study of ``configs/study`` writes.
@@ -76,26 +76,26 @@ class ModelEntry:
 MODELS = {
     entry.name: entry
     for entry in (
-        ModelEntry("cnn1d", "har.models.cnn1d:CNN1D", "1D-CNN", role=COMPARISON),
+        ModelEntry("cnn1d", "har.models.convolutional:CNN1D", "1D-CNN", role=COMPARISON),
         ModelEntry("lstm", "har.models.recurrent:LSTM", "LSTM", role=COMPARISON),
         ModelEntry("gru", "har.models.recurrent:GRU", "GRU", role=COMPARISON),
-        ModelEntry("cnn_lstm", "har.models.cnn_lstm:CNNLSTM", "CNN-LSTM", role=COMPARISON),
-        ModelEntry("dilated_cnn", "har.models.dilated_cnn:DilatedCNN", "dilated CNN", role=COMPARISON),
+        ModelEntry("cnn_lstm", "har.models.convolutional:CNNLSTM", "CNN-LSTM", role=COMPARISON),
+        ModelEntry("dilated_cnn", "har.models.convolutional:DilatedCNN", "dilated CNN", role=COMPARISON),
         ModelEntry("mlp", "har.models.mlp:MLP", "fully connected"),
         ModelEntry("rnn", "har.models.recurrent:RNN", "vanilla RNN"),
         ModelEntry("peephole_lstm", "har.models.recurrent:PeepholeLSTM", "peephole LSTM"),
-        ModelEntry("deep_conv_lstm", "har.models.deep_conv_lstm:DeepConvLSTM", "DeepConvLSTM"),
+        ModelEntry("deep_conv_lstm", "har.models.convolutional:DeepConvLSTM", "DeepConvLSTM"),
         ModelEntry("transformer", "har.models.transformer:Transformer", "Transformer"),
-        ModelEntry("stream_gru", "har.models.stream_rnn:StreamGRU", "stateful GRU", task="sequence"),
-        ModelEntry("stream_lstm", "har.models.stream_rnn:StreamLSTM", "stateful LSTM", task="sequence"),
-        ModelEntry("dense_gru", "har.models.dense:DenseGRU", "bidirectional GRU, a label per sample", task="sequence"),
-        ModelEntry("dense_cnn", "har.models.dense:DenseCNN", "dilated CNN, a label per sample", task="sequence"),
-        ModelEntry("seq2seq", "har.models.seq2seq:Seq2Seq", "encoder and decoder", task="forecast"),
-        ModelEntry("seq2seq_attention", "har.models.seq2seq:Seq2SeqAttention", "encoder and decoder with attention", task="forecast"),
-        ModelEntry("lstm_autoencoder", "har.models.autoencoder:LSTMAutoencoder", "LSTM autoencoder", task="reconstruct"),
-        ModelEntry("conv_autoencoder", "har.models.autoencoder:ConvAutoencoder", "convolutional autoencoder", task="reconstruct"),
-        ModelEntry("mounting_cnn", "har.models.dilated_cnn:DilatedCNN", "dilated CNN that tells the mounting", task="mounting"),
-        ModelEntry("window_generator", "har.models.generator:WindowGenerator", "window generator", task="generate"),
+        ModelEntry("stream_gru", "har.models.labeller:StreamGRU", "stateful GRU", task="sequence"),
+        ModelEntry("stream_lstm", "har.models.labeller:StreamLSTM", "stateful LSTM", task="sequence"),
+        ModelEntry("dense_gru", "har.models.labeller:DenseGRU", "bidirectional GRU, a label per sample", task="sequence"),
+        ModelEntry("dense_cnn", "har.models.labeller:DenseCNN", "dilated CNN, a label per sample", task="sequence"),
+        ModelEntry("seq2seq", "har.models.forecaster:Seq2Seq", "encoder and decoder", task="forecast"),
+        ModelEntry("seq2seq_attention", "har.models.forecaster:Seq2SeqAttention", "encoder and decoder with attention", task="forecast"),
+        ModelEntry("lstm_autoencoder", "har.models.reconstructor:LSTMAutoencoder", "LSTM autoencoder", task="reconstruct"),
+        ModelEntry("conv_autoencoder", "har.models.reconstructor:ConvAutoencoder", "convolutional autoencoder", task="reconstruct"),
+        ModelEntry("mounting_cnn", "har.models.convolutional:DilatedCNN", "dilated CNN that tells the mounting", task="mounting"),
+        ModelEntry("window_generator", "har.models.synthesiser:WindowGenerator", "window generator", task="generate"),
     )
 }
 
@@ -220,13 +220,10 @@ def check_network(name: str, options: dict[str, Any], *, in_channels: int, windo
     reason = _fault(name, options, in_channels, window_size, num_classes)
     if reason is None:
         return
-    found = [option for option in options if _fault(name, _without(options, option), in_channels, window_size, num_classes) is None]
+    rest = {option: {other: value for other, value in options.items() if other != option} for option in options}
+    found = [option for option in options if _fault(name, rest[option], in_channels, window_size, num_classes) is None]
     place = f"model.options.{found[0]} is {options[found[0]]!r}" if found else f"model.options is {options}"
     raise HarError(f"{place}: {name} cannot work so on windows of {window_size} samples ({reason}); change it, or leave it out")
-
-
-def _without(options: dict[str, Any], name: str) -> dict[str, Any]:
-    return {option: value for option, value in options.items() if option != name}
 
 
 def _fault(name: str, options: dict[str, Any], in_channels: int, window_size: int, num_classes: int) -> str | None:

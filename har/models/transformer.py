@@ -1,11 +1,11 @@
 """Transformer encoder over short patches of the window (Vaswani et al. 2017)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from har.models.layers import AdditiveAttention
+from har.models.layers import AdditiveAttention, check_choice, read_out
 
 Pooling = Literal["mean", "attention"]
 LONGEST_PERIOD = 10_000.0  # of the position code (Vaswani et al. 2017, section 3.5)
@@ -54,8 +54,7 @@ class Transformer(nn.Module):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
-        if pooling not in get_args(Pooling):
-            raise ValueError(f"pooling is {pooling!r}, expected {', '.join(get_args(Pooling))}")
+        check_choice("pooling", pooling, Pooling)
         if width % 2 or width % heads:
             raise ValueError(f"width is {width}, expected an even multiple of heads, which is {heads}")
         self.window_size, self.patch_stride = window_size, patch_stride
@@ -69,7 +68,7 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.pool = AdditiveAttention(width, width) if pooling == "attention" else None
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, num_classes))
+        self.head = read_out(width, num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, in_channels) -> (batch, num_classes) logits."""

@@ -12,7 +12,7 @@ from har.contract import HarError
 from har.files import FULL, CannotWriteError, InUseError, cannot_write, remove_stale, staging, write_whole
 from har.runs.run_folder import INFO, RunFolder
 from har.tracking.runs import close_orphans, confirm_finished
-from har.training.resumption import RESUME
+from har.training.trainer import RESUME
 
 WORK = "work.json"
 Say = Callable[[str], None]  # gets one line of what a command prints

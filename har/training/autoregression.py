@@ -73,16 +73,15 @@ def fit_autoregression(x: np.ndarray, subject: np.ndarray, horizon: int) -> Auto
     judges = np.isin(subject, people[::HELD_OUT])
     context = x.shape[1] - horizon
     truth = x[judges, context:]
-    best: tuple[float, Autoregression] | None = None
+    found = []
     for model in _candidates(x[~judges], horizon):
         with np.errstate(over="ignore", invalid="ignore"):  # an iterated model may be unstable; it is not chosen then
             wrong = (model.forecast(x[judges, :context], horizon) - truth) / model.deviation
-            error = float(np.square(wrong, dtype=np.float64).mean())
-        if np.isfinite(error) and (best is None or error < best[0]):
-            best = error, model
-    if best is None:
+            found.append((float(np.square(wrong, dtype=np.float64).mean()), model))
+    finite = [(error, model) for error, model in found if np.isfinite(error)]
+    if not finite:
         raise ValueError("no autoregression gives a finite forecast; are the windows finite?")
-    chosen = best[1]
+    chosen = min(finite, key=lambda pair: pair[0])[1]
     return next(model for model in _candidates(x, horizon, chosen) if model.penalty == chosen.penalty)
 
 

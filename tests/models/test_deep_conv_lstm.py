@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from har.models.deep_conv_lstm import DeepConvLSTM
+from har.models.convolutional import DeepConvLSTM
 from har.models.recurrent import PeepholeLayers
 
 

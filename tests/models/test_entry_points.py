@@ -13,7 +13,7 @@ from har.cli import main
 from har.config import load_config
 from har.contract import HarError
 from har.models import registry
-from har.models.cnn1d import CNN1D
+from har.models.convolutional import CNN1D
 from har.models.recurrent import GRU
 from har.models.registry import ModelEntry, find_model
 from har.tasks.code import sources

@@ -9,9 +9,8 @@ import torch
 from har.config import load_config
 from har.contract import HarError
 from har.export.onnx_file import graph_difference, write_graph
-from har.models.forecaster import Forecaster
+from har.models.forecaster import Forecaster, Seq2Seq, Seq2SeqAttention
 from har.models.registry import MODELS, create_model, find_model
-from har.models.seq2seq import Seq2Seq, Seq2SeqAttention
 
 NAMES = [name for name, entry in MODELS.items() if entry.task == "forecast"]
 SMALL: dict[str, dict] = {"seq2seq": {"hidden_size": 8}, "seq2seq_attention": {"hidden_size": 8, "attention_size": 4}}

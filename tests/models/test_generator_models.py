@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.models.generator import WindowGenerator
 from har.models.registry import MODELS, create_model, find_model
-from har.models.synthesiser import Synthesiser, divergence, surprise
+from har.models.synthesiser import Synthesiser, WindowGenerator, divergence, surprise
 
 NAMES = [name for name, entry in MODELS.items() if entry.task == "generate"]
 SMALL: dict[str, dict] = {"window_generator": {"hidden_size": 8, "latent_size": 4}}

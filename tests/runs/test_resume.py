@@ -22,7 +22,7 @@ from har.runs.train import train_run
 from har.runs.work import WORK
 from har.tracking.runs import HOST, OWNERS, close_orphans, closing_orphans, tracked_run
 from har.tracking.store import tracking_uri
-from har.training.resumption import RESUME, Resumption
+from har.training.trainer import RESUME, Resumption
 from tests.helpers import VALIDATION
 from tests.tasks.test_tasks import forecast
 

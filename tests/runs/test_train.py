@@ -34,7 +34,7 @@ from har.tasks.base import load_windows
 from har.tasks.classify import Classify
 from har.tracking.store import tracking_uri
 from har.training.checkpoint import load_checkpoint
-from har.training.resumption import RESUME
+from har.training.trainer import RESUME
 from tests.helpers import write_uci_har
 
 RUNS, RESULTS = Path("runs"), Path("results")

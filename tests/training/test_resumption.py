@@ -10,7 +10,7 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data.windowset import WindowSet
 from har.training.fit import FitResult, fit
-from har.training.resumption import RESUME
+from har.training.trainer import RESUME
 
 Parts = dict[str, WindowSet]
 VARIANTS = {
