@@ -223,6 +223,8 @@ def split(
 ) -> dict[str, WindowSet]:
     """Split windows by subject into training, validation and test windows, and prove that nothing leaks between them.
 
+    Scores on the official test subjects of UCI HAR and HAPT belong into the ledger that `har.evaluate` keeps.
+
     Args:
         windows: a whole data set.
         kind: ``official`` (as published with UCI HAR), ``fold5`` (the project's five fixed folds), ``kfold``, ``loso`` (leave one subject
