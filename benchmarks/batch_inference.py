@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from har.contract import SAMPLE_RATE_HZ
 from har.data import synthetic
 from har.recording import COLUMNS as CHANNELS
-from har.runs.provenance import git_commit
+from har.reporting import git_commit
 
 RESULT = Path("results/benchmarks/batch_inference.csv")
 COLUMNS = ("measure", "median", "smallest", "largest", "unit", "target", "runs", "machine", "command", "date_utc", "commit", "versions")

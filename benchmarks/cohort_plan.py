@@ -10,9 +10,8 @@ import csv
 import sys
 from pathlib import Path
 
-from tables import markdown
-
 from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE
+from har.reporting import markdown
 
 MEASURED = Path("results/benchmarks/batch_inference.csv")
 RESULT = Path("results/benchmarks/cohort_plan.md")
@@ -72,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=RESULT, help="(default: %(default)s)")
     options = parser.parse_args()
-    text = markdown(("what", "reckoned from", "how much"), plan(read_measured(MEASURED)))
+    text = markdown(("what", "reckoned from", "how much"), plan(read_measured(MEASURED)), "l")
     options.output.write_text(
         f"Reckoned by `python benchmarks/cohort_plan.py` from [batch_inference.csv]({MEASURED.name}), which says when and where it was "
         f"measured.\n\n{text}\n",

@@ -37,6 +37,7 @@ from har.contract import LABELS, OPSET
 from har.export.onnx_file import export_onnx
 from har.export.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
 from har.models.registry import MODELS, model_names
+from har.reporting import markdown
 from har.runs.checks import config_path
 from har.runtime.session import open_session
 from har.tasks import task_of
@@ -274,25 +275,32 @@ def write(rows: list[dict], stamp: dict, result: Path) -> None:
     write_table(result, short, stamp)
     head = ["model", "file", "input", "kB", "parameters", "M MACs", "load, ms", "first, ms", "median, us", "p99, us", "times bound"]
     head += ["times torch", "Chromium median, us", "p99, us", "times native"]
-    lines = ["# What a network costs on a device", "", f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+    lines = []
     numbers = ("load_ms", "first_ms", "median_us", "p99_us", "times_bound", "times_torch")
     numbers += ("browser_median_us", "browser_p99_us", "browser_times_native")
     for row in rows:
-        cells = [row["input"], f"{row['bytes'] / 1000:.0f}", f"{row['parameters']:,}", f"{row['macs'] / 1e6:.2f}"]
+        cells = [
+            row["model"],
+            row["file"],
+            row["input"],
+            f"{row['bytes'] / 1000:.0f}",
+            f"{row['parameters']:,}",
+            f"{row['macs'] / 1e6:.2f}",
+        ]
         cells += [f"{row[key]:.3g}" if key in row else "-" for key in numbers]
-        lines.append(f"| {row['model']} | {row['file']} | {' | '.join(cells)} |")
+        lines.append(cells)
     how = f"{stamp['runs']} runs of {CALLS} calls; {stamp['versions']}"
     absent = ", ".join(name for name in MODELS if name not in {row["model"] for row in rows})
-    lines += [
-        "",
+    sections = [
+        "# What a network costs on a device",
+        markdown(head, lines, "llr"),
         f"One call on one thread in onnxruntime: a window, or for a network that carries a state {HOP} samples; medians over runs. "
         f"Of no use on a device and without a file: {absent}. Bound: the multiplications at the speed of the fastest "
         "float32 matrix product seen on this machine, or reading the file once from the second-level cache; int8 can be below it. "
         "Torch: the same network, eager.",
-        "",
         f"Written by `{stamp['command']}` on {stamp['date_utc']}, commit {stamp['commit']}; {how}.",
     ]
-    result.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result.with_suffix(".md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     print(f"wrote {result.with_suffix('.md')}")
 
 

@@ -36,8 +36,8 @@ from har.data import synthetic
 from har.export.onnx_file import DeviceGraph, export_onnx
 from har.export.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
+from har.reporting import git_commit
 from har.runs.checks import config_path
-from har.runs.provenance import git_commit
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import StateRecognizer, load_model
 from har.runtime.session import open_session, run_windows

@@ -30,8 +30,8 @@ from har.data.splits import SubjectSplit, make_splits, official_split
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions, pool_folds, read_predictions, write_pooled, write_predictions
+from har.reporting import git_commit
 from har.runs.ledger import record_opening
-from har.runs.provenance import git_commit
 
 ONLY_SEEDS = {"svm_catch24": (0,)}  # nothing in it is random, so one seed says all
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from har.evaluation.figures import save_figure
 from har.files import write_whole
+from har.reporting import markdown as markdown_table
 
 RESULTS = Path("results")
 COMMANDS = {
@@ -143,20 +144,20 @@ def markdown(lines: Iterable[Line]) -> str:
     order = [MISSED, UNKNOWN, MET]
     ordered = sorted(lines, key=lambda line: order.index(line.verdict))
     count = {verdict: sum(line.verdict == verdict for line in ordered) for verdict in (MET, MISSED, UNKNOWN)}
-    text = [
-        "# Speed: what was measured and what it should be",
-        "",
-        f"{count[MET]} met, {count[MISSED]} missed, {count[UNKNOWN]} not measured. Medians; how each is measured: "
-        "[docs/speed.md](../../docs/speed.md). Smallest, largest, CPU time, machine and versions stand in the CSV files beside this one.",
-        "",
-        "| theme | what | measured | target | | command | date | commit |",
-        "|---|---|---:|---:|---|---|---|---|",
-    ]
+    rows = []
     for line in ordered:
         measured = UNKNOWN if line.value is None else f"{line.value:.4g} {line.unit}".replace(" ratio", "")
-        cells = [line.theme, line.measure or "-", measured, line.target or "-", line.verdict if line.value is not None else "-"]
-        text.append(f"| {' | '.join(cells)} | `{line.command}` | {line.date or '-'} | {line.commit or '-'} |")
-    return "\n".join([*text, "", "Written by `python benchmarks/report.py`.", ""])
+        verdict = line.verdict if line.value is not None else "-"
+        how = (f"`{line.command}`", line.date or "-", line.commit or "-")
+        rows.append((line.theme, line.measure or "-", measured, line.target or "-", verdict, *how))
+    text = [
+        "# Speed: what was measured and what it should be",
+        f"{count[MET]} met, {count[MISSED]} missed, {count[UNKNOWN]} not measured. Medians; how each is measured: "
+        "[docs/speed.md](../../docs/speed.md). Smallest, largest, CPU time, machine and versions stand in the CSV files beside this one.",
+        markdown_table(("theme", "what", "measured", "target", "", "command", "date", "commit"), rows, "llrrl"),
+        "Written by `python benchmarks/report.py`.\n",
+    ]
+    return "\n\n".join(text)
 
 
 def figure(lines: Iterable[Line]) -> Figure:

@@ -95,7 +95,7 @@ def sweep(study: Path, folder: Path, options: tuple[str, ...], cache: Path) -> R
         wall,
         sum(seconds.values()),
         throughput([path.stat().st_mtime for path in paths], options),
-        {name: {"accuracy": one["accuracy"], "f1": one["macro_f1"]} for name, one in results.items()},
+        {name: {"accuracy": one["scores"]["accuracy"], "f1": one["scores"]["macro_f1"]} for name, one in results.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""The result files of the benchmarks: one CSV each, whose rows say how, when and with what they were made; and tables to read."""
+"""The result files of the benchmarks: one CSV each, whose rows say how, when and with what they were made."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from har.runs.provenance import git_commit, versions
+from har.reporting import git_commit, versions
 
 
 def made(*packages: str) -> dict[str, str]:
@@ -33,8 +33,3 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]], stamp: Mapping
         writer.writeheader()
         writer.writerows({**row, **stamp} for row in rows)
     print(f"wrote {path}")
-
-
-def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))

@@ -35,6 +35,8 @@ from pathlib import Path
 
 from tables import made, write_table
 
+from har.reporting import markdown
+
 RESULT = Path("results/benchmarks/training.csv")
 WINDOW_MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm", "dilated_cnn")
 ACCURACY_MODELS = ("cnn1d", "lstm", "gru", "cnn_lstm")
@@ -132,12 +134,9 @@ def write_markdown(path: Path, table: list[dict[str, object]]) -> None:
     """The same for people."""
     lines = ["# What training costs", "", f"Command, machine and versions of each row: {path.with_suffix('.csv').name}."]
     lines += ["Medians of the runs, smallest and largest in brackets; a ratio below 1 is in our favour."]
-    lines += ["", "| measure | median | unit | target | runs | date | commit |", "|---|---:|---|---|---:|---|---|"]
-    lines += [
-        f"| {row['measure']} | {row['median']} ({row['smallest']} to {row['largest']}) | {row['unit']} | {row['target']} | {row['runs']} "
-        f"| {row['date_utc']} | {row['commit']} |"
-        for row in table
-    ]
+    heads = ("measure", "median", "unit", "target", "runs", "date", "commit")
+    named = [row | {"median": f"{row['median']} ({row['smallest']} to {row['largest']})", "date": row["date_utc"]} for row in table]
+    lines += ["", markdown(heads, [[row[head] for head in heads] for row in named], "lrllrl")]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {path}")
 

@@ -10,22 +10,21 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from har.config import RunConfig, load_config
+from har.config import RunConfig
 from har.contract import SAMPLE_RATE_HZ
 from har.data.audit import audit
 from har.data.windowset import WindowSet
+from har.evaluation.attribution import attention_of
 from har.evaluation.figures import save_figure, words
 from har.models.classifier import ActivityClassifier
-from har.models.recurrent import RecurrentNetwork
-from har.runs.checks import config_path
+from har.reporting import markdown
 from har.tasks.base import load_windows
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 from research.cells import Cell, run_cells
-from research.common import Bench, experiment, write_table
+from research.common import Bench, experiment, held_out_config, write_table
 
 TAKEN_AWAY = 0.1  # of the samples of a window
-MOST = 256  # windows whose weights are computed at once
 QUICK_WINDOWS = 60
 
 
@@ -38,11 +37,8 @@ def run(bench: Bench) -> list[Path]:
     folder, stem = bench.results / "models", bench.stem("attention", synthetic=windows.synthetic)
     examples = [(one["label"], np.array(one["acceleration"]), np.array(one["weights"])) for one in results[0]["examples"]]
     written = [write_table(table, folder, stem), *save_figure(attention_figure(examples), folder, stem)]
-    path = folder / f"{stem}.md"
-    people = ", ".join(map(str, split.test))
-    signed = bench.signature(data=windows.dataset, seeds=", ".join(map(str, bench.seeds)))
-    path.write_text(_text(table, results, people) + "\n" + signed)
-    return [*written, path]
+    sections = _text(table, results, ", ".join(map(str, split.test)))
+    return [*written, bench.write_report(folder, stem, *sections, data=windows.dataset, seeds=bench.seeds)]
 
 
 def look(cell: Cell) -> dict[str, Any]:
@@ -53,11 +49,13 @@ def look(cell: Cell) -> dict[str, Any]:
     parts = split.parts(windows)
     audit(parts)
     with TemporaryDirectory() as folder:
-        classifier = fit(config, parts["train"], None, Path(folder), progress=False).classifier
+        classifier = fit(config, parts["train"], None, Path(folder)).classifier
     test = parts["test"]
     if cell.bench.quick:
         test = test.subset(np.arange(0, len(test), max(1, len(test) // QUICK_WINDOWS)))
-    weights = attention_of(classifier, test)
+    weights = attention_of(classifier, test.x)
+    assert weights is not None
+    weights = weights.astype(np.float64)
     rng = np.random.default_rng(0)
     looked_at, chance = np.argsort(-weights, axis=1), rng.permuted(np.tile(np.arange(test.window_size), (len(test), 1)), axis=1)
     right = {
@@ -89,16 +87,6 @@ def look(cell: Cell) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
-def attention_of(classifier: ActivityClassifier, windows: WindowSet) -> np.ndarray:
-    """Weights of a classifier whose network has ``pooling: attention``, (window, time)."""
-    network = classifier.eval().network
-    if not isinstance(network, RecurrentNetwork):
-        raise ValueError(f"{type(network).__name__} has no attention over time")
-    x = torch.from_numpy(np.array(windows.x, dtype=np.float32))
-    return torch.cat([network.attention_weights(classifier.frontend(part)) for part in x.split(MOST)]).double().numpy()
-
-
 def _right(classifier: ActivityClassifier, windows: WindowSet, x: np.ndarray) -> np.ndarray:
     """(window,) whether the activity is named, from the samples `x`."""
     return classifier.predict_proba(torch.from_numpy(np.array(x, dtype=np.float32))).argmax(dim=1).numpy() == windows.y
@@ -112,37 +100,28 @@ def _typical(own: np.ndarray, weights: np.ndarray) -> int:
 
 def _config(bench: Bench) -> RunConfig:
     """The shipped GRU with attention in place of statistics; seven of the 21 training subjects are held out."""
-    config = load_config(config_path("gru"))
-    options = dict(config.model.options) | {"pooling": "attention"}
-    changed = config.with_overrides(training__keep="last").with_split(kind="kfold", folds=3, subjects="training", validation=0, fold=0)
-    small = {"model__options": {"pooling": "attention", "hidden_size": 8, "num_layers": 1}, "training__epochs": 1}
-    return changed.with_overrides(data__dataset=bench.dataset, **(small if bench.quick else {"model__options": options}))
+    config = held_out_config("gru", bench.dataset)
+    options = {"hidden_size": 8, "num_layers": 1} if bench.quick else dict(config.model.options)
+    return config.with_overrides(model__options=options | {"pooling": "attention"}, training__epochs=1 if bench.quick else None)
 
 
-def _text(table: pd.DataFrame, results: list[dict[str, Any]], people: str) -> str:
-    lines = ["# What does the attention look at, and does it matter?", ""]
-    lines.append(
-        "| activity | spread over, samples | on the last quarter | correlation with movement | right | without attended | without random |"
-    )
-    lines.append("|---|---:|---:|---:|---:|---:|---:|")
-    for activity, rows in table.groupby("activity", sort=False):
-        mean = rows.mean(numeric_only=True)
-        right = " | ".join(f"{100 * mean[f'accuracy_{what}']:.1f}" for what in ("all", "without_attended", "without_random"))
-        about = f"{mean.effective_samples:.0f} | {100 * mean.last_quarter:.0f} % | {mean.correlation_with_movement:+.2f}"
-        lines.append(f"| {activity} | {about} | {right} |")
-    whole = " | ".join(
-        f"{100 * np.mean([r[f'accuracy_{what}'] for r in results]):.1f}" for what in ("all", "without_attended", "without_random")
-    )
-    lines += [
-        f"| all | | | | {whole} |",
-        "",
+def _text(table: pd.DataFrame, results: list[dict[str, Any]], people: str) -> list[str]:
+    systems = [f"accuracy_{what}" for what in ("all", "without_attended", "without_random")]
+    rows = []
+    for activity, own in table.groupby("activity", sort=False):
+        mean = own.mean(numeric_only=True)
+        about = f"{mean.effective_samples:.0f}", f"{100 * mean.last_quarter:.0f} %", f"{mean.correlation_with_movement:+.2f}"
+        rows.append((activity, *about, *(f"{100 * mean[name]:.1f}" for name in systems)))
+    rows.append(("all", "", "", "", *(f"{100 * np.mean([result[name] for result in results]):.1f}" for name in systems)))
+    heads = ("activity", "spread over, samples", "on the last quarter", "correlation with movement")
+    return [
+        "# What does the attention look at, and does it matter?",
+        markdown((*heads, "right", "without attended", "without random"), rows),
         f"GRU with additive attention, mean over seeds, windows of the held-out training subjects {people}. Spread: exponential of the "
         "entropy of the weights, of 128 samples. Correlation: of weight and distance of the acceleration from its mean, ranks within a "
         f"window. Right: per cent; without: {100 * TAKEN_AWAY:g} % of the samples, those with the largest weights or as many at random, "
         "are replaced by the line between their neighbours.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def effective_samples(weights: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def run_cells(
     left = [cell for cell in cells if not cell.path.is_file()]
     workers = min(default_workers(), max(1, len(left)))
     bench.say(f"experiment {name}: {len(cells)} parts, {len(cells) - len(left)} done before, {len(left)} to do in {workers} processes")
-    progress, problems = Progress(len(cells), len(cells) - len(left), workers, bench.say), []
+    progress, problems = Progress(len(cells), len(cells) - len(left), bench.say), []
     jobs = [(work, cell) for cell in left]
     for outcome in run_jobs(jobs, _kept, workers=workers):
         told = ", ".join(f"{key} {value}" for key, value in outcome.job[1].settings.items())

@@ -5,20 +5,22 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from har.config import MAX_SEED
+from har import reporting
+from har.config import MAX_SEED, RunConfig, load_config
 from har.contract import HarError
+from har.files import write_whole
 from har.redaction import shown
-from har.runs import provenance
-from har.runs.checks import check_folder
-from har.runs.provenance import git_commit, versions
+from har.reporting import footer
+from har.runs.checks import check_folder, config_path
 from har.runs.work import Say
+
+FOLDS = 3  # of the 21 training subjects
 
 
 def options_of(name: str, text: str, *, archive: str | None = None, runs: bool = False) -> argparse.ArgumentParser:
@@ -88,6 +90,12 @@ def experiment(name: str, arguments: list[str] | None = None) -> int:
     return run_script(parser, arguments, work)
 
 
+def held_out_config(model: str, dataset: str, **overrides: Any) -> RunConfig:
+    """The shipped config of a model, the last epoch kept: all training subjects but those of one of three folds train, nobody validates."""
+    config = load_config(config_path(model)).with_overrides(data__dataset=dataset, training__keep="last", **overrides)
+    return config.with_split(kind="kfold", folds=FOLDS, subjects="training", validation=0)
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where an experiment reads and writes.
@@ -116,22 +124,20 @@ class Bench:
         """File name of an artefact without its suffix."""
         return name + "_synthetic" * synthetic + "_quick" * self.quick
 
-    def signature(self, **facts: Any) -> str:
-        """The last lines of a Markdown table: command, date, commit, versions, and whatever else decided the numbers."""
-        said = "".join(f" {name.capitalize()}: {value}." for name, value in facts.items())
-        return signature(self.command, said + " A QUICK RUN on a small budget, no result." * self.quick)
-
-
-def signature(command: str, facts: str = "") -> str:
-    """The last lines of a report: the command, the date, the commit, `facts` and the versions."""
-    made = ", ".join(f"{package} {number}" for package, number in versions().items())
-    return f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.{facts}\nVersions: {made}.\n"
+    def write_report(self, folder: Path, stem: str, *sections: str, **facts: Any) -> Path:
+        """Write a Markdown file of sections; its footer names whatever decided the numbers, a tuple with commas."""
+        texts = {name: ", ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in facts.items()}
+        said = "".join(f" {name.capitalize()}: {text}." for name, text in texts.items())
+        path = folder / f"{stem}.md"
+        end = footer(self.command, said + " A QUICK RUN on a small budget, no result." * self.quick)
+        write_whole(path, "\n\n".join([*sections, end]))
+        return path
 
 
 def write_table(table: pd.DataFrame, folder: Path, stem: str) -> Path:
-    """Write a CSV file.
+    """Write a CSV file with six digits.
 
     Raises:
         HarError: the folder cannot be written.
     """
-    return provenance.write_table(table, folder / f"{stem}.csv", "%.6g")
+    return reporting.write_table(table, folder / f"{stem}.csv", "%.6g")

@@ -1,6 +1,5 @@
 """``python -m research.filter_report``: causal against zero-phase filters, their delay and amplitude, on synthetic recordings."""
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +9,9 @@ import pandas as pd
 from har.contract import GRAVITY_CUTOFF_HZ, GYRO, NOISE_CUTOFF_HZ, SAMPLE_RATE_HZ, TOTAL_ACC, UNITS, artefact
 from har.data import synthetic
 from har.files import write_whole
-from har.runs.provenance import write_table
+from har.reporting import footer, markdown, write_table
 from research.causal import CausalFilter, gravity_filter, noise_filter
-from research.common import options_of, run_script, signature
+from research.common import options_of, run_script
 
 STEM = "causal_vs_zero_phase"
 SUBJECTS = tuple(range(1, synthetic.NUM_SUBJECTS + 1))
@@ -23,8 +22,7 @@ CASES: tuple[tuple[str, CausalFilter, float, str, tuple[float, ...]], ...] = (
     ("noise", noise_filter(), NOISE_CUTOFF_HZ, "total_acc", (0.5, 1, 2, 3, 5, 8, 10, 12, 15, 18, 20, 22)),
     ("noise", noise_filter(), NOISE_CUTOFF_HZ, "gyro", (0.5, 1, 2, 3, 5, 8, 10, 12, 15, 18, 20, 22)),
 )
-
-
+HEADS = ("filter", "signal (unit)", "rms difference", "largest", "best-fitting shift, samples", "rms difference after it")
 SEGMENT_S = 80.0  # of the spectra: a resolution of 0.0125 Hz, and twenty-four times finer than the gravity cutoff
 STEADY_S = 10.0  # at both ends: the causal filter settles, and the zero-phase one sees padding
 LARGEST_LAG_S = 3.0
@@ -164,16 +162,16 @@ def write_filter_report(folder: Path, command: str, *, seed: int = 0, subjects: 
         The files written.
     """
     recordings = [synthetic.generate(subject, seed).samples.astype(np.float64) for subject in subjects]
-    rows, summary = [], []
+    rows: list[pd.DataFrame] = []
+    summary: list[tuple[str, ...]] = []
     for name, causal, cutoff_hz, triad, frequencies in CASES:
         columns, unit = TRIADS[triad]
         pairs = [both_forms(causal, samples[:, columns], SAMPLE_RATE_HZ) for samples in recordings]
         rows.append(_frequencies(name, causal, cutoff_hz, triad, np.array(frequencies), pairs))
         apart = distance(pairs, SAMPLE_RATE_HZ)
-        summary.append(
-            f"| {name}, {cutoff_hz:g} Hz | {triad} ({unit}) | {apart.rms:.4f} | {apart.largest:.3f} "
-            f"| {apart.lag_samples} ({apart.lag_samples / SAMPLE_RATE_HZ:.2f} s) | {apart.rms_aligned:.4f} |"
-        )
+        lag = f"{apart.lag_samples} ({apart.lag_samples / SAMPLE_RATE_HZ:.2f} s)"
+        cells = (f"{apart.rms:.4f}", f"{apart.largest:.3f}", lag, f"{apart.rms_aligned:.4f}")
+        summary.append((f"{name}, {cutoff_hz:g} Hz", f"{triad} ({unit})", *cells))
     table = write_table(pd.concat(rows), folder / artefact(STEM, ".csv", synthetic=True), "%.4f")
     text = folder / artefact(STEM, ".md", synthetic=True)
     write_whole(text, _text(summary, command, len(recordings), seed))
@@ -204,7 +202,7 @@ def _frequencies(
     )
 
 
-def _text(summary: list[str], command: str, recordings: int, seed: int) -> str:
+def _text(summary: list[tuple[str, ...]], command: str, recordings: int, seed: int) -> str:
     return f"""# Causal against zero-phase filters, on SYNTHETIC recordings
 
 How the causal form of each filter (3rd-order Butterworth, started settled on the first sample) differs from the zero-phase
@@ -213,26 +211,20 @@ positive where the causal form comes later, `amplitude_error_percent` is its amp
 one; both are measured from cross-spectra of the recordings and stand beside what the coefficients say. The zero-phase form
 passes the filter twice, so it is the narrower one: the causal form lets more through near the cutoff.
 
-| filter | signal (unit) | rms difference | largest | best-fitting shift, samples | rms difference after it |
-|---|---|---|---|---|---|
-{chr(10).join(summary)}
+{markdown(HEADS, summary, "l")}
 
 What the gravity filter adds or lacks is missing from body acceleration or added to it, so the first row holds for body
 acceleration too.
 
 SYNTHETIC data, {recordings} recordings of generator version {synthetic.GENERATOR_VERSION}, seed {seed}: these numbers say nothing
 about people.
-{signature(command)}"""
+{footer(command)}"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the table and its summary; see `write_filter_report`."""
     parser = options_of("filter_report", "Measure causal against zero-phase filters on synthetic recordings")
-
-    def work(options: argparse.Namespace, command: str) -> list[Path]:
-        return write_filter_report(options.results / "signals", command)
-
-    return run_script(parser, arguments, work)
+    return run_script(parser, arguments, lambda options, command: write_filter_report(options.results / "signals", command))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from har.data.prepare import prepared
 from har.data.windowset import WindowSet
 from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
+from har.reporting import markdown
 from research.common import Bench, experiment, write_table
 from research.recurrent_cells import CELLS, build_cell, recurrent_norm
 
@@ -47,9 +48,7 @@ def run(bench: Bench) -> list[Path]:
     written = [write_table(table, folder, stem), write_table(pd.DataFrame(steps), folder, f"{stem}_steps")]
     only_norms = {length: {cell: found[0] for cell, found in cells.items()} for length, cells in curves.items()}
     written += save_figure(gradient_figure(only_norms), folder, stem)
-    path = folder / f"{stem}.md"
-    path.write_text(_text(table) + "\n" + bench.signature(data=windows.dataset, seeds=", ".join(map(str, bench.seeds))))
-    return [*written, path]
+    return [*written, bench.write_report(folder, stem, *_text(table), data=windows.dataset, seeds=bench.seeds)]
 
 
 def input_gradients(network: nn.Module, x: Tensor, y: Tensor) -> tuple[np.ndarray, float]:
@@ -97,22 +96,19 @@ def _windows(bench: Bench, length: int) -> WindowSet:
     return windows.subset(np.random.default_rng(0).permutation(own)[:WINDOWS])
 
 
-def _text(table: pd.DataFrame) -> str:
-    lines = ["# How far back does the gradient reach?", "", "| cell | steps | first over last step | reach | recurrent weights |"]
-    lines.append("|---|---:|---:|---:|---:|")
+def _text(table: pd.DataFrame) -> list[str]:
+    rows = []
     for row in table.to_dict("records"):
         share = f"{row['first_over_last']:.1e}" if row["first_over_last"] > NOTHING else "0"
-        numbers = f"{share} | {row['reach_steps']:,} | {row['recurrent_weights']:.2g}"
-        lines.append(f"| {row['cell']} | {row['length']:,} | {numbers} |")
-    lines += [
-        "",
+        rows.append((row["cell"], f"{row['length']:,}", share, f"{row['reach_steps']:,}", f"{row['recurrent_weights']:.2g}"))
+    return [
+        "# How far back does the gradient reach?",
+        markdown(("cell", "steps", "first over last step", "reach", "recurrent weights"), rows),
         "Networks of one layer before any training, read out from the last state alone. First over last: norm of the gradient of the "
         "loss with respect to the input at the first sample of the window, over that at the last; median over windows, geometric mean "
         f"over seeds. Reach: steps back from the end after which it stays below {100 * FADED:g} % of the last step's. Recurrent weights: "
         "norm of the gradient of the mean loss.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def gradient_figure(curves: Mapping[int, Mapping[str, np.ndarray]]) -> Figure:

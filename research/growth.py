@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from har.config import load_config
 from har.contract import LABELS, SAMPLE_RATE_HZ
-from har.evaluation.figures import save_figure
+from har.evaluation.figures import panel, save_figure
 from har.models.frontend import network_inputs
 from har.models.registry import MODELS, build_network
+from har.reporting import markdown
 from har.runs.checks import config_path
 from research.common import Bench, experiment, write_table
 
@@ -33,11 +34,9 @@ def run(bench: Bench) -> list[Path]:
     stem = bench.stem("parameter_growth")
     written = [write_table(table, folder, stem), *save_figure(growth_figure(table), folder, stem)]
     wide = table.pivot(index="model", columns="window_size", values="parameters").loc[list(dict.fromkeys(table.model))]
-    lines = ["# Weights by the length of the window", "", f"| model | {' | '.join(f'{size}' for size in wide)} |"]
-    lines.append(f"|---|{'---:|' * len(wide.columns)}")
-    lines += [f"| {model} | {' | '.join(f'{value:,}' for value in row)} |" for model, row in zip(wide.index, wide.to_numpy(), strict=True)]
-    path = folder / f"{stem}.md"
-    path.write_text("\n".join([*lines, "", "Samples at 50 Hz; one network of each config.", "", bench.signature()]))
+    lines = [(model, *(f"{value:,}" for value in row)) for model, row in zip(wide.index, wide.to_numpy(), strict=True)]
+    sections = ("# Weights by the length of the window", markdown(("model", *wide), lines), "Samples at 50 Hz; one network of each config.")
+    path = bench.write_report(folder, stem, *sections)
     return [*written, path]
 
 
@@ -47,8 +46,7 @@ def growth_figure(table: pd.DataFrame) -> Figure:
     Args:
         table: ``model``, ``window_size`` in samples, ``parameters``.
     """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(7, 4)
     for model, rows in table.groupby("model", sort=False):
         axes.loglog(rows.window_size / SAMPLE_RATE_HZ, rows.parameters, marker="o", markersize=3, label=str(model))
     axes.xaxis.set_major_formatter("{x:g}")  # plain numbers; powers of ten would need fonts for formulas

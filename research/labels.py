@@ -4,15 +4,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
+from filelock import FileLock
 
 from har.config import ForecastConfig, RunConfig, load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
@@ -21,26 +20,26 @@ from har.data.prepare import prepared
 from har.data.splits import SubjectSplit, make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
-from har.evaluation.predictions import Origin, make_predictions
+from har.evaluation.predictions import make_predictions
 from har.models.classifier import ActivityClassifier
 from har.models.forecaster import Forecaster
+from har.reporting import git_commit
 from har.runs.checks import config_path
 from har.runs.evaluate import results_folder
 from har.runs.ledger import record_opening, required_ledger
-from har.runs.provenance import git_commit
-from har.runtime.bundle import sha256
+from har.runs.train import fit_task, origin_of
 from har.tasks import TASKS, TaskData
 from har.tasks.base import options_of
 from har.tasks.code import code_digest
 from har.training.checkpoint import load_checkpoint, load_module
 from har.training.fit import build_classifier, window_batches
 from har.training.trainer import quiet_lightning, run_trainer
-from research.common import Bench, experiment, write_table
+from research.cells import FOLDER, Cell, run_cells
+from research.common import Bench, experiment, held_out_config, write_table
 from research.labels_report import write_report
 
 ENCODER, CLASSIFIER = "seq2seq", "gru"
 STARTS = ("random", "pretrained")
-FOLDS = 3  # of the 21 training subjects: 14 may be labelled, 7 are scored
 
 
 @dataclass(frozen=True)
@@ -85,37 +84,64 @@ def label_efficiency(bench: Bench, *, official: bool = False) -> list[Path]:
     Raises:
         HarError: the data are absent, or somebody who is scored would be heard in pretraining.
     """
-    quiet_lightning()
-    budget = QUICK if bench.quick else Budget()
-    synthetic = bench.quick or bench.dataset == "synthetic"
-    classifier, forecaster = configs(budget, synthetic=synthetic)
-    # One copy can be named, that of the recordings; UCI HAR's labelled windows are those that were prepared.
-    labelled = prepared(classifier).select_channels("raw6")
-    heard = prepared(forecaster, None if synthetic else bench.archive).select_channels("raw6")
-    splits = [SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS)] if official else make_splits(classifier.data, labelled)[: budget.parts]
-    results, rows = results_folder(bench.results, labelled.dataset), []
-    for fold, split in enumerate(splits):
-        if not official and set(split.test) & set(TEST_SUBJECTS):
-            raise HarError(f"fold {fold} would score official test subjects; they are scored by `python -m research.labels_official` alone")
-        bout = Bout(bench, budget, classifier, forecaster, split, labelled, heard, results, fold, official)
-        for seed in bench.seeds[:1] if bench.quick else bench.seeds:
-            for cell in bout.cells(seed):
-                rows.append(cell)
-                who, score = f"labels of {cell['labelled']}", f"macro-F1 {100 * cell['macro_f1']:.2f} %"
-                bench.say(f"fold {fold}, seed {seed}, {who}, {cell['start']} start: {score}")
-    stem = bench.stem("label_efficiency" + "_official" * official, synthetic=labelled.synthetic)
-    table = pd.DataFrame(rows)
-    return [write_table(table, results, stem), *write_report(table, results, stem, bench, vars(budget), official=official)]
+    setup = Setup.of(bench, official=official)
+    settings = [
+        {"fold": fold, "seed": seed, "labelled": count, "start": start, "official": official}
+        for fold, split in enumerate(setup.splits)
+        for seed in (bench.seeds[:1] if bench.quick else bench.seeds)
+        for count in sorted({min(count, len(split.train)) for count in setup.budget.counts})
+        for start in STARTS
+    ]
+    digest = setup.labelled.digest + setup.heard.digest
+    rows = run_cells(bench, "labels", settings, train_cell, digest, [setup.classifier, setup.forecaster])
+    stem = bench.stem("label_efficiency" + "_official" * official, synthetic=setup.labelled.synthetic)
+    table, results = pd.DataFrame(rows).drop(columns="official"), results_folder(bench.results, setup.labelled.dataset)
+    return [write_table(table, results, stem), *write_report(table, results, stem, bench, vars(setup.budget), official=official)]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every part of the experiment needs.
+
+    Attributes:
+        budget: of both starts.
+        classifier: its config.
+        forecaster: config of what is pretrained.
+        labelled: windows of UCI HAR.
+        heard: windows of HAPT, whose labels are not looked at.
+        splits: who may be labelled and who is scored, by fold.
+    """
+
+    budget: Budget
+    classifier: RunConfig
+    forecaster: RunConfig
+    labelled: WindowSet
+    heard: WindowSet
+    splits: list[SubjectSplit]
+
+    @classmethod
+    def of(cls, bench: Bench, *, official: bool) -> "Setup":
+        """Read the data.
+
+        Raises:
+            HarError: they are absent, or a fold would score official test subjects.
+        """
+        budget = QUICK if bench.quick else Budget()
+        synthetic = bench.quick or bench.dataset == "synthetic"
+        classifier, forecaster = configs(budget, synthetic=synthetic)
+        # One copy can be named, that of the recordings; UCI HAR's labelled windows are those that were prepared.
+        labelled = prepared(classifier).select_channels("raw6")
+        heard = prepared(forecaster, None if synthetic else bench.archive).select_channels("raw6")
+        splits = [SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS)] if official else make_splits(classifier.data, labelled)[: budget.parts]
+        if not official and set(TEST_SUBJECTS) & {subject for split in splits for subject in split.test}:
+            raise HarError("a fold would score official test subjects; they are scored by `python -m research.labels_official` alone")
+        return cls(budget, classifier, forecaster, labelled, heard, splits)
 
 
 def configs(budget: Budget, *, synthetic: bool) -> tuple[RunConfig, RunConfig]:
     """The shipped configs of classifier and forecaster, with recurrent layers that are alike and contexts of a window's length."""
-    base = load_config(config_path(CLASSIFIER))
-    classifier = base.with_overrides(
-        data__dataset="synthetic" if synthetic else "uci-har",
-        model__options=base.model.options | dict(budget.options),
-        training__keep="last",
-    ).with_split(kind="kfold", folds=FOLDS, subjects="training", validation=0)
+    classifier = held_out_config(CLASSIFIER, "synthetic" if synthetic else "uci-har")
+    classifier = classifier.with_overrides(model__options=classifier.model.options | dict(budget.options))
     base = load_config(config_path(ENCODER))
     forecaster = base.with_overrides(
         data__dataset="synthetic" if synthetic else "hapt",
@@ -172,103 +198,56 @@ def start_from(classifier: ActivityClassifier, encoder: Forecaster) -> None:
         ) from None
 
 
-@dataclass(frozen=True)
-class Bout:
-    """One fold of the experiment and everything its cells need."""
-
-    bench: Bench
-    budget: Budget
-    classifier: RunConfig
-    forecaster: RunConfig
-    split: SubjectSplit
-    labelled: WindowSet
-    heard: WindowSet
-    results: Path
-    fold: int
-    official: bool
-
-    def cells(self, seed: int) -> Iterator[dict[str, Any]]:
-        """Scores of every count and start, read where they are finished."""
-        for count in sorted({min(count, len(self.split.train)) for count in self.budget.counts}):
-            for start in STARTS:
-                path = self._folder(seed) / f"{count}-{start}.json"
-                if not path.is_file():
-                    cell = self._train(seed, count, start)
-                    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-                    temporary.write_text(json.dumps(cell) + "\n")
-                    os.replace(temporary, path)
-                yield json.loads(path.read_text())
-
-    def _folder(self, seed: int) -> Path:
-        """Where the parts of a fold and seed are kept; its name changes with code, configs, data, budget and split."""
-        code = [code_digest(ENCODER), code_digest(CLASSIFIER), hashlib.sha256(Path(__file__).read_bytes()).hexdigest()]
-        settings = [self.classifier.model_dump(mode="json"), self.forecaster.model_dump(mode="json"), asdict(self.budget)]
-        content = [code, settings, asdict(self.split), self.labelled.digest, self.heard.digest, self.fold, seed, self.official]
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        folder = self.bench.runs / "experiments" / "labels" / f"fold{self.fold}-seed{seed}-{key}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _encoder(self, seed: int) -> Forecaster:
-        """The forecaster of this fold and seed, trained once."""
-        path = self._folder(seed) / "encoder.ckpt"
+def pretrained(setup: Setup, bench: Bench, split: SubjectSplit, seed: int) -> Forecaster:
+    """The forecaster of a split and seed, trained once; its file's name changes with code, config, data and split."""
+    config = setup.forecaster.with_overrides(training__seed=seed)
+    content = [code_digest(ENCODER), config.model_dump(mode="json"), asdict(split), setup.heard.digest]
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    path = bench.runs / FOLDER / "labels" / f"encoder-{key}.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
-            config = self.forecaster.with_overrides(training__seed=seed)
-            windows = unlabelled(self.heard, self.split)
-            counts = audit({"train": windows, "test": self.split.select(self.labelled, "test")})
-            data = TaskData(windows.dataset, windows.synthetic, windows.digest, self.split, {"train": windows}, counts)
-            pl.seed_everything(seed, verbose=False)
-            torch.set_num_threads(config.training.threads)
-            module = TASKS["forecast"].build(config, data)
+            windows = unlabelled(setup.heard, split)
+            counts = audit({"train": windows, "test": split.select(setup.labelled, "test")})
+            data = TaskData(windows.dataset, windows.synthetic, windows.digest, split, {"train": windows}, counts)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".encoder-") as work:
-                batches = window_batches(config, windows, None)
-                fitted = run_trainer(module, batches, config.training, Path(work), name=ENCODER, validates=False, progress=False)
+                _, fitted = fit_task(TASKS["forecast"], config, data, Path(work))
                 os.replace(fitted.checkpoint, path)
-        return load_module(path, Forecaster)
+    return load_module(path, Forecaster)
 
-    def _train(self, seed: int, count: int, start: str) -> dict[str, Any]:
-        people = labelled_people(self.split, count, seed, self.fold)
-        train = self.labelled.subset(np.isin(self.labelled.subject, people))
-        scored = self.split.select(self.labelled, "test")
-        audit({"train": train, "test": scored})
-        each = -(-len(train) // self.classifier.training.batch_size)
-        config = self.classifier.with_overrides(training__seed=seed, training__epochs=max(1, round(self.budget.steps / each)))
-        encoder = self._encoder(seed)
-        torch.set_num_threads(config.training.threads)
-        classifier = build_classifier(config, train)
-        # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
-        classifier.frontend.load_state_dict(encoder.frontend.state_dict())
-        if start == "pretrained":
-            start_from(classifier, encoder)
-        with tempfile.TemporaryDirectory() as work:
-            batches = window_batches(config, train, None)
-            fitted = run_trainer(classifier, batches, config.training, Path(work), name=CLASSIFIER, validates=False, progress=False)
-            classifier, checksum = load_checkpoint(fitted.checkpoint), sha256(fitted.checkpoint)
-        origin = Origin(
-            run="labels-official" if self.official else "labels",
-            model=CLASSIFIER,
-            seed=seed,
-            dataset=self.labelled.dataset,
-            synthetic=self.labelled.synthetic,
-            split="test",
-            channels="raw6",
-            parameters=classifier.num_parameters,
-            epochs=fitted.epochs,
-            best_epoch=fitted.best_epoch,
-            train_seconds=fitted.seconds,
-            commit=git_commit(),
-            checkpoint_sha256=checksum,
-            data_digest=self.labelled.digest,
-        )
-        ledger = required_ledger(self.results, scored.subject.tolist(), synthetic=scored.synthetic)
-        x = torch.from_numpy(np.array(scored.x, dtype=np.float32))
-        found = scores(make_predictions(scored, classifier.predict_proba(x).numpy(), origin))
-        if ledger is not None:
-            note = f"({count} labelled, {start} start)"
-            record_opening(ledger, replace(origin, split="test"), accuracy=found["accuracy"], macro_f1=found["macro_f1"], note=note)
-        about = {"fold": self.fold, "seed": seed, "labelled": count, "start": start, "people": " ".join(map(str, people))}
-        spent = {"epochs": fitted.epochs, "steps": fitted.epochs * each, "seconds": round(fitted.seconds, 1), "commit": origin.commit}
-        return about | {"macro_f1": found["macro_f1"], "accuracy": found["accuracy"]} | spent
+
+def train_cell(cell: Cell) -> dict[str, Any]:
+    """Train one classifier and score it; a score of official test subjects stands in the ledger before it is kept."""
+    quiet_lightning()
+    bench, wanted = cell.bench, cell.settings
+    setup = Setup.of(bench, official=wanted["official"])
+    split, seed, labelled = setup.splits[wanted["fold"]], wanted["seed"], setup.labelled
+    people = labelled_people(split, wanted["labelled"], seed, wanted["fold"])
+    train, scored = labelled.subset(np.isin(labelled.subject, people)), split.select(labelled, "test")
+    audit({"train": train, "test": scored})
+    each = -(-len(train) // setup.classifier.training.batch_size)
+    config = setup.classifier.with_overrides(training__seed=seed, training__epochs=max(1, round(setup.budget.steps / each)))
+    encoder = pretrained(setup, bench, split, seed)
+    torch.set_num_threads(config.training.threads)
+    classifier = build_classifier(config, train)
+    # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
+    classifier.frontend.load_state_dict(encoder.frontend.state_dict())
+    if wanted["start"] == "pretrained":
+        start_from(classifier, encoder)
+    with tempfile.TemporaryDirectory() as work:
+        batches = window_batches(config, train, None)
+        fitted = run_trainer(classifier, batches, config.training, Path(work), name=CLASSIFIER, validates=False)
+        classifier = load_checkpoint(fitted.checkpoint)
+        data = TaskData(labelled.dataset, labelled.synthetic, labelled.digest, split, {}, {})
+        origin = origin_of("labels-official" if wanted["official"] else "labels", config, data, classifier, fitted, git_commit())
+    ledger = required_ledger(results_folder(bench.results, labelled.dataset), scored.subject.tolist(), synthetic=scored.synthetic)
+    x = torch.from_numpy(np.array(scored.x, dtype=np.float32))
+    found = scores(make_predictions(scored, classifier.predict_proba(x).numpy(), origin))
+    if ledger is not None:
+        note = f"({wanted['labelled']} labelled, {wanted['start']} start)"
+        record_opening(ledger, replace(origin, split="test"), accuracy=found["accuracy"], macro_f1=found["macro_f1"], note=note)
+    spent = {"epochs": fitted.epochs, "steps": fitted.epochs * each, "seconds": round(fitted.seconds, 1), "commit": origin.commit}
+    return {"people": " ".join(map(str, people)), "macro_f1": found["macro_f1"], "accuracy": found["accuracy"]} | spent
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from har.evaluation.figures import save_figure
+from har.evaluation.figures import panel, save_figure
+from har.reporting import markdown, spread
 from research.common import Bench
 
 NAMES = {"random": "from random weights", "pretrained": "pretrained by forecasting"}
@@ -38,15 +39,12 @@ def write_report(table: pd.DataFrame, folder: Path, stem: str, bench: Bench, bud
     """Write ``STEM.md``, ``.png`` and ``.svg``."""
     summary, synthetic = summarise(table), "synthetic" in stem
     what = "SYNTHETIC data" if synthetic else "UCI HAR, pretrained on HAPT's recordings of the same training people"
-    lines = [
-        "# How many labelled people does a classifier need?",
-        "",
-        "| labelled people | from random weights | pretrained | gain | pairs that gain |",
-        "|---:|---:|---:|---:|---:|",
-    ]
+    heads = ("labelled people", "from random weights", "pretrained", "gain", "pairs that gain")
+    rows = []
     for row in summary.to_dict("records"):
-        cells = [_cell(row, name, sign) for name, sign in (("random", ""), ("pretrained", ""), ("gain", "+"))]
-        lines.append(f"| {row['labelled']} | {' | '.join(cells)} | {row['better']} of {row['pairs']} |")
+        means = [(100 * row[f"{name}_mean"], 100 * row[f"{name}_sd"]) for name in ("random", "pretrained", "gain")]
+        cells = [spread(*each, spec) for each, spec in zip(means, (".1f", ".1f", "+.1f"), strict=True)]
+        rows.append((row["labelled"], *cells, f"{row['better']} of {row['pairs']}"))
     folds = f"{table.fold.nunique()} fold{'s' * (table.fold.nunique() > 1)}"
     who = (
         "the test subjects, each scoring in the ledger; nothing was decided on them"
@@ -54,25 +52,19 @@ def write_report(table: pd.DataFrame, folder: Path, stem: str, bench: Bench, bud
         else f"the held-out people of {folds} of the training subjects; no test subject took part"
     )
     text = (
-        f"\nMacro-F1 in per cent of `gru` on {who}; mean ± deviation over folds and seeds, gain within the same fold and seed. {what}. "
+        f"Macro-F1 in per cent of `gru` on {who}; mean ± deviation over folds and seeds, gain within the same fold and seed. {what}. "
         f"Both starts have the same scaling, labels and steps of training ({budget['steps']}, to whole epochs); the recurrent layers of "
         f"one start from an encoder that learnt to forecast a second in {budget['pretraining_epochs']} epochs over recordings without "
-        "labels, of those people alone who may be labelled.\n"
+        "labels, of those people alone who may be labelled."
     )
-    path = folder / f"{stem}.md"
-    path.write_text("\n".join([*lines, text, bench.signature(seeds=", ".join(map(str, sorted(table.seed.unique()))))]))
+    sections = ("# How many labelled people does a classifier need?", markdown(heads, rows, "r"), text)
+    path = bench.write_report(folder, stem, *sections, seeds=tuple(sorted(table.seed.unique())))
     return [path, *save_figure(curve_figure(summary, what), folder, stem)]
-
-
-def _cell(row: dict[Any, Any], name: str, sign: str) -> str:
-    mean, spread = 100 * row[f"{name}_mean"], 100 * row[f"{name}_sd"]
-    return f"{mean:{sign}.1f}" if pd.isna(spread) else f"{mean:{sign}.1f} ± {spread:.1f}"
 
 
 def curve_figure(summary: pd.DataFrame, what: str) -> Figure:
     """Macro-F1 against the number of labelled people, a line per start, bars one deviation over folds and seeds."""
-    figure = Figure(figsize=(7, 4.4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(7, 4.4)
     for place, (start, (style, colour)) in enumerate(STYLES.items()):
         x = summary.labelled * (0.985 + 0.03 * place)  # side by side, so that the bars can be told apart
         mean, spread = 100 * summary[f"{start}_mean"], 100 * summary[f"{start}_sd"].fillna(0)

@@ -16,8 +16,9 @@ from har.config import RunConfig, parse_config
 from har.contract import SAMPLE_RATE_HZ, HarError
 from har.data.prepare import prepared
 from har.data.splits import make_split
-from har.evaluation.figures import save_figure
+from har.evaluation.figures import panel, save_figure
 from har.models.frontend import SensorFrontend
+from har.reporting import markdown
 from research.cells import Cell, run_cells
 from research.common import Bench, experiment, write_table
 from research.recurrent_cells import CELLS, Clipping, build_cell, train_steps
@@ -114,9 +115,7 @@ def run(bench: Bench) -> list[Path]:
     compared = table[(table.delay == clipped) & table.cell.isin(CLIPPED_CELLS)]
     curves = {cell: {c: _mean_norms(results, cell, clipped, c) for c in CLIPPINGS} for cell in CLIPPED_CELLS if cell in named}
     written += save_figure(clipping_figure(curves), folder, stem.replace("memory", "clipping"))
-    path = folder / f"{stem}.md"
-    path.write_text(_text(main, compared, clipped) + "\n" + bench.signature(data=windows.dataset, seeds=", ".join(map(str, bench.seeds))))
-    return [*written, path]
+    return [*written, bench.write_report(folder, stem, *_text(main, compared, clipped), data=windows.dataset, seeds=bench.seeds)]
 
 
 def remember(cell: Cell) -> dict[str, Any]:
@@ -176,30 +175,26 @@ def _mean_norms(results: list[dict[str, Any]], cell: str, delay: int, clipping: 
         return np.exp(np.mean(np.log(np.array(own, dtype=float)), axis=0))
 
 
-def _text(main: pd.DataFrame, compared: pd.DataFrame, delay: int) -> str:
+def _text(main: pd.DataFrame, compared: pd.DataFrame, delay: int) -> list[str]:
+    def right(rows: pd.DataFrame) -> str:
+        return f"{100 * rows.accuracy.mean():.1f} ± {100 * rows.accuracy.std():.1f}"
+
     delays = sorted(main.delay.unique())
-    heads = " | ".join(f"{value / 50:.3g} s" for value in delays)
-    lines = ["# Which activity was it N seconds ago?", "", f"| cell | {heads} |", f"|---|{'---:|' * len(delays)}"]
-    for cell, rows in main.groupby("cell", sort=False):
-        found = [rows[rows.delay == value].accuracy for value in delays]
-        lines.append(f"| {cell} | {' | '.join(f'{100 * one.mean():.1f} ± {100 * one.std():.1f}' for one in found)} |")
-    lines += [
-        "",
+    answers = [(cell, *(right(rows[rows.delay == value]) for value in delays)) for cell, rows in main.groupby("cell", sort=False)]
+    clipping = []
+    for both, rows in compared.groupby(["cell", "clipping"], sort=False):
+        norms = f"{rows.largest_norm.max():.3g}", f"{rows.median_norm.median():.2g}", f"{rows.steps_not_finite.sum():.0f}"
+        clipping.append((*both, right(rows), *norms))
+    return [
+        "# Which activity was it N seconds ago?",
+        markdown(("cell", *(f"{value / 50:.3g} s" for value in delays)), answers),
         "Right answers in per cent, mean ± standard deviation over seeds, of seven held-out training subjects; guessing gives 16.7. A "
         "window of one activity is followed by windows of others, drawn at random from the same person, for as long as the column says; "
         f"the answer is read from the last state. One layer of 64 units, {STEPS} steps of {BATCH} sequences, gradients clipped at norm 1.",
-        "",
         f"## Clipping, {delay / 50:.3g} s",
-        "",
-        "| cell | clipping | right answers | largest norm | median norm | steps lost |",
-        "|---|---|---:|---:|---:|---:|",
+        markdown(("cell", "clipping", "right answers", "largest norm", "median norm", "steps lost"), clipping, "llr"),
+        "Norm: of the gradient of the recurrent weights before clipping. Steps lost: loss or gradient not finite.",
     ]
-    for both, rows in compared.groupby(["cell", "clipping"], sort=False):
-        right = f"{100 * rows.accuracy.mean():.1f} ± {100 * rows.accuracy.std():.1f}"
-        numbers = f"{rows.largest_norm.max():.3g} | {rows.median_norm.median():.2g} | {rows.steps_not_finite.sum():.0f}"
-        lines.append(f"| {both[0]} | {both[1]} | {right} | {numbers} |")
-    lines += ["", "Norm: of the gradient of the recurrent weights before clipping. Steps lost: loss or gradient not finite.", ""]
-    return "\n".join(lines)
 
 
 def memory_figure(table: pd.DataFrame, chance: float) -> Figure:
@@ -209,8 +204,7 @@ def memory_figure(table: pd.DataFrame, chance: float) -> Figure:
         table: ``cell``, ``delay`` in samples, ``accuracy``; a row a seed.
         chance: share of right answers by guessing.
     """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(7, 4)
     places = {delay: number for number, delay in enumerate(sorted(table.delay.unique()))}
     for number, (cell, rows) in enumerate(table.groupby("cell", sort=False)):
         found = rows.groupby("delay").accuracy.agg(["mean", "min", "max"])

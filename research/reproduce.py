@@ -16,11 +16,11 @@ from har.data.archives import HAPT, open_source
 from har.data.prepare import check_source, prepare, source_of
 from har.data.windowset import Stretch, segments_of
 from har.recording import Recording
-from har.runs.provenance import write_table
+from har.reporting import footer, markdown, write_table
 from har.signals.chain import PUBLISHED, SensorChain
 from har.signals.filters import lowpass, median_filter
 from har.signals.windows import label_runs
-from research.common import options_of, run_script, signature
+from research.common import options_of, run_script
 
 TOLERANCE = 1e-6  # g or rad/s; the published values end at the 7th digit, so at 1 g their own rounding is 5e-7
 PRINTED_DIGITS = 7  # significant digits of a value in the published files (the 8th is 0)
@@ -289,24 +289,24 @@ def _report(table: pd.DataFrame, places: list[Place], command: str) -> str:
         f"sample of HAPT's label, {prompt} of {len(walking)} among the three ways of walking. The others begin up to {-min(offsets)}\n"
         f"samples before or {max(offsets)} after it, nearly all in postures, whose borders HAPT must have drawn again for its\n"
         "transitions. `segments.csv` gives the place of each.\n\n"
-    ) + signature(command)
+    ) + footer(command)
 
 
 def _channel_table(own: pd.DataFrame) -> str:
-    lines = ["| channel | unit | rms | median | 95 % | 99 % | max | within 1e-6 | same digits |", "|---|---|---|---|---|---|---|---|---|"]
+    rows = []
     for row in own.to_dict("records"):
-        sizes = " | ".join(f"{row[name]:.1e}" for name in ("rms", "median", "p95", "p99", "max"))
-        shares = f"{100 * row['share_within_1e-6']:.3f} % | {100 * row['share_same_printed_digits']:.3f} %"
-        lines.append(f"| {row['channel']} | {row['unit']} | {sizes} | {shares} |")
-    return "\n".join(lines)
+        sizes = [f"{row[name]:.1e}" for name in ("rms", "median", "p95", "p99", "max")]
+        shares = [f"{100 * row[name]:.3f} %" for name in ("share_within_1e-6", "share_same_printed_digits")]
+        rows.append((row["channel"], row["unit"], *sizes, *shares))
+    return markdown(("channel", "unit", "rms", "median", "95 %", "99 %", "max", "within 1e-6", "same digits"), rows, "l")
 
 
 def _chain_table(table: pd.DataFrame) -> str:
-    lines = ["| chain | total_acc (g) | gyro (rad/s) | body_acc (g) | shift |", "|---|---|---|---|---|"]
+    lines = []
     for name, rows in table.groupby("chain", sort=False):
         rms = [float(np.sqrt((rows[rows.channel.str.startswith(triad)].rms ** 2).mean())) for triad in ("total_acc", "gyro", "body_acc")]
-        lines.append(f"| {name} | " + " | ".join(f"{value:.1e}" for value in rms) + f" | {rows.shift_samples.iloc[0]} |")
-    return "\n".join(lines)
+        lines.append((name, *(f"{value:.1e}" for value in rms), rows.shift_samples.iloc[0]))
+    return markdown(("chain", "total_acc (g)", "gyro (rad/s)", "body_acc (g)", "shift"), lines, "l")
 
 
 def reproduction_figure(table: pd.DataFrame, chains: tuple[str, ...]) -> Figure:

@@ -24,19 +24,19 @@ from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRA
 from har.data import hapt
 from har.data.archives import HAPT, open_source
 from har.data.prepare import source_of
-from har.evaluation.figures import save_figure, words
+from har.evaluation.figures import panel, save_figure, words
 from har.evaluation.predictions import METADATA_KEY
 from har.models.classifier import ActivityClassifier
 from har.recording import Recording
+from har.reporting import footer, markdown, write_table
 from har.runs.ledger import record_opening, required_ledger
-from har.runs.provenance import write_table
 from har.runs.run_folder import RunFolder, find_runs
 from har.signals.chain import PUBLISHED
 from har.signals.smoothing import StreamSmoother, estimate_transitions, smooth
 from har.signals.windows import cut_windows, window_starts
 from har.studies.sweep import RESULT, STUDIES
 from har.training.checkpoint import load_checkpoint
-from research.common import options_of, run_script, signature
+from research.common import options_of, run_script
 
 STUDY = "crossvalidation"
 WEIGHTS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -196,11 +196,11 @@ def crossvalidated(model: str, runs: Path, finals: Sequence[RunFolder]) -> list[
     Raises:
         HarError: they do not hold out every training subject once.
     """
-    wanted = _settings(finals[0])
+    wanted = finals[0].info().origin
     found: list[tuple[RunFolder, set[int]]] = []
     for path in sorted((runs / "uci-har" / STUDIES / STUDY / model).glob(f"fold-*-seed-0-*/{RESULT}")):
         run = RunFolder(path.parent)
-        if _settings(run) == wanted:
+        if run.info().origin.same_config(wanted):
             found.append((run, {int(row["subject"]) for row in json.loads(path.read_text())["subjects"]}))
     held_out = sorted(subject for _, subjects in found for subject in subjects)
     if held_out != sorted(TRAIN_SUBJECTS):
@@ -209,13 +209,6 @@ def crossvalidated(model: str, runs: Path, finals: Sequence[RunFolder]) -> list[
             f"{len(TRAIN_SUBJECTS)} training subjects once; run har sweep configs/study/{STUDY}.yaml"
         )
     return found
-
-
-def _settings(run: RunFolder) -> dict[str, Any]:
-    content = run.config().model_dump(mode="json")
-    content["data"] = content["data"]["channels"]
-    del content["training"]["seed"]
-    return content
 
 
 def streams(classifier: ActivityClassifier, recordings: Sequence[Recording]) -> list[Stream]:
@@ -300,44 +293,36 @@ def _write_answers(found: Sequence[Stream], answers: Sequence[np.ndarray], path:
 def _text(model: str, summary: pd.DataFrame, subjects: pd.DataFrame, choices: list[Choice], chosen: Choice, command: str) -> str:
     mean = summary.mean()
     by_subject = subjects.groupby("subject")[["windows", "wrong", "wrong_smoothed"]].mean()
-    lines = [
+    accuracy, smoothed = (f"{100 * value:.2f}" for value in (mean.accuracy, mean.accuracy_smoothed))
+    whole = [
+        ("accuracy of the six activities (%)", accuracy, smoothed),
+        (f"wrong windows of {mean.windows:.0f}", f"{mean.wrong:.1f}", f"{mean.wrong_smoothed:.1f}"),
+        (f"changes of activity never told, of {mean.changes:.0f}", f"{mean.missed:.1f}", f"{mean.missed_smoothed:.1f}"),
+    ]
+    subject_rows = [(s, f"{row.windows:.0f}", f"{row.wrong:.1f}", f"{row.wrong_smoothed:.1f}") for s, row in by_subject.iterrows()]
+    lags = [(c.lag, f"{c.weight:g}", c.wrong, c.wrong_smoothed) for c in choices]
+    sections = [
         "# What does temporal smoothing give on continuous recordings?",
-        "",
         f"`{model}-refit`, {len(summary)} seeds, on the HAPT recordings of the nine test subjects, whole and in time order.",
-        "",
-        "| | window alone | smoothed |",
-        "|---|---:|---:|",
-        f"| accuracy of the six activities (%) | {100 * mean.accuracy:.2f} | {100 * mean.accuracy_smoothed:.2f} |",
-        f"| wrong windows of {mean.windows:.0f} | {mean.wrong:.1f} | {mean.wrong_smoothed:.1f} |",
-        f"| changes of activity never told, of {mean.changes:.0f} | {mean.missed:.1f} | {mean.missed_smoothed:.1f} |",
-        "",
+        markdown(("", "window alone", "smoothed"), whole),
         f"{100 * mean.errors_gone:.1f} % of the errors are gone ({', '.join(f'{100 * v:.0f}' for v in summary.errors_gone)} % by seed). "
         f"Added delay of a change, lag included: mean {mean.added_delay_mean_s:.1f} s, 95 % below {mean.added_delay_p95_s:.1f} s. "
         f"In the {mean.transition_windows:.0f} windows of postural transitions, which are not scored, the smoothed answer is the "
         f"activity before in {100 * mean.transition_before:.0f} %, the one after in {100 * mean.transition_after:.0f} %, another in "
         f"{100 * mean.transition_other:.0f} %.",
-        "",
-        "| subject | windows | wrong | wrong, smoothed |",
-        "|---:|---:|---:|---:|",
-        *(f"| {s} | {row.windows:.0f} | {row.wrong:.1f} | {row.wrong_smoothed:.1f} |" for s, row in by_subject.iterrows()),
-        "",
+        markdown(("subject", "windows", "wrong", "wrong, smoothed"), subject_rows, "r"),
         "Chosen on the 21 training subjects, each predicted by a model of the cross-validation that never saw him: weight of the "
         f"likelihoods {chosen.weight:g}, lag {chosen.lag} windows of 1.28 s, the smallest that halves their errors, else the one that "
         "leaves the fewest. Transitions are counted on the same subjects.",
-        "",
-        "| lag (windows) | best weight | wrong | wrong, smoothed |",
-        "|---:|---:|---:|---:|",
-        *(f"| {c.lag} | {c.weight:g} | {c.wrong} | {c.wrong_smoothed} |" for c in choices),
-        "",
-        signature(command),
+        markdown(("lag (windows)", "best weight", "wrong", "wrong, smoothed"), lags, "r"),
+        footer(command),
     ]
-    return "\n".join(lines)
+    return "\n\n".join(sections)
 
 
 def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
     """Truth, answers and smoothed answers of one recording over time; windows of transitions and without label are left white."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(10, 3.4)
     seconds = stream.start / SAMPLE_RATE_HZ
     truth = np.where(stream.scored, stream.y, np.nan)
     lines = (

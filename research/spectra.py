@@ -5,21 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from har.contract import LABELS, TRAIN_SUBJECTS, HarError, artefact
+from har.contract import LABELS, TRAIN_SUBJECTS, artefact
 from har.data import synthetic, uci_har
 from har.data.prepare import prepare
 from har.data.windowset import WindowSet
-from har.evaluation.figures import words
+from har.evaluation.figures import save_figure, words
 from har.evaluation.generation import SIGNALS, length_spectra
-from har.runs.provenance import write_table
+from har.reporting import write_table
 from research.common import options_of, run_script
 
 COLOURS = {"real": "#0072B2", "synthetic": "#D55E00"}  # blue and vermilion of Okabe and Ito 2008, apart for every eye
 STYLES = {"real": "-", "synthetic": "--"}  # and apart without colour
-DOTS_PER_INCH = 110
 
 
 def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[list[Path], str]:
@@ -39,17 +37,8 @@ def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[l
     table = compare_spectra(_training(uci_har.NAME, archive), _training(synthetic.NAME))
     summary, figure = ratio_summary(table), spectra_figure(table)
     stems = {"spectra": table, "spectra_ratio": summary}
-    paths = [folder / artefact("spectra", suffix, synthetic=True) for suffix in (".png", ".svg")]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            # Without a date and random names inside, the same numbers give the same file.
-            with rc_context({"svg.hashsalt": "spectra", "svg.fonttype": "none"}):
-                figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix == ".svg" else None)
-        for stem, content in stems.items():
-            paths.append(write_table(content, folder / artefact(stem, ".csv", synthetic=True), "%.4g"))
-    except OSError as error:
-        raise HarError(f"cannot write the spectra to {folder} ({error.strerror}); name another folder with --results") from None
+    paths = [write_table(content, folder / artefact(stem, ".csv", synthetic=True), "%.4g") for stem, content in stems.items()]
+    paths = [*save_figure(figure, folder, artefact("spectra", "", synthetic=True)), *paths]
     return paths, summary.to_string(index=False, float_format="%.2f")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from har.config import RunConfig, SequenceConfig, load_config
+from har.config import RunConfig, SequenceConfig
 from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
 from har.data import hapt
 from har.data.prepare import prepared, read_recordings
@@ -22,7 +22,7 @@ from har.evaluation.figures import save_figure, stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
 from har.models.labeller import StreamLabeller
-from har.runs.checks import config_path
+from har.reporting import markdown, spread
 from har.runs.evaluate import results_folder
 from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
@@ -32,9 +32,8 @@ from har.studies.study import Job
 from har.tasks.base import options_of
 from har.tasks.sequence import label_streams
 from har.training.checkpoint import load_checkpoint, load_module
-from research.common import Bench, experiment, write_table
+from research.common import Bench, experiment, held_out_config, write_table
 
-SPLIT = {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0, "fold": 0}
 NO_ANSWER = -1  # before the first window has ended
 STREAM, WINDOW = "stream_gru", "gru"
 TRAININGS: dict[str, tuple[str, dict]] = {  # name: config, and what is changed in it
@@ -81,18 +80,14 @@ def run(bench: Bench) -> list[Path]:
     rest = {name: next(item.answer for item in items if item.recording == first.recording) for name, items in shown.items()}
     title = f"{'SYNTHETIC data' if synthetic else bench.dataset}, {first.recording}, the first of those held out; seed {bench.seeds[0]}"
     written += save_figure(stream_figure(first.truth, rest, LABELS, title), folder, stem)
-    path = folder / f"{stem}.md"
-    path.write_text(text(table, pd.concat(people), synthetic=synthetic) + "\n" + bench.signature(seeds=", ".join(map(str, bench.seeds))))
-    return [*written, path]
+    return [*written, bench.write_report(folder, stem, *text(table, pd.concat(people), synthetic=synthetic), seeds=bench.seeds)]
 
 
 def experiment_config(bench: Bench, name: str, seed: int) -> RunConfig:
     """The config of a training: that of the shipped model, on the people of the experiment's fold, for a fixed number of epochs."""
     model, change = TRAININGS[name]
-    content = load_config(config_path(model)).model_dump()
-    content["data"] |= {"dataset": bench.dataset, "split": SPLIT, "validation_subjects": None}
-    content["training"] |= {"keep": "last", "seed": seed}
-    return RunConfig.model_validate(content).changed(change | (QUICK if bench.quick else {}), "experiment stream")
+    config = held_out_config(model, bench.dataset, training__seed=seed)
+    return config.changed(change | (QUICK if bench.quick else {}), "experiment stream")
 
 
 def trained(bench: Bench, name: str, seed: int) -> RunFolder:
@@ -101,20 +96,9 @@ def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     key = Job("stream", name, name, config).key(prepared(config, bench.archive).digest)
     target = bench.runs / bench.dataset / "experiments" / "stream" / name / f"seed-{seed}-{key}"
     if not (target / INFO).is_file():
+        options: dict[str, Any] = {"progress": False, "say": bench.say, "export": False, "resume": True}
         tags = {"experiment": "stream", "run_key": key}
-        title = f"stream-{name}"
-        train_run(
-            config,
-            title,
-            bench.runs,
-            archive=bench.archive,
-            progress=False,
-            say=bench.say,
-            target=target,
-            export=False,
-            tags=tags,
-            resume=True,
-        )
+        train_run(config, f"stream-{name}", bench.runs, archive=bench.archive, target=target, tags=tags, **options)
     return RunFolder(target)
 
 
@@ -198,32 +182,28 @@ def lay_out(answer: np.ndarray, starts: np.ndarray, size: int, count: int, *, ce
     return np.where(latest >= 0, answer[latest], NO_ANSWER)
 
 
-def text(table: pd.DataFrame, people: pd.DataFrame, *, synthetic: bool) -> str:
+def text(table: pd.DataFrame, people: pd.DataFrame, *, synthetic: bool) -> list[str]:
     """The report: mean and spread over the seeds, what each row is, and the worst person of each."""
     names = [str(c) for c in table if c not in ("answers", "seed", "parameters", "train_seconds")]
-    lines = [f"# A state carried along the recording against windows{', SYNTHETIC data' * synthetic}", ""]
-    lines += [f"| answers | {' | '.join(names)} | weights | training, s |", f"|---|{'---:|' * (len(names) + 2)}"]
-    worst = []
-    for name in dict.fromkeys(table.answers):
-        own = table[table.answers == name]
-        mean, spread = own[names].mean(), own[names].std()
-        cells = [f"{mean[c]:.3f}" + ("" if pd.isna(spread[c]) else f" ± {spread[c]:.3f}") for c in names]
-        lines.append(f"| {name} | {' | '.join(cells)} | {own.parameters.iloc[0]:,} | {own.train_seconds.mean():.0f} |")
+    rows, worst = [], []
+    for name, own in table.groupby("answers", sort=False):
+        cells = [spread(own[c].mean(), own[c].std(), ".3f") for c in names]
+        rows.append((name, *cells, f"{own.parameters.iloc[0]:,}", f"{own.train_seconds.mean():.0f}"))
         accuracy = people[people.answers == name].groupby("subject").accuracy.mean()
         worst.append(f"{name} {100 * accuracy.min():.1f} % (subject {accuracy.idxmin()})")
-    lines += ["", *(f"- `{name}`: {meaning}." for name, (_, meaning) in ANSWERS.items()), ""]
-    lines += [
+    return [
+        f"# A state carried along the recording against windows{', SYNTHETIC data' * synthetic}",
+        markdown(("answers", *names, "weights", "training, s"), rows),
+        "\n".join(f"- `{name}`: {meaning}." for name, (_, meaning) in ANSWERS.items()),
         f"Mean ± deviation over the seeds, on the labelled samples of {people.subject.nunique()} held-out training subjects (fold 0 of "
         "3), who decided nothing; postural transitions have no label and are not judged. segment_f1 is F1@50 (Lea et al. 2017), edit its "
         "companion, fragmented the share of segments whose right answer is interrupted (Ward et al. 2011), delay_s the time from a change "
-        "to a right answer that lasts for 1 s, untold the share of changes without one.",
+        "to a right answer that lasts for 1 s, untold the share of changes without one.\n"
         "The labellers read raw samples; windows go through the published causal filters where the data are HAPT's, as in their training. "
         "Epochs and augmentation are those of the configs. Where everybody follows one protocol, as in HAPT, a state that is carried in "
-        "training may also learn the order of the activities, which people at large do not keep.",
+        f"training may also learn the order of the activities, which people at large do not keep.\n"
         f"Worst person by accuracy: {', '.join(worst)}.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import confusion_matrix
 
-from har.config import RunConfig, load_config
+from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data.audit import audit
 from har.data.prepare import prepared
@@ -18,15 +18,15 @@ from har.data.splits import make_splits
 from har.data.windowset import WindowSet
 from har.evaluation.compare import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
-from har.runs.checks import config_path
+from har.reporting import markdown, spread
 from har.runs.evaluate import results_folder
 from har.training.fit import fit
 from har.training.trainer import quiet_lightning
 from research.cells import Cell, run_cells
-from research.common import Bench, experiment, write_table
+from research.common import FOLDS, Bench, experiment, held_out_config, write_table
 
 MODELS = ("cnn1d", "gru")
-FOLDS, RUN = 3, 1  # folds of the 21 training subjects, and how many of them are run: seven people are held out
+RUN = 1  # of the folds: seven people are held out
 EPOCHS = 16  # of windows half a window apart; divides well by all variants
 # How training windows are cut, and their share of the windows of the first, by which the epochs are divided.
 VARIANTS: dict[str, tuple[dict[str, Any], float]] = {
@@ -61,19 +61,15 @@ def run(bench: Bench) -> list[Path]:
     people = subject_accuracies(cells)
     table = windowing_table(cells, people)
     folder, stem = results_folder(bench.results, scored.dataset), bench.stem("windowing", synthetic=scored.synthetic)
-    path = folder / f"{stem}.md"
     written = [write_table(table, folder, stem), write_table(people, folder, f"{stem}_subjects")]
-    seeds = ", ".join(map(str, bench.seeds))
-    path.write_text(_text(table, people) + bench.signature(data=scored.dataset, folds=f"{RUN} of {FOLDS}", seeds=seeds))
-    return [*written, path]
+    facts = {"data": scored.dataset, "folds": f"{RUN} of {FOLDS}", "seeds": bench.seeds}
+    return [*written, bench.write_report(folder, stem, *_text(table, people), **facts)]
 
 
 def _config(bench: Bench, model: str) -> RunConfig:
     """The shipped config of a model on folds of the training subjects, all others training."""
-    config = load_config(config_path(model)).with_overrides(data__dataset=bench.dataset, training__keep="last")
-    config = config.with_split(kind="kfold", folds=FOLDS, subjects="training", validation=0)
     change: dict[str, Any] = {"training.epochs": EPOCHS} | (QUICK if bench.quick else {})
-    return config.changed(change, "experiment windowing")
+    return held_out_config(model, bench.dataset).changed(change, "experiment windowing")
 
 
 def train_cell(cell: Cell) -> dict[str, Any]:
@@ -96,7 +92,7 @@ def train_cell(cell: Cell) -> dict[str, Any]:
     test = split.select(prepared(base, bench.archive).select_channels(config.data.channels), "test")
     audit({"train": train, "test": test})
     with tempfile.TemporaryDirectory() as folder:
-        result = fit(config, train, None, Path(folder), progress=False)
+        result = fit(config, train, None, Path(folder))
     return {
         "windows": len(train),
         "epochs": epochs,
@@ -133,9 +129,8 @@ def windowing_table(cells: list[dict[str, Any]], people: pd.DataFrame) -> pd.Dat
     """
     rows = []
     for model in dict.fromkeys(people.model):
-        own = people[people.model == model]
-        scores = {name: group.set_index("subject").accuracy.sort_index() for name, group in own.groupby("windowing", sort=False)}
-        tests = paired_tests({str(name): values for name, values in scores.items()})
+        scores = _by_windowing(people[people.model == model])
+        tests = paired_tests(scores)
         first = next(iter(scores))
         for name, values in scores.items():
             mine = [cell for cell in cells if (cell["model"], cell["windowing"]) == (model, name)]
@@ -168,25 +163,27 @@ def _spread(cells: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _text(table: pd.DataFrame, people: pd.DataFrame) -> str:
-    lines = ["# Rolling windows or reshape, at equal training budget", ""]
-    lines.append("| model | training windows | how many | epochs | steps | accuracy of subjects | 95 % interval | macro-F1 |")
-    lines.append("|---|---|---:|---:|---:|---:|---:|---:|")
+def _text(table: pd.DataFrame, people: pd.DataFrame) -> list[str]:
+    rows = []
     for row in table.to_dict("records"):
-        spread, f1 = ("" if pd.isna(row[name]) else f" ± {100 * row[name]:.2f}" for name in ("accuracy_sd", "macro_f1_sd"))
-        lines.append(
-            f"| {row['model']} | {row['windowing']} | {row['windows']:,.0f} | {row['epochs']:.0f} | {row['steps']:,.0f} | "
-            f"{100 * row['accuracy']:.2f}{spread} | {100 * row['low']:.1f} to {100 * row['high']:.1f} | {100 * row['macro_f1']:.2f}{f1} |"
-        )
+        accuracy, f1 = (spread(100 * row[name], 100 * row[f"{name}_sd"]) for name in ("accuracy", "macro_f1"))
+        cells = [row["model"], row["windowing"], f"{row['windows']:,.0f}", f"{row['epochs']:.0f}", f"{row['steps']:,.0f}", accuracy]
+        rows.append([*cells, f"{100 * row['low']:.1f} to {100 * row['high']:.1f}", f1])
+    heads = ("model", "training windows", "how many", "epochs", "steps", "accuracy of subjects", "95 % interval", "macro-F1")
+    sections = ["# Rolling windows or reshape, at equal training budget", markdown(heads, rows, "llr")]
     for model, own in people.groupby("model", sort=False):
-        scores = {str(name): group.set_index("subject").accuracy.sort_index() for name, group in own.groupby("windowing", sort=False)}
-        lines += ["", f"{model}, paired over subjects:", "", pairs_markdown(paired_tests(scores))]
-    said = (
+        sections += [f"{model}, paired over subjects:", pairs_markdown(paired_tests(_by_windowing(own)))]
+    return [
+        *sections,
         "Per cent. Windows of 128 samples. Rolling: a half or a quarter of a window apart. Reshape: one after the other. Epochs are chosen "
         "so that all take about as many steps. The people of one fold are held out and scored on the same rolling windows "
-        "whatever trained; no test subject is scored or trained on. Mean over subjects and seeds, ± deviation over the seeds."
-    )
-    return "\n".join([*lines, "", said, "", ""])
+        "whatever trained; no test subject is scored or trained on. Mean over subjects and seeds, ± deviation over the seeds.",
+    ]
+
+
+def _by_windowing(people: pd.DataFrame) -> dict[str, pd.Series]:
+    """Accuracy of the subjects of one model, by windowing."""
+    return {str(name): group.set_index("subject").accuracy.sort_index() for name, group in people.groupby("windowing", sort=False)}
 
 
 if __name__ == "__main__":

@@ -72,13 +72,16 @@ def attention_of(classifier: ActivityClassifier, x: np.ndarray) -> np.ndarray | 
     if not all(hasattr(network, "attention_weights") and isinstance(getattr(network, "pool", None), nn.Module) for network in networks):
         return None
     classifier.eval()
+    parts = []
     with torch.no_grad():
-        features = classifier.frontend(torch.from_numpy(np.array(x, dtype=np.float32)))
-        try:
-            weights = [network.attention_weights(features) for network in networks]  # type: ignore[operator]
-        except ValueError:  # it pools in another way
-            return None
-    return torch.stack(weights).mean(dim=0).numpy()
+        for part in torch.from_numpy(np.array(x, dtype=np.float32)).split(BATCH):
+            features = classifier.frontend(part)
+            try:
+                weights = [network.attention_weights(features) for network in networks]  # type: ignore[operator]
+            except ValueError:  # it pools in another way
+                return None
+            parts.append(torch.stack(weights).mean(dim=0).numpy())
+    return np.concatenate(parts)
 
 
 def embed(classifier: ActivityClassifier, x: np.ndarray) -> np.ndarray:

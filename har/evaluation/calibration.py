@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 from har.evaluation.predictions import Predictions
 
@@ -54,8 +55,7 @@ def fit_temperature(p: np.ndarray, y: np.ndarray) -> float:
     logits = np.log(np.maximum(p, EPSILON))
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float((_logsumexp(scaled) - scaled[np.arange(len(y)), y]).mean())
+        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(y)), y].mean())
 
     low, high = np.log(TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
@@ -75,13 +75,7 @@ def too_few(held_out: Sequence[Predictions]) -> str | None:
 
 def with_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities after division of the logits by a temperature; the most probable activity stays the same."""
-    scaled = np.log(np.maximum(p, EPSILON)) / temperature
-    return np.exp(scaled - _logsumexp(scaled)[:, None])
-
-
-def _logsumexp(z: np.ndarray) -> np.ndarray:
-    top = z.max(axis=1)
-    return top + np.log(np.exp(z - top[:, None]).sum(axis=1))
+    return softmax(np.log(np.maximum(p, EPSILON)) / temperature, axis=1)
 
 
 def risk_coverage(p: np.ndarray, y: np.ndarray) -> pd.DataFrame:

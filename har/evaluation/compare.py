@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from har import reporting
 from har.config import load_config
 from har.contract import TRANSITION_LABELS, HarError
 from har.evaluation.metrics import per_class, per_subject, scores
-from har.evaluation.predictions import Predictions, name_trainings, read_predictions
+from har.evaluation.predictions import Predictions, by_run, name_trainings, read_predictions
 from har.evaluation.statistics import mean_interval, subject_intervals, subject_scores
+from har.reporting import spread
 
 SPLITS = ("validation", "test")
 CONFIG = "config.yaml"  # of a run folder
@@ -83,24 +85,17 @@ def per_run(predictions: list[Predictions]) -> pd.DataFrame:
     rows = []
     for item in predictions:
         origin = item.origin
+        about, training = (
+            ("run", "model", "seed", "split", "channels", "parameters"),
+            ("best_epoch", "epochs", "train_seconds", "commit", "checkpoint_sha256"),
+        )
         worst = per_subject(item).sort_values("accuracy", kind="stable").to_dict("records")[0]
         rows.append(
-            {
-                "run": origin.run,
-                "model": origin.model,
-                "seed": origin.seed,
-                "split": origin.split,
-                "channels": origin.channels,
-                "parameters": origin.parameters,
-                **scores(item),
-                "worst_subject": int(worst["subject"]),
-                "worst_subject_accuracy": float(worst["accuracy"]),
-                "best_epoch": origin.best_epoch,
-                "epochs": origin.epochs,
-                "train_seconds": round(origin.train_seconds, 1),
-                "commit": origin.commit,
-                "checkpoint_sha256": origin.checkpoint_sha256,
-            }
+            {name: getattr(origin, name) for name in about}
+            | scores(item)
+            | {"worst_subject": int(worst["subject"]), "worst_subject_accuracy": float(worst["accuracy"])}
+            | {name: getattr(origin, name) for name in training}
+            | {"train_seconds": round(origin.train_seconds, 1)}
         )
     return pd.DataFrame(rows).sort_values(["run", "split", "seed"], ignore_index=True)
 
@@ -158,19 +153,12 @@ def tables_by(predictions: list[Predictions], what: str) -> pd.DataFrame:
 
 def interval_table(predictions: list[Predictions]) -> pd.DataFrame:
     """A row per run and split: accuracy and macro-F1, mean and deviation over seeds, with 95 % intervals by resampling subjects."""
-    groups: dict[tuple[str, str], list[Predictions]] = {}
-    for item in predictions:
-        groups.setdefault((item.origin.run, item.origin.split), []).append(item)
+    splits = dict.fromkeys(item.origin.split for item in predictions)
+    groups = [by_run(item for item in predictions if item.origin.split == split).values() for split in splits]
     rows = []
-    for (run, split), seeds in groups.items():
-        origin = seeds[0].origin
-        row: dict[str, object] = {
-            "run": run,
-            "split": split,
-            "channels": origin.channels,
-            "parameters": origin.parameters,
-            "seeds": len(seeds),
-        }
+    for seeds in (seeds for group in groups for seeds in group):
+        row: dict[str, object] = {name: getattr(seeds[0].origin, name) for name in ("run", "split", "channels", "parameters")}
+        row["seeds"] = len(seeds)
         found = pd.DataFrame([scores(item) for item in seeds])
         for metric, interval in subject_intervals(seeds).items():
             row |= {metric: interval.value, f"{metric}_sd": found[metric].std(ddof=1)}
@@ -181,44 +169,34 @@ def interval_table(predictions: list[Predictions]) -> pd.DataFrame:
 
 def intervals_markdown(table: pd.DataFrame) -> str:
     """The rows of the test subjects of `interval_table`, in per cent, best macro-F1 first."""
-    lines = ["| model | input | parameters | macro-F1 | 95 % interval | accuracy | 95 % interval | seeds |"]
-    lines.append("|---|---|---:|---:|---:|---:|---:|---:|")
+    rows = []
     for row in table[table.split == "test"].to_dict("records"):
-        cells = [str(row["run"]), str(row["channels"]), f"{row['parameters']:,}"]
+        cells = [row["run"], row["channels"], f"{row['parameters']:,}"]
         for metric in ("macro_f1", "accuracy"):
-            spread = "" if pd.isna(row[f"{metric}_sd"]) else f" ± {100 * row[f'{metric}_sd']:.2f}"
-            cells += [f"{100 * row[metric]:.2f}{spread}", f"{100 * row[f'{metric}_low']:.1f} to {100 * row[f'{metric}_high']:.1f}"]
-        lines.append(f"| {' | '.join(cells)} | {row['seeds']} |")
-    return "\n".join(lines)
+            cells += [spread(100 * row[metric], 100 * row[f"{metric}_sd"]), _interval(row[f"{metric}_low"], row[f"{metric}_high"])]
+        rows.append([*cells, row["seeds"]])
+    heads = ("model", "input", "parameters", "macro-F1", "95 % interval", "accuracy", "95 % interval", "seeds")
+    return reporting.markdown(heads, rows, "llr")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def markdown(table: pd.DataFrame) -> str:
     """The summary as a Markdown table, in per cent, mean ± standard deviation over seeds."""
-    has_test = bool((table.test_seeds > 0).any())
-    header = ["model", "input", "parameters", "validation macro-F1", "validation accuracy"]
-    header += ["test macro-F1", "test accuracy"] if has_test else []
-    lines = [[*header, "seeds", "training"]]
+    absent = {"validation": "-", "test": "not opened"}
+    columns = [(split, metric) for split in (SPLITS if (table.test_seeds > 0).any() else SPLITS[:1]) for metric in ("macro_f1", "accuracy")]
+    rows = []
     for row in table.to_dict("records"):
-        cells = [row["run"], row["channels"], f"{row['parameters']:,}"]
-        for split in SPLITS if has_test else SPLITS[:1]:
-            for metric in ("macro_f1", "accuracy"):
-                absent = "-" if split == "validation" else "not opened"
-                cells.append(_percent(row[f"{split}_{metric}_mean"], row[f"{split}_{metric}_sd"], absent))
-        lines.append([*cells, str(max(row["validation_seeds"], row["test_seeds"])), _duration(row["train_seconds"])])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    rule = " | ".join("-" * width for width in widths)
-    return "\n".join(f"| {line} |" for line in (text[0], rule, *text[1:]))
-
-
-def _percent(mean: float, deviation: float, absent: str) -> str:
-    if pd.isna(mean):
-        return absent
-    return f"{100 * mean:.1f}" if pd.isna(deviation) else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+        found = [
+            (100 * row[f"{split}_{metric}_mean"], 100 * row[f"{split}_{metric}_sd"], ".1f", absent[split]) for split, metric in columns
+        ]
+        seconds, seeds = row["train_seconds"], max(row["validation_seeds"], row["test_seeds"])
+        time = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+        rows.append([row["run"], row["channels"], f"{row['parameters']:,}", *(spread(*each) for each in found), seeds, time])
+    names = [f"{split} {metric.replace('macro_f1', 'macro-F1')}" for split, metric in columns]
+    return reporting.markdown(["model", "input", "parameters", *names, "seeds", "training"], rows, padded=True)
 
 
 Systems = Mapping[str, Sequence[Predictions]]
@@ -243,8 +221,7 @@ def people_table(systems: Systems) -> pd.DataFrame:
         rows.append(
             {
                 "run": run,
-                "channels": seeds[0].origin.channels,
-                "parameters": seeds[0].origin.parameters,
+                **{name: getattr(seeds[0].origin, name) for name in ("channels", "parameters")},
                 "seeds": len(seeds),
                 "accuracy": score.accuracy,
                 "macro_f1": score.macro_f1,
@@ -267,24 +244,19 @@ def subject_table(systems: Systems) -> pd.DataFrame:
 
 def people_markdown(table: pd.DataFrame) -> str:
     """`people_table` as Markdown, in per cent."""
-    lines = ["| model | input | parameters | mean of subjects | 95 % interval | accuracy | macro-F1 | worst subject | seeds |"]
-    lines.append("|---|---|---:|---:|---:|---:|---:|---:|---:|")
+    heads = ("model", "input", "parameters", "mean of subjects", "95 % interval", "accuracy", "macro-F1", "worst subject", "seeds")
+    rows = []
     for row in table.to_dict("records"):
-        spread = "" if pd.isna(row["seed_sd"]) else f" ± {100 * row['seed_sd']:.2f}"
-        lines.append(
-            f"| {row['run']} | {row['channels']} | {row['parameters']:,} | {100 * row['subject_mean']:.2f}{spread} | "
-            f"{100 * row['low']:.1f} to {100 * row['high']:.1f} | {100 * row['accuracy']:.2f} | {100 * row['macro_f1']:.2f} | "
-            f"{row['worst_subject']}: {100 * row['worst_accuracy']:.1f} | {row['seeds']} |"
-        )
-    return "\n".join(lines)
+        cells = [row["run"], row["channels"], f"{row['parameters']:,}", spread(100 * row["subject_mean"], 100 * row["seed_sd"])]
+        cells += [_interval(row["low"], row["high"]), f"{100 * row['accuracy']:.2f}", f"{100 * row['macro_f1']:.2f}"]
+        rows.append([*cells, f"{row['worst_subject']}: {100 * row['worst_accuracy']:.1f}", row["seeds"]])
+    return reporting.markdown(heads, rows, "llr")
 
 
 def pairs_markdown(pairs: pd.DataFrame) -> str:
     """`statistics.paired_tests` as Markdown: points between the two, subjects better and worse, p with and without correction."""
-    lines = ["| pair | points | better / worse | p | p (Holm) |", "|---|---:|---:|---:|---:|"]
+    rows = []
     for row in pairs.to_dict("records"):
-        lines.append(
-            f"| {row['a']} - {row['b']} | {100 * row['difference']:+.2f} | {row['better']} / {row['worse']} | {row['p']:.2g} | "
-            f"{row['p_holm']:.2g} |"
-        )
-    return "\n".join(lines)
+        cells = [f"{row['a']} - {row['b']}", f"{100 * row['difference']:+.2f}", f"{row['better']} / {row['worse']}"]
+        rows.append([*cells, f"{row['p']:.2g}", f"{row['p_holm']:.2g}"])
+    return reporting.markdown(("pair", "points", "better / worse", "p", "p (Holm)"), rows)

@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from har.contract import SAMPLE_RATE_HZ
-from har.evaluation.figures import confusion_figure, words
+from har.evaluation.figures import AXIS_COLOURS, confusion_figure, words
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import Predictions
 from har.files import whole_file
+from har.reporting import data_title
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73")  # x, y, z; Okabe and Ito 2008, told apart by colour-blind people
 SENSORS = (("Total acceleration", "g", slice(0, 3)), ("Angular velocity", "rad/s", slice(3, 6)))
 
 
@@ -68,6 +68,16 @@ class Explanation:
     neighbours: tuple[Neighbour, ...]
 
     @property
+    def pair(self) -> str:
+        """True activity and answer."""
+        return f"{words(self.true)} → {words(self.answer)}"
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """Activities and probabilities, the most probable first."""
+        return sorted(((words(name), round(p, 4)) for name, p in self.probabilities.items()), key=lambda pair: -pair[1])
+
+    @property
     def title(self) -> str:
         """In a line: which window, and what was made of it."""
         said = f"taken for {words(self.answer)}" if self.answer != self.true else "recognised"
@@ -89,7 +99,7 @@ def explanation_figure(item: Explanation, *, synthetic: bool) -> Figure:
         margin = 0.08 * (high - low) or 0.1
         extent = (0.0, len(seconds) / SAMPLE_RATE_HZ, low - margin, high + margin)
         image = axes.imshow(speaks[None, :], aspect="auto", extent=extent, cmap="PuOr", vmin=-largest, vmax=largest, alpha=0.75)
-        for axis, colour in enumerate(COLOURS):
+        for axis, colour in enumerate(AXIS_COLOURS):
             axes.plot(seconds, signal[:, axis], color=colour, linewidth=1.2, label="xyz"[axis])
         axes.set_ylabel(f"{name}\n({unit})")
         if item.attention is not None:
@@ -102,7 +112,7 @@ def explanation_figure(item: Explanation, *, synthetic: bool) -> Figure:
     figure.colorbar(panels[0][1], ax=[axes for axes, _ in panels], label=f"speaks against {words(item.answer)}  |  for it", shrink=0.9)
     for column, near in enumerate(item.neighbours):
         axes = figure.add_subplot(grid[2, column])
-        for axis, colour in enumerate(COLOURS):
+        for axis, colour in enumerate(AXIS_COLOURS):
             axes.plot(seconds, near.acceleration[:, axis], color=colour, linewidth=0.9)
         axes.set_title(f"{words(near.label)}\nsubject {near.subject}, distance {near.distance:.1f}", fontsize=9)
         axes.tick_params(labelsize=7)
@@ -112,59 +122,7 @@ def explanation_figure(item: Explanation, *, synthetic: bool) -> Figure:
     return figure
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 1rem auto; padding: 0 1rem; color: #1c1c1c; background: #fff; }
-  h1 { font-size: 1.4rem; } img { max-width: 100%; height: auto; }
-  .synthetic { background: #ffd7a8; padding: .5rem 1rem; font-weight: bold; }
-  form { position: sticky; top: 0; background: #fff; padding: .6rem 0; border-bottom: 1px solid #ccc; }
-  select { font: inherit; margin-right: 1rem; }
-  article { border-bottom: 1px solid #ddd; padding: 1rem 0; }
-  table { border-collapse: collapse; } td, th { padding: .1rem .8rem .1rem 0; text-align: left; }
-  td.number { text-align: right; font-variant-numeric: tabular-nums; }
-  meter { width: 12rem; } .hidden { display: none; }
-  @media (prefers-color-scheme: dark) { body, form { background: #181818; color: #eee; } img { background: #fff; } .synthetic { color: #000; } }
-</style>
-<h1>{{ title }}</h1>
-{% if synthetic %}<p class="synthetic">SYNTHETIC data: these mistakes say nothing about people.</p>{% endif %}
-<p>{{ head }}</p>
-<p>In each picture: the signals, behind them which samples speak for the answer (purple) or against it (orange), by {{ method }}, and the training
-windows that the network holds for most alike; a distance of 1 is usual between two people. What is left out here: {{ left_out }}.</p>
-<details><summary>Confusion matrix</summary><img src="{{ confusion }}" alt="Confusion matrix"></details>
-<form aria-label="Which mistakes">
-  <label>Person <select id="subject"><option value="">all</option>{% for value, count in subjects %}<option value="{{ value }}">{{ value }} ({{ count }})</option>{% endfor %}</select></label>
-  <label>Mistake <select id="pair"><option value="">all</option>{% for value, count in pairs %}<option value="{{ value }}">{{ value }} ({{ count }})</option>{% endfor %}</select></label>
-  <span id="count" aria-live="polite"></span>
-</form>
-{% for item in items %}
-<article data-subject="{{ item.subject }}" data-pair="{{ item.pair }}" id="window-{{ item.number }}">
-  <h2 style="font-size:1.1rem">{{ item.title }}</h2>
-  <p>Recording {{ item.recording }}, from sample {{ item.start }}.</p>
-  <img loading="lazy" src="{{ item.picture }}" alt="{{ item.title }}: signals, attribution and nearest training windows">
-  <table>{% for name, p in item.probabilities %}<tr><th scope="row">{{ name }}</th><td><meter value="{{ p }}" min="0" max="1">{{ p }}</meter></td><td class="number">{{ "%.1f"|format(100 * p) }} %</td></tr>{% endfor %}</table>
-</article>
-{% endfor %}
-<p>Written by <code>{{ command }}</code>, {{ version }}, weights {{ weights }}.</p>
-<script>
-  const shown = () => {
-    const [subject, pair] = ["subject", "pair"].map((id) => document.getElementById(id).value);
-    let count = 0;
-    for (const article of document.querySelectorAll("article")) {
-      const fits = (!subject || article.dataset.subject === subject) && (!pair || article.dataset.pair === pair);
-      article.classList.toggle("hidden", !fits);
-      count += fits;
-    }
-    document.getElementById("count").textContent = `${count} shown`;
-  };
-  for (const select of document.querySelectorAll("select")) select.addEventListener("change", shown);
-  shown();
-</script>
-</html>
-"""  # noqa: E501 - HTML
+PAGE = Path(__file__).with_name("mistakes.html")  # a template of Jinja
 
 
 def write_error_report(
@@ -185,40 +143,20 @@ def write_error_report(
 
     origin, score = predictions.origin, scores(predictions)
     wrong = int((predictions.table.y_true != predictions.table.y_pred).sum())
-    what = "SYNTHETIC data" if origin.synthetic else origin.dataset
-    pairs = [f"{words(item.true)} → {words(item.answer)}" for item in items]
-    content = (
-        Environment(autoescape=True, trim_blocks=True)
-        .from_string(PAGE)
-        .render(
-            title=f"Mistakes of {origin.run}, seed {origin.seed}",
-            synthetic=origin.synthetic,
-            head=f"{what}, {origin.split} subjects: {wrong} of {len(predictions.table)} windows are wrong, "
-            f"accuracy {100 * score['accuracy']:.2f} %, "
-            f"macro-F1 {100 * score['macro_f1']:.2f} %.",
-            method=method.replace("_", " "),
-            left_out=left_out,
-            confusion=_picture(confusion_figure(predictions), 90),
-            subjects=sorted(Counter(item.subject for item in items).items()),
-            pairs=Counter(pairs).most_common(),
-            items=[
-                {
-                    "number": item.number,
-                    "subject": item.subject,
-                    "pair": pair,
-                    "title": item.title,
-                    "recording": item.recording,
-                    "start": item.start,
-                    "probabilities": sorted(((words(n), round(p, 4)) for n, p in item.probabilities.items()), key=lambda pair: -pair[1]),
-                    "picture": _picture(explanation_figure(item, synthetic=origin.synthetic), 80),
-                }
-                for item, pair in zip(items, pairs, strict=True)
-            ],
-            command=command,
-            version=version,
-            weights=origin.checkpoint_sha256[:12],
-        )
-    )
+    facts = {
+        "title": f"Mistakes of {origin.run}, seed {origin.seed}",
+        "synthetic": origin.synthetic,
+        "head": f"{data_title(origin)}, {origin.split} subjects: {wrong} of {len(predictions.table)} windows are wrong, "
+        f"accuracy {100 * score['accuracy']:.2f} %, macro-F1 {100 * score['macro_f1']:.2f} %.",
+        "method": method.replace("_", " "),
+        "confusion": _picture(confusion_figure(predictions), 90),
+        "subjects": sorted(Counter(item.subject for item in items).items()),
+        "pairs": Counter(item.pair for item in items).most_common(),
+        "items": [(item, _picture(explanation_figure(item, synthetic=origin.synthetic), 80)) for item in items],
+        "weights": origin.checkpoint_sha256[:12],
+    }
+    page = Environment(autoescape=True, trim_blocks=True).from_string(PAGE.read_text(encoding="utf-8"))
+    content = page.render(facts, left_out=left_out, command=command, version=version)
     with whole_file(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,16 @@ from har.evaluation.calibration import has_probabilities, probabilities, reliabi
 from har.evaluation.metrics import confusion, scores
 from har.evaluation.predictions import Predictions
 from har.files import whole_file
+from har.reporting import data_title
 from har.signals.windows import label_runs
+
+AXIS_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # x, y, z; Okabe and Ito 2008, different for colour-blind readers too
+
+
+def panel(width: float, height: float) -> tuple[Figure, Any]:
+    """A figure of one panel and its axes; inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def words(label: str) -> str:
@@ -28,8 +38,7 @@ def confusion_figure(predictions: Predictions) -> Figure:
     share = counts / counts.sum(axis=1, keepdims=True).clip(1)
     names = [words(label) for label in predictions.labels]
     origin, score = predictions.origin, scores(predictions)
-    figure = Figure(figsize=(7.2, 6.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(7.2, 6.2)
     image = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
     for row in range(len(names)):
         for column in range(len(names)):
@@ -39,9 +48,8 @@ def confusion_figure(predictions: Predictions) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("Predicted activity")
     axes.set_ylabel("True activity")
-    what = "SYNTHETIC data, " if origin.synthetic else f"{origin.dataset}, "
     axes.set_title(
-        f"{origin.run}, seed {origin.seed}: {what}{origin.split} subjects\n"
+        f"{origin.run}, seed {origin.seed}: {data_title(origin)}, {origin.split} subjects\n"
         f"accuracy {100 * score['accuracy']:.1f} %, macro-F1 {100 * score['macro_f1']:.1f} %, {counts.sum()} windows",
         fontsize=11,
     )
@@ -62,8 +70,7 @@ def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> F
     p = pd.DataFrame(np.eye(len(runs)), index=runs, columns=runs)
     for row in pairs.to_dict("records"):
         p.loc[row["a"], row["b"]] = p.loc[row["b"], row["a"]] = row["p_holm"]
-    figure = Figure(figsize=(8.5, 1.2 + 0.3 * len(runs)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(8.5, 1.2 + 0.3 * len(runs))
     ranks = subjects.rank(axis=1, ascending=False).mean()
     names = {"label_fmt_left": "{label} ({rank:.1f})", "label_fmt_right": "({rank:.1f}) {label}"}
     drawn = critical_difference_diagram(ranks, p, ax=axes, crossbar_props={"marker": "o", "markersize": 6}, **names)
@@ -76,8 +83,7 @@ def critical_difference_figure(subjects: pd.DataFrame, pairs: pd.DataFrame) -> F
 def subjects_figure(subjects: pd.DataFrame) -> Figure:
     """A dot for every subject and system, and the worst subject of each system by number."""
     order = subjects.mean().sort_values().index
-    figure = Figure(figsize=(8.5, 1.2 + 0.5 * len(order)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(8.5, 1.2 + 0.5 * len(order))
     rng = np.random.default_rng(0)  # only spreads the dots
     for position, run in enumerate(order):
         values = 100 * subjects[run]
@@ -117,8 +123,7 @@ def reliability_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
 
 def risk_coverage_figure(tested: Mapping[str, Sequence[Predictions]]) -> Figure:
     """Share of wrong answers against the share of windows answered, the surest first, all seeds together."""
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(7.0, 4.2)
     for run, (p, y) in _with_probabilities(tested).items():
         curve = risk_coverage(p, y)
         axes.plot(100 * curve.coverage, 100 * curve.risk, label=run)
@@ -150,8 +155,7 @@ def stream_figure(truth: np.ndarray, answers: Mapping[str, np.ndarray], labels: 
         title: of the figure.
     """
     rows = {"truth": truth, **answers}
-    figure = Figure(figsize=(11, 1.6 + 0.45 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = panel(11, 1.6 + 0.45 * len(rows))
     colours = colormaps["tab20" if len(labels) > 10 else "tab10"].colors  # type: ignore[attr-defined]
     for place, values in enumerate(rows.values()):
         for label, colour in enumerate(colours[: len(labels)]):

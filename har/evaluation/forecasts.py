@@ -7,10 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from har.contract import SAMPLE_RATE_HZ
-from har.evaluation.figures import words
+from har.evaluation.figures import AXIS_COLOURS, words
 
 SENSORS = {"total_acc": "acceleration (g)", "gyro": "angular velocity (rad/s)"}
-AXIS_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # x, y, z; Okabe and Ito 2008
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from har.contract import GYRO, SAMPLE_RATE_HZ, TOTAL_ACC
 from har.data.windowset import WindowSet
-from har.evaluation.figures import words
-from har.evaluation.forecasts import AXIS_COLOURS, SENSORS
+from har.evaluation.figures import AXIS_COLOURS, words
+from har.evaluation.forecasts import SENSORS
 
 BAND_HZ = (0.3, 15.0)  # what a waist does; the published windows are low-passed at 20 Hz
 SIGNALS = {

@@ -282,8 +282,13 @@ def read_pooled(*folders: Path) -> dict[str, list[Predictions]]:
     Raises:
         HarError: a file is damaged, or the tables are of different people or data.
     """
+    return by_run(name_trainings(pooled_tables(*folders)))
+
+
+def by_run(predictions: Iterable[Predictions]) -> dict[str, list[Predictions]]:
+    """Predictions by the name of their run."""
     found: dict[str, list[Predictions]] = {}
-    for item in name_trainings(pooled_tables(*folders)):
+    for item in predictions:
         found.setdefault(item.origin.run, []).append(item)
     return found
 

@@ -47,18 +47,20 @@ def subject_intervals(predictions: list[Predictions], *, draws: int = DRAWS, see
     whole = np.ones((1, len(people)), dtype=int)
     found = {}
     for name, score in (("accuracy", _accuracy), ("macro_f1", _macro_f1)):
-        value = float(score(_weighted(counts, whole)).mean())
         drawn = score(_weighted(counts, weight)).mean(axis=0)  # over seeds -> (draw,)
-        low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        found[name] = Interval(value, float(low), float(high))
+        found[name] = _interval(score(_weighted(counts, whole)).mean(), drawn)
     return found
 
 
 def mean_interval(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """Mean of one score a subject with its 95 % interval by resampling subjects (percentile bootstrap)."""
     drawn = np.random.default_rng(seed).choice(values, size=(draws, len(values))).mean(axis=1)
+    return _interval(np.mean(values), drawn)
+
+
+def _interval(value: np.floating, drawn: np.ndarray) -> Interval:
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(np.mean(values)), float(low), float(high))
+    return Interval(float(value), float(low), float(high))
 
 
 def _confusions(predictions: Predictions, people: list[int], labels: list[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Any
 
 from har.contract import TEST_SUBJECTS, SignalSpec
 from har.data.prepare import describe
+from har.reporting import markdown
 from har.runtime.manifest import MODELS
 
 SYNTHETIC = "> **Trained on SYNTHETIC data.** Its answers say nothing about people; it shows that the way from data to device works.\n\n"
@@ -84,33 +85,35 @@ def _whose(split: str, found: dict[str, Any], *, official: bool) -> str:
 def _scores(whose: str, found: dict[str, Any]) -> str:
     if "samples" in found:
         return _stream_scores(whose, found)
-    lines = [
-        f"## Scores on {whose}\n",
-        f"{found['who']}: {found['subjects']} subjects, {found['windows']} windows. The interval (95 %) comes from resampling subjects.\n",
-        "| score | per cent | interval |",
-        "|---|---:|---:|",
+    scores = [
+        (title, f"{100 * score['value']:.2f}", f"{100 * score['low']:.1f} to {100 * score['high']:.1f}")
+        for title, score in (("accuracy", found["accuracy"]), ("macro-F1", found["macro_f1"]))
     ]
-    for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
-        score = found[name]
-        lines.append(f"| {title} | {100 * score['value']:.2f} | {100 * score['low']:.1f} to {100 * score['high']:.1f} |")
-    lines += ["", "| activity | windows | F1, per cent |", "|---|---:|---:|"]
-    lines += [f"| {row['activity']} | {row['windows']} | {_percent(row['f1'])} |" for row in found["per_class"]]
+    activities = [(row["activity"], row["windows"], "-" if row["f1"] is None else f"{100 * row['f1']:.1f}") for row in found["per_class"]]
     worst = min(found["per_subject"], key=lambda row: row["accuracy"])
-    lines += ["", "| person | windows | accuracy, per cent |", "|---|---:|---:|"]
-    lines += [f"| {row['subject']} | {row['windows']} | {100 * row['accuracy']:.1f} |" for row in found["per_subject"]]
-    return "\n".join([*lines, "", f"The worst person, number {worst['subject']}, has {100 * worst['accuracy']:.1f} %."])
+    return "\n\n".join(
+        [
+            f"## Scores on {whose}",
+            f"{found['who']}: {found['subjects']} subjects, {found['windows']} windows. "
+            "The interval (95 %) comes from resampling subjects.",
+            markdown(("score", "per cent", "interval"), scores),
+            markdown(("activity", "windows", "F1, per cent"), activities),
+            _by_person("windows", found),
+            f"The worst person, number {worst['subject']}, has {100 * worst['accuracy']:.1f} %.",
+        ]
+    )
+
+
+def _by_person(unit: str, found: dict[str, Any]) -> str:
+    rows = [(row["subject"], row[unit], f"{100 * row['accuracy']:.1f}") for row in found["per_subject"]]
+    return markdown(("person", unit, "accuracy, per cent"), rows)
 
 
 def _stream_scores(whose: str, found: dict[str, Any]) -> str:
-    lines = [f"## Scores on {whose}\n", f"{found['who']}: {found['subjects']} subjects, {found['samples']} samples.\n"]
-    lines += [f"Per sample: accuracy {100 * found['accuracy']:.2f} %, macro-F1 {100 * found['macro_f1']:.2f} %.\n"]
-    lines += ["| person | samples | accuracy, per cent |", "|---|---:|---:|"]
-    lines += [f"| {row['subject']} | {row['samples']} | {100 * row['accuracy']:.1f} |" for row in found["per_subject"]]
-    return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    return (
+        f"## Scores on {whose}\n\n{found['who']}: {found['subjects']} subjects, {found['samples']} samples.\n\n"
+        f"Per sample: accuracy {100 * found['accuracy']:.2f} %, macro-F1 {100 * found['macro_f1']:.2f} %.\n\n{_by_person('samples', found)}"
+    )
 
 
 def _sureness(manifest: dict[str, Any]) -> str:
@@ -132,30 +135,28 @@ def _sureness(manifest: dict[str, Any]) -> str:
 
 
 def _files(manifest: dict[str, Any]) -> str:
-    lines = ["## Files\n", "| file | what | kB | same activity | accuracy |", "|---|---|---:|---:|---:|"]
     models = {name: entry for name, entry in manifest["files"].items() if name in MODELS}
-    for name, entry in (models | manifest.get("left_out", {})).items():
+    entries, rows = models | manifest.get("left_out", {}), []
+    for name, entry in entries.items():
         if "reason" in entry:
-            lines.append(f"| {name} | {entry['kind']}: left out, {entry['reason']} | | | |")
-        elif "label_agreement" in entry:
-            agreement, change = 100 * entry["label_agreement"], 100 * entry["accuracy_change"]
-            lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | {agreement:.2f} % | {change:+.2f} points |")
-        else:
-            lines.append(f"| {name} | {entry['kind']} | {entry['bytes'] / 1000:.0f} | | |")
+            rows.append((name, f"{entry['kind']}: left out, {entry['reason']}", "", "", ""))
+            continue
+        judged = "label_agreement" in entry
+        compared = (f"{100 * entry['label_agreement']:.2f} %", f"{100 * entry['accuracy_change']:+.2f} points") if judged else ("", "")
+        rows.append((name, entry["kind"], f"{entry['bytes'] / 1000:.0f}", *compared))
     ran = ", ".join(f"{row['runtime']} {row['version']} on {row['processor']}" for row in manifest["tested"])
-    lines += [f"\nThe golden windows held in {ran}."] if ran else []
-    judged = {entry["judged_on"] for entry in [*models.values(), *manifest.get("left_out", {}).values()] if "judged_on" in entry}
-    return "\n".join([*lines, *(f"\nCompared with the float file on {who}." for who in sorted(judged))])
+    judged_on = {entry["judged_on"] for entry in [*models.values(), *manifest.get("left_out", {}).values()] if "judged_on" in entry}
+    sections = ["## Files", markdown(("file", "what", "kB", "same activity", "accuracy"), rows, "llr")]
+    sections += [f"The golden windows held in {ran}."] if ran else []
+    return "\n\n".join([*sections, *(f"Compared with the float file on {who}." for who in sorted(judged_on))])
 
 
 def _robustness(rows: list[dict[str, Any]]) -> str:
-    title = ["## When it is worn or read otherwise\n", f"{MEASURED}\n"]
-    if "in_stream" not in rows[0]:
-        lines = ["| disturbance | accuracy, per cent |", "|---|---:|"]
-        return "\n".join([*title, *lines, *(f"| {row['disturbance']} | {100 * row['accuracy']:.1f} |" for row in rows)])
-    lines = ["| disturbance | window by window, per cent | in a stream, per cent |", "|---|---:|---:|"]
-    lines += [f"| {row['disturbance']} | {100 * row['accuracy']:.1f} | {100 * row['in_stream']:.1f} |" for row in rows]
-    return "\n".join([*title, *lines])
+    columns = {"accuracy": "accuracy, per cent"}
+    if "in_stream" in rows[0]:
+        columns = {"accuracy": "window by window, per cent", "in_stream": "in a stream, per cent"}
+    cells = [(row["disturbance"], *(f"{100 * row[name]:.1f}" for name in columns)) for row in rows]
+    return f"## When it is worn or read otherwise\n\n{MEASURED}\n\n{markdown(('disturbance', *columns.values()), cells)}"
 
 
 def _mounting(said: dict[str, Any]) -> str:

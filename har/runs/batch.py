@@ -107,7 +107,7 @@ def predict_many(
     say(
         f"{len(jobs)} recordings, {done} of them done already" + ("; the model was trained on SYNTHETIC data" * recognizer.bundle.synthetic)
     )
-    progress = Progress(done + len(left), done, workers or default_workers(), say)
+    progress = Progress(done + len(left), done, say)
     for outcome in _engine(engine)(left, functools.partial(predict_file, maker=maker), workers):
         progress.add(f"{outcome.job.recording}: {outcome.result or 'no predictions'}", failed=outcome.problem is not None)
         if outcome.problem is not None:

@@ -49,10 +49,10 @@ def named_config(name: str, folder: Path = CONFIG_FOLDER) -> RunConfig:
 
 
 def check_task(config: RunConfig) -> None:
-    """Refuse a config whose model is for another task.
+    """Refuse a config whose model is for another task, or has no such option.
 
     Raises:
-        HarError: with both.
+        HarError: with both tasks, or with the option.
     """
     model = find_model(config.model.name)
     if model.task != config.task.name:
@@ -60,6 +60,7 @@ def check_task(config: RunConfig) -> None:
             f"task.name is {config.task.name!r}, but model {model.name!r} is for the task {model.task!r}; set task.name: {model.task}, "
             "or name another model"
         )
+    check_options(model.name, config.model.options)
 
 
 def named_configs(names: Iterable[str], overrides: dict[str, Any]) -> list[tuple[RunConfig, str]]:
@@ -72,7 +73,6 @@ def named_configs(names: Iterable[str], overrides: dict[str, Any]) -> list[tuple
     for name in names:
         config = named_config(name).with_overrides(**overrides)
         check_task(config)
-        check_options(config.model.name, config.model.options)
         check_split(config.data)
         found.append((config, Path(name).stem if name.endswith(YAML) else name))
     return found

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from math import nan
 from pathlib import Path
 from statistics import fmean
 
@@ -34,10 +34,11 @@ from har.evaluation.figures import (
     subjects_figure,
 )
 from har.evaluation.metrics import scores
-from har.evaluation.predictions import Origin, Predictions, pooled_tables, read_pooled, write_predictions
+from har.evaluation.predictions import Origin, Predictions, by_run, pooled_tables, read_pooled, write_predictions
 from har.evaluation.statistics import paired_tests
 from har.files import write_whole
-from har.runs.provenance import git_commit, versions, write_table
+from har.reporting import footer, spread, write_table
+from har.reporting import markdown as markdown_table
 from har.runs.run_folder import REFIT
 
 PREDICTIONS = "predictions"  # below a report: those that it was made of
@@ -101,7 +102,7 @@ def write_report(predictions: list[Predictions], report: Path, command: str, sou
             written += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
     people, paths = _write_people(report, chosen(predictions), synthetic=synthetic)
     sections += people
-    sections.append(_provenance(predictions, command))
+    sections.append(footer(command, trained={p.origin.commit for p in predictions}))
     path = report / artefact("comparison", ".md", synthetic=synthetic)
     write_whole(path, "\n\n".join(section.strip("\n") for section in sections) + "\n")
     return [*written, *paths, path, _write_predictions(predictions, report, synthetic=synthetic)]
@@ -128,14 +129,6 @@ AGAINST = (
     "`{champion}`, the model that cross-validation inside the training subjects chose, against each other one (corrected over these pairs; "
     "Demsar 2006, 3.2.2):"
 )
-
-
-def by_run(predictions: list[Predictions]) -> dict[str, list[Predictions]]:
-    """Predictions by the name of their run."""
-    found: dict[str, list[Predictions]] = {}
-    for item in predictions:
-        found.setdefault(item.origin.run, []).append(item)
-    return found
 
 
 def held_out_by_folds(origin: Origin, report: Path) -> list[Predictions]:
@@ -179,11 +172,8 @@ def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tup
     table = people_table(systems)
     subjects = subject_table(systems)[table.run.tolist()]
     pairs = paired_tests({run: subjects[run] for run in subjects.columns})
-    paths = [
-        write_table(table, report / artefact("people", ".csv", synthetic=synthetic)),
-        write_table(pairs, report / artefact("people_pairs", ".csv", synthetic=synthetic)),
-        write_table(subjects.reset_index(), report / artefact("people_subjects", ".csv", synthetic=synthetic)),
-    ]
+    tables = {"people": table, "people_pairs": pairs, "people_subjects": subjects.reset_index()}
+    paths = [write_table(content, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, content in tables.items()]
     for stem, figure in (("people_ranks", critical_difference_figure(subjects, pairs)), ("people_subjects", subjects_figure(subjects))):
         paths += save_figure(figure, report, artefact(stem, "", synthetic=synthetic))
     dataset = next(iter(own.values()))[0].origin.dataset
@@ -198,25 +188,14 @@ def _write_people(report: Path, champion: str | None, *, synthetic: bool) -> tup
 
 def _calibration_markdown(table: pd.DataFrame) -> str:
     risks = [name for name in table.columns if name.startswith("risk_at_")]
-    head = [
-        "model",
-        "temperature",
-        "ECE",
-        "ECE scaled",
-        "NLL",
-        "NLL scaled",
-        *(f"wrong at {name.removeprefix('risk_at_')} %" for name in risks),
+    columns = {"temperature": ("temperature", 1, ".2f"), "ECE": ("ece", 100, ".2f"), "ECE scaled": ("ece_scaled", 100, ".2f")}
+    columns |= {"NLL": ("nll", 1, ".3f"), "NLL scaled": ("nll_scaled", 1, ".3f")}
+    columns |= {f"wrong at {name.removeprefix('risk_at_')} %": (name, 100, ".2f") for name in risks}
+    rows = [
+        [row["run"], *(spread(factor * row.get(name, nan), spec=spec) for name, factor, spec in columns.values())]
+        for row in table.to_dict("records")
     ]
-    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
-    for row in table.to_dict("records"):
-        cells = [_number(row.get("temperature"), 1), _number(row["ece"], 100), _number(row.get("ece_scaled"), 100)]
-        cells += [_number(row["nll"], 1, 3), _number(row.get("nll_scaled"), 1, 3), *(_number(row[name], 100) for name in risks)]
-        lines.append(f"| {row['run']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _number(value: float | None, factor: float, digits: int = 2) -> str:
-    return "-" if value is None or pd.isna(value) else f"{factor * value:.{digits}f}"
+    return markdown_table(("model", *columns), rows)
 
 
 def _what(predictions: list[Predictions], *, synthetic: bool) -> str:
@@ -225,13 +204,6 @@ def _what(predictions: list[Predictions], *, synthetic: bool) -> str:
         text += "A run named NAME-refit trained on all training subjects with fixed epochs; its validation is the cross-validation of its "
         text += "config inside them (`har sweep configs/study/crossvalidation.yaml`)."
     return ("SYNTHETIC data: these numbers say nothing about people.\n\n" if synthetic else "") + text
-
-
-def _provenance(predictions: list[Predictions], command: str) -> str:
-    made = ", ".join(f"{name} {number}" for name, number in versions().items())
-    commits = ", ".join(sorted({p.origin.commit for p in predictions}))
-    when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}; trained at commit {commits}."
-    return f"{when}\nVersions: {made}."
 
 
 def _file_name(item: Predictions, *, synthetic: bool) -> str:

@@ -177,8 +177,8 @@ def _end(pool: ProcessPoolExecutor) -> None:
 class Progress:
     """One line a finished job, with what is left."""
 
-    def __init__(self, total: int, done: int, workers: int, say: Callable[[str], None]) -> None:
-        self.total, self.done, self.failed, self.workers, self.say = total, done, 0, workers, say
+    def __init__(self, total: int, done: int, say: Callable[[str], None]) -> None:
+        self.total, self.done, self.failed, self.say = total, done, 0, say
         self.started, self.here = time.monotonic(), 0
 
     def add(self, text: str, *, failed: bool = False) -> None:

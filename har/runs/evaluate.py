@@ -9,6 +9,7 @@ import pandas as pd
 from har.contract import SPLITS, HarError, artefact
 from har.evaluation.predictions import Origin, Predictions
 from har.files import whole_file
+from har.reporting import data_title
 from har.runs.ledger import record_opening, required_ledger
 from har.runs.run_folder import ONNX, RunFolder
 from har.runs.train import compare_scores, write_score
@@ -63,7 +64,7 @@ class Evaluation:
     def text(self) -> str:
         """The report; its first line is the score."""
         origin, score = self.origin, self.score
-        what = "SYNTHETIC data" if origin.synthetic else origin.dataset
+        what = data_title(origin)
         count = f", {score.subjects.windows.sum():,} {self.task.unit}"
         lines = [f"{origin.run}, seed {origin.seed}, {what}, {origin.split} subjects: {self.task.text(score.values)}{count}"]
         lines += [f"  reference {name}: {self.task.text(values)}" for name, values in score.references.items()]

@@ -61,10 +61,7 @@ def explain_windows(
     Raises:
         HarError: as `explain_errors`, or there is no such window.
     """
-    predictions, windows, train = _opened(run, split, archive)
-    for number in numbers:
-        if not 0 <= number < len(windows):
-            raise HarError(f"window {number} is asked for; the {split} subjects have windows 0 to {len(windows) - 1}")
+    predictions, windows, train = _opened(run, split, archive, numbers)
     synthetic = predictions.origin.synthetic
     written = []
     for item in _explain(run, predictions, windows, train, np.array(numbers), method):
@@ -73,10 +70,12 @@ def explain_windows(
     return written
 
 
-def _opened(run: RunFolder, split: str, archive: Path | str | None) -> tuple[Predictions, WindowSet, WindowSet]:
+def _opened(
+    run: RunFolder, split: str, archive: Path | str | None, numbers: Sequence[int] = ()
+) -> tuple[Predictions, WindowSet, WindowSet]:
     """The predictions on a split, its windows, and those of the training."""
     origin = run.info().origin
-    predictions = scored_predictions(run, split)
+    predictions = scored_predictions(run, split, numbers)
     run.check_weights()
     if predictions.origin.checkpoint_sha256 != origin.checkpoint_sha256:
         raise HarError(f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --split {split}")

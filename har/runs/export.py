@@ -257,18 +257,10 @@ def _judge_run(run: RunFolder) -> RunFolder | None:
     if not name.endswith(REFIT):
         return run if run.info().score is not None else None
     sibling = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
-    if not (sibling.path / INFO).is_file() or sibling.info().score is None or _recipe(sibling) != _recipe(run):
+    if not (sibling.path / INFO).is_file() or sibling.info().score is None or not sibling.info().origin.same_config(run.info().origin):
         return None
     sibling.check_weights()
     return sibling
-
-
-def _recipe(run: RunFolder) -> dict[str, Any]:
-    """The config without who validates and which epoch is kept, in which a refit differs from the run that judges for it."""
-    content = run.config().model_dump(mode="json")
-    content["data"].pop("validation_subjects")
-    content["training"].pop("keep")
-    return content
 
 
 def _jury(judge: RunFolder, exported: RunFolder, windows: WindowSet, split: SubjectSplit, archive: Path | str | None) -> Jury:

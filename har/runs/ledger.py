@@ -15,7 +15,7 @@ from filelock import FileLock
 from har.contract import TEST_SUBJECTS, HarError
 from har.evaluation.predictions import Origin
 from har.files import append_whole, cannot_write
-from har.runs.provenance import git_commit
+from har.reporting import git_commit
 
 COLUMNS = (
     "opened_utc",

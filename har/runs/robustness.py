@@ -5,7 +5,6 @@ own ONNX file. The test subjects have no part in it.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from har.data.windowset import Stretch, WindowSet, segments_of
 from har.evaluation.figures import robustness_figure, save_figure
 from har.evaluation.predictions import Origin, training_names
 from har.files import write_whole
-from har.runs.provenance import git_commit, versions, write_table
+from har.reporting import footer, markdown, write_table
 from har.runs.run_folder import ONNX, RunFolder, check_measurable
 from har.runtime.mounted import remount
 from har.runtime.session import open_session, run_windows
@@ -74,8 +73,7 @@ def write_robustness(
     folder, stem = results / FOLDER, artefact(stem_of(origin.dataset), "", synthetic=synthetic)
     write_table(table, folder / f"{stem}.csv")
     figures = save_figure(robustness_figure(table, synthetic=synthetic), folder, stem)
-    text = _markdown(table, runs, command, synthetic=synthetic)
-    write_whole(folder / f"{stem}.md", text)
+    write_whole(folder / f"{stem}.md", _report(table, runs, command, synthetic=synthetic))
     return [folder / f"{stem}.csv", *figures, folder / f"{stem}.md"]
 
 
@@ -186,32 +184,27 @@ def card_rows(results: Path, origin: Origin) -> list[dict[str, Any]]:
     return found
 
 
-def _markdown(table: pd.DataFrame, runs: Sequence[RunFolder], command: str, *, synthetic: bool) -> str:
+def _report(table: pd.DataFrame, runs: Sequence[RunFolder], command: str, *, synthetic: bool) -> str:
     names = list(dict.fromkeys(table.run))
     people = {tuple((run.info().split or {}).get("validation", ())) for run in runs}
-    lines = ["# What a model loses when a phone is worn or read otherwise", ""]
-    lines += ["SYNTHETIC data: these numbers say nothing about people.", ""] * synthetic
-    lines += [
-        f"| disturbance | level | {' | '.join(f'{name} | moving or still' for name in names)} |",
-        f"|---|---:|{'---:|---:|' * len(names)}",
-    ]
+    lines = []
     for (disturbance, level), rows in table.groupby(["disturbance", "level"], sort=False):
         means = rows.groupby("run")[["accuracy", "moving_or_still"]].mean()
         cells = [f"{100 * value:.1f}" for name in names for value in means.loc[name]]
-        lines.append(f"| {disturbance} | {level:g} {rows.unit.iloc[0]} | {' | '.join(cells)} |")
+        lines.append([disturbance, f"{level:g} {rows.unit.iloc[0]}", *cells])
+    heads = ["disturbance", "level", *(head for name in names for head in (name, "moving or still"))]
     who = "; ".join(", ".join(map(str, group)) for group in sorted(people))
     seeds = ", ".join(map(str, sorted(set(table.seed))))
-    made = ", ".join(f"{name} {number}" for name, number in versions().items())
-    lines += [
-        "",
+    sections = [
+        "# What a model loses when a phone is worn or read otherwise",
+        *["SYNTHETIC data: these numbers say nothing about people."] * synthetic,
+        markdown(heads, lines),
         f"Per cent of windows, of the validation subjects ({who}), mean over seeds {seeds}; the ONNX file of each run, without the checks "
         "of units and rate that `har.runtime` makes. Moving or still: the three ways of walking against the rest.",
         *_told(table),
-        "",
-        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.",
-        f"Versions: {made}.",
+        footer(command),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(sections)
 
 
 def _told(table: pd.DataFrame) -> list[str]:
@@ -221,7 +214,6 @@ def _told(table: pd.DataFrame) -> list[str]:
         return []
     turned = told[told.disturbance.str.startswith("mounting") | (told.disturbance == "none")]
     return [
-        "",
         f"`{TOLD.removeprefix(', ')}`: the windows of a person are one stream, in the order of the recording. As soon as it has told the "
         "mounting, a window is turned into place and answered by the model for phones in their place; until then, by the model "
         f"of any mounting. It was known for {100 * turned.mounting_known.min():.1f} to "

@@ -23,9 +23,9 @@ from har.files import CannotWriteError, write_whole
 from har.models.frontend import network_inputs
 from har.models.module import TaskModule
 from har.models.registry import MODELS, check_network
+from har.reporting import data_title, git_commit, versions, write_table
 from har.runs.checks import check_task, planned_runs
 from har.runs.folds import SplitChoice
-from har.runs.provenance import git_commit, versions, write_table
 from har.runs.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
 from har.runs.work import Say, close_dead_runs, finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
@@ -122,15 +122,7 @@ def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, count
 
 def device_facts(origin: Origin) -> dict[str, Any]:
     """What an exported file says about where it comes from."""
-    return {
-        "model": origin.model,
-        "run": origin.run,
-        "seed": origin.seed,
-        "dataset": origin.dataset,
-        "synthetic": origin.synthetic,
-        "data_digest": origin.data_digest,
-        "commit": origin.commit,
-    }
+    return {name: getattr(origin, name) for name in ("model", "run", "seed", "dataset", "synthetic", "data_digest", "commit")}
 
 
 def train_run(
@@ -316,14 +308,13 @@ def write_score(score: TaskScore, origin: Origin, folder: Path) -> None:
 
 def _about(task: Task, data: TaskData) -> str:
     """Data, task and parts of a run in a line."""
-    what = "SYNTHETIC data" if data.synthetic else data.dataset
     parts = [f"{data.counts['train']:,} training {task.unit} of {len(data.split.train)} subjects"]
     if "validation" in data.counts:
         subjects = ", ".join(map(str, data.split.validation))
         parts.append(f"{data.counts['validation']:,} validation {task.unit} of subjects {subjects}")
     else:
         parts.append("no validation subjects")
-    return ", ".join([what, f"task {task.name}", *parts])
+    return ", ".join([data_title(data), f"task {task.name}", *parts])
 
 
 def _try_export(task: Task, config: RunConfig, data: TaskData, who: str) -> None:

@@ -3,10 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,15 +18,15 @@ from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data import synthetic
 from har.files import write_whole
-from har.runs.engine import Engine
-from har.runs.provenance import git_commit, versions, write_table
+from har.reporting import footer, git_commit, markdown, write_table
+from har.runs.engine import Outcome
 from har.runs.train import fit_task, origin_of, run_facts
 from har.studies.board import Board
-from har.studies.study import SearchSpace, StudyConfig, example
-from har.studies.study_report import dataset_of, whose_tests
+from har.studies.study import SearchSpace, Study, example
+from har.studies.study_report import whose_tests
 from har.tasks import Task, task_of
 from har.tasks.code import KEY_LENGTH, code_digest
-from har.tracking import closing_orphans, tracked_run
+from har.tracking import tracked_run
 from har.training.trainer import quiet_lightning
 
 STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned
@@ -52,6 +49,11 @@ class Slot:
     seed: int
     data_digest: str
 
+    @property
+    def text(self) -> str:
+        """What it is, for people."""
+        return f"{self.run}, seed {self.seed}"
+
 
 class Ended(NamedTuple):
     """How a trial ended: what is said of it, and its value as it is printed; none where it was pruned."""
@@ -60,79 +62,55 @@ class Ended(NamedTuple):
     value: float | None
 
 
-def storage_name(name: str, run: str, config: RunConfig, study: StudyConfig, data_digest: str) -> str:
+def storage_name(study: Study, run: str) -> str:
     """Name of an Optuna study; trials of other code, another config, space or data are never mixed with these.
 
     What the config says about the keys that are searched does not count, so that the best values can be written into it.
     """
-    assert study.search is not None
-    space = study.search.model_dump(mode="json", exclude={"trials"})
-    fixed = config.changed({key: example(option) for key, option in study.search.space.items()}, name)
-    content = [code_digest(config.model.name), fixed.model_dump(mode="json"), data_digest, space, study.folds]
-    return f"{name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
+    wanted, config = study.config.search, study.configs[run]
+    assert wanted is not None
+    space = wanted.model_dump(mode="json", exclude={"trials"})
+    fixed = config.changed({key: example(option) for key, option in wanted.space.items()}, study.name)
+    content = [code_digest(config.model.name), fixed.model_dump(mode="json"), study.digest, space, study.config.folds]
+    return f"{study.name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
 
 
-def search(
-    name: str,
-    study: StudyConfig,
-    configs: dict[str, RunConfig],
-    folds: int,
-    data_digest: str,
-    *,
-    runs: Path,
-    base: Path,
-    report: Path,
-    archive: str | None,
-    parent: str,
-    engine: Engine,
-    command: str,
-    say: Callable[[str], None],
-    live: bool,
-) -> list[Path]:
+def search(study: Study) -> list[Path]:
     """Run the trials of a search that are not done yet, for every config, and write the table.
 
     Raises:
-        HarError: a trial failed, or a key of the space does not fit; the trials of the others are kept.
+        HarError: a trial failed; the others are kept.
     """
-    assert study.search is not None
-    wanted = tuple(range(folds)) if study.folds is None else study.folds
-    storage = base / "trials.log"
-    base.mkdir(parents=True, exist_ok=True)
+    wanted, task = study.config.search, study.task
+    assert wanted is not None
+    folds = tuple(range(study.folds)) if study.config.folds is None else study.config.folds
+    storage = study.base / "trials.log"
+    study.base.mkdir(parents=True, exist_ok=True)
     slots, names = [], {}
-    task = task_of(next(iter(configs.values())).model.name)
     title = "best, %" if task.percent else f"best {task.by_subject}"
-    board = Board(dict.fromkeys(configs, study.search.trials), score=title, summary=task.best, say=say, live=live)
-    for run, config in configs.items():
-        for key, option in study.search.space.items():  # every key must fit before the first trial starts
-            config.changed({key: example(option)}, f"study {name}")
-        names[run] = storage_name(name, run, config, study, data_digest)
+    board = Board(dict.fromkeys(study.configs, wanted.trials), score=title, summary=task.best, say=study.say, live=study.live)
+    for run, config in study.configs.items():
+        names[run] = storage_name(study, run)
         known = _open(storage, names[run], task)
         with FileLock(f"{storage}.stale.lock"):
             for trial in known.get_trials(states=(TrialState.RUNNING,)):  # of a driver that was killed
                 known.tell(trial.number, state=TrialState.FAIL)
         trials = known.get_trials(states=OVER)
         complete = [task.shown(float(trial.value or 0)) for trial in trials if trial.state == TrialState.COMPLETE]
-        times = [trial.duration.total_seconds() for trial in trials if trial.duration is not None]
-        over = len(trials)
-        board.before(run, min(over, study.search.trials), complete, times)
+        board.before(run, complete, min(len(trials), wanted.trials))
         slots += [
-            Slot(names[run], run, config, study.search.space, wanted, storage, runs, archive, parent, number, data_digest)
-            for number in range(over, study.search.trials)
+            Slot(names[run], run, config, wanted.space, folds, storage, study.runs, study.archive, study.parent, number, study.digest)
+            for number in range(len(trials), wanted.trials)
         ]
-    say(f"search {name}: {board.total} trials, {board.done} done before, {len(slots)} to do {engine.text(len(slots))}")
-    problems: list[str] = []
-    written: list[Path] = []
-    running = engine.run(slots, run_trial, lambda slot: board.started(slot.run, slot.seed))
-    with closing_orphans(runs), board, closing(running) as outcomes:
-        for outcome in outcomes:
-            slot = outcome.job
-            if outcome.result is None:
-                problems.append(f"{slot.run}: {outcome.problem}")
-                board.ended(slot.run, slot.seed, f"{slot.run} FAILED: {outcome.problem}", failed=True)
-                continue
-            board.ended(slot.run, slot.seed, f"{slot.run}, {outcome.result.text}", value=outcome.result.value)
-            written = write_search(name, study, task, storage, names, report, command)
-    written = written or write_search(name, study, task, storage, names, report, command)
+    study.say(f"search {study.name}: {board.total} trials, {board.done} done before, {len(slots)} to do {study.engine.text(len(slots))}")
+
+    def over(outcome: Outcome[Slot, Ended]) -> tuple[str, float | None]:
+        write_search(study, storage, names)
+        assert outcome.result is not None
+        return f"{outcome.job.run}, {outcome.result.text}", outcome.result.value
+
+    problems = board.run(study.engine, slots, run_trial, study.runs, over)
+    written = write_search(study, storage, names)
     if problems:
         raise HarError(f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others")
     return written
@@ -212,10 +190,9 @@ def _fold_scores(task: Task, config: RunConfig, archive: str | None) -> list[flo
     return task.score(module, config, data, "test", origin).subjects[task.by_subject].tolist()
 
 
-def write_search(name: str, study: StudyConfig, task: Task, storage: Path, names: dict[str, str], folder: Path, command: str) -> list[Path]:
+def write_search(study: Study, storage: Path, names: dict[str, str]) -> list[Path]:
     """Write ``NAME_trials.csv``, a row a trial, and ``NAME.md`` with the best of every config."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows, lines = [], ["| config | trials | pruned | best | values of the best |", "|---|---:|---:|---:|---|"]
+    task, rows, lines = study.task, [], []
     for run, stored in names.items():
         trials = [trial for trial in _open(storage, stored, task).get_trials() if trial.state.is_finished()]
         for trial in trials:
@@ -225,18 +202,14 @@ def write_search(name: str, study: StudyConfig, task: Task, storage: Path, names
         if complete:
             best = task.best(complete, key=lambda trial: float(trial.value or 0))
             values = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in best.params.items())
-            pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
-            lines.append(
-                f"| {run} | {len(trials)} | {pruned} | {task.shown(float(best.value or 0)):.{2 if task.percent else 4}f} | {values} |"
-            )
-    table = write_table(pd.DataFrame(rows), folder / f"{name}_trials.csv", "%.6g")
-    made = ", ".join(f"{package} {number}" for package, number in versions().items())
-    text = folder / f"{name}.md"
-    unit = ", per cent" * task.percent
+            value = f"{task.shown(float(best.value or 0)):.{2 if task.percent else 4}f}"
+            lines.append((run, len(trials), sum(trial.state == TrialState.PRUNED for trial in trials), value, values))
+    table = write_table(pd.DataFrame(rows), study.report / f"{study.name}_trials.csv", "%.6g")
+    text = study.report / f"{study.name}.md"
     about = (
-        f"Best: mean over held-out subjects of their {task.by_subject}{unit}, of the {study.split.kind} split"
-        f"{whose_tests(dataset_of(folder), opened=False)}."
+        f"Best: mean over held-out subjects of their {task.by_subject}{', per cent' * task.percent}, of the {study.config.split.kind} split"
+        f"{whose_tests(study.dataset, opened=False)}."
     )
-    when = f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}."
-    write_whole(text, "\n".join([f"# {study.question}", "", *lines, "", about, when, f"Versions: {made}.", ""]))
+    found = markdown(("config", "trials", "pruned", "best", "values of the best"), lines, "lrrrl")
+    write_whole(text, f"# {study.config.question}\n\n{found}\n\n{about}\n{footer(study.command)}")
     return [table, text]

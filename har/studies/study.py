@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,9 +14,16 @@ from har.config.yaml_file import read_yaml
 from har.contract import HarError
 from har.data.prepare import check_source
 from har.data.splits import fold_count
-from har.models.registry import check_options, find_model
+from har.models.registry import find_model
 from har.runs.checks import CONFIG_FOLDER, check_task, named_config
+from har.runs.engine import Engine
 
+if TYPE_CHECKING:
+    from har.runs.work import Say
+    from har.tasks import Task
+
+STUDIES = "studies"
+TASK_TABLES = "tasks"  # reports of studies that test no gains
 SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes the name of a folder
 
 
@@ -132,6 +139,52 @@ class Job:
         return run_key(self.config, data_digest)
 
 
+@dataclass(frozen=True)
+class Study:
+    """A study, its data, and where it runs and is written.
+
+    Attributes:
+        name: of its file.
+        config: what it asks.
+        configs: by run, without seeds and folds.
+        task: of all of them.
+        dataset: name of the data set.
+        digest: of the data set.
+        folds: how many the split has.
+        runs: folder of all runs.
+        results: folder of all results, with the ledgers.
+        report: folder of the report.
+        archive: a copy of the data set.
+        parent: the study's own MLflow run.
+        engine: runs the jobs.
+        command: that was typed, named in the report.
+        say: gets one line a job.
+        live: instead, draw bars where the standard output is a terminal.
+    """
+
+    name: str
+    config: StudyConfig
+    configs: dict[str, RunConfig]
+    task: "Task"
+    dataset: str
+    digest: str
+    folds: int
+    runs: Path
+    results: Path
+    report: Path
+    archive: str | None
+    parent: str
+    engine: Engine
+    command: str
+    say: "Say"
+    live: bool
+
+    @property
+    def base(self) -> Path:
+        """Folder of its jobs."""
+        return self.runs / self.dataset / STUDIES / self.name
+
+
 def load_study(path: Path | str) -> StudyConfig:
     """Read a YAML file.
 
@@ -195,7 +248,6 @@ def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, Ru
         content["data"] |= {"split": study.split.model_dump(), "validation_subjects": study.validation_subjects if official else None}
         found[Path(name).stem] = parse_config(content, origin)
         check_task(config)
-        check_options(config.model.name, config.model.options)
     return found
 
 
@@ -221,7 +273,6 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
             for setting, idea in settings.items():
                 full = config.changed({**idea.change, "training.seed": seed}, f"study {name}, setting {setting}")
                 check_task(full)
-                check_options(full.model.name, full.model.options)
                 label = "-".join(filter(None, (run, setting)))
                 jobs += [Job(name, label, setting or run, full.changed({"data.split.fold": fold}, name)) for fold in wanted]
     return jobs

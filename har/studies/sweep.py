@@ -3,21 +3,18 @@
 import json
 import os
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from har.config import RunConfig
 from har.contract import TEST_SUBJECTS, HarError
 from har.data import synthetic
 from har.data.prepare import prepared
 from har.data.splits import make_splits
 from har.evaluation.predictions import pool_folds, write_pooled
 from har.files import write_whole
-from har.models.registry import WINDOW
 from har.runs.checks import CONFIG_FOLDER
 from har.runs.engine import Engine, Outcome
 from har.runs.evaluate import evaluate_run, results_folder
@@ -26,20 +23,17 @@ from har.runs.train import train_run
 from har.runs.work import Say, close_dead_runs
 from har.studies.board import Board
 from har.studies.search import search
-from har.studies.study import Job, checked_study, plan
+from har.studies.study import STUDIES, TASK_TABLES, Job, Study, checked_study, plan
 from har.studies.study_report import write_study
-from har.studies.task_report import write_task_study
 from har.tasks import task_of
-from har.tracking import FOLDER, closing_orphans, confirm_finished, note_study, parent_run
+from har.tracking import FOLDER, confirm_finished, note_study, parent_run
 
 RESULT = "result.json"
-STUDIES = "studies"
-TASK_TABLES = "tasks"  # tables of studies of other tasks than the activity of a window
 PREDICTIONS = "_predictions"  # behind the name of a study, the folder of its pooled predictions
 
 
 @dataclass(frozen=True)
-class Task:
+class PlacedJob:
     """A job with everything a process needs to run it."""
 
     job: Job
@@ -51,9 +45,14 @@ class Task:
     parent: str
 
     @property
+    def run(self) -> str:
+        """Name of its run."""
+        return self.job.run
+
+    @property
     def text(self) -> str:
         """What it is, for people."""
-        return f"{self.job.run}, fold {self.job.fold}, seed {self.job.config.training.seed}"
+        return f"{self.run}, fold {self.job.fold}, seed {self.job.config.training.seed}"
 
 
 def sweep(
@@ -92,174 +91,104 @@ def sweep(
         HarError: the study is wrong, or a job failed; the tables of the others are written all the same.
     """
     where = Engine(engine, workers, gpus_per_job)
-    name = path.stem
-    study, configs = checked_study(path, archive, folder)
-    dataset, digest, folds = _data(configs, archive)
-    base = runs / dataset / STUDIES / name
-    windows = task_of(next(iter(configs.values())).model.name).name == WINDOW
-    write = write_study if windows else write_task_study
-    report = results_folder(results, dataset) / (STUDIES if windows else TASK_TABLES)
+    config, configs = checked_study(path, archive, folder)
+    first = next(iter(configs.values()))
+    windows = prepared(first, archive)  # fills the cache, once, before the processes start
+    task, dataset = task_of(first.model.name), windows.dataset
+    report = results_folder(results, dataset) / (STUDIES if task.gains else TASK_TABLES)
     close_dead_runs(runs, say)
     if engine == "ray" and os.environ.get("RAY_ADDRESS") and not os.environ.get(FOLDER):
         say(f"a cluster of several machines needs a server, named in MLFLOW_TRACKING_URI, and a store of each machine, named in {FOLDER}")
-    parent = parent_run(runs, dataset, name, study.question)
-    if study.search is not None:
-        written = search(
-            name,
-            study,
-            configs,
-            folds,
-            digest,
-            runs=runs,
-            base=base,
-            report=report,
-            archive=archive,
-            parent=parent,
-            engine=where,
-            command=command,
-            say=say,
-            live=live,
-        )
-        _note(runs, dataset, name, parent, report)
-        return written
-    jobs = plan(name, study, configs, folds)
-    tasks = []
-    for job in jobs:
-        key = job.key(digest)
-        target = base / job.run / f"fold-{job.fold}-seed-{job.config.training.seed}-{key}"
-        tasks.append(Task(job, key, target, runs, results, archive, parent))
-    done = [task for task in tasks if (task.folder / RESULT).is_file()]
-    left = [task for task in tasks if task not in done]
-    say(f"study {name}: {len(tasks)} jobs, {len(done)} done before, {len(left)} to do {where.text(len(left))}")
-    board, problems, written = _board(tasks, done, say, live=live), [], []
-    with closing_orphans(runs), board, closing(where.run(left, run_task, lambda task: board.started(task.job.run, task.key))) as outcomes:
-        for outcome in outcomes:
-            task = outcome.job
-            if outcome.result is None:
-                problems.append(f"{task.text}: {outcome.problem}")
-                board.ended(task.job.run, task.key, f"{task.text} FAILED: {outcome.problem}", failed=True)
-                continue
-            done.append(task)
-            board.ended(task.job.run, task.key, _line(outcome), value=_value(task, outcome.result))
-            write(name, study, [read_result(task.folder) for task in done], report, command)
+    parent = parent_run(runs, dataset, path.stem, config.question)
+    place = (runs, results, report, archive, parent, where, command, say, live)
+    study = Study(path.stem, config, configs, task, dataset, windows.digest, len(make_splits(first.data, windows)), *place)
+    return _run_jobs(study) if config.search is None else _noted(study, search(study))
+
+
+def _run_jobs(study: Study) -> list[Path]:
+    """Run the jobs that are not done yet, and write the report of all that are."""
+    jobs = []
+    for planned in plan(study.name, study.config, study.configs, study.folds):
+        key = planned.key(study.digest)
+        target = study.base / planned.run / f"fold-{planned.fold}-seed-{planned.config.training.seed}-{key}"
+        jobs.append(PlacedJob(planned, key, target, study.runs, study.results, study.archive, study.parent))
+    done = [job for job in jobs if (job.folder / RESULT).is_file()]
+    left = [job for job in jobs if job not in done]
+    study.say(f"study {study.name}: {len(jobs)} jobs, {len(done)} done before, {len(left)} to do {study.engine.text(len(left))}")
+    task = study.task
+
+    def value(result: dict[str, Any]) -> float:
+        return task.shown(result["scores"][task.by_subject])
+
+    def over(outcome: Outcome[PlacedJob, dict[str, Any]]) -> tuple[str, float]:
+        result = outcome.result
+        assert result is not None
+        done.append(outcome.job)
+        write_study(study, [read_result(job.folder) for job in done])
+        again = f", attempt {outcome.attempts}" * (outcome.attempts > 1)  # its process died before
+        return f"{outcome.job.text}: {task.text(result['scores'])}, {result['train_seconds']:.0f} s{again}", value(result)
+
+    score = f"mean {task.by_subject}{', %' * task.percent}"
+    board = Board(Counter(job.run for job in jobs), score=score, say=study.say, live=study.live)
+    for placed in done:
+        board.before(placed.run, [value(read_result(placed.folder))], 1)
+    problems, written = board.run(study.engine, left, run_job, study.runs, over), []
     if done:
-        ordered = [task for task in tasks if task in done]
-        written = write(name, study, [read_result(task.folder) for task in ordered], report, command)
-        if study.keep_predictions:
-            written += _keep_predictions(ordered, tasks, report / f"{name}{PREDICTIONS}")
-        _note(runs, dataset, name, parent, report)
+        ordered = [job for job in jobs if job in done]
+        written = write_study(study, [read_result(job.folder) for job in ordered])
+        if study.config.keep_predictions:
+            written += _keep_predictions(ordered, jobs, study.report / f"{study.name}{PREDICTIONS}")
+        _noted(study, written)
     if problems:
-        raise HarError(f"{len(problems)} of {len(tasks)} jobs failed, first {problems[0]}; type the same command again to try them again")
+        raise HarError(f"{len(problems)} of {len(jobs)} jobs failed, first {problems[0]}; type the same command again to try them again")
     return written
 
 
-def _note(runs: Path, dataset: str, name: str, parent: str, report: Path) -> None:
+def _noted(study: Study, written: list[Path]) -> list[Path]:
     """What was found, on the page of the study in MLflow."""
-    what = "**SYNTHETIC data: these numbers say nothing about people.**\n\n" if dataset == synthetic.NAME else ""
-    note_study(runs, name, parent, what + (report / f"{name}.md").read_text())
+    what = "**SYNTHETIC data: these numbers say nothing about people.**\n\n" if study.dataset == synthetic.NAME else ""
+    note_study(study.runs, study.name, study.parent, what + (study.report / f"{study.name}.md").read_text())
+    return written
 
 
-def _keep_predictions(done: list[Task], tasks: list[Task], folder: Path) -> list[Path]:
+def _keep_predictions(done: list[PlacedJob], jobs: list[PlacedJob], folder: Path) -> list[Path]:
     """Pool the folds of every run and seed of which all are done."""
     written = []
-    for run, seed in dict.fromkeys((task.job.run, task.job.config.training.seed) for task in tasks):
-        own = [task for task in tasks if (task.job.run, task.job.config.training.seed) == (run, seed)]
-        if all(task in done for task in own):
-            folds = [RunFolder(task.folder).predictions("test") for task in own]
+    for run, seed in dict.fromkeys((job.run, job.job.config.training.seed) for job in jobs):
+        own = [job for job in jobs if (job.run, job.job.config.training.seed) == (run, seed)]
+        if all(job in done for job in own):
+            folds = [RunFolder(job.folder).predictions("test") for job in own]
             written.append(write_pooled(pool_folds([fold for fold in folds if fold is not None]), folder))
     return written
 
 
-def _board(tasks: list[Task], done: list[Task], say: Say, *, live: bool) -> Board:
-    """A row a run, with what was done before."""
-    asked = task_of(tasks[0].job.config.model.name)
-    score = f"mean {asked.by_subject}{', %' * asked.percent}"
-    board = Board(Counter(task.job.run for task in tasks), score=score, say=say, live=live)
-    for task in done:
-        result = read_result(task.folder)
-        board.before(task.job.run, 1, [_value(task, result)], [result["train_seconds"]])
-    return board
-
-
-def _value(task: Task, result: dict[str, Any]) -> float:
-    """The one score of a job as it is printed."""
-    asked = task_of(task.job.config.model.name)
-    return asked.shown(result.get("scores", result)[asked.by_subject])
-
-
-def _line(outcome: Outcome[Task, dict[str, Any]]) -> str:
-    result = outcome.result
-    assert result is not None
-    asked = task_of(outcome.job.job.config.model.name)
-    scored = asked.text(result["scores"]) if "scores" in result else f"accuracy {_value(outcome.job, result):.2f} %"
-    again = f", attempt {outcome.attempts}" * (outcome.attempts > 1)  # its process died before
-    return f"{outcome.job.text}: {scored}, {result['train_seconds']:.0f} s{again}"
-
-
-def _data(configs: dict[str, RunConfig], archive: str | None) -> tuple[str, str, int]:
-    """Name and digest of the data set, and number of folds; also fills the cache, once, before the processes start."""
-    config = next(iter(configs.values()))
-    windows = prepared(config, archive)
-    return windows.dataset, windows.digest, len(make_splits(config.data, windows))
-
-
-def run_task(task: Task) -> dict[str, Any]:
+def run_job(placed: PlacedJob) -> dict[str, Any]:
     """Train one job, score the subjects of its fold, and leave the result in its folder.
 
     Official test subjects are only scored where the split makes them a fold's test part; each such score is in the ledger.
     """
-    torch.set_num_threads(task.job.config.training.threads)
-    config = task.job.config
-    tags = {"study": task.job.study, "fold": str(task.job.fold), "setting": task.job.setting, "run_key": task.key}
-    if task.parent:
-        tags["mlflow.parentRunId"] = task.parent
-    quiet: Say = lambda text: None  # noqa: E731 - the driver speaks
-    if (task.folder / INFO).is_file():  # its process may have died between its end and the word of it
-        confirm_finished(task.runs, RunFolder(task.folder).info().mlflow_run_id)
+    job, config = placed.job, placed.job.config
+    torch.set_num_threads(config.training.threads)
+    tags = {"study": job.study, "fold": str(job.fold), "setting": job.setting, "run_key": placed.key}
+    if placed.parent:
+        tags["mlflow.parentRunId"] = placed.parent
+    run = RunFolder(placed.folder)
+    if (placed.folder / INFO).is_file():  # its process may have died between its end and the word of it
+        confirm_finished(placed.runs, run.info().mlflow_run_id)
     else:
-        train_run(
-            config,
-            task.job.run,
-            task.runs,
-            archive=task.archive,
-            progress=False,
-            say=quiet,
-            target=task.folder,
-            export=False,
-            tags=tags,
-            resume=True,  # its folder is of this key alone
-        )
-    run = RunFolder(task.folder)
+        options: dict[str, Any] = {"target": placed.folder, "export": False, "tags": tags}
+        options |= {"progress": False, "say": lambda text: None, "resume": True}  # its folder is of this key alone, and the driver speaks
+        train_run(config, job.run, placed.runs, archive=placed.archive, **options)
     origin = run.info().origin
-    result = {
-        "run": task.job.run,
-        "setting": task.job.setting,
-        "model": origin.model,
-        "fold": task.job.fold,
-        "seed": origin.seed,
-        **_scored(task, run),
-        "parameters": origin.parameters,
-        "epochs": origin.epochs,
-        "train_seconds": round(origin.train_seconds, 1),
-        "commit": origin.commit,
-        "checkpoint_sha256": origin.checkpoint_sha256,
-        "key": task.key,
-        "data_digest": origin.data_digest,
-    }
-    write_whole(task.folder / RESULT, json.dumps(result, default=float) + "\n")
-    return result
-
-
-def _scored(task: Task, run: RunFolder) -> dict[str, Any]:
-    """Scores of the held-out people: of windows as columns, of another task below ``scores``."""
-    score = evaluate_run(run, "test", task.results, task.archive).score
+    score = evaluate_run(run, "test", placed.results, placed.archive).score
     subjects = score.subjects
-    found = score.values if score.predictions is not None else {"scores": score.values, "references": score.references}
-    return found | {
-        "windows": int(subjects.windows.sum()),
-        "opens_test_subjects": bool(set(subjects.subject.tolist()) & set(TEST_SUBJECTS)),
-        "subjects": subjects.to_dict("records"),
-    }
+    result = {"run": job.run, "setting": job.setting, "model": origin.model, "fold": job.fold, "seed": origin.seed}
+    result |= {"scores": score.values, "references": score.references, "windows": int(subjects.windows.sum())}
+    result |= {"opens_test_subjects": bool(set(subjects.subject.tolist()) & set(TEST_SUBJECTS)), "subjects": subjects.to_dict("records")}
+    result |= {name: getattr(origin, name) for name in ("parameters", "epochs", "commit", "checkpoint_sha256", "data_digest")}
+    result |= {"train_seconds": round(origin.train_seconds, 1), "key": placed.key}
+    write_whole(placed.folder / RESULT, json.dumps(result, default=float) + "\n")
+    return result
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -75,6 +76,8 @@ class Task(ABC, Generic[M]):
         tolerance: largest share by which the score of the saved weights may differ from that of the training, which sums over batches.
         module: class of its LightningModule.
         unit: of what is counted in a part.
+        gains: whether a study tests the gain of each setting over the first in the accuracy of subjects, and logs it as an idea; else it
+            gives mean and deviation of every score.
         intervals: whether a study gives the mean over people of every score in `TaskScore.subjects`, with its interval.
     """
 
@@ -86,6 +89,7 @@ class Task(ABC, Generic[M]):
     tolerance: ClassVar[float] = 1e-4
     module: type[M]
     unit: ClassVar[str] = "windows"
+    gains: ClassVar[bool] = False
     intervals: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -217,6 +221,11 @@ def load_windows(config: RunConfig, archive: Path | str | None = None) -> tuple[
     """The windows a config asks for, and its split."""
     windows = prepared(config, archive).select_channels(config.data.channels)
     return windows, make_split(config.data, windows)
+
+
+def spread_windows(windows: WindowSet, most: int) -> np.ndarray:
+    """(window, time, channel) at most `most` windows, spread over all subjects."""
+    return np.array(windows.x[:: max(1, len(windows) // most)][:most])
 
 
 def tensor(windows: WindowSet) -> Tensor:

@@ -21,6 +21,7 @@ from har.export.bundle_folder import as_metadata, signal_entries
 from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import ActivityClassifier
 from har.models.registry import WINDOW, find_model
+from har.reporting import data_title
 from har.runtime.manifest import MODEL
 from har.runtime.session import open_session, run_windows
 from har.tasks.base import TaskData, TaskScore, WindowTask, tensor
@@ -35,7 +36,7 @@ class Classify(WindowTask[ActivityClassifier]):
     """Name the activity of a window."""
 
     name, primary, by_subject, higher_is_better, percent = WINDOW, "macro_f1", "accuracy", True, True
-    module = ActivityClassifier
+    module, gains = ActivityClassifier, True
     tolerance = 5e-3 if torch.cuda.is_available() else 1e-6  # a GPU may decide a tie otherwise
 
     def build(self, config: RunConfig, data: TaskData) -> ActivityClassifier:
@@ -89,7 +90,7 @@ class Classify(WindowTask[ActivityClassifier]):
         predictions = score.predictions
         assert predictions is not None
         origin = predictions.origin
-        title = f"{origin.run}, seed {origin.seed}\n{'SYNTHETIC data' if origin.synthetic else origin.dataset}, {part} subjects"
+        title = f"{origin.run}, seed {origin.seed}\n{data_title(data)}, {part} subjects"
         found = {"confusion": confusion_figure(predictions)}
         return found | ({"reliability": reliability_figure({title: [predictions]})} if has_probabilities(predictions) else {})
 

@@ -13,7 +13,7 @@ from har.evaluation.predictions import Origin
 from har.export.mounting_export import export_mounting, mounting_parity
 from har.models.mounting_estimator import WALKING, MountingEstimator
 from har.signals.mounting import Mounting
-from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, tensor
+from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, spread_windows, tensor
 
 PARITY_WINDOWS = 256
 FAR_DEG = 45  # models of windows that were taught turns by 40 degrees forgive so much
@@ -37,10 +37,7 @@ class EstimateMounting(WindowTask[MountingEstimator]):
 
     def build(self, config: RunConfig, data: TaskData) -> MountingEstimator:
         train: WindowSet = data.parts["train"]
-        module = MountingEstimator(
-            **module_settings(config),
-            window_size=train.window_size,
-        )
+        module = MountingEstimator(**module_settings(config), window_size=train.window_size)
         module.spec = train.spec(config.windowing.step)
         module.frontend.fit(tensor(train))
         return module
@@ -73,8 +70,7 @@ class EstimateMounting(WindowTask[MountingEstimator]):
     def export(self, module: MountingEstimator, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         export_mounting(module, path, metadata)
         windows: WindowSet = data.parts.get("validation", data.parts["train"])
-        step = max(1, len(windows) // PARITY_WINDOWS)  # spread over all subjects
-        return mounting_parity(module, path, np.array(windows.x[::step][:PARITY_WINDOWS]))
+        return mounting_parity(module, path, spread_windows(windows, PARITY_WINDOWS))
 
 
 def _walk_error(told: np.ndarray) -> float:

@@ -15,7 +15,8 @@ from har.evaluation.forecasts import errors, forecast_figure, forecast_scores
 from har.evaluation.predictions import Origin
 from har.export.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster
-from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, tensor
+from har.reporting import data_title
+from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, spread_windows, tensor
 from har.training.autoregression import fit_autoregression
 
 TOLERANCE = 1e-4  # g and rad/s, between torch and ONNX
@@ -40,12 +41,8 @@ class Forecast(WindowTask[Forecaster]):
                 f"task.horizon is {horizon} samples of windows of {train.window_size}; leave some to foretell from: "
                 "raise windowing.window_size, or lower task.horizon"
             )
-        module = Forecaster(
-            **module_settings(config),
-            channels=config.data.channels,
-            window_size=train.window_size,
-            horizon=horizon,
-        )
+        settings = module_settings(config) | {"channels": config.data.channels, "window_size": train.window_size}
+        module = Forecaster(**settings, horizon=horizon)
         module.spec = train.spec(config.windowing.step)
         module.fit_scaling(tensor(train))
         return module
@@ -67,7 +64,7 @@ class Forecast(WindowTask[Forecaster]):
         """One graph from the context in g and rad/s to the horizon in the same units; nothing where the channels are no sensor's."""
         if module.hparams["channels"] != "raw6":
             return None
-        context = tensor(data.parts["train"])[:: max(1, len(data.parts["train"]) // CHECKED)][:CHECKED, : module.context]
+        context = torch.from_numpy(spread_windows(data.parts["train"], CHECKED)[:, : module.context])
         facts = {"horizon": module.horizon, "sample_rate_hz": SAMPLE_RATE_HZ, "channels": data.parts["train"].channels}
         module = module.cpu().eval()
         write_graph(
@@ -82,14 +79,13 @@ class Forecast(WindowTask[Forecaster]):
         own = errors(found, truth, module.target_std.cpu().numpy()).standard
         shown = [label for label in range(len(windows.labels)) if (windows.y == label).any()]
         chosen = [int(rows[np.argsort(own[rows])[len(rows) // 2]]) for rows in (np.flatnonzero(windows.y == label) for label in shown)]
-        what = "SYNTHETIC data" if data.synthetic else data.dataset
         figure = forecast_figure(
             windows.x[chosen, : module.context],
             truth[chosen],
             {"foretold": found[chosen]},
             tuple(windows.labels[label] for label in shown),
             windows.channels,
-            f"{config.model.name}, {what}, {part} subjects: of each activity the forecast of median error (faint: what came)",
+            f"{config.model.name}, {data_title(data)}, {part} subjects: of each activity the forecast of median error (faint: what came)",
         )
         return {"forecast": figure}
 

@@ -18,6 +18,7 @@ from har.evaluation.generation import generation_figure, linear_windows, nearest
 from har.evaluation.predictions import Origin
 from har.models.classifier import ActivityClassifier
 from har.models.synthesiser import Synthesiser
+from har.reporting import data_title
 from har.runtime.bundle import replace_folder
 from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, tensor
 from har.tasks.code import code_digest
@@ -62,7 +63,7 @@ def real_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
         return load_checkpoint(folder / "best.ckpt")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".judge-") as work:
-        made = fit(judge, train, None, Path(work) / "judge", progress=False).classifier
+        made = fit(judge, train, None, Path(work) / "judge").classifier
         replace_folder(Path(work) / "judge", folder)
     return made
 
@@ -70,7 +71,7 @@ def real_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
 def fresh_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
     """A classifier of the same kind and budget trained on any windows, such as generated ones; not kept."""
     with tempfile.TemporaryDirectory() as work:
-        return fit(judge_config(config), train, None, Path(work), progress=False).classifier
+        return fit(judge_config(config), train, None, Path(work)).classifier
 
 
 def named_right(judge: ActivityClassifier, windows: WindowSet) -> float:
@@ -142,8 +143,7 @@ class Generate(WindowTask[Synthesiser]):
 
     def figures(self, module: Synthesiser, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         train, real = data.parts["train"], data.parts[part]
-        what = "SYNTHETIC data" if data.synthetic else data.dataset
-        title = f"{what}, {part} subjects, beside SYNTHETIC windows made by {config.model.name}"
+        title = f"{data_title(data)}, {part} subjects, beside SYNTHETIC windows made by {config.model.name}"
         return {"generated_windows_synthetic": generation_figure(real, synthesise(module, asked(train), train), title)}
 
 

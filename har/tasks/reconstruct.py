@@ -13,7 +13,8 @@ from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION, novelty_by_su
 from har.evaluation.predictions import Origin
 from har.export.novelty_file import export_novelty, novelty_parity
 from har.models.reconstructor import PROTOTYPES, Reconstructor
-from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, tensor
+from har.reporting import data_title
+from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, spread_windows, tensor
 
 PARITY_WINDOWS = 256
 
@@ -52,11 +53,7 @@ class Reconstruct(WindowTask[Reconstructor]):
 
     def build(self, config: RunConfig, data: TaskData) -> Reconstructor:
         train: WindowSet = data.parts["train"]
-        module = Reconstructor(
-            **module_settings(config),
-            channels=config.data.channels,
-            window_size=train.window_size,
-        )
+        module = Reconstructor(**module_settings(config), channels=config.data.channels, window_size=train.window_size)
         module.spec = train.spec(config.windowing.step)
         module.frontend.fit(tensor(train))
         return module
@@ -84,15 +81,12 @@ class Reconstruct(WindowTask[Reconstructor]):
 
     def export(self, module: Reconstructor, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         export_novelty(module, path, metadata)
-        validation: WindowSet = data.parts["validation"]
-        step = max(1, len(validation) // PARITY_WINDOWS)  # spread over all subjects
-        return novelty_parity(module, path, validation.x[::step][:PARITY_WINDOWS])
+        return novelty_parity(module, path, spread_windows(data.parts["validation"], PARITY_WINDOWS))
 
     def figures(self, module: Reconstructor, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         windows: WindowSet = data.parts[part]
         held_out = ", ".join(options_of(config, ReconstructConfig).held_out) or "no activity"
-        what = "SYNTHETIC data" if data.synthetic else data.dataset
-        title = f"{config.model.name}: {what}, {part} subjects, {held_out} held out"
+        title = f"{config.model.name}: {data_title(data)}, {part} subjects, {held_out} held out"
         return {"novelty": novelty_figure(module.predict(tensor(windows)).numpy(), kinds(windows, config), float(module.threshold), title)}
 
 

@@ -19,6 +19,7 @@ from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.export.bundle_folder import as_metadata, signal_entries
 from har.export.stream_file import export_stream, stream_parity
 from har.models.labeller import StreamLabeller
+from har.reporting import data_title
 from har.tasks.base import Task, TaskData, TaskScore, module_settings, options_of
 
 PARITY_SAMPLES = 3000  # one minute; the state goes through every sample of it
@@ -93,8 +94,7 @@ class Sequence(Task[StreamLabeller]):
         """The recording with the most wrong samples, truth and answers over time."""
         found = label_streams(module, data.parts[part])
         worst = max(found, key=lambda item: int(((item.truth != item.answer) & (item.truth >= 0)).sum()))
-        what = "SYNTHETIC data" if data.synthetic else data.dataset
-        title = f"{what}, {worst.recording}: of the {part} recordings the one with the most wrong samples"
+        title = f"{data_title(data)}, {worst.recording}: of the {part} recordings the one with the most wrong samples"
         return {"timeline": stream_figure(worst.truth, {config.model.name: worst.answer}, labels_of(config), title)}
 
 

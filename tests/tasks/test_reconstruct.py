@@ -20,8 +20,8 @@ from har.runs.evaluate import evaluate_run
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runtime.session import open_session
+from har.studies.study_report import score_intervals, summarise
 from har.studies.sweep import sweep
-from har.studies.task_report import score_intervals, summarise
 from har.tasks import task_of
 from har.tasks.base import TaskData, tensor
 from har.tasks.reconstruct import Reconstruct, kinds
@@ -235,9 +235,9 @@ def test_a_reference_that_no_setting_changes_has_one_row() -> None:
         return own | {"scores": {"rmse": 1.0}, "references": {"energy": {"rmse": value}}}
 
     same = [result(s, f, 1.0 + f) for s in ("a", "b") for f in (0, 1)]
-    assert summarise(TwoSettings(), same).run.tolist() == ["a", "b", "energy"]  # type: ignore[arg-type]
+    assert summarise(Reconstruct(), TwoSettings(), same).run.tolist() == ["a", "b", "energy"]  # type: ignore[arg-type]
     other = [result(s, f, 1.0 + f + (s == "b")) for s in ("a", "b") for f in (0, 1)]
-    table = summarise(TwoSettings(), other).set_index("run")  # type: ignore[arg-type]
+    table = summarise(Reconstruct(), TwoSettings(), other).set_index("run")  # type: ignore[arg-type]
     assert table.index.tolist() == ["a", "b", "energy-a", "energy-b"]
     assert table.loc["energy-b", "rmse_mean"] == 2.5
 

@@ -18,8 +18,8 @@ from har.runs.evaluate import evaluate_run
 from har.runs.export import best_run
 from har.runs.run_folder import RunFolder, find_runs
 from har.runs.train import train_run
+from har.studies.study_report import summarise
 from har.studies.sweep import sweep
-from har.studies.task_report import summarise
 from har.tasks import TASKS, task_of
 from har.tasks.code import sources
 
@@ -200,7 +200,7 @@ def test_the_spread_is_over_seeds_and_not_over_folds() -> None:
     class NoSettings:
         settings = None
 
-    table = summarise(NoSettings(), [result(0, 0, 1.0), result(0, 1, 3.0), result(1, 0, 2.0), result(1, 1, 4.0)])  # type: ignore[arg-type]
+    table = summarise(TASKS["forecast"], NoSettings(), [result(0, 0, 1.0), result(0, 1, 3.0), result(1, 0, 2.0), result(1, 1, 4.0)])  # type: ignore[arg-type]
     own, reference = table.to_dict("records")
     assert own["rmse_mean"] == 2.5
     assert own["rmse_sd"] == pytest.approx(0.5**0.5)
