@@ -81,7 +81,7 @@ def one_by_one(config: RunConfig, windows: WindowSet, folds: list[np.ndarray], c
         held_out, clock = folds[number % len(folds)], SinceSecond()
         own = config.with_overrides(training__seed=number // len(folds))
         with tempfile.TemporaryDirectory() as folder:
-            fitted = fit(own, windows.subset(~held_out), None, Path(folder), callbacks=[clock], progress=False)
+            fitted = fit(own, windows.subset(~held_out), None, Path(folder), callbacks=[clock])
         seen += (config.training.epochs - 1) * int((~held_out).sum())
         seconds += clock.seconds
         scores.append(accuracy(fitted.classifier, windows.subset(held_out), device))

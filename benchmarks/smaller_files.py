@@ -37,7 +37,7 @@ def judged(name: str, seed: int, epochs: int | None) -> list[dict[str, object]]:
     x, y = np.array(parts["validation"].x), parts["validation"].y
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(config, parts["train"], parts["validation"], Path(folder), progress=False)
+        fitted = fit(config, parts["train"], parts["validation"], Path(folder))
         model = Path(folder) / "model.onnx"
         export_onnx(fitted.classifier, model, {})
         accuracy = float((run_windows(open_session(model), x).argmax(axis=1) == y).mean())

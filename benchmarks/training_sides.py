@@ -87,7 +87,7 @@ def lightning(model: str, windows: int) -> dict[str, float]:
     train = train.subset(np.arange(windows)) if windows else train
     both = Alternating(bare_epochs(config, build_classifier(config, train), window_batches(config, train, None)))
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, train, None, Path(folder), callbacks=[both], progress=False)
+        fit(config, train, None, Path(folder), callbacks=[both])
     seen = {"steps": float(-(-len(train) // config.training.batch_size))}
     for name, times in (("bare", both.of_bare[1:EPOCHS]), ("fit", both.of_fit[1:EPOCHS])):
         for place, clock in enumerate(("wall", "cpu")):
@@ -122,7 +122,7 @@ def ours(model: str, limit: int) -> dict[str, float]:
     train, validation = training_windows(config)
     reached, started = Reached(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, train, validation, Path(folder), callbacks=[reached], progress=False)
+        fit(config, train, validation, Path(folder), callbacks=[reached])
     seconds = (reached.at or time.perf_counter()) - started
     return {"seconds": seconds, "epochs": reached.epochs, "reached": float(reached.at is not None)}
 

@@ -103,7 +103,7 @@ class ActivityEstimator(ClassifierMixin, BaseEstimator):
         threads = torch.get_num_threads()
         try:
             with tempfile.TemporaryDirectory(prefix="har-sklearn-") as folder:
-                self.classifier_ = fit(config, windows, None, Path(folder), progress=False).classifier
+                self.classifier_ = fit(config, windows, None, Path(folder)).classifier
         finally:
             torch.set_num_threads(threads)
         self.config_ = config

@@ -69,7 +69,7 @@ def test_labels_of_any_kind_come_back(raw: WindowSet, fitted: ActivityEstimator)
 
 def test_it_is_the_network_that_the_pipeline_trains(raw: WindowSet, fitted: ActivityEstimator, tmp_path: Path) -> None:
     config: RunConfig = fitted.config_
-    other = fit(config, raw, None, tmp_path, progress=False).classifier
+    other = fit(config, raw, None, tmp_path).classifier
     np.testing.assert_array_equal(fitted.predict_proba(raw.x), other.predict_proba(torch.from_numpy(raw.x)).double().numpy())
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,42 +25,38 @@ def speaking(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def loading(options: argparse.Namespace) -> Iterator[None]:
-    """On a terminal, ``loading ...`` while packages such as torch are imported, which takes seconds; it is erased afterwards."""
-    shows = sys.stderr.isatty() and not options.quiet and not options.json
-    if shows:
-        print("loading ...", end="", file=sys.stderr, flush=True)
-    try:
-        yield
-    finally:
-        if shows:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+def loading(options: argparse.Namespace) -> AbstractContextManager[object]:
+    """On a terminal, a line while packages such as torch are imported, which takes seconds; it is erased afterwards."""
+    return nullcontext() if options.json else progress(options, "Loading")
 
 
 @contextmanager
-def progress(options: argparse.Namespace, text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """On a terminal, a bar with the time left, or where nobody knows how much there is to do a clock; elsewhere nothing.
+def progress(options: argparse.Namespace, text: str, total: float | None = None, unit: str = "") -> Iterator[Callable[..., None]]:
+    """On a terminal, a bar with the time left, or a clock where the total is not known; elsewhere, and on a device without rich, nothing.
 
     Args:
         options: of the command.
         text: what is going on.
         total: how many steps there are.
+        unit: of the steps, to be counted without a total.
 
     Yields:
-        A function to call after each step.
+        A function to call after each step, with the steps that it was where that is not one.
     """
     if options.quiet or not sys.stderr.isatty() or find_spec("rich") is None:
-        yield lambda: None
+        yield lambda steps=1: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     known = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), *(known if total else ()), TextColumn("so far"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=total)
-        yield lambda: bar.advance(task)
+    counted = (TextColumn(f"{{task.completed:,.0f}} {unit}"),) if unit else ()
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *(known if total else counted), TextColumn("so far"))
+    # Where standard output is no terminal, what is printed meanwhile must not be drawn above the bar on standard error.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), redirect_stdout=redirect, transient=True) as bar:
+        task = bar.add_task(shown(text), total=total)
+        yield lambda steps=1: bar.advance(task, steps)
 
 
 def answer(options: argparse.Namespace, lines: list[str], data: Any) -> None:

@@ -7,13 +7,12 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from har.cli.output import answer, complain, say
+from har.cli.output import answer, complain, progress, say
 from har.contract import HarError
 from har.files import check_output, named_descriptor
-from har.redaction import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from har.recording import ReadOptions, Recording
 
@@ -58,8 +57,9 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
     if output is not None:
         check_output(output, (recording, bundle))
     recognizer, found = load_model(bundle), ReadReport()
-    pieces = _watched(read_pieces(recording, found, options=recognizer.reading(reading)), recording, options)
-    timeline = recognizer.predict_pieces(recording.stem, pieces)
+    with progress(options, recording.name, unit="min") as step:
+        pieces = read_pieces(recording, found, options=recognizer.reading(reading))
+        timeline = recognizer.predict_pieces(recording.stem, _watched(pieces, step))
     minutes = timeline.minutes()
     lines = [bundle_line(recognizer.bundle), *timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
     if output is not None:
@@ -74,16 +74,11 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
         answer(options, lines, facts)
 
 
-def _watched(pieces: "Iterator[tuple[int, Recording]]", recording: Path, options: argparse.Namespace) -> "Iterator[tuple[int, Recording]]":
-    """The pieces of a recording; on a terminal, how far a long one is. A device has no package for progress bars."""
-    shows, seconds = sys.stderr.isatty() and not options.quiet, 0.0
+def _watched(pieces: "Iterator[tuple[int, Recording]]", step: "Callable[..., None]") -> "Iterator[tuple[int, Recording]]":
+    """The pieces of a recording; `step` gets the minutes of each."""
     for stretch, piece in pieces:
-        seconds += len(piece.time_s) / piece.sample_rate_hz
-        if shows:
-            print(f"\r{shown(recording.name)}: {seconds / 60:,.0f} min ", end="", file=sys.stderr, flush=True)
+        step(len(piece.time_s) / piece.sample_rate_hz / 60)
         yield stretch, piece
-    if shows:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:

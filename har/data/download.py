@@ -110,7 +110,8 @@ def _downloader(partial: Path, progress: bool) -> Callable[..., None]:
 def _receive(url: str, partial: Path, progress: bool) -> None:
     """Append what is missing to the partial file; start again where the server does not know parts."""
     import requests
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress
 
     have = partial.stat().st_size if partial.exists() else 0
     # Without identity the ranges would count compressed bytes.
@@ -131,11 +132,12 @@ def _receive(url: str, partial: Path, progress: bool) -> None:
         total = have + int(length) if length.isdigit() else None
         with (
             open(partial, "ab" if resumed else "wb") as file,
-            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=partial.name[1:-5], disable=not progress) as bar,
+            Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True), disable=not progress) as bar,
         ):
+            task = bar.add_task(partial.name[1:-5], total=total, completed=have)
             for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)
-                bar.update(len(chunk))
+                bar.advance(task, len(chunk))
                 if file.tell() > MAX_BYTES:
                     file.close()
                     partial.unlink()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
 from har.data.augmentation import Augmentation
@@ -68,10 +67,7 @@ def fit(
     train: WindowSet,
     validation: WindowSet | None,
     folder: Path,
-    *,
-    logger: Logger | bool = False,
     callbacks: Sequence[Callback] = (),
-    progress: bool = True,
 ) -> FitResult:
     """Train one classifier; on CPU the same config and seed give the same weights.
 
@@ -81,9 +77,7 @@ def fit(
         validation: windows of other training subjects; they choose the epoch, or with ``training.keep: last`` only watch.
             None where all training subjects train.
         folder: where ``best.ckpt`` is written.
-        logger: of Lightning; gets per-epoch curves.
         callbacks: more callbacks of Lightning.
-        progress: show a progress bar.
 
     Raises:
         HarError: the loss became NaN or infinite, or nobody could choose the epoch.
@@ -92,15 +86,6 @@ def fit(
     classifier = build_classifier(config, train)
     data = window_batches(config, train, validation)
     classifier.frontend.fit(data.train_set.tensors[0])
-    fitted = run_trainer(
-        classifier,
-        data,
-        config.training,
-        folder,
-        name=config.model.name,
-        validates=validation is not None,
-        logger=logger,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    validates = validation is not None
+    fitted = run_trainer(classifier, data, config.training, folder, name=config.model.name, validates=validates, callbacks=callbacks)
     return FitResult(**vars(fitted), classifier=load_checkpoint(fitted.checkpoint))

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.utils.deterministic
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
 from har.config import TrainingConfig
@@ -50,7 +50,7 @@ def run_trainer(
     validates: bool,
     logger: Logger | bool = False,
     callbacks: Sequence[Callback] = (),
-    progress: bool = True,
+    progress: bool = False,
 ) -> Fitted:
     """Train one module; on CPU the same module, data and seed give the same weights.
 
@@ -87,7 +87,7 @@ def run_trainer(
     )
     resumption = Resumption(folder, kept, module.monitor)
     resumed = resumption.read()
-    own: list[Callback] = [kept, resumption]
+    own: list[Callback] = [kept, resumption, *([RichProgressBar(console_kwargs={"stderr": True})] if progress else [])]
     if keep_best:
         own.append(EarlyStopping(monitor=module.monitor, mode=module.mode, patience=training.patience, check_finite=True))
     trainer = pl.Trainer(

@@ -171,7 +171,7 @@ class Batches(pl.Callback):
 def run(config: RunConfig, parts: Parts, folder: Path, **strengths: float) -> tuple[FitResult, Batches]:
     batches = Batches()
     config = config.with_overrides(training__epochs=1, **{f"augmentation__{name}": value for name, value in strengths.items()})
-    return fit(config, parts["train"], parts["validation"], folder, progress=False, callbacks=[batches]), batches
+    return fit(config, parts["train"], parts["validation"], folder, callbacks=[batches]), batches
 
 
 def weights(result: FitResult) -> Tensor:

@@ -130,7 +130,7 @@ def test_the_difficulty_raises_the_error_of_a_network_which_confuses_sitting_and
     for difficulty, windows in populations.items():
         small = config.with_overrides(training__epochs=6, model__options={"width": 16, "depth": 3})
         parts = {name: split.select(windows, name) for name in ("train", "validation", "test")}
-        result = fit(small, parts["train"], parts["validation"], tmp_path / str(difficulty), progress=False)
+        result = fit(small, parts["train"], parts["validation"], tmp_path / str(difficulty))
         wrong = np.zeros((6, 6), dtype=int)
         for name in ("validation", "test"):
             predicted = result.classifier.predict_proba(torch.from_numpy(parts[name].x)).argmax(dim=1).numpy()

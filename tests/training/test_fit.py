@@ -27,7 +27,7 @@ def weights(result: FitResult) -> torch.Tensor:
 
 
 def run(config: RunConfig, parts: Parts, folder: Path, **options: object) -> FitResult:
-    return fit(config, parts["train"], parts["validation"], folder, progress=False, **options)  # type: ignore[arg-type]
+    return fit(config, parts["train"], parts["validation"], folder, **options)  # type: ignore[arg-type]
 
 
 class History(pl.Callback):

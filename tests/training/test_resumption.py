@@ -48,7 +48,7 @@ class Epochs(pl.Callback):
 
 
 def run(config: RunConfig, parts: Parts, folder: Path, *callbacks: pl.Callback) -> FitResult:
-    return fit(config, parts["train"], parts["validation"], folder, progress=False, callbacks=callbacks)
+    return fit(config, parts["train"], parts["validation"], folder, callbacks=callbacks)
 
 
 def same(a: FitResult, b: FitResult) -> bool:

@@ -40,7 +40,7 @@ def bundle(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathFactory
         "web",
     )
     folder = tmp_path_factory.mktemp("web")
-    made = fit(config, parts["train"], parts["validation"], folder / "run", progress=False).classifier
+    made = fit(config, parts["train"], parts["validation"], folder / "run").classifier
     evidence = Evidence(answering=Answering(unknown_below=UNKNOWN_BELOW, answered=0.9, right=0.9))
     return write_bundle(made, folder / "bundle", facts=FACTS, windows=parts["validation"].x, evidence=evidence).folder
 
