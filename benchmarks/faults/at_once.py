@@ -22,11 +22,7 @@ from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
 import mlflow
-from forked import Har, har
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
+from forked import Har, made, small, succeeds, write_table
 
 from har.data.staging import PREFIX
 from har.runtime.bundle import read_bundle, replace_folder
@@ -37,11 +33,7 @@ RESULT = Path("results/reliability/at_once.csv")
 PROCESSES, READERS = 8, 2
 PAUSES = 3  # times a reading, between two last steps of a process, or who reads would never come to an end
 FORK = multiprocessing.get_context("fork")
-CONFIG = {
-    "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
-    "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2}},
-    "training": {"epochs": 1, "batch_size": 128, "learning_rate": 0.01, "threads": 1},
-}
+CONFIG = small(1, 128)
 
 
 def track(runs: Path, start: Barrier, number: int) -> None:
@@ -148,9 +140,7 @@ def main() -> int:
             ("train", "--config", root / "small.yaml", "--runs", runs, "--seed", 0, 1),
             *(("export", "--dataset", "synthetic", "--runs", runs, "--seed", seed, "--output", root / f"of-{seed}") for seed in (0, 1)),
         ):
-            answer = har(*words)
-            if answer.code:
-                raise SystemExit("\n".join([answer.output, *answer.errors]))
+            succeeds(*words)
         sources = [root / "of-0", root / "of-1"]
         possible = [read_bundle(source).manifest["files"] for source in sources]
         rows = [{"what": f"{PROCESSES} processes on a fresh sqlite store", "rounds": options.rounds, **store}]

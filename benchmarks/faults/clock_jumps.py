@@ -10,11 +10,9 @@ earlier than they began, no temporary folder left. Small networks on SYNTHETIC d
 row a command; exit code 1 where anything differed.
 """
 
-import argparse
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -22,31 +20,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
-from forked import Har
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
+from forked import Har, arguments, made, small, tracked, weights_of, write_table
 
 from har.data.cache import load_entry
 from har.data.staging import PREFIX
-from har.runs.run_folder import CHECKPOINT, RunFolder
+from har.runs.run_folder import RunFolder
 from har.studies.sweep import RESULT as JOB_RESULT
 
 RESULT = Path("results/reliability/clock_jumps.csv")
 CLOCK = "HAR_CLOCK"  # names the file with the offset
 JUMPS_S = (0, 3600, -3600, 86_400, -86_400)
 COUNTS = ("jumps", "exit_code_0", "same_content", "times_wrong", "runs_end_before_start", "running_left", "folders_left")
-CONFIG = {
-    "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
-    "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2, "dropout": 0.2}},
-    "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "threads": 1},
-}
+CONFIG = small(3, 64)
 STUDY = {
     "question": "What time is it?",
     "split": {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0},
@@ -90,23 +79,19 @@ class Clock:
             self.set(0)
 
 
-def weights_of(folder: Path) -> dict[str, list[float]]:
-    state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
-    return {name: value.flatten().tolist() for name, value in state.items()}
+def values_of(folder: Path) -> dict[str, list[float]]:
+    return {name: value.flatten().tolist() for name, value in weights_of(folder).items()}
 
 
 def times_of(runs: Path) -> tuple[list[tuple[str, int, int]], list[float]]:
     """Status, start and end of every tracked run, and how long each training says it took."""
-    store = runs / "mlflow.db"
-    if not store.exists():
-        return [], []
-    with closing(sqlite3.connect(store)) as opened:
-        tracked = opened.execute("select status, start_time, end_time from runs").fetchall()
-    return tracked, [RunFolder(path.parent).info().origin.train_seconds for path in runs.rglob("run.json")]
+    return tracked(runs, "status", "start_time", "end_time"), [
+        RunFolder(path.parent).info().origin.train_seconds for path in runs.rglob("run.json")
+    ]
 
 
 def trained(place: Path) -> object:
-    return [(weights_of(path.parent), RunFolder(path.parent).info().score) for path in sorted(place.glob("runs/synthetic/*/*/run.json"))]
+    return [(values_of(path.parent), RunFolder(path.parent).info().score) for path in sorted(place.glob("runs/synthetic/*/*/run.json"))]
 
 
 def prepared(place: Path) -> object:
@@ -117,7 +102,7 @@ def swept(place: Path) -> object:
     found = {}
     for path in place.glob(f"runs/**/{JOB_RESULT}"):
         result = json.loads(path.read_text())
-        found[path.parent.name] = weights_of(path.parent), result["accuracy"], result["subjects"]
+        found[path.parent.name] = values_of(path.parent), result["scores"], result["subjects"]
     return found
 
 
@@ -151,13 +136,13 @@ class Command:
         with clock.jumping():
             codes = self.run(place)
         passed = time.monotonic() - begin
-        tracked, seconds = times_of(place / "runs")
+        ended, seconds = times_of(place / "runs")
         found = Counter(
             {"jumps": clock.jumps - before, "exit_code_0": int(not any(codes)), "same_content": int(self.content(place) == expected)}
         )
         found["times_wrong"] = sum(not 0 <= value <= passed for value in seconds)
-        found["running_left"] = sum(status == "RUNNING" for status, _, _ in tracked)
-        found["runs_end_before_start"] = sum(end is not None and end < start for _, start, end in tracked)
+        found["running_left"] = sum(status == "RUNNING" for status, _, _ in ended)
+        found["runs_end_before_start"] = sum(end is not None and end < start for _, start, end in ended)
         found["folders_left"] = len(list(place.rglob(f"{PREFIX}*")))
         return found
 
@@ -175,13 +160,9 @@ def restart(folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=8, help="of each command; of the sweep half as many")
-    parser.add_argument("--seed", type=int, default=0, help="of the jumps")
-    options = parser.parse_args()
+    options = arguments(__doc__, 8, "of each command; of the sweep half as many", "of the jumps").parse_args()
     if CLOCK not in os.environ:
         restart(Path(tempfile.mkdtemp()))
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
     file = Path(os.environ[CLOCK])
     clock, rows, bad = Clock(file, np.random.default_rng(options.seed)), [], 0
     with tempfile.TemporaryDirectory() as name:

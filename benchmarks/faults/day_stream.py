@@ -13,16 +13,13 @@ expected or another.
 """
 
 import argparse
-import csv
 import json
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -31,11 +28,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from forked import made, write_table
+
 from har.contract import TRAIN_SUBJECTS
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
 from har.recording import Recording
-from har.runs.provenance import git_commit
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import load_model
 from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, taken_of
@@ -189,17 +187,6 @@ def faults_of(day: Day, expected: Expected, there: np.ndarray, *, page: bool) ->
     return rows
 
 
-def write_table(path: Path, rows: Iterable[dict[str, Any]], common: dict[str, Any]) -> None:
-    rows = [row | common for row in rows]
-    columns = list(dict.fromkeys(name for row in rows for name in row if name not in common)) + list(common)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"wrote {path}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=24.0, help="of samples; gaps come on top")
@@ -230,8 +217,7 @@ def main() -> int:
                     hourly += [which | row for row in hours]
                     faults += [which | row for row in found]
                     print(", ".join(f"{key} {value}" for key, value in summaries[-1].items()), flush=True)
-    command = shlex.join(["python", *sys.argv])
-    common = {"seed": options.seed, "command": command, "date_utc": f"{datetime.now(UTC):%Y-%m-%d}", "commit": git_commit()}
+    common = {"seed": options.seed} | made()
     write_table(options.result, summaries, common)
     for rows, what in ((hourly, "hours"), (faults, "faults")):
         write_table(options.result.with_stem(f"{options.result.stem}_{what}"), rows, common)

@@ -10,46 +10,35 @@ give what it gives on a disk of any size. Small networks on SYNTHETIC data; Linu
 exit code 1 where anything else was seen.
 """
 
-import argparse
 import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from forked import har
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
+from forked import arguments, har, made, running, small, succeeds, weights_of, write_table
 
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
 from har.data.staging import PREFIX
 from har.recording import write_csv
-from har.runs.run_folder import CHECKPOINT, INFO
+from har.runs.run_folder import INFO
 from har.runtime.bundle import read_bundle
 
 RESULT = Path("results/reliability/disk_full.csv")
 DISK_BYTES, BALLAST = 96 * 2**20, ".ballast"
 FULL = ("No space left on device", "disk is full", "takes no more")
 COUNTS = ("refused", "had_room", "one_line", "place_named", "disk_named", "half_written", "done_after", "same_content", "rubbish_left")
-CONFIG = {
-    "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
-    "model": {"name": "cnn1d", "options": {"width": 24, "depth": 3}},
-    "training": {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "threads": 1},
-}
+CONFIG = small(2, 128, {"options": {"width": 24, "depth": 3}})
 
 
 class Case(NamedTuple):
@@ -127,15 +116,8 @@ def trained(runs: Path) -> tuple | None:
     (folder,) = list(runs.glob("synthetic/small/seed-0")) or [None]
     if folder is None:
         return None
-    weights = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
-    digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights.values())).hexdigest()
+    digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights_of(folder).values())).hexdigest()
     return digest, json.loads((folder / INFO).read_text())["score"]
-
-
-def states(runs: Path) -> list[str]:
-    """Of the tracked runs; not through MLflow, which would keep the file open for the next trial's processes."""
-    with closing(sqlite3.connect(runs / "mlflow.db")) as store:
-        return [status for (status,) in store.execute("select status from runs")]
 
 
 def bundled(folder: Path) -> dict[str, str] | str | None:
@@ -161,9 +143,9 @@ def cases(root: Path) -> list[Case]:
     os.environ["HAR_CACHE_DIR"] = str(root / "data")
     runs, recording, earlier = root / "runs", root / "recording.csv", root / "earlier"
     train = ["train", "--config", str(root / "small.yaml"), "--runs"]
-    succeeds([*train, str(runs)])
+    succeeds(*train, runs)
     export = ["export", "--dataset", "synthetic", "--runs", str(runs), "--output"]
-    succeeds([*export, str(earlier)])
+    succeeds(*export, earlier)
     write_csv(synthetic.generate(1, 0, bout_seconds=60.0), recording)
     predict = ["predict", "--bundle", str(earlier), str(recording), "--output", "{}/activities.csv"]
     return [
@@ -176,12 +158,6 @@ def cases(root: Path) -> list[Case]:
     ]
 
 
-def succeeds(words: list[str]) -> None:
-    answer = har(*words)
-    if answer.code:
-        raise SystemExit("\n".join([answer.output, *answer.errors]))
-
-
 def run(case: Case, place: Path):  # type: ignore[no-untyped-def]
     words = [word.replace("{}", str(place)) for word in case.words]
     return har(*words, environment={case.environment: str(place)} if case.environment else None)
@@ -192,11 +168,17 @@ def rubbish(place: Path) -> int:
     return len([path for path in place.parent.rglob(".*") if path.name.startswith(PREFIX) or path.name.rpartition(".")[2].isdigit()])
 
 
-def trial(case: Case, disk: Path, room: int, expected: object) -> Counter[str]:
-    """Fill the disk, look, free it and look again."""
+def fresh(case: Case, disk: Path) -> Path:
+    """The place of a case on an empty disk, with what is there before."""
     empty(disk)
     place = disk / case.place.replace(" ", "-")
     case.before(place)
+    return place
+
+
+def trial(case: Case, disk: Path, room: int, expected: object) -> Counter[str]:
+    """Fill the disk, look, free it and look again."""
+    place = fresh(case, disk)
     earlier = case.content(place)
     fill(disk, room)
     answer = run(case, place)
@@ -219,24 +201,18 @@ def trial(case: Case, disk: Path, room: int, expected: object) -> Counter[str]:
     found["same_content"] = int(case.content(place) == expected)
     found["rubbish_left"] = rubbish(place)
     if case.content is trained and again.code == 0:
-        found["rubbish_left"] += states(place).count("RUNNING")
+        found["rubbish_left"] += running(place)
     if again.code or found["rubbish_left"] or not found["same_content"]:
         print(f"{case.place}, {room} bytes, afterwards: {again}, {dict(found)}", file=sys.stderr, flush=True)
     return found
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=12, help="of each place")
-    parser.add_argument("--seed", type=int, default=0, help="of the room that is left")
-    options = parser.parse_args()
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    options = arguments(__doc__, 12, "of each place", "of the room that is left").parse_args()
     rng, rows, bad = np.random.default_rng(options.seed), [], 0
     with tempfile.TemporaryDirectory() as name, small_disk() as disk:
         for case in cases(Path(name)):
-            empty(disk)
-            place = disk / case.place.replace(" ", "-")
-            case.before(place)
+            place = fresh(case, disk)
             used = shutil.disk_usage(disk).used
             with watched(disk) as peak:
                 answer = run(case, place)

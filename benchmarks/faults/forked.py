@@ -1,15 +1,29 @@
-"""`har` in processes of their own that have imported everything already, so that a trial costs what the command costs. Not for Windows."""
+"""`har` in processes of their own that have imported everything already, so that a trial costs what the command costs. Not for Windows.
 
+And what the scripts of this folder share: their options, a small network, weights and tracked runs, and the tables of their results.
+"""
+
+import argparse
 import importlib
 import multiprocessing
 import os
+import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+
+from tables import made, write_table
 
 from har.cli import main
+from har.runs.run_folder import CHECKPOINT
 
+__all__ = ["made", "write_table"]
 HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking", "har.runtime.report", "mlflow.onnx")
 
 
@@ -64,3 +78,56 @@ def _run(words: list[str], environment: dict[str, str], places: list[Path]) -> N
     os.environ.update(environment)
     sys.argv = ["har", *words]
     sys.exit(main(words))
+
+
+def succeeds(*words: object) -> str:
+    """Run one command that must succeed, and return what it printed."""
+    return checked(har(*words))
+
+
+def checked(answer: Answer) -> str:
+    """What a command printed that must have succeeded."""
+    if answer.code:
+        raise SystemExit("\n".join([answer.output, *answer.errors]))
+    return answer.output
+
+
+def arguments(text: str | None, trials: int, of: str, seed: str) -> argparse.ArgumentParser:
+    """The parser of a script, with how many trials of what, and what its seed decides; nothing is sent to a tracking server."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=trials, help=of)
+    parser.add_argument("--seed", type=int, default=0, help=seed)
+    return parser
+
+
+def small(epochs: int, batch_size: int, model: dict[str, Any] | None = None, **training: object) -> dict[str, Any]:
+    """The config of a small network on SYNTHETIC data."""
+    return {
+        "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
+        "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2, "dropout": 0.2}} | (model or {}),
+        "training": {"epochs": epochs, "batch_size": batch_size, "learning_rate": 0.01, "threads": 1} | training,
+    }
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    """The saved weights of a run folder."""
+    return torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether two weights are the same bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def tracked(runs: Path, *columns: str) -> list[tuple]:
+    """Columns of all tracked runs; not through MLflow, which would keep the file open for the next trial's processes."""
+    if not (runs / "mlflow.db").exists():
+        return []
+    with closing(sqlite3.connect(runs / "mlflow.db")) as store:
+        return store.execute(f"select {', '.join(columns)} from runs").fetchall()  # nosec B608 # names of columns, from this folder
+
+
+def running(runs: Path) -> int:
+    """How many tracked runs are still RUNNING."""
+    return tracked(runs, "status").count(("RUNNING",))

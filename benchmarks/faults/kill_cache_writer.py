@@ -10,7 +10,6 @@ results/reliability/cache_kill.csv, a row per data set, UCI HAR where --archive 
 damaged, was not rebuilt, or temporary files stayed.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -23,10 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
+from forked import arguments, made, write_table
 
 from har.contract import HarError
 from har.data.cache import Damage, load_entry
@@ -131,9 +127,7 @@ def count(dataset: str, archive: Path | None, trials: int, seed: int) -> dict[st
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=40, help="of each data set")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser = arguments(__doc__, 40, "of each data set", "of the moments")
     parser.add_argument("--archive", type=Path, default=None, help="a copy of UCI HAR, for its row")
     options = parser.parse_args()
     sources = {"synthetic": None} | ({"uci-har": options.archive.resolve()} if options.archive else {})

@@ -9,7 +9,6 @@ scores of the undisturbed sweep and as one FINISHED run in MLflow, with no run R
 data; Linux. Writes results/reliability/sweep_kill.csv, a row a kind of signal; exit code 1 where anything differed or was left.
 """
 
-import argparse
 import json
 import os
 import re
@@ -25,24 +24,15 @@ from typing import NamedTuple
 import mlflow
 import numpy as np
 import torch
-from forked import Har
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
+from forked import Har, arguments, checked, made, same, small, weights_of, write_table
 
 from har.data.staging import PREFIX
-from har.runs.run_folder import CHECKPOINT
 from har.studies.sweep import RESULT as JOB_RESULT
 from har.tracking import tracking_uri
 
 RESULT = Path("results/reliability/sweep_kill.csv")
 WORKERS, PATIENCE_S = 2, 120.0
-CONFIG = {
-    "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
-    "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2, "dropout": 0.2}},
-    "training": {"epochs": 6, "batch_size": 32, "learning_rate": 0.01, "threads": 1, "keep": "last"},
-}
+CONFIG = small(6, 32, keep="last")
 STUDY = {
     "question": "Does it survive?",
     "split": {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0},
@@ -67,10 +57,7 @@ class Sweep:
 
     def finish(self) -> str:
         """Let it run to its end, and return what it printed."""
-        answer = self.start().wait()
-        if answer.code:
-            raise SystemExit("\n".join([answer.output, *answer.errors]))
-        return answer.output
+        return checked(self.start().wait())
 
     @property
     def base(self) -> Path:
@@ -85,7 +72,7 @@ class Sweep:
         found = {}
         for path in self.base.glob(f"*/*/{JOB_RESULT}"):
             scores = {name: value for name, value in json.loads(path.read_text()).items() if name not in CHANGES}
-            found[path.parent.name] = scores, torch.load(path.parent / CHECKPOINT, map_location="cpu", weights_only=True)["state_dict"]
+            found[path.parent.name] = scores, weights_of(path.parent)
         return found
 
     def states(self) -> list[tuple[str | None, str]]:
@@ -158,9 +145,7 @@ def trial(sweep: Sweep, kind: Kind, moment: float, rng: np.random.Generator, exp
     found["wrong_exit_codes"] = int(code not in (kind.exit_code, 0))
     found["workers_left"] = sum(map(lives, workers)) if kind.number == signal.SIGTERM else int(not all_gone(workers))
     if kind.number == signal.SIGTERM:  # it has time to tidy up
-        found["running_left"] += (
-            [state for _, state in sweep.states()].count("RUNNING") if (sweep.folder / "runs/mlflow.db").exists() else 0
-        )
+        found["running_left"] += sweep.running()
     before = sweep.written()
     output = sweep.finish()
     told = re.search(r"(\d+) jobs, (\d+) done before, (\d+) to do", output)
@@ -171,7 +156,7 @@ def trial(sweep: Sweep, kind: Kind, moment: float, rng: np.random.Generator, exp
     found["lost"] += int(told is None or int(told[3]) != len(expected) - len(before))  # more or fewer jobs than had no result
     for name, (scores, weights) in sweep.content().items():
         found["same_scores"] += scores == expected[name][0]
-        found["same_weights"] += all(torch.equal(value, weights[part]) for part, value in expected[name][1].items())
+        found["same_weights"] += same(weights, expected[name][1])
     states = sweep.states()
     finished = Counter(key for key, state in states if key and state == "FINISHED")
     found["finished_once"] = sum(count == 1 for count in finished.values())
@@ -183,11 +168,7 @@ def trial(sweep: Sweep, kind: Kind, moment: float, rng: np.random.Generator, exp
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=7, help="of each kind of signal")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    options = parser.parse_args()
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    options = arguments(__doc__, 7, "of each kind of signal", "of the moments").parse_args()
     rng = np.random.default_rng(options.seed)
     totals: dict[Kind, Counter[str]] = {kind: Counter() for kind in KINDS}
     with tempfile.TemporaryDirectory() as name:

@@ -10,26 +10,19 @@ asked to end: it must do so with exit code 143 and leave no RUNNING run even bef
 results/reliability/training_kill.csv, or training_term.csv, a row a network; exit code 1 where anything differed or was left.
 """
 
-import argparse
 import json
 import os
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import torch
-from forked import Har
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
+from forked import Har, arguments, checked, made, running, same, small, tracked, weights_of, write_table
 
 from har.data.staging import PREFIX
 from har.runs.run_folder import RunFolder
@@ -39,17 +32,16 @@ RESULTS = Path("results/reliability")
 EXIT_CODES = {"KILL": -signal.SIGKILL, "TERM": 128 + signal.SIGTERM}
 COUNTS = ("kills", "kills_before_first_epoch_was_kept", "kills_later", "kills_too_late", "resumed")
 COUNTS += ("same_weights", "same_scores", "one_tracked_run", "running_left", "folders_left", "wrong_exit_codes")
-TRAINING = {"epochs": 8, "batch_size": 32, "learning_rate": 0.01, "threads": 1}
+STREAM = {"name": "stream_gru", "options": {"hidden_size": 8, "num_layers": 1}}
 CONFIGS = {
-    "cnn1d": {"model": {"options": {"width": 8, "depth": 2, "dropout": 0.2}}, "augmentation": {"rotation_deg": 20}},
-    "stream_gru": {"model": {"options": {"hidden_size": 8, "num_layers": 1}}, "task": {"name": "sequence", "chunk": 64}},
+    "cnn1d": small(8, 32) | {"augmentation": {"rotation_deg": 20}},
+    "stream_gru": small(8, 32, STREAM) | {"task": {"name": "sequence", "chunk": 64}},
 }
 
 
 def write_config(model: str, folder: Path) -> Path:
-    config = CONFIGS[model] | {"data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]}, "training": TRAINING}
     path = folder / f"{model}.yaml"
-    path.write_text(json.dumps(config | {"model": config["model"] | {"name": model}}))
+    path.write_text(json.dumps(CONFIGS[model]))
     return path
 
 
@@ -59,24 +51,13 @@ def start(config: Path, runs: Path) -> Har:
 
 def finished(config: Path, runs: Path) -> tuple[RunFolder, str]:
     """Let it run to its end; the run, and what it printed."""
-    answer = start(config, runs).wait()
-    if answer.code:
-        raise SystemExit("\n".join([answer.output, *answer.errors]))
-    return RunFolder(runs / "synthetic" / config.stem / "seed-0"), answer.output
+    output = checked(start(config, runs).wait())
+    return RunFolder(runs / "synthetic" / config.stem / "seed-0"), output
 
 
 def content(run: RunFolder) -> tuple[dict[str, torch.Tensor], tuple]:
     info = run.info()
-    weights = torch.load(run.checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    return weights, (info.score, info.origin.epochs, info.origin.best_epoch)
-
-
-def states(runs: Path) -> list[str]:
-    """Of all tracked runs."""
-    if not (runs / "mlflow.db").exists():
-        return []
-    with closing(sqlite3.connect(runs / "mlflow.db")) as store:
-        return [status for (status,) in store.execute("select status from runs")]
+    return weights_of(run.path), (info.score, info.origin.epochs, info.origin.best_epoch)
 
 
 def trial(
@@ -95,16 +76,16 @@ def trial(
         when = "kills_too_late" if code == 0 else "kills_later" if kept else "kills_before_first_epoch_was_kept"
         found.update({"kills": int(code != 0), when: 1, "wrong_exit_codes": int(code not in (0, EXIT_CODES[how]))})
         if how == "TERM":
-            found["running_left"] += states(runs).count("RUNNING")
+            found["running_left"] += running(runs)
     before = time.perf_counter()
     run, output = finished(config, runs)
     seconds = time.perf_counter() - before
     found["resumed"] = int("goes on where it was interrupted" in output)
     weights, score = content(run)
-    found["same_weights"] = int(all(torch.equal(value, weights[name]) for name, value in expected[0].items()))
+    found["same_weights"] = int(same(weights, expected[0]))
     found["same_scores"] = int(score == expected[1])
-    found["one_tracked_run"] = int(states(runs).count("FINISHED") == 1)
-    found["running_left"] += states(runs).count("RUNNING")
+    found["one_tracked_run"] = int(tracked(runs, "status").count(("FINISHED",)) == 1)
+    found["running_left"] += running(runs)
     found["folders_left"] = len(list(run.path.parent.iterdir())) - 1
     return found, seconds
 
@@ -127,12 +108,9 @@ def count(model: str, how: str, trials: int, rng: np.random.Generator, root: Pat
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, 10, "of each network", "of the moments")
     parser.add_argument("--signal", choices=EXIT_CODES, default="KILL", help="what is sent")
-    parser.add_argument("--trials", type=int, default=10, help="of each network")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
     rng, stamp = np.random.default_rng(options.seed), made("torch", "pytorch-lightning", "mlflow")
     found: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
-from tables import made, markdown, write_table
+from tables import made, write_table
+
+from har.reporting import markdown
 
 RESULT = Path("results/tests/mutation.csv")
 MUTANTS = Path("mutants")
@@ -89,12 +91,11 @@ def main() -> int:
     for row in rows:
         print(f"{row['file']:32} {row['caught']} of {row['tried']} tried, {row['percent']} %; there are {row['mutants']}")
     write_table(RESULT, rows, made("mutmut"))
-    table = [[str(row[column]) for column in rows[0]] for row in rows]
     text = [
         "# Mutants: small mistakes on purpose, and whether a test noticed\n",
         f"{rows[-1]['percent']} % of the {rows[-1]['tried']} that were tried are caught; at least {100 * TARGET:.0f} % are wanted. Each "
         f"file's share taken for all its mutants: {100 * weighted(rows[:-1]):.1f} %. Of export at most every {options.every}th is tried.\n",
-        markdown(list(rows[0]), table),
+        markdown(rows[0], [row.values() for row in rows]),
         "\nThose that lived; `mutmut show NAME` shows one:\n",
         *(f"- `{name}`" for name in lived),
         "\nWritten by `python benchmarks/faults/mutation.py`.\n",

@@ -33,8 +33,8 @@ from har.data import synthetic
 from har.data.audit import RUN_LENGTH, audit
 from har.data.splits import SubjectSplit, check_split, make_split, split_document
 from har.data.windowset import WindowSet, windows_of
-from har.runs import train as train_module
 from har.runs.train import train_configs, train_run
+from har.tasks import base as task_module
 
 RESULT = Path("results/reliability/planted_leaks.csv")
 MODEL = {"name": "cnn1d", "options": {"width": 8, "depth": 2}}
@@ -198,7 +198,7 @@ def ask_audit(case: Case) -> str:
 
 def ask_training(case: Case, runs: Path, run: str = "planted") -> str:
     """The same of the whole training, whose reader hands out the case."""
-    train_module.load_windows = lambda *_: (case.windows, case.split)
+    task_module.load_windows = lambda *_: (case.windows, case.split)
     try:
         train_run(case.config, run, runs, progress=False, say=lambda _: None)
     except HarError as error:

@@ -16,10 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
-from tables import made, markdown
+from tables import made
 
 from har.contract import HarError
 from har.files import write_whole
+from har.reporting import markdown
 
 FOLDER, SUMMARY = Path("results/reliability"), "summary.md"
 ALLOWED_S = 10.0  # that a training may lose where its MLflow server is away or slow
@@ -220,7 +221,7 @@ def summary(folder: Path) -> tuple[str, bool]:
     lines = [(found, row, path) for path in paths for found, row in found_in(path)]
     if not lines:
         raise HarError(f"{folder} holds no results; run the benchmarks first, see results/README.md")
-    table = markdown(HEAD, [cells(found, row, path) for found, row, path in lines])
+    table = markdown(HEAD, [cells(found, row, path) for found, row, path in lines], "l")
     held = sum(found.whole for found, _, _ in lines)
     lost = [sum(getattr(found, name) for found, _, _ in lines) for name in ("jobs_lost", "data_lost")]
     text = [f"{len(lines)} kinds of faults, {held} of them survived every time; jobs lost {lost[0]}, data lost {lost[1]}."]

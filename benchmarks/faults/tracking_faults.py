@@ -27,12 +27,9 @@ from typing import Any
 
 import mlflow
 import numpy as np
+from forked import arguments, made, write_table
 from kill_training import write_config
 from reliability_summary import ALLOWED_S
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-
-from tables import made, write_table
 
 from har.tracking import copies, runs, store_facts
 
@@ -204,14 +201,11 @@ def row(fault: tuple[str, str], trials: list[dict[str, Any]], whole: dict[str, A
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=3, help="of each fault that begins later; one of the others")
-    parser.add_argument("--seed", type=int, default=0, help="of the requests at which faults begin")
+    parser = arguments(__doc__, 3, "of each fault that begins later; one of the others", "of the requests at which faults begin")
     parser.add_argument("--train", nargs=2, default=None, metavar=("CONFIG", "RUNS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.train:
         train_and_time(*options.train)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
     rng, rows, whole, requests = np.random.default_rng(options.seed), [], {}, 0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
