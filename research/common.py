@@ -1,66 +1,132 @@
-"""What the scripts share: their command line, where they read and write, and how their reports are signed."""
+"""What the scripts share: their command line, parts of long experiments that are kept, and signed reports."""
 
 import argparse
+import hashlib
+import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from har import reporting
-from har.config import MAX_SEED, RunConfig, load_config
+from har.config import MAX_SEED, RunConfig
 from har.contract import HarError
-from har.files import check_folder, write_whole
+from har.evaluation.figures import save_figure
+from har.files import write_whole
 from har.redaction import shown
-from har.reporting import footer
-from har.runs.checks import config_path
+from har.reporting import git_commit, versions, write_table
+from har.runs.checks import check_folder
+from har.runs.engine import Progress, default_workers, run_jobs
 from har.runs.work import Say
+from har.tasks.code import KEY_LENGTH, code_digest, digest_of, sources_of
 
-FOLDS = 3  # of the 21 training subjects
+SYNTHETIC = "synthetic"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--results": {"type": Path, "default": Path("results"), "metavar": "DIR", "help": "folder of results (default: %(default)s)"},
+    "--runs": {"type": Path, "default": Path("runs"), "metavar": "DIR", "help": "folder of all runs (default: %(default)s)"},
+    "--archive": {"metavar": "PATH", "help": "a copy of the data set: the zip, or the folder it was extracted to"},
+    "--uci-archive": {"metavar": "PATH", "help": "a copy of UCI HAR, likewise"},
+    "--model": {"default": "dilated_cnn", "metavar": "NAME", "help": "config (default: %(default)s)"},
+    "--dataset": {"choices": ("hapt", "uci-har", SYNTHETIC), "default": "hapt", "help": "whose recordings (default: %(default)s)"},
+    "--seed": {"dest": "seeds", "nargs": "+", "type": int, "default": [0, 1, 2], "metavar": "N", "help": "of trainings (default: 0 1 2)"},
+    "--quick": {"action": "store_true", "help": "a small budget, to see that it works; no result"},
+}
+EXPERIMENT = ("--archive", "--runs", "--dataset", "--seed", "--quick")
 
 
-def options_of(name: str, text: str, *, archive: str | None = None, runs: bool = False) -> argparse.ArgumentParser:
-    """The parser of a script with the options that most share.
+@dataclass(frozen=True)
+class Bench:
+    """Where a script reads and writes.
 
-    Args:
-        name: of its module in this folder.
-        text: what it does.
-        archive: the data set that ``--archive`` is a copy of; by default there is no such option.
-        runs: whether it reads or writes runs.
+    Attributes:
+        results: folder of the results.
+        command: that was typed, named in the reports.
+        runs: folder of all runs; finished parts of a long experiment are kept below it.
+        archive: a copy of the data set, where one is needed.
+        uci_archive: a copy of UCI HAR, where two data sets are needed.
+        model: name of a config.
+        dataset: whose recordings; ``synthetic`` is named in the files.
+        seeds: of the trainings.
+        quick: a small budget, to see that everything works; its files have ``_quick`` in their names and are no result.
+        say: gets one line a step.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m research.{name}", description=text, allow_abbrev=False)
-    if archive is not None:
-        text = f"a copy of {archive}: the zip, or the folder it was extracted to"
-        parser.add_argument("--archive", default=None, metavar="PATH", help=text)
-    if runs:
-        parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (default: %(default)s)")
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="folder of results (default: %(default)s)")
-    return parser
+
+    results: Path
+    command: str
+    runs: Path = Path("runs")
+    archive: str | None = None
+    uci_archive: str | None = None
+    model: str = ""
+    dataset: str = "hapt"
+    seeds: Sequence[int] = (0,)
+    quick: bool = False
+    say: Say = print
+
+    def stem(self, name: str, *, synthetic: bool) -> str:
+        """File name of an artefact without its suffix."""
+        return name + "_synthetic" * synthetic + "_quick" * self.quick
+
+    def write(
+        self,
+        folder: Path,
+        stem: str,
+        text: Sequence[str],
+        tables: Mapping[str, pd.DataFrame],
+        figure: Figure | None = None,
+        digits: str = "%.6g",
+        **facts: object,
+    ) -> list[Path]:
+        """Write ``STEM.md``, a CSV file of each table and a figure as PNG and SVG.
+
+        Args:
+            folder: of the files; it is made.
+            stem: of their names.
+            text: paragraphs and tables of the report; it is signed with command, date, commit, `facts` and versions.
+            tables: by what stands after the stem in the name of its file.
+            figure: of the report.
+            digits: format of the tables' floating-point numbers.
+            facts: whatever else decided the numbers.
+
+        Raises:
+            HarError: the folder cannot be written.
+        """
+        written = [write_table(table, folder / f"{stem}{name}.csv", digits) for name, table in tables.items()]
+        written += [] if figure is None else save_figure(figure, folder, stem)
+        known = "".join(f" {name.capitalize()}: {value}." for name, value in facts.items())
+        known += " A QUICK RUN on a small budget, no result." * self.quick
+        made = ", ".join(f"{package} {number}" for package, number in versions().items())
+        by = f"Written by `{self.command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.{known}\nVersions: {made}.\n"
+        write_whole(folder / f"{stem}.md", "\n\n".join([*text, by]))
+        return [*written, folder / f"{stem}.md"]
 
 
-def run_script(
-    parser: argparse.ArgumentParser, arguments: list[str] | None, work: Callable[[argparse.Namespace, str], Iterable[Path]]
-) -> int:
-    """Parse, work, and print the files that were written.
-
-    Args:
-        parser: of `options_of`.
-        arguments: by default those of the process.
-        work: gets the options and the command as it was typed; returns the files.
+def experiment(name: str, arguments: list[str] | None = None) -> int:
+    """Run the function ``run`` of a module of this folder with the options that it names in ``OPTIONS``, or those of an experiment.
 
     Returns:
         The exit status: 0, or 2 after one line about a mistake of the user.
     """
+    # By its name: as ``__main__``, its functions could not be found by the processes of `run_cells`.
+    module = import_module(f"research.{name}")
+    title = str(module.__doc__).split(": ", 1)[1].splitlines()[0]
+    parser = argparse.ArgumentParser(prog=f"python -m research.{name}", description=title, allow_abbrev=False)
+    for option in ("--results", *getattr(module, "OPTIONS", EXPERIMENT)):
+        parser.add_argument(option, **OPTIONS[option])
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
     try:
-        for option in ("runs", "results"):
-            check_folder(getattr(options, option, None), f"--{option}")
-        for path in work(options, shlex.join([*parser.prog.split(), *arguments])):
+        for folder in ("runs", "results"):
+            check_folder(options.get(folder), f"--{folder}")
+        for seed in options.get("seeds", ()):
+            if not 0 <= seed <= MAX_SEED:
+                raise HarError(f"--seed has {seed}, expected 0 to {MAX_SEED}")
+        for path in module.run(Bench(command=shlex.join([*parser.prog.split(), *arguments]), **options)):
             print(f"wrote {shown(str(path))}")
     except HarError as error:
         print(f"{parser.prog}: {shown(str(error))}", file=sys.stderr)
@@ -68,76 +134,72 @@ def run_script(
     return 0
 
 
-def experiment(name: str, arguments: list[str] | None = None) -> int:
-    """Run the function ``run`` of a module of this folder with the options that all experiments have; see `run_script`."""
-    # By its name: as ``__main__``, its functions could not be found by the processes of `run_cells`.
-    module = import_module(f"research.{name}")
-    parser = options_of(name, str(module.__doc__).split(": ", 1)[1].splitlines()[0], archive="the data set", runs=True)
-    parser.add_argument(
-        "--dataset", choices=("hapt", "uci-har", "synthetic"), default="hapt", help="whose recordings, where any (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed", dest="seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="of the trainings (default: 0 1 2)"
-    )
-    parser.add_argument("--quick", action="store_true", help="a small budget, to see that it works; no result")
-
-    def work(options: argparse.Namespace, command: str) -> list[Path]:
-        for seed in options.seeds:
-            if not 0 <= seed <= MAX_SEED:
-                raise HarError(f"--seed has {seed}, expected 0 to {MAX_SEED}")
-        return module.run(Bench(command=command, **vars(options) | {"seeds": tuple(options.seeds)}))
-
-    return run_script(parser, arguments, work)
+Settings = dict[str, Any]
+Work = Callable[[Bench, Settings], dict[str, Any]]
 
 
-def held_out_config(model: str, dataset: str, **overrides: Any) -> RunConfig:
-    """The shipped config of a model, the last epoch kept: all training subjects but those of one of three folds train, nobody validates."""
-    config = load_config(config_path(model)).with_overrides(data__dataset=dataset, training__keep="last", **overrides)
-    return config.with_split(kind="kfold", folds=FOLDS, subjects="training", validation=0)
+def run_cells(
+    bench: Bench, name: str, settings: Sequence[Settings], work: Work, digest: str, configs: Sequence[RunConfig] = ()
+) -> list[dict[str, Any]]:
+    """Run the cells of a table that are not done yet, a process a core, and return settings and numbers of all of them in order.
 
+    A cell is done again when its settings, the data, the configs, the code of their networks, or any code that `work` imports have changed.
 
-@dataclass(frozen=True)
-class Bench:
-    """Where an experiment reads and writes.
-
-    Attributes:
-        runs: folder of all runs; finished parts of a long experiment are kept below it, so that it goes on where it stopped.
-        results: folder of the results.
-        archive: a copy of the data set, where one is needed.
-        seeds: of the trainings.
-        quick: a small budget, to see that everything works; its files have ``_quick`` in their names and are no result.
-        dataset: whose recordings; ``synthetic`` is named in the files.
-        command: that was typed, named in the tables.
-        say: gets one line a step.
-    """
-
-    runs: Path
-    results: Path
-    archive: str | None
-    seeds: tuple[int, ...]
-    quick: bool
-    dataset: str
-    command: str
-    say: Say = print
-
-    def stem(self, name: str, *, synthetic: bool = False) -> str:
-        """File name of an artefact without its suffix."""
-        return name + "_synthetic" * synthetic + "_quick" * self.quick
-
-    def write_report(self, folder: Path, stem: str, *sections: str, **facts: Any) -> Path:
-        """Write a Markdown file of sections; its footer names whatever decided the numbers, a tuple with commas."""
-        texts = {name: ", ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in facts.items()}
-        said = "".join(f" {name.capitalize()}: {text}." for name, text in texts.items())
-        path = folder / f"{stem}.md"
-        end = footer(self.command, said + " A QUICK RUN on a small budget, no result." * self.quick)
-        write_whole(path, "\n\n".join([*sections, end]))
-        return path
-
-
-def write_table(table: pd.DataFrame, folder: Path, stem: str) -> Path:
-    """Write a CSV file with six digits.
+    Args:
+        bench: of the experiment.
+        name: of the experiment.
+        settings: one dictionary of plain values a cell.
+        work: a function of a module; gets bench and settings and returns plain numbers.
+        digest: of the data.
+        configs: of what the cells train; the imports of `work` show neither the files of configs nor the networks of the registry.
 
     Raises:
-        HarError: the folder cannot be written.
+        HarError: a cell failed; the others are kept.
     """
-    return reporting.write_table(table, folder / f"{stem}.csv", "%.6g")
+    code = digest_of(sources_of([work.__module__]))
+    trained = [[code_digest(config.model.name), config.model_dump(mode="json")] for config in configs]
+    paths = []
+    for one in settings:
+        content = json.dumps([code, trained, one, digest, bench.quick, bench.dataset], sort_keys=True)
+        paths.append(bench.runs / "experiments" / name / f"{hashlib.sha256(content.encode()).hexdigest()[:KEY_LENGTH]}.json")
+    left = [(work, bench, one, path) for one, path in zip(settings, paths, strict=True) if not path.is_file()]
+    workers, done = min(default_workers(), max(1, len(left))), len(paths) - len(left)
+    bench.say(f"experiment {name}: {len(paths)} parts, {done} done before, {len(left)} to do in {workers} processes")
+    progress, problems = Progress(len(paths), done, workers, bench.say), []
+    for outcome in run_jobs(left, _kept, workers=workers):
+        about = ", ".join(f"{key} {value}" for key, value in outcome.job[2].items())
+        if outcome.problem is not None:
+            problems.append(f"{about}: {outcome.problem}")
+        progress.add(about if outcome.problem is None else f"{about} FAILED: {outcome.problem}", failed=outcome.problem is not None)
+    if problems:
+        raise HarError(f"{len(problems)} of {len(paths)} parts failed, first {problems[0]}; type the same command again to try them again")
+    return [one | json.loads(path.read_text()) for one, path in zip(settings, paths, strict=True)]
+
+
+def _kept(job: tuple[Work, Bench, Settings, Path]) -> bool:
+    work, bench, settings, path = job
+    write_whole(path, json.dumps(work(bench, settings), default=float) + "\n")
+    return True
+
+
+def markdown(table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> str:
+    """A table in Markdown, its first column to the left.
+
+    Args:
+        table: any; its index is left out.
+        formats: of numbers, by column; what is missing stays empty.
+    """
+    columns = [["" if pd.isna(v) else format(v, (formats or {}).get(str(name), "")) for v in table[name]] for name in table]
+    rows = [[str(name) for name in table], ["---", *["---:"] * (len(columns) - 1)], *zip(*columns, strict=True)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def spread(values: pd.Series, digits: int = 1, scale: float = 100.0) -> str:
+    """Mean ± deviation, by default in per cent; the mean alone of one value."""
+    mean, deviation = f"{scale * values.mean():.{digits}f}", values.std()
+    return mean if pd.isna(deviation) else f"{mean} ± {scale * deviation:.{digits}f}"
+
+
+def listed(values: Sequence[object]) -> str:
+    """Values with commas between them."""
+    return ", ".join(map(str, values))

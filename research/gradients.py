@@ -1,6 +1,6 @@
 """``python -m research.gradients``: how far back in time the gradient of a recurrent network reaches, before any training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +10,17 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from har.config import DataConfig, WindowingConfig, parse_config
+from har.config import parse_config
 from har.contract import SAMPLE_RATE_HZ, TRAIN_SUBJECTS
 from har.data.prepare import prepared
 from har.data.windowset import WindowSet
-from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
-from har.reporting import markdown
-from research.common import Bench, experiment, write_table
+from research.common import Bench, experiment, listed, markdown
 from research.recurrent_cells import CELLS, build_cell, recurrent_norm
 
 LENGTHS = (128, 1024)  # samples, 2.56 and 20.5 s
 WINDOWS = 128  # of each length
 FADED = 0.01  # of the gradient at the last step
-NOTHING = 1e-300  # below it, even double precision holds no gradient
 
 
 def run(bench: Bench) -> list[Path]:
@@ -32,23 +29,32 @@ def run(bench: Bench) -> list[Path]:
     The loss is that of naming the activity from the last state. Medians over windows, geometric means over seeds.
     """
     rows, steps, curves = [], [], {}
-    lengths = (64, 128) if bench.quick else LENGTHS
-    for length in lengths:
+    for length in (64, 128) if bench.quick else LENGTHS:
         windows = _windows(bench, length)
         frontend = SensorFrontend("raw6", length)
         x = torch.from_numpy(windows.x.copy())
         frontend.fit(x)
         features, y = frontend(x).detach(), torch.from_numpy(windows.y.copy())
-        curves[length] = {cell: _curve(cell, features, y, bench.seeds) for cell in CELLS}
-        for cell, (norms, weights) in curves[length].items():
-            rows.append({"cell": cell, "length": length, **_summary(norms), "recurrent_weights": weights})
-            steps += [{"cell": cell, "length": length, "step": step, "norm": norm} for step, norm in enumerate(norms)]
-    folder, stem = bench.results / "models", bench.stem("gradients", synthetic=windows.synthetic)
+        found = {cell: _curve(cell, features, y, bench.seeds) for cell in CELLS}
+        curves[length] = {cell: norms for cell, (norms, _) in found.items()}
+        for cell, (norms, weights) in found.items():
+            relative = norms / norms[-1]
+            reach = int(length - np.flatnonzero(relative >= FADED)[0])
+            row = {"cell": cell, "length": length, "last_step": norms[-1], "first_over_last": relative[0], "reach_steps": reach}
+            rows.append(row | {"recurrent_weights": weights})
+            steps.append(pd.DataFrame({"cell": cell, "length": length, "step": range(length), "norm": norms}))
     table = pd.DataFrame(rows)
-    written = [write_table(table, folder, stem), write_table(pd.DataFrame(steps), folder, f"{stem}_steps")]
-    only_norms = {length: {cell: found[0] for cell, found in cells.items()} for length, cells in curves.items()}
-    written += save_figure(gradient_figure(only_norms), folder, stem)
-    return [*written, bench.write_report(folder, stem, *_text(table), data=windows.dataset, seeds=bench.seeds)]
+    text = [
+        "# How far back does the gradient reach?",
+        markdown(table, {"last_step": ".2g", "first_over_last": ".1e", "recurrent_weights": ".2g"}),
+        "Networks of one layer before any training, read out from the last state alone. first_over_last: norm of the gradient of the "
+        "loss with respect to the input at the first sample of the window, over that at the last; median over windows, geometric mean "
+        f"over seeds. reach_steps: steps back from the end after which it stays below {100 * FADED:g} % of the last step's. "
+        "recurrent_weights: norm of the gradient of the mean loss.",
+    ]
+    stem, tables = bench.stem("gradients", synthetic=windows.synthetic), {"": table, "_steps": pd.concat(steps)}
+    facts = {"data": windows.dataset, "seeds": listed(bench.seeds)}
+    return bench.write(bench.results / "models", stem, text, tables, gradient_figure(curves), **facts)
 
 
 def input_gradients(network: nn.Module, x: Tensor, y: Tensor) -> tuple[np.ndarray, float]:
@@ -70,45 +76,26 @@ def input_gradients(network: nn.Module, x: Tensor, y: Tensor) -> tuple[np.ndarra
     return norms.median(dim=0).values.numpy(), recurrent_norm(network)
 
 
-def _curve(cell: str, features: Tensor, y: Tensor, seeds: tuple[int, ...]) -> tuple[np.ndarray, float]:
+def _curve(cell: str, features: Tensor, y: Tensor, seeds: Sequence[int]) -> tuple[np.ndarray, float]:
     found = []
     for seed in seeds:
         pl.seed_everything(seed, verbose=False)
-        found.append(input_gradients(build_cell(cell, features.shape[2], features.shape[1], int(y.max()) + 1), features, y))
-    tiny = np.finfo(float).tiny  # its logarithm can still be averaged
-    norms = np.exp(np.mean([np.log(np.maximum(one, tiny)) for one, _ in found], axis=0))
-    return norms, float(np.exp(np.mean([np.log(max(weights, tiny)) for _, weights in found])))
-
-
-def _summary(norms: np.ndarray) -> dict[str, float]:
-    """How the gradient at the first step compares with that at the last, and how many steps it takes to fade for good."""
-    relative = norms / norms[-1]
-    above = np.flatnonzero(relative >= FADED)
-    return {"last_step": float(norms[-1]), "first_over_last": float(relative[0]), "reach_steps": int(len(norms) - above[0])}
+        norms, weights = input_gradients(build_cell(cell, features.shape[2], features.shape[1], int(y.max()) + 1), features, y)
+        found.append(np.append(norms, weights))
+    means = np.exp(np.mean(np.log(np.maximum(found, np.finfo(float).tiny)), axis=0))  # the logarithm of zero could not be averaged
+    return means[:-1], float(means[-1])
 
 
 def _windows(bench: Bench, length: int) -> WindowSet:
-    windowing = WindowingConfig(window_size=length, stride=length, cross_labels=True)
-    data = DataConfig(dataset=bench.dataset, validation_subjects=())
-    content = {"data": data.model_dump(), "windowing": windowing.model_dump(), "model": {"name": "rnn"}, "training": {"keep": "last"}}
-    windows = prepared(parse_config(content, "experiment"), bench.archive)
+    content = {
+        "data": {"dataset": bench.dataset, "validation_subjects": []},
+        "windowing": {"window_size": length, "stride": length, "cross_labels": True},
+        "model": {"name": "rnn"},
+        "training": {"keep": "last"},
+    }
+    windows = prepared(parse_config(content, "experiment"), bench.archive).select_channels("raw6")
     own = np.flatnonzero(np.isin(windows.subject, TRAIN_SUBJECTS))
     return windows.subset(np.random.default_rng(0).permutation(own)[:WINDOWS])
-
-
-def _text(table: pd.DataFrame) -> list[str]:
-    rows = []
-    for row in table.to_dict("records"):
-        share = f"{row['first_over_last']:.1e}" if row["first_over_last"] > NOTHING else "0"
-        rows.append((row["cell"], f"{row['length']:,}", share, f"{row['reach_steps']:,}", f"{row['recurrent_weights']:.2g}"))
-    return [
-        "# How far back does the gradient reach?",
-        markdown(("cell", "steps", "first over last step", "reach", "recurrent weights"), rows),
-        "Networks of one layer before any training, read out from the last state alone. First over last: norm of the gradient of the "
-        "loss with respect to the input at the first sample of the window, over that at the last; median over windows, geometric mean "
-        f"over seeds. Reach: steps back from the end after which it stays below {100 * FADED:g} % of the last step's. Recurrent weights: "
-        "norm of the gradient of the mean loss.",
-    ]
 
 
 def gradient_figure(curves: Mapping[int, Mapping[str, np.ndarray]]) -> Figure:

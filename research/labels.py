@@ -1,23 +1,20 @@
-"""``python -m research.labels``: how many labelled people a classifier needs, with and without pretraining on unlabelled recordings."""
+"""``python -m research.labels``: how many labelled subjects a classifier needs, with and without pretraining on unlabelled recordings."""
 
-import hashlib
-import json
-import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
+from matplotlib.figure import Figure
 
 from har.config import ForecastConfig, RunConfig, load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.audit import audit
 from har.data.prepare import prepared
-from har.data.splits import SubjectSplit, make_splits
+from har.data.splits import SubjectSplit, make_split
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions
@@ -29,17 +26,16 @@ from har.runs.evaluate import results_folder
 from har.runs.ledger import record_opening, required_ledger
 from har.runs.train import fit_task, origin_of
 from har.tasks import TASKS, TaskData
-from har.tasks.base import options_of
-from har.tasks.code import code_digest
-from har.training.checkpoint import load_checkpoint, load_module
+from har.tasks.base import options_of, tensor
+from har.training.checkpoint import load_checkpoint
 from har.training.fit import build_classifier, window_batches
 from har.training.trainer import quiet_lightning, run_trainer
-from research.cells import FOLDER, Cell, run_cells
-from research.common import Bench, experiment, held_out_config, write_table
-from research.labels_report import write_report
+from research.common import SYNTHETIC, Bench, Settings, experiment, listed, markdown, run_cells, spread
 
 ENCODER, CLASSIFIER = "seq2seq", "gru"
-STARTS = ("random", "pretrained")
+STARTS = {"random": ("o-", "#D55E00"), "pretrained": ("s--", "#0072B2")}  # style and colour, distinct also for the colour-blind
+NAMES = {"random": "from random weights", "pretrained": "pretrained by forecasting"}
+FOLDS = 3  # of the 21 training subjects: 14 may be labelled, 7 are scored
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,10 @@ class Budget:
     """What may be spent; the same for both starts.
 
     Attributes:
-        counts: labelled people; where fewer may be labelled, all of them.
+        counts: labelled subjects; where fewer may be labelled, all of them.
         pretraining_epochs: over the recordings without labels.
         steps: of the classifier's training, as near as whole epochs come.
         options: of encoder and classifier, whose recurrent layers must be alike.
-        parts: folds that are run, from the first.
         stride: samples between two pretraining windows.
     """
 
@@ -59,92 +54,48 @@ class Budget:
     pretraining_epochs: int = 10
     steps: int = 400
     options: tuple[tuple[str, int], ...] = (("hidden_size", 64), ("num_layers", 2))
-    parts: int = 1
     stride: int = 50
 
 
-QUICK = Budget((1, 2), 1, 6, (("hidden_size", 8), ("num_layers", 1)), 1, 200)
+QUICK = Budget((1, 2), 1, 6, (("hidden_size", 8), ("num_layers", 1)), 200)
 
 
-def run(bench: Bench) -> list[Path]:
-    """Folds of the training subjects: no official test subject is scored, trained on or pretrained on."""
-    return label_efficiency(bench)
-
-
-def label_efficiency(bench: Bench, *, official: bool = False) -> list[Path]:
-    """Train the classifier from random and from pretrained recurrent weights with the labels of few and of many people.
-
-    The encoder learns to forecast on recordings of all people who may be labelled, without their labels (as Srivastava, Mansimov and
-    Salakhutdinov 2015 do on video); of each fold anew, so that nobody who is scored was heard before. Finished parts are kept and read.
-
-    Args:
-        bench: its seeds draw the labelled people, the first weights and the order of batches; a quick one runs on synthetic data.
-        official: score the official test subjects instead of folds of the training subjects.
-
-    Raises:
-        HarError: the data are absent, or somebody who is scored would be heard in pretraining.
-    """
-    setup = Setup.of(bench, official=official)
-    settings = [
-        {"fold": fold, "seed": seed, "labelled": count, "start": start, "official": official}
-        for fold, split in enumerate(setup.splits)
-        for seed in (bench.seeds[:1] if bench.quick else bench.seeds)
-        for count in sorted({min(count, len(split.train)) for count in setup.budget.counts})
-        for start in STARTS
-    ]
-    digest = setup.labelled.digest + setup.heard.digest
-    rows = run_cells(bench, "labels", settings, train_cell, digest, [setup.classifier, setup.forecaster])
-    stem = bench.stem("label_efficiency" + "_official" * official, synthetic=setup.labelled.synthetic)
-    table, results = pd.DataFrame(rows).drop(columns="official"), results_folder(bench.results, setup.labelled.dataset)
-    return [write_table(table, results, stem), *write_report(table, results, stem, bench, vars(setup.budget), official=official)]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What every part of the experiment needs.
-
-    Attributes:
-        budget: of both starts.
-        classifier: its config.
-        forecaster: config of what is pretrained.
-        labelled: windows of UCI HAR.
-        heard: windows of HAPT, whose labels are not looked at.
-        splits: who may be labelled and who is scored, by fold.
-    """
+class Material(NamedTuple):
+    """What the experiment trains and on which data: labelled windows, and those that the encoder sees without labels."""
 
     budget: Budget
     classifier: RunConfig
     forecaster: RunConfig
     labelled: WindowSet
     heard: WindowSet
-    splits: list[SubjectSplit]
+    split: SubjectSplit
 
-    @classmethod
-    def of(cls, bench: Bench, *, official: bool) -> "Setup":
-        """Read the data.
 
-        Raises:
-            HarError: they are absent, or a fold would score official test subjects.
-        """
-        budget = QUICK if bench.quick else Budget()
-        synthetic = bench.quick or bench.dataset == "synthetic"
-        classifier, forecaster = configs(budget, synthetic=synthetic)
-        # One copy can be named, that of the recordings; UCI HAR's labelled windows are those that were prepared.
-        labelled = prepared(classifier).select_channels("raw6")
-        heard = prepared(forecaster, None if synthetic else bench.archive).select_channels("raw6")
-        splits = [SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS)] if official else make_splits(classifier.data, labelled)[: budget.parts]
-        if not official and set(TEST_SUBJECTS) & {subject for split in splits for subject in split.test}:
-            raise HarError("a fold would score official test subjects; they are scored by `python -m research.labels_official` alone")
-        return cls(budget, classifier, forecaster, labelled, heard, splits)
+def material(bench: Bench, *, official: bool) -> Material:
+    """Configs, data and split; without `official`, no official test subject is scored, trained on or pretrained on."""
+    budget = QUICK if bench.quick else Budget()
+    synthetic = bench.quick or bench.dataset == SYNTHETIC
+    classifier, forecaster = configs(budget, synthetic=synthetic)
+    # One copy can be named, that of the recordings; UCI HAR's labelled windows are those that were prepared.
+    labelled = prepared(classifier).select_channels("raw6")
+    heard = prepared(forecaster, None if synthetic else bench.archive).select_channels("raw6")
+    split = SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS) if official else make_split(classifier.data, labelled)
+    if not official and set(split.test) & set(TEST_SUBJECTS):
+        raise HarError("the fold would score official test subjects; they are scored by `python -m research.labels_official` alone")
+    return Material(budget, classifier, forecaster, labelled, heard, split)
 
 
 def configs(budget: Budget, *, synthetic: bool) -> tuple[RunConfig, RunConfig]:
     """The shipped configs of classifier and forecaster, with recurrent layers that are alike and contexts of a window's length."""
-    classifier = held_out_config(CLASSIFIER, "synthetic" if synthetic else "uci-har")
-    classifier = classifier.with_overrides(model__options=classifier.model.options | dict(budget.options))
+    base = load_config(config_path(CLASSIFIER))
+    classifier = base.with_overrides(
+        data__dataset=SYNTHETIC if synthetic else "uci-har",
+        model__options=base.model.options | dict(budget.options),
+        training__keep="last",
+    ).with_split(kind="kfold", folds=FOLDS, subjects="training", validation=0)
     base = load_config(config_path(ENCODER))
     forecaster = base.with_overrides(
-        data__dataset="synthetic" if synthetic else "hapt",
+        data__dataset=SYNTHETIC if synthetic else "hapt",
         frontend__compression=classifier.frontend.compression,
         frontend__differences=classifier.frontend.differences,
         windowing__window_size=classifier.windowing.window_size + options_of(base, ForecastConfig).horizon,
@@ -156,30 +107,61 @@ def configs(budget: Budget, *, synthetic: bool) -> tuple[RunConfig, RunConfig]:
     return classifier, forecaster
 
 
-def unlabelled(heard: WindowSet, split: SubjectSplit) -> WindowSet:
-    """The pretraining windows: of all who may be labelled."""
-    chosen = heard.subset(np.isin(heard.subject, split.train))
-    check_unheard(chosen, split)
-    return chosen
+def run(bench: Bench, *, official: bool = False) -> list[Path]:
+    """Train the classifier from random and from pretrained recurrent weights with the labels of few and of many subjects.
 
+    The encoder learns to forecast on recordings of all subjects who may be labelled, without their labels (as Srivastava, Mansimov and
+    Salakhutdinov 2015 do on video), and never on those who are scored. Finished seeds are kept and read.
 
-def check_unheard(windows: WindowSet, split: SubjectSplit) -> None:
-    """Refuse pretraining windows of anybody who is scored, and of the official test subjects.
+    Args:
+        bench: its seeds draw the labelled subjects, the first weights and the order of batches; a quick one runs on synthetic data.
+        official: score the official test subjects instead of a fold of the training subjects.
 
     Raises:
-        HarError: somebody is; HAPT's user N is UCI HAR's subject N.
+        HarError: the data are absent, or a subject who is scored would be in the pretraining.
     """
-    scored = sorted(set(windows.subject.tolist()) & {*split.test, *split.validation, *TEST_SUBJECTS})
+    made = material(bench, official=official)
+    settings = [{"seed": seed, "official": official} for seed in (bench.seeds[:1] if bench.quick else bench.seeds)]
+    digest = made.labelled.digest + made.heard.digest
+    found = run_cells(bench, "labels", settings, train_seed, digest, [made.classifier, made.forecaster])
+    table = pd.DataFrame([row for one in found for row in one["rows"]])
+    grouped, synthetic = by_count(table), made.labelled.synthetic
+    shown = grouped[[*STARTS, "gain"]].agg(spread)
+    shown["pairs that gain"] = grouped.gain.agg(lambda gain: f"{(gain > 0).sum()} of {len(gain)}")
+    what = "SYNTHETIC data" if synthetic else "UCI HAR, pretrained on HAPT's recordings of the same training subjects"
+    who = "the held-out subjects of one fold of the training subjects; no test subject took part"
+    who = "the test subjects, each scoring in the ledger; nothing was decided on them" if official else who
+    text = [
+        "# How many labelled subjects does a classifier need?",
+        markdown(shown.reset_index()),
+        f"Macro-F1 in per cent of `gru` on {who}; mean ± deviation over seeds, gain within the same seed. {what}. "
+        f"Both starts have the same scaling, labels and steps of training ({made.budget.steps}, to whole epochs); the recurrent layers of "
+        f"one start from an encoder that learnt to forecast a second in {made.budget.pretraining_epochs} epochs over recordings without "
+        "labels, of those subjects alone who may be labelled.",
+    ]
+    folder, stem = results_folder(bench.results, made.labelled.dataset), "label_efficiency" + "_official" * official
+    seeds = listed(sorted(table.seed.unique()))
+    return bench.write(folder, bench.stem(stem, synthetic=synthetic), text, {"": table}, curve_figure(grouped, what), seeds=seeds)
+
+
+def unlabelled(heard: WindowSet, split: SubjectSplit) -> WindowSet:
+    """The pretraining windows: of all who may be labelled.
+
+    Raises:
+        HarError: one of them is scored or an official test subject; HAPT's user N is UCI HAR's subject N.
+    """
+    scored = sorted(set(split.train) & {*split.test, *split.validation, *TEST_SUBJECTS})
     if scored:
         raise HarError(
-            f"pretraining would hear subject {scored[0]} of {windows.dataset}, who is scored or an official test subject "
-            "(HAPT's user N is UCI HAR's subject N); leave these people out"
+            f"pretraining would use subject {scored[0]} of {heard.dataset}, who is scored or an official test subject "
+            "(HAPT's user N is UCI HAR's subject N); leave these subjects out"
         )
+    return split.select(heard, "train")
 
 
-def labelled_people(split: SubjectSplit, count: int, seed: int, fold: int) -> tuple[int, ...]:
-    """The first `count` of the fold's training subjects in a random order of the seed, so that fewer are among more."""
-    order = np.random.default_rng((seed, fold)).permutation(sorted(split.train))
+def labelled_people(split: SubjectSplit, count: int, seed: int) -> tuple[int, ...]:
+    """The first `count` of the training subjects in a random order of the seed, so that fewer are among more."""
+    order = np.random.default_rng((seed, 0)).permutation(sorted(split.train))
     return tuple(sorted(int(subject) for subject in order[:count]))
 
 
@@ -198,56 +180,72 @@ def start_from(classifier: ActivityClassifier, encoder: Forecaster) -> None:
         ) from None
 
 
-def pretrained(setup: Setup, bench: Bench, split: SubjectSplit, seed: int) -> Forecaster:
-    """The forecaster of a split and seed, trained once; its file's name changes with code, config, data and split."""
-    config = setup.forecaster.with_overrides(training__seed=seed)
-    content = [code_digest(ENCODER), config.model_dump(mode="json"), asdict(split), setup.heard.digest]
-    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    path = bench.runs / FOLDER / "labels" / f"encoder-{key}.ckpt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            windows = unlabelled(setup.heard, split)
-            counts = audit({"train": windows, "test": split.select(setup.labelled, "test")})
-            data = TaskData(windows.dataset, windows.synthetic, windows.digest, split, {"train": windows}, counts)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".encoder-") as work:
-                _, fitted = fit_task(TASKS["forecast"], config, data, Path(work))
-                os.replace(fitted.checkpoint, path)
-    return load_module(path, Forecaster)
-
-
-def train_cell(cell: Cell) -> dict[str, Any]:
-    """Train one classifier and score it; a score of official test subjects stands in the ledger before it is kept."""
+def train_seed(bench: Bench, settings: Settings) -> dict[str, Any]:
+    """Train the encoder, then a classifier for every count of labelled subjects and start; ``rows`` of the table."""
     quiet_lightning()
-    bench, wanted = cell.bench, cell.settings
-    setup = Setup.of(bench, official=wanted["official"])
-    split, seed, labelled = setup.splits[wanted["fold"]], wanted["seed"], setup.labelled
-    people = labelled_people(split, wanted["labelled"], seed, wanted["fold"])
-    train, scored = labelled.subset(np.isin(labelled.subject, people)), split.select(labelled, "test")
-    audit({"train": train, "test": scored})
-    each = -(-len(train) // setup.classifier.training.batch_size)
-    config = setup.classifier.with_overrides(training__seed=seed, training__epochs=max(1, round(setup.budget.steps / each)))
-    encoder = pretrained(setup, bench, split, seed)
-    torch.set_num_threads(config.training.threads)
-    classifier = build_classifier(config, train)
-    # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
-    classifier.frontend.load_state_dict(encoder.frontend.state_dict())
-    if wanted["start"] == "pretrained":
-        start_from(classifier, encoder)
+    made, seed = material(bench, official=settings["official"]), settings["seed"]
+    windows, scored = unlabelled(made.heard, made.split), made.split.select(made.labelled, "test")
+    counts = audit({"train": windows, "test": scored})
+    data = TaskData(windows.dataset, windows.synthetic, windows.digest, made.split, {"train": windows}, counts)
     with tempfile.TemporaryDirectory() as work:
-        batches = window_batches(config, train, None)
-        fitted = run_trainer(classifier, batches, config.training, Path(work), name=CLASSIFIER, validates=False)
-        classifier = load_checkpoint(fitted.checkpoint)
-        data = TaskData(labelled.dataset, labelled.synthetic, labelled.digest, split, {}, {})
-        origin = origin_of("labels-official" if wanted["official"] else "labels", config, data, classifier, fitted, git_commit())
-    ledger = required_ledger(results_folder(bench.results, labelled.dataset), scored.subject.tolist(), synthetic=scored.synthetic)
-    x = torch.from_numpy(np.array(scored.x, dtype=np.float32))
-    found = scores(make_predictions(scored, classifier.predict_proba(x).numpy(), origin))
-    if ledger is not None:
-        note = f"({wanted['labelled']} labelled, {wanted['start']} start)"
-        record_opening(ledger, replace(origin, split="test"), accuracy=found["accuracy"], macro_f1=found["macro_f1"], note=note)
-    spent = {"epochs": fitted.epochs, "steps": fitted.epochs * each, "seconds": round(fitted.seconds, 1), "commit": origin.commit}
-    return {"people": " ".join(map(str, people)), "macro_f1": found["macro_f1"], "accuracy": found["accuracy"]} | spent
+        encoder, _ = fit_task(TASKS["forecast"], made.forecaster.with_overrides(training__seed=seed), data, Path(work))
+    rows = []
+    for count in sorted({min(count, len(made.split.train)) for count in made.budget.counts}):
+        people = labelled_people(made.split, count, seed)
+        train = made.labelled.subset(np.isin(made.labelled.subject, people))
+        data = TaskData(train.dataset, train.synthetic, made.labelled.digest, made.split, {}, audit({"train": train, "test": scored}))
+        each = -(-len(train) // made.classifier.training.batch_size)
+        config = made.classifier.with_overrides(training__seed=seed, training__epochs=max(1, round(made.budget.steps / each)))
+        torch.set_num_threads(config.training.threads)
+        for start in STARTS:
+            classifier = build_classifier(config, train)
+            # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
+            classifier.frontend.load_state_dict(encoder.frontend.state_dict())
+            if start == "pretrained":
+                start_from(classifier, encoder)  # type: ignore[arg-type]
+            with tempfile.TemporaryDirectory() as work:
+                batches = window_batches(config, train, None)
+                fitted = run_trainer(classifier, batches, config.training, Path(work), name=CLASSIFIER, validates=False, progress=False)
+                classifier = load_checkpoint(fitted.checkpoint)
+                name = "labels-official" if settings["official"] else "labels"
+                origin = replace(origin_of(name, config, data, classifier, fitted, git_commit()), split="test")
+            ledger = required_ledger(results_folder(bench.results, data.dataset), scored.subject.tolist(), synthetic=scored.synthetic)
+            score = scores(make_predictions(scored, classifier.predict_proba(tensor(scored)).numpy(), origin))
+            if ledger is not None:
+                note = f"({count} labelled, {start} start)"
+                record_opening(ledger, origin, accuracy=score["accuracy"], macro_f1=score["macro_f1"], note=note)
+            row = {"fold": 0, "seed": seed, "labelled": count, "start": start, "people": " ".join(map(str, people))}
+            row |= {"macro_f1": score["macro_f1"], "accuracy": score["accuracy"], "epochs": fitted.epochs, "steps": fitted.epochs * each}
+            rows.append(row | {"seconds": round(fitted.seconds, 1), "commit": origin.commit})
+    return {"rows": rows}
+
+
+def by_count(table: pd.DataFrame) -> Any:
+    """Macro-F1 of both starts and the gain of the second within a seed, grouped by the number of labelled subjects.
+
+    Args:
+        table: a row per training with ``fold``, ``seed``, ``labelled``, ``start`` and ``macro_f1`` from 0 to 1.
+    """
+    wide = table.pivot(index=["labelled", "fold", "seed"], columns="start", values="macro_f1")
+    return wide.assign(gain=wide.pretrained - wide.random).groupby("labelled")
+
+
+def curve_figure(grouped: Any, what: str) -> Figure:
+    """Macro-F1 of `by_count` against the number of labelled subjects, a line per start, bars one deviation over seeds."""
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (start, (style, colour)) in enumerate(STARTS.items()):
+        mean, deviation = 100 * grouped[start].mean(), 100 * grouped[start].std().fillna(0)
+        x = mean.index * (0.985 + 0.03 * place)  # next to each other, so that both bars are visible
+        axes.errorbar(x, mean, yerr=deviation, fmt=style, color=colour, capsize=3, label=NAMES[start])
+    axes.set_xscale("log")
+    axes.set_xticks(mean.index, mean.index.astype(str))
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="labelled subjects", ylabel="macro-F1 of subjects never seen (%)")
+    axes.set_title(f"Label efficiency\n{what}", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
 
 
 if __name__ == "__main__":

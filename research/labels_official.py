@@ -5,13 +5,13 @@ It decides nothing: what is kept is decided by ``python -m research.labels``, wh
 
 from pathlib import Path
 
+from research import labels
 from research.common import Bench, experiment
-from research.labels import label_efficiency
 
 
 def run(bench: Bench) -> list[Path]:
     """Up to all 21 training subjects labelled, scored on the nine test subjects; every score stands in the ledger before it is shown."""
-    return label_efficiency(bench, official=True)
+    return labels.run(bench, official=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,16 @@ from torch import Tensor
 
 from har.config import RunConfig, parse_config
 from har.contract import SAMPLE_RATE_HZ, HarError
-from har.data.prepare import prepared
-from har.data.splits import make_split
-from har.evaluation.figures import panel, save_figure
+from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
-from har.reporting import markdown
-from research.cells import Cell, run_cells
-from research.common import Bench, experiment, write_table
-from research.recurrent_cells import CELLS, Clipping, build_cell, train_steps
+from har.tasks.base import load_windows
+from research.common import Bench, Settings, experiment, listed, markdown, run_cells, spread
+from research.recurrent_cells import CELLS, HIDDEN_SIZE, Clipping, build_cell, train_steps
 
 DELAYS = (0, 64, 256, 896)  # samples; with the window itself up to 1,024
 STEPS, BATCH, LEARNING_RATE = 400, 32, 3e-3
-QUESTIONS = 1200  # sequences of held-out people that are asked
+ASKED = 60  # sequences of held-out subjects per batch of questions
+QUESTIONS = 20  # such batches
 CLIPPINGS = {"none": Clipping("none"), "norm 1": Clipping("norm", 1.0), "value 0.01": Clipping("value", 0.01)}
 USUAL = "norm 1"
 CLIPPED_DELAY = 64  # at which kinds of clipping are compared
@@ -34,19 +33,19 @@ CLIPPED_CELLS = ("RNN", "IRNN", "LSTM", "GRU")
 
 @dataclass(frozen=True)
 class MemorySequences:
-    """Sequences put together from windows of one person: first the one to remember, then others that tell nothing about it.
+    """Sequences put together from windows of one subject: first the one to remember, then others that tell nothing about it.
 
-    The activity of every window is drawn by itself, so that what comes later holds no hint; the last `delay` samples are to be
-    sat through. Windows are real; their order is not, which no network is told.
+    The activity of every window is drawn independently, so that what comes later holds no hint; the last `delay` samples are the time
+    over which it has to be remembered. Windows are real; their order is not, which no network is told.
 
     Args:
         features: (window, time, feature) what a network reads.
         y: (window,) index of the activity.
-        subject: (window,) number of the person.
+        subject: (window,) number of the subject.
         delay: samples between the end of the first window and the end of the sequence.
 
     Raises:
-        HarError: somebody has no window of some activity.
+        HarError: a subject has no window of some activity.
     """
 
     features: Tensor
@@ -55,15 +54,14 @@ class MemorySequences:
     delay: int
 
     def __post_init__(self) -> None:
-        people, labels = np.unique(self.subject), np.arange(self.num_classes)
-        for person in people:
-            missing = np.setdiff1d(labels, self.y[self.subject == person])
+        for person in np.unique(self.subject):
+            missing = np.setdiff1d(np.arange(self.num_classes), self.y[self.subject == person])
             if len(missing):
-                raise HarError(f"subject {person} has no window of activity {missing[0]}; leave the person out of the memory task")
+                raise HarError(f"subject {person} has no window of activity {missing[0]}; leave the subject out of the memory task")
 
     @property
     def num_classes(self) -> int:
-        """Activities to tell apart."""
+        """Number of activities."""
         return int(self.y.max()) + 1
 
     @property
@@ -77,86 +75,68 @@ class MemorySequences:
         Returns:
             (count, length, feature) and (count,) the activity of the first window.
         """
-        window = self.features.shape[1]
-        later = -(-self.delay // window)  # windows that follow, the last one cut off
+        later = -(-self.delay // self.features.shape[1])  # windows that follow, the last one cut off
         person = rng.choice(np.unique(self.subject), count)
         activity = rng.integers(self.num_classes, size=(count, 1 + later))
-        chosen = np.empty_like(activity)
-        for row, who in enumerate(person):
-            for column, what in enumerate(activity[row]):
-                chosen[row, column] = rng.choice(np.flatnonzero((self.subject == who) & (self.y == what)))
-        x = self.features[torch.from_numpy(chosen)].flatten(1, 2)[:, : self.length]  # (count, length, feature)
+        chosen = [
+            [rng.choice(np.flatnonzero((self.subject == who) & (self.y == what))) for what in row]
+            for who, row in zip(person, activity, strict=True)
+        ]
+        x = self.features[torch.tensor(np.array(chosen))].flatten(1, 2)[:, : self.length]  # (count, length, feature)
         return x, torch.from_numpy(activity[:, 0])
 
 
 def run(bench: Bench) -> list[Path]:
-    """Train every cell for every delay and seed, then cells with each kind of clipping, and write what held-out people's sequences gave."""
-    windows = prepared(_config(bench), bench.archive)
-    delays, named = ((0, 16), ("RNN", "LSTM")) if bench.quick else (DELAYS, tuple(CELLS))
-    settings = [
-        {"cell": cell, "delay": delay, "clipping": USUAL, "seed": seed} for seed in bench.seeds for delay in delays for cell in named
-    ]
-    clipped = delays[1] if bench.quick else CLIPPED_DELAY
-    also = [
-        {"cell": cell, "delay": clipped, "clipping": clipping, "seed": seed}
-        for seed in bench.seeds
-        for cell in CLIPPED_CELLS
-        if cell in named
-        for clipping in CLIPPINGS
-        if clipping != USUAL
-    ]
+    """Train every cell for every delay and seed, then cells with each kind of clipping, and score sequences of held-out subjects."""
+    windows, _ = load_windows(_config(bench), bench.archive)
+    delays, cells, clipped = ((0, 16), ("RNN", "LSTM"), 16) if bench.quick else (DELAYS, tuple(CELLS), CLIPPED_DELAY)
+    compared_cells, others = [cell for cell in CLIPPED_CELLS if cell in cells], [kind for kind in CLIPPINGS if kind != USUAL]
+    wanted = [*product(bench.seeds, delays, cells, [USUAL]), *product(bench.seeds, [clipped], compared_cells, others)]
+    settings = [{"cell": cell, "delay": delay, "clipping": kind, "seed": seed} for seed, delay, cell, kind in wanted]
     networks = [_config(bench, model) for model in dict.fromkeys(model for model, _ in CELLS.values())]
-    results = run_cells(bench, "memory", settings + also, remember, windows.digest, networks)
-    table = pd.DataFrame([{k: v for k, v in row.items() if k != "norms"} for row in results])
+    results = pd.DataFrame(run_cells(bench, "memory", settings, remember, windows.digest, networks))
+    table = results.drop(columns="norms")
+    main, compared = table[table.clipping == USUAL], table[(table.delay == clipped) & table.cell.isin(compared_cells)]
+    norms = results.loc[compared.index].groupby(["cell", "clipping"]).norms.agg(_geometric_mean)
+    curves = {cell: {kind: norms[cell, kind] for kind in CLIPPINGS} for cell in compared_cells}
     folder, stem = bench.results / "models", bench.stem("memory", synthetic=windows.synthetic)
-    written = [write_table(table, folder, stem)]
-    main = table[table.clipping == USUAL]
-    written += save_figure(memory_figure(main, 1 / len(windows.labels)), folder, stem)
-    compared = table[(table.delay == clipped) & table.cell.isin(CLIPPED_CELLS)]
-    curves = {cell: {c: _mean_norms(results, cell, clipped, c) for c in CLIPPINGS} for cell in CLIPPED_CELLS if cell in named}
-    written += save_figure(clipping_figure(curves), folder, stem.replace("memory", "clipping"))
-    return [*written, bench.write_report(folder, stem, *_text(main, compared, clipped), data=windows.dataset, seeds=bench.seeds)]
+    figure, facts = memory_figure(main, 1 / len(windows.labels)), {"data": windows.dataset, "seeds": listed(bench.seeds)}
+    written = bench.write(folder, stem, _text(main, compared, clipped), {"": table}, figure, **facts)
+    return [*written, *save_figure(clipping_figure(curves), folder, stem.replace("memory", "clipping"))]
 
 
-def remember(cell: Cell) -> dict[str, Any]:
+def remember(bench: Bench, settings: Settings) -> dict[str, Any]:
     """Train one network on sequences of training subjects and ask it about held-out ones."""
-    bench, settings = cell.bench, cell.settings
-    config = _config(bench)
     torch.set_num_threads(1)
-    windows = prepared(config, bench.archive)
-    parts = make_split(config.data, windows).parts(windows)
+    windows, split = load_windows(_config(bench), bench.archive)
     frontend = SensorFrontend("raw6", windows.window_size)
-    frontend.fit(torch.from_numpy(parts["train"].x.copy()))
+    frontend.fit(torch.from_numpy(split.select(windows, "train").x.copy()))
     sequences = {}
     for name in ("train", "test"):
+        part = split.select(windows, name)
         with torch.no_grad():
-            features = frontend(torch.from_numpy(parts[name].x.copy()))
-        sequences[name] = MemorySequences(features, parts[name].y, parts[name].subject, settings["delay"])
+            features = frontend(torch.from_numpy(part.x.copy()))
+        sequences[name] = MemorySequences(features, part.y, part.subject, settings["delay"])
     pl.seed_everything(settings["seed"], verbose=False)
     rng = np.random.default_rng(settings["seed"])
-    size, steps, questions = (8, 6, 60) if bench.quick else (64, STEPS, QUESTIONS)
+    size, steps, questions = (8, 6, 1) if bench.quick else (HIDDEN_SIZE, STEPS, QUESTIONS)
     network = build_cell(settings["cell"], frontend.out_channels, sequences["train"].length, len(windows.labels), size)
-    seen = train_steps(
-        network,
-        lambda: sequences["train"].draw(BATCH, rng),
-        steps=steps,
-        learning_rate=LEARNING_RATE,
-        clipping=CLIPPINGS[settings["clipping"]],
-    )
+    clipping = CLIPPINGS[settings["clipping"]]
+    seen = train_steps(network, lambda: sequences["train"].draw(BATCH, rng), steps=steps, learning_rate=LEARNING_RATE, clipping=clipping)
     network.eval()
-    asked = np.random.default_rng(0)  # the same questions for every network and seed
-    right = 0
+    asked, right = np.random.default_rng(0), 0  # the same questions for every network and seed
     with torch.no_grad():
-        for _ in range(questions // 60):
-            x, y = sequences["test"].draw(60, asked)
+        for _ in range(questions):
+            x, y = sequences["test"].draw(ASKED, asked)
             right += int((network(x).argmax(dim=1) == y).sum())
-    norms = np.array(seen.norm)
+    norms = pd.Series(seen.norm)
+    finite = norms[np.isfinite(norms)]
     return {
-        "accuracy": right / (60 * (questions // 60)),
+        "accuracy": right / (ASKED * questions),
         "last_loss": float(np.mean(seen.loss[-max(1, steps // 20) :])),
-        "largest_norm": float(np.nanmax(np.where(np.isfinite(norms), norms, np.nan))),
-        "median_norm": float(np.nanmedian(np.where(np.isfinite(norms), norms, np.nan))),
-        "steps_not_finite": int((~np.isfinite(norms)).sum()),
+        "largest_norm": finite.max(),
+        "median_norm": finite.median(),
+        "steps_not_finite": len(norms) - len(finite),
         "norms": [float(f"{norm:.4g}") for norm in norms],
     }
 
@@ -168,32 +148,27 @@ def _config(bench: Bench, model: str = "rnn") -> RunConfig:
     return parse_config(content, "experiment")
 
 
-def _mean_norms(results: list[dict[str, Any]], cell: str, delay: int, clipping: str) -> np.ndarray:
+def _geometric_mean(norms: pd.Series) -> np.ndarray:
     """(step,) geometric mean over the seeds."""
-    own = [row["norms"] for row in results if (row["cell"], row["delay"], row["clipping"]) == (cell, delay, clipping)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.exp(np.mean(np.log(np.array(own, dtype=float)), axis=0))
+        return np.exp(np.log(np.array(norms.tolist(), dtype=float)).mean(axis=0))
 
 
 def _text(main: pd.DataFrame, compared: pd.DataFrame, delay: int) -> list[str]:
-    def right(rows: pd.DataFrame) -> str:
-        return f"{100 * rows.accuracy.mean():.1f} ± {100 * rows.accuracy.std():.1f}"
-
-    delays = sorted(main.delay.unique())
-    answers = [(cell, *(right(rows[rows.delay == value]) for value in delays)) for cell, rows in main.groupby("cell", sort=False)]
-    clipping = []
-    for both, rows in compared.groupby(["cell", "clipping"], sort=False):
-        norms = f"{rows.largest_norm.max():.3g}", f"{rows.median_norm.median():.2g}", f"{rows.steps_not_finite.sum():.0f}"
-        clipping.append((*both, right(rows), *norms))
+    wide = main.groupby(["cell", "delay"]).accuracy.agg(spread).unstack().loc[main.cell.unique()]
+    wide.columns = [f"{value / SAMPLE_RATE_HZ:.3g} s" for value in wide]
+    kinds = compared.groupby(["cell", "clipping"], sort=False).agg(
+        {"accuracy": spread, "largest_norm": "max", "median_norm": "median", "steps_not_finite": "sum"}
+    )
     return [
         "# Which activity was it N seconds ago?",
-        markdown(("cell", *(f"{value / 50:.3g} s" for value in delays)), answers),
+        markdown(wide.reset_index()),
         "Right answers in per cent, mean ± standard deviation over seeds, of seven held-out training subjects; guessing gives 16.7. A "
-        "window of one activity is followed by windows of others, drawn at random from the same person, for as long as the column says; "
+        "window of one activity is followed by windows of others, drawn at random from the same subject, for as long as the column says; "
         f"the answer is read from the last state. One layer of 64 units, {STEPS} steps of {BATCH} sequences, gradients clipped at norm 1.",
-        f"## Clipping, {delay / 50:.3g} s",
-        markdown(("cell", "clipping", "right answers", "largest norm", "median norm", "steps lost"), clipping, "llr"),
-        "Norm: of the gradient of the recurrent weights before clipping. Steps lost: loss or gradient not finite.",
+        f"## Clipping, {delay / SAMPLE_RATE_HZ:.3g} s",
+        markdown(kinds.reset_index(), {"largest_norm": ".3g", "median_norm": ".2g"}),
+        "Norm: of the gradient of the recurrent weights before clipping. steps_not_finite: loss or gradient is not, the step is left out.",
     ]
 
 
@@ -204,15 +179,16 @@ def memory_figure(table: pd.DataFrame, chance: float) -> Figure:
         table: ``cell``, ``delay`` in samples, ``accuracy``; a row a seed.
         chance: share of right answers by guessing.
     """
-    figure, axes = panel(7, 4)
-    places = {delay: number for number, delay in enumerate(sorted(table.delay.unique()))}
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    delays = np.unique(table.delay)
     for number, (cell, rows) in enumerate(table.groupby("cell", sort=False)):
-        found = rows.groupby("delay").accuracy.agg(["mean", "min", "max"])
-        at = np.array([places[delay] for delay in found.index]) + 0.03 * number  # beside each other, so that ranges can be seen
-        spread = np.abs(found[["min", "max"]].to_numpy().T - found["mean"].to_numpy())
-        axes.errorbar(at, 100 * found["mean"], yerr=100 * spread, marker="o", markersize=4, capsize=2, label=str(cell))
+        found = 100 * rows.groupby("delay").accuracy.agg(["mean", "min", "max"])
+        at = np.searchsorted(delays, found.index) + 0.03 * number  # next to each other, so that ranges can be seen
+        ranges = [found["mean"] - found["min"], found["max"] - found["mean"]]
+        axes.errorbar(at, found["mean"], yerr=ranges, marker="o", markersize=4, capsize=2, label=str(cell))
     axes.axhline(100 * chance, color="0.5", linestyle=":", label="guessing")
-    axes.set_xticks(list(places.values()), [f"{delay / SAMPLE_RATE_HZ:.3g}" for delay in places])
+    axes.set_xticks(range(len(delays)), [f"{delay / SAMPLE_RATE_HZ:.3g}" for delay in delays])
     axes.set(xlabel="seconds ago", ylabel="right answers, %", title="Which activity was it?", ylim=(0, 102))
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.3)

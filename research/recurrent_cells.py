@@ -1,8 +1,7 @@
 """The recurrent networks whose memory the experiments look at: one layer of each kind, of which only the last state is read out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +29,7 @@ def build_cell(name: str, in_channels: int, length: int, num_classes: int, hidde
     return create_model(model, in_channels, length, num_classes, fixed | options)
 
 
-@dataclass(frozen=True)
-class Clipping:
+class Clipping(NamedTuple):
     """What is done to gradients before a step.
 
     Attributes:
@@ -51,8 +49,7 @@ class Clipping:
             nn.utils.clip_grad_value_(network.parameters(), self.limit)
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(NamedTuple):
     """What was seen during a training.
 
     Attributes:
@@ -75,7 +72,7 @@ def train_steps(
 ) -> Steps:
     """Train a classifier with AdamW under a one-cycle schedule, as `TaskModule` does.
 
-    A loss that is not finite is kept in the record, and its step is left out, so that an exploded training can be told.
+    A loss that is not finite is kept in the record, and its step is left out, so that an exploded training is visible.
 
     Args:
         network: ``(batch, time, feature) -> (batch, num_classes)`` logits.
@@ -87,16 +84,16 @@ def train_steps(
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate)
     schedule = one_cycle(optimizer, learning_rate, steps)
     network.train()
-    losses, norms = [], []
+    seen = Steps([], [])
     for _ in range(steps):
         x, y = draw()
         loss = nn.functional.cross_entropy(network(x), y)
         optimizer.zero_grad()
         loss.backward()
-        losses.append(loss.item())
-        norms.append(recurrent_norm(network))
-        if torch.isfinite(loss) and torch.isfinite(torch.tensor(norms[-1])):
+        seen.loss.append(loss.item())
+        seen.norm.append(recurrent_norm(network))
+        if torch.isfinite(torch.tensor([seen.loss[-1], seen.norm[-1]])).all():
             clipping.apply(network)
             optimizer.step()
             schedule.step()
-    return Steps(losses, norms)
+    return seen

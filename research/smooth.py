@@ -1,17 +1,16 @@
-"""``python -m research.smooth``: temporal smoothing of a model's answers on continuous recordings.
+"""``python -m research.smooth``: temporal smoothing of a model's answers on continuous recordings, scored on the test subjects.
 
-It is scored on the test subjects. Everything that smoothing needs is decided on the 21 training subjects: the transitions between
-activities are counted in their recordings, and weight and lag are chosen on the probabilities of models of the cross-validation that
-never saw them. The recordings are HAPT's, in true time order and whole; the smoother is reset where a recording starts and nowhere else.
+Everything that smoothing needs is decided on the 21 training subjects: the transitions between activities are counted in their recordings,
+and weight and lag are chosen on the probabilities of models of the cross-validation that never saw them. The recordings are HAPT's, in
+true time order and whole; the smoother is reset where a recording starts and nowhere else.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +23,11 @@ from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRA
 from har.data import hapt
 from har.data.archives import HAPT, open_source
 from har.data.prepare import source_of
-from har.evaluation.figures import panel, save_figure, words
+from har.evaluation.figures import words
 from har.evaluation.predictions import METADATA_KEY
+from har.files import whole_file
 from har.models.classifier import ActivityClassifier
 from har.recording import Recording
-from har.reporting import footer, markdown, write_table
 from har.runs.ledger import record_opening, required_ledger
 from har.runs.run_folder import RunFolder, find_runs
 from har.signals.chain import PUBLISHED
@@ -36,8 +35,9 @@ from har.signals.smoothing import StreamSmoother, estimate_transitions, smooth
 from har.signals.windows import cut_windows, window_starts
 from har.studies.sweep import RESULT, STUDIES
 from har.training.checkpoint import load_checkpoint
-from research.common import options_of, run_script
+from research.common import Bench, experiment, listed, markdown
 
+OPTIONS = ("--archive", "--runs", "--model")
 STUDY = "crossvalidation"
 WEIGHTS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 LAGS = (0, 1, 2, 3, 4, 6, 8)  # windows
@@ -50,7 +50,7 @@ class Stream:
 
     Attributes:
         recording: its name.
-        subject: number of the person.
+        subject: number of the subject.
         start: (window,) first sample.
         y: (window,) index into the labels, activities first, then transitions; negative where unlabelled.
         p: (window, num_classes) probabilities of the activities.
@@ -63,30 +63,26 @@ class Stream:
     p: np.ndarray
 
     @property
-    def num_classes(self) -> int:
-        """Activities that a window can be taken for."""
-        return self.p.shape[1]
+    def raw(self) -> np.ndarray:
+        """(window,) the activity with the highest probability, without smoothing."""
+        return self.p.argmax(axis=1)
 
     @property
     def scored(self) -> np.ndarray:
         """(window,) whether the window is of an activity; transitions between postures and unlabelled ones are not scored."""
-        return (self.y >= 0) & (self.y < self.num_classes)
+        return (self.y >= 0) & (self.y < self.p.shape[1])
 
 
-def stream_errors(streams: Sequence[Stream], answers: Sequence[np.ndarray]) -> pd.DataFrame:
-    """A row per subject: windows of the activities, wrong ones before (highest probability) and after smoothing.
+Answers = Sequence[np.ndarray]  # (window,) index of the activity that the smoother names, for each stream
 
-    Args:
-        streams: the recordings.
-        answers: (window,) index of the activity that the smoother names, for each stream.
-    """
-    rows = []
-    for stream, answer in zip(streams, answers, strict=True):
-        own = stream.scored
-        raw = stream.p.argmax(axis=1)
-        wrong = {"wrong": (raw != stream.y)[own].sum(), "wrong_smoothed": (answer != stream.y)[own].sum()}
-        rows.append({"subject": stream.subject, "windows": own.sum(), **wrong})
-    return pd.DataFrame(rows).groupby("subject", as_index=False).sum()
+
+def stream_errors(streams: Sequence[Stream], answers: Answers) -> pd.DataFrame:
+    """A row per subject: windows of the activities, wrong ones before (highest probability) and after smoothing."""
+    rows = [
+        {"subject": s.subject, "windows": 1, "wrong": (s.raw != s.y)[s.scored], "wrong_smoothed": (answer != s.y)[s.scored]}
+        for s, answer in zip(streams, answers, strict=True)
+    ]
+    return pd.concat(map(pd.DataFrame, rows)).groupby("subject", as_index=False).sum()
 
 
 def change_delays(stream: Stream, answer: np.ndarray) -> list[int | None]:
@@ -95,99 +91,99 @@ def change_delays(stream: Stream, answer: np.ndarray) -> list[int | None]:
     A change is the first window of an activity behind another activity, whatever transition lies between.
     """
     index = np.flatnonzero(stream.scored)
-    first = [here for before, here in pairwise(index) if stream.y[before] != stream.y[here]]
+    first = [place for place, (a, b) in enumerate(pairwise(stream.y[index]), 1) if a != b]
     found: list[int | None] = []
-    for here in first:
-        rest = index[index >= here]
-        other = rest[stream.y[rest] != stream.y[here]]
-        own = rest[rest < other[0]] if len(other) else rest
-        right = own[answer[own] == stream.y[here]]
-        found.append(int(right[0] - here) if len(right) else None)
+    for begin, stop in pairwise([*first, len(index)]):
+        own = index[begin:stop]
+        right = own[answer[own] == stream.y[own]]
+        found.append(int(right[0] - own[0]) if len(right) else None)
     return found
 
 
-def transition_answers(streams: Sequence[Stream], answers: Sequence[np.ndarray]) -> pd.DataFrame:
-    """What is said in windows of postural transitions: the activity before, the one after, or another.
+def transition_answers(streams: Sequence[Stream], answers: Answers) -> dict[str, float]:
+    """The answers in windows of postural transitions: the activity before, the one after, or another.
 
     Returns:
-        One row: ``windows`` and the shares ``before``, ``after``, ``other``; a window between twice the same counts as before.
+        ``windows`` and the shares ``before``, ``after``, ``other``; a window between twice the same counts as before.
     """
-    counts = {"windows": 0, "before": 0, "after": 0, "other": 0}
+    found = []
     for stream, answer in zip(streams, answers, strict=True):
-        scored = np.flatnonzero(stream.scored)
-        for here in np.flatnonzero(stream.y >= stream.num_classes):
-            earlier, later = scored[scored < here], scored[scored > here]
-            counts["windows"] += 1
-            if len(earlier) and answer[here] == stream.y[earlier[-1]]:
-                counts["before"] += 1
-            elif len(later) and answer[here] == stream.y[later[0]]:
-                counts["after"] += 1
-            else:
-                counts["other"] += 1
-    total = max(1, counts["windows"])
-    return pd.DataFrame([{"windows": counts["windows"], **{name: counts[name] / total for name in ("before", "after", "other")}}])
+        known = pd.Series(stream.y).where(stream.scored)
+        own = stream.y >= stream.p.shape[1]
+        before, after = (answer == side for side in (known.ffill(), known.bfill()))
+        found.append(np.select([before, after], ["before", "after"], "other")[own])
+    shares = pd.Series(np.concatenate(found)).value_counts(normalize=True)
+    return {"windows": sum(map(len, found)), **{name: float(shares.get(name, 0.0)) for name in ("before", "after", "other")}}
 
 
-class Choice(NamedTuple):
-    """A smoother's settings and what they leave of the errors on the training subjects."""
+def run(bench: Bench) -> list[Path]:
+    """Fit a smoother on training subjects, score every refitted seed of a model with it, and write tables and a figure.
 
-    weight: float
-    lag: int
-    wrong: int
-    wrong_smoothed: int
-
-
-def write_smoothing(model: str, runs: Path, results: Path, command: str, archive: Path | str | None = None) -> list[Path]:
-    """Fit a smoother on training subjects, score every refitted seed of `model` with it, and write tables and a figure.
-
-    Args:
-        model: name of the config; needs its ``crossvalidation`` study and its ``--refit`` runs.
-        runs: folder of all runs.
-        results: the report goes to ``hapt/`` below it, each scoring of the test subjects to ``hapt/test_openings.csv``.
-        command: that was typed.
-        archive: a copy of HAPT.
+    The model needs its ``crossvalidation`` study and its ``--refit`` runs. Each scoring of the test subjects adds a row to the ledger.
 
     Raises:
         HarError: the archive, the refitted runs or the cross-validation are missing, or do not belong together.
     """
-    finals = find_runs(runs, "uci-har", [f"{model}-refit"])
-    folds = crossvalidated(model, runs, finals)
-    with open_source(source_of(HAPT, archive), HAPT) as (read_file, _):
+    model, report = bench.model, bench.results / "hapt"
+    finals = find_runs(bench.runs, "uci-har", [f"{model}-refit"])
+    folds = crossvalidated(model, bench.runs, finals)
+    with open_source(source_of(HAPT, bench.archive), HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep")
-    trained = [
-        stream
-        for run, subjects in folds
-        for stream in streams(load_checkpoint(run.checkpoint), [r for r in recordings if r.subject in subjects])
-    ]
+    trained = [stream for fold, subjects in folds for stream in streams(fold, recordings, subjects)]
     transitions, shares = estimate_transitions([np.where(s.scored, s.y, -1) for s in trained], len(LABELS))
-    choices = [choose(trained, transitions, shares, lag) for lag in LAGS]
-    chosen = next((c for c in choices if c.wrong_smoothed <= WANTED * c.wrong), min(choices, key=lambda c: c.wrong_smoothed))
-    smoother = StreamSmoother(transitions, shares, weight=chosen.weight, lag=chosen.lag)
-    report = results / "hapt"
-    rows, tables, shown = [], [], None
-    tested = [r for r in recordings if r.subject in TEST_SUBJECTS]
+
+    def smoothed(found: Sequence[Stream], weight: float, lag: int) -> Answers:
+        smoother = StreamSmoother(transitions, shares, weight=weight, lag=lag)
+        return [smooth(stream.p, smoother).argmax(axis=1) for stream in found]
+
+    tried = [
+        {"weight": weight, "lag": lag, **stream_errors(trained, smoothed(trained, weight, lag))[["wrong", "wrong_smoothed"]].sum()}
+        for lag in LAGS
+        for weight in WEIGHTS
+    ]
+    choices = pd.DataFrame(tried).sort_values("wrong_smoothed", kind="stable").groupby("lag", as_index=False).first()
+    choices = choices[["weight", "lag", "wrong", "wrong_smoothed"]]
+    enough = choices[choices.wrong_smoothed <= WANTED * choices.wrong]
+    chosen = choices.loc[enough.index[0] if len(enough) else choices.wrong_smoothed.idxmin()]
+    lag = int(chosen.lag)
     ledger = required_ledger(report, TEST_SUBJECTS, synthetic=False)
     assert ledger is not None
-    for run in finals:
-        found = streams(load_checkpoint(run.checkpoint), tested)
-        answers = [smooth(stream.p, smoother).argmax(axis=1) for stream in found]
+    rows, tables, figure = [], [], None
+    for final in finals:
+        found, origin = streams(final, recordings, TEST_SUBJECTS), final.info().origin
+        answers = smoothed(found, chosen.weight, lag)
         errors = stream_errors(found, answers)
-        origin = run.info().origin
-        accuracy = 1 - errors.wrong_smoothed.sum() / errors.windows.sum()
-        record_opening(ledger, origin, accuracy=accuracy, note="smoothed")
-        rows.append({"seed": origin.seed, **summarise(found, answers, errors, chosen.lag)})
+        rows.append({"seed": origin.seed, **summarise(found, answers, errors, lag)})
+        record_opening(ledger, origin, accuracy=rows[-1]["accuracy_smoothed"], note="smoothed")
         tables.append(errors.assign(seed=origin.seed))
-        _write_answers(found, answers, report / f"smoothing_predictions/{origin.run}_seed{origin.seed}.parquet", asdict(origin))
-        shown = shown or (found, answers)
-    assert shown is not None
+        write_answers(found, answers, report / f"smoothing_predictions/{origin.run}_seed{origin.seed}.parquet", asdict(origin))
+        worst = int(np.argmax([(stream.raw != stream.y)[stream.scored].sum() for stream in found]))
+        figure = figure or timeline_figure(found[worst], answers[worst])
     summary, subjects = pd.DataFrame(rows), pd.concat(tables)
-    written = []
-    for stem, table in (("smoothing", summary), ("smoothing_subjects", subjects), ("smoothing_choice", pd.DataFrame(choices))):
-        written.append(write_table(table, report / f"{stem}.csv"))
-    written += save_figure(timeline_figure(*_worst(*shown)), report, "smoothing")
-    path = report / "smoothing.md"
-    path.write_text(_text(model, summary, subjects, choices, chosen, command))
-    return [*written, path, report / "smoothing_predictions"]
+    mean = summary.mean()
+    names = {"accuracy": "accuracy of the six activities", "wrong": "wrong windows", "missed": "changes of activity never found"}
+    both = pd.DataFrame([[text, mean[name], mean[f"{name}_smoothed"]] for name, text in names.items()])
+    both.columns = ["", "window alone", "smoothed"]
+    by_subject = subjects.drop(columns="seed").groupby("subject", as_index=False).mean()
+    text = [
+        "# What does temporal smoothing give on continuous recordings?",
+        f"`{model}-refit`, {len(summary)} seeds, on the HAPT recordings of the nine test subjects, whole and in time order: "
+        f"{mean.windows:.0f} windows, {mean.changes:.0f} changes of activity.",
+        markdown(both, {"window alone": ".4g", "smoothed": ".4g"}),
+        f"{100 * mean.errors_gone:.1f} % of the errors are gone ({listed([f'{100 * v:.0f}' for v in summary.errors_gone])} % by seed). "
+        f"Added delay of a change, lag included: mean {mean.added_delay_mean_s:.1f} s, 95 % below {mean.added_delay_p95_s:.1f} s. "
+        f"In the {mean.transition_windows:.0f} windows of postural transitions, which are not scored, the smoothed answer is the "
+        f"activity before in {100 * mean.transition_before:.0f} %, the one after in {100 * mean.transition_after:.0f} %, another in "
+        f"{100 * mean.transition_other:.0f} %.",
+        markdown(by_subject, {"windows": ".0f", "wrong": ".1f", "wrong_smoothed": ".1f"}),
+        "Chosen on the 21 training subjects, each predicted by a model of the cross-validation that never saw them: weight of the "
+        f"likelihoods {chosen.weight:g}, lag {lag} windows of 1.28 s, the smallest that halves their errors, else the one that "
+        "leaves the fewest. Transitions are counted on the same subjects.",
+        markdown(choices, {"weight": "g"}),
+    ]
+    bench.say("\n\n".join(text[:5]))
+    written = bench.write(report, "smoothing", text, {"": summary, "_subjects": subjects, "_choice": choices}, figure)
+    return [*written, report / "smoothing_predictions"]
 
 
 def crossvalidated(model: str, runs: Path, finals: Sequence[RunFolder]) -> list[tuple[RunFolder, set[int]]]:
@@ -196,12 +192,11 @@ def crossvalidated(model: str, runs: Path, finals: Sequence[RunFolder]) -> list[
     Raises:
         HarError: they do not hold out every training subject once.
     """
-    wanted = finals[0].info().origin
+    wanted = _settings(finals[0])
     found: list[tuple[RunFolder, set[int]]] = []
     for path in sorted((runs / "uci-har" / STUDIES / STUDY / model).glob(f"fold-*-seed-0-*/{RESULT}")):
-        run = RunFolder(path.parent)
-        if run.info().origin.same_config(wanted):
-            found.append((run, {int(row["subject"]) for row in json.loads(path.read_text())["subjects"]}))
+        if _settings(RunFolder(path.parent)) == wanted:
+            found.append((RunFolder(path.parent), {int(row["subject"]) for row in json.loads(path.read_text())["subjects"]}))
     held_out = sorted(subject for _, subjects in found for subject in subjects)
     if held_out != sorted(TRAIN_SUBJECTS):
         raise HarError(
@@ -211,127 +206,74 @@ def crossvalidated(model: str, runs: Path, finals: Sequence[RunFolder]) -> list[
     return found
 
 
-def streams(classifier: ActivityClassifier, recordings: Sequence[Recording]) -> list[Stream]:
-    """Every recording as a stream of half-overlapping windows through the published filters, which are causal, and a classifier.
+def _settings(run: RunFolder) -> dict[str, Any]:
+    content = run.config().model_dump(mode="json")
+    content["data"] = content["data"]["channels"]
+    del content["training"]["seed"]
+    return content
+
+
+def streams(run: RunFolder, recordings: Sequence[Recording], subjects: Sequence[int] | set[int]) -> list[Stream]:
+    """The recordings of some subjects as half-overlapping windows through the published filters, which are causal, and a classifier.
 
     A window is of the label that most of its samples have, unlabelled ones counted as a label.
     """
-    found = []
-    size = classifier.frontend.window_size
+    classifier: ActivityClassifier = load_checkpoint(run.checkpoint)
+    found, size = [], classifier.frontend.window_size
     columns = [UCI9.index(name) for name in channel_names(classifier.hparams["channels"])]
-    for recording in recordings:
+    for recording in (recording for recording in recordings if recording.subject in subjects):
         samples = PUBLISHED.apply(recording.samples.astype(np.float64))[:, columns].astype(np.float32)
         starts = window_starts(len(samples), size, size // 2)
         windows = torch.from_numpy(np.array(cut_windows(samples, starts, size)))
-        labels = np.array([np.bincount(recording.labels[s : s + size] + 1, minlength=len(HAPT_LABELS) + 1).argmax() - 1 for s in starts])
+        labels = np.array([np.bincount(recording.labels[s : s + size] + 1).argmax() - 1 for s in starts])
         found.append(Stream(recording.name, recording.subject, starts, labels, classifier.predict_proba(windows).double().numpy()))
     return found
 
 
-def choose(trained: Sequence[Stream], transitions: np.ndarray, shares: np.ndarray, lag: int) -> Choice:
-    """The weight that leaves the fewest errors on the training subjects, with one lag."""
-    found = []
-    for weight in WEIGHTS:
-        smoother = StreamSmoother(transitions, shares, weight=weight, lag=lag)
-        errors = stream_errors(trained, [smooth(stream.p, smoother).argmax(axis=1) for stream in trained])
-        found.append(Choice(weight, lag, int(errors.wrong.sum()), int(errors.wrong_smoothed.sum())))
-    return min(found, key=lambda choice: choice.wrong_smoothed)
-
-
-def summarise(found: Sequence[Stream], answers: Sequence[np.ndarray], errors: pd.DataFrame, lag: int) -> dict[str, Any]:
-    """One row: accuracy of the activities with and without smoothing, delays, and what is said during transitions."""
+def summarise(found: Sequence[Stream], answers: Answers, errors: pd.DataFrame, lag: int) -> dict[str, Any]:
+    """One row: accuracy of the activities with and without smoothing, delays, and the answers during transitions."""
     step_s = (found[0].start[1] - found[0].start[0]) / SAMPLE_RATE_HZ
-    raw = [delay for stream in found for delay in change_delays(stream, stream.p.argmax(axis=1))]
+    raw = [delay for stream in found for delay in change_delays(stream, stream.raw)]
     own = [delay for stream, answer in zip(found, answers, strict=True) for delay in change_delays(stream, answer)]
-    both = [(a, b) for a, b in zip(raw, own, strict=True) if a is not None and b is not None]
-    added = [(after + lag - before) * step_s for before, after in both]
-    said = transition_answers(found, answers).iloc[0]
+    added = [(after + lag - before) * step_s for before, after in zip(raw, own, strict=True) if before is not None and after is not None]
+    total = errors.sum()
     return {
-        "windows": int(errors.windows.sum()),
-        "accuracy": 1 - errors.wrong.sum() / errors.windows.sum(),
-        "accuracy_smoothed": 1 - errors.wrong_smoothed.sum() / errors.windows.sum(),
-        "wrong": int(errors.wrong.sum()),
-        "wrong_smoothed": int(errors.wrong_smoothed.sum()),
-        "errors_gone": 1 - errors.wrong_smoothed.sum() / max(1, errors.wrong.sum()),
+        "windows": total.windows,
+        "accuracy": 1 - total.wrong / total.windows,
+        "accuracy_smoothed": 1 - total.wrong_smoothed / total.windows,
+        "wrong": total.wrong,
+        "wrong_smoothed": total.wrong_smoothed,
+        "errors_gone": 1 - total.wrong_smoothed / max(1, total.wrong),
         "changes": len(raw),
-        "missed": sum(delay is None for delay in raw),
-        "missed_smoothed": sum(delay is None for delay in own),
+        "missed": raw.count(None),
+        "missed_smoothed": own.count(None),
         "added_delay_mean_s": float(np.mean(added)),
         "added_delay_p95_s": float(np.quantile(added, 0.95)),
-        "transition_windows": int(said.windows),
-        **{f"transition_{name}": float(said[name]) for name in ("before", "after", "other")},
+        **{f"transition_{name}": value for name, value in transition_answers(found, answers).items()},
     }
 
 
-def _worst(found: Sequence[Stream], answers: Sequence[np.ndarray]) -> tuple[Stream, np.ndarray]:
-    """The recording with the most errors before smoothing."""
-    wrong = [int((stream.p.argmax(axis=1) != stream.y)[stream.scored].sum()) for stream in found]
-    index = int(np.argmax(wrong))
-    return found[index], answers[index]
-
-
-def _write_answers(found: Sequence[Stream], answers: Sequence[np.ndarray], path: Path, origin: dict[str, Any]) -> None:
+def write_answers(found: Sequence[Stream], answers: Answers, path: Path, origin: dict[str, Any]) -> None:
+    """Write a row per window, and where the weights come from, as Parquet."""
     names = np.array([*HAPT_LABELS, ""])  # an unlabelled window, -1, has the empty name
-    parts = [
-        pd.DataFrame(
-            {
-                "recording": stream.recording,
-                "subject": stream.subject,
-                "start": stream.start,
-                "y_true": names[stream.y],
-                "y_pred": names[stream.p.argmax(axis=1)],
-                "y_smoothed": names[answer],
-            }
-        )
-        for stream, answer in zip(found, answers, strict=True)
+    columns = [
+        {"recording": s.recording, "subject": s.subject, "start": s.start, "y_true": names[s.y], "y_pred": names[s.raw]}
+        | {"y_smoothed": names[answer]}
+        for s, answer in zip(found, answers, strict=True)
     ]
-    table = pa.Table.from_pandas(pd.concat(parts), preserve_index=False).replace_schema_metadata({METADATA_KEY: json.dumps(origin)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
-
-
-def _text(model: str, summary: pd.DataFrame, subjects: pd.DataFrame, choices: list[Choice], chosen: Choice, command: str) -> str:
-    mean = summary.mean()
-    by_subject = subjects.groupby("subject")[["windows", "wrong", "wrong_smoothed"]].mean()
-    accuracy, smoothed = (f"{100 * value:.2f}" for value in (mean.accuracy, mean.accuracy_smoothed))
-    whole = [
-        ("accuracy of the six activities (%)", accuracy, smoothed),
-        (f"wrong windows of {mean.windows:.0f}", f"{mean.wrong:.1f}", f"{mean.wrong_smoothed:.1f}"),
-        (f"changes of activity never told, of {mean.changes:.0f}", f"{mean.missed:.1f}", f"{mean.missed_smoothed:.1f}"),
-    ]
-    subject_rows = [(s, f"{row.windows:.0f}", f"{row.wrong:.1f}", f"{row.wrong_smoothed:.1f}") for s, row in by_subject.iterrows()]
-    lags = [(c.lag, f"{c.weight:g}", c.wrong, c.wrong_smoothed) for c in choices]
-    sections = [
-        "# What does temporal smoothing give on continuous recordings?",
-        f"`{model}-refit`, {len(summary)} seeds, on the HAPT recordings of the nine test subjects, whole and in time order.",
-        markdown(("", "window alone", "smoothed"), whole),
-        f"{100 * mean.errors_gone:.1f} % of the errors are gone ({', '.join(f'{100 * v:.0f}' for v in summary.errors_gone)} % by seed). "
-        f"Added delay of a change, lag included: mean {mean.added_delay_mean_s:.1f} s, 95 % below {mean.added_delay_p95_s:.1f} s. "
-        f"In the {mean.transition_windows:.0f} windows of postural transitions, which are not scored, the smoothed answer is the "
-        f"activity before in {100 * mean.transition_before:.0f} %, the one after in {100 * mean.transition_after:.0f} %, another in "
-        f"{100 * mean.transition_other:.0f} %.",
-        markdown(("subject", "windows", "wrong", "wrong, smoothed"), subject_rows, "r"),
-        "Chosen on the 21 training subjects, each predicted by a model of the cross-validation that never saw him: weight of the "
-        f"likelihoods {chosen.weight:g}, lag {chosen.lag} windows of 1.28 s, the smallest that halves their errors, else the one that "
-        "leaves the fewest. Transitions are counted on the same subjects.",
-        markdown(("lag (windows)", "best weight", "wrong", "wrong, smoothed"), lags, "r"),
-        footer(command),
-    ]
-    return "\n\n".join(sections)
+    table = pa.Table.from_pandas(pd.concat(map(pd.DataFrame, columns)), preserve_index=False)
+    with whole_file(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(origin)}), temporary, compression="zstd")
 
 
 def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
     """Truth, answers and smoothed answers of one recording over time; windows of transitions and without label are left white."""
-    figure, axes = panel(10, 3.4)
-    seconds = stream.start / SAMPLE_RATE_HZ
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    axes = figure.add_subplot()
     truth = np.where(stream.scored, stream.y, np.nan)
-    lines = (
-        ("truth", truth, -0.22, "black"),
-        ("window alone", stream.p.argmax(axis=1), 0.0, "tab:orange"),
-        ("smoothed", answer, 0.22, "tab:blue"),
-    )
-    for label, values, offset, colour in lines:
-        axes.plot(seconds, values + offset, "|", markersize=8, color=colour, label=label)
+    lines = {"truth": (truth, "black"), "window alone": (stream.raw, "tab:orange"), "smoothed": (answer, "tab:blue")}
+    for place, (label, (values, colour)) in enumerate(lines.items(), -1):
+        axes.plot(stream.start / SAMPLE_RATE_HZ, values + 0.22 * place, "|", markersize=8, color=colour, label=label)
     axes.set_yticks(range(len(LABELS)), [words(label) for label in LABELS])
     axes.set_xlabel("Time (s)")
     axes.set_title(f"HAPT {stream.recording}: the recording of the test subjects with the most errors", fontsize=10)
@@ -340,18 +282,5 @@ def timeline_figure(stream: Stream, answer: np.ndarray) -> Figure:
     return figure
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write tables and figure; see `write_smoothing`."""
-    parser = options_of("smooth", "Smooth a model's answers over whole recordings and score the test subjects", archive="HAPT", runs=True)
-    parser.add_argument("--model", default="dilated_cnn", metavar="NAME", help="config (default: %(default)s)")
-
-    def work(options: argparse.Namespace, command: str) -> list[Path]:
-        paths = write_smoothing(options.model, options.runs, options.results, command, options.archive)
-        print(paths[-2].read_text().split("\nChosen")[0])
-        return paths
-
-    return run_script(parser, arguments, work)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(experiment("smooth"))

@@ -1,6 +1,5 @@
-"""``python -m research.spectra``: spectra of real and synthetic windows side by side."""
+"""``python -m research.spectra``: spectra of real and synthetic windows of the training subjects, next to each other."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +13,30 @@ from har.data.windowset import WindowSet
 from har.evaluation.figures import save_figure, words
 from har.evaluation.generation import SIGNALS, length_spectra
 from har.reporting import write_table
-from research.common import options_of, run_script
+from research.common import Bench, experiment
 
-COLOURS = {"real": "#0072B2", "synthetic": "#D55E00"}  # blue and vermilion of Okabe and Ito 2008, apart for every eye
-STYLES = {"real": "-", "synthetic": "--"}  # and apart without colour
+OPTIONS = ("--archive",)
+# Blue and vermilion of Okabe and Ito 2008, distinct also for the colour-blind, and different lines for print without colour.
+STYLES = {"real": ("-", "#0072B2"), "synthetic": ("--", "#D55E00")}
 
 
-def write_spectra(folder: Path, *, archive: Path | str | None = None) -> tuple[list[Path], str]:
-    """Compare the spectra of both data sets over the training subjects and write them into `folder`.
+def run(bench: Bench) -> list[Path]:
+    """Compare the spectra of UCI HAR and of synthetic data over the training subjects.
 
-    Args:
-        folder: gets ``spectra_synthetic.png``, ``.svg`` and ``.csv`` (a row per activity, signal and frequency), and
-            ``spectra_ratio_synthetic.csv`` (a row per activity and signal).
-        archive: a copy of UCI HAR.
-
-    Returns:
-        The files, and the summary of ratios as text.
+    Writes ``spectra_synthetic.png``, ``.svg`` and ``.csv`` (a row per activity, signal and frequency), and ``spectra_ratio_synthetic.csv``
+    (a row per activity and signal).
 
     Raises:
-        HarError: UCI HAR is not prepared, or `folder` cannot be written.
+        HarError: UCI HAR is not prepared, or the folder cannot be written.
     """
-    table = compare_spectra(_training(uci_har.NAME, archive), _training(synthetic.NAME))
-    summary, figure = ratio_summary(table), spectra_figure(table)
-    stems = {"spectra": table, "spectra_ratio": summary}
-    paths = [write_table(content, folder / artefact(stem, ".csv", synthetic=True), "%.4g") for stem, content in stems.items()]
-    paths = [*save_figure(figure, folder, artefact("spectra", "", synthetic=True)), *paths]
-    return paths, summary.to_string(index=False, float_format="%.2f")
-
-
-def _training(dataset: str, archive: Path | str | None = None) -> WindowSet:
-    windows = load_dataset(dataset, archive=archive)
-    return windows.subset(np.isin(windows.subject, TRAIN_SUBJECTS))
+    both = (load_dataset(uci_har.NAME, archive=bench.archive), load_dataset(synthetic.NAME))
+    table = compare_spectra(*(windows.subset(np.isin(windows.subject, TRAIN_SUBJECTS)) for windows in both))
+    summary = ratio_summary(table)
+    bench.say("SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz")
+    bench.say(summary.to_string(index=False, float_format="%.2f"))
+    folder, stems = bench.results / "synthetic", [artefact(name, "", synthetic=True) for name in ("spectra", "spectra_ratio")]
+    tables = zip((table, summary), stems, strict=True)
+    return [*save_figure(spectra_figure(table), folder, stems[0]), *(write_table(own, folder / f"{s}.csv", "%.4g") for own, s in tables)]
 
 
 def compare_spectra(real: WindowSet, synthetic: WindowSet) -> pd.DataFrame:
@@ -76,42 +68,27 @@ def ratio_summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def spectra_figure(table: pd.DataFrame) -> Figure:
-    """Real and synthetic spectra side by side: a column per activity, a row per signal, both axes logarithmic.
+    """Real and synthetic spectra next to each other: a column per activity, a row per signal, both axes logarithmic.
 
     Args:
         table: of `compare_spectra`.
     """
     figure = Figure(figsize=(16.0, 6.4), layout="constrained")
     axes = figure.subplots(len(SIGNALS), len(LABELS), sharex=True, sharey="row")
-    for row, (signal, (_, name, unit)) in zip(axes, SIGNALS.items(), strict=True):
+    for place, (row, (signal, (_, name, unit))) in enumerate(zip(axes, SIGNALS.items(), strict=True)):
         for axis, activity in zip(row, LABELS, strict=True):
             part = table[(table.activity == activity) & (table.signal == signal)]
-            for kind in ("real", "synthetic"):
-                axis.loglog(part.frequency_hz, part[f"density_{kind}"], STYLES[kind], color=COLOURS[kind], label=kind)
+            for kind, (style, colour) in STYLES.items():
+                axis.loglog(part.frequency_hz, part[f"density_{kind}"], style, color=colour, label=kind)
             axis.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
             axis.tick_params(axis="x", which="minor", labelbottom=False)
             axis.grid(alpha=0.3)
+            axis.set(title="" if place else words(activity), xlabel="Frequency (Hz)" if place else "")
         row[0].set_ylabel(f"{name},\npower spectral density ({unit})")
-    for axis, activity in zip(axes[0], LABELS, strict=True):
-        axis.set_title(words(activity), fontsize=11)
-    for axis in axes[-1]:
-        axis.set_xlabel("Frequency (Hz)")
     axes[0, 0].legend(loc="lower left")
     figure.suptitle("Real (UCI HAR) and SYNTHETIC data, training subjects: median spectrum of the length of the vector", fontsize=13)
     return figure
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write figure and tables and print the ratios; see `write_spectra`."""
-    parser = options_of("spectra", "Compare the spectra of UCI HAR and of synthetic data, training subjects alone", archive="UCI HAR")
-
-    def work(options: argparse.Namespace, command: str) -> list[Path]:
-        paths, summary = write_spectra(options.results / "synthetic", archive=options.archive)
-        print(f"SYNTHETIC data: density over that of UCI HAR, training subjects, 0.3 to 15 Hz\n{summary}")
-        return paths
-
-    return run_script(parser, arguments, work)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(experiment("spectra"))

@@ -1,27 +1,26 @@
 """``python -m research.stream``: a state carried along a recording against networks trained on windows, on the same stream.
 
-All train on the same people and are scored on every labelled sample of the same recordings of others, the held-out training subjects of
+All train on the same subjects and are scored on every labelled sample of the same recordings of others, the held-out training subjects of
 one fold; no official test subject takes part.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from har.config import RunConfig, SequenceConfig
+from har.config import RunConfig, SequenceConfig, load_config
 from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
 from har.data import hapt
+from har.data.datamodule import streams_of
 from har.data.prepare import prepared, read_recordings
-from har.data.windowset import Stretch, stretches_of
-from har.evaluation.figures import save_figure, stream_figure
+from har.data.windowset import Stretch
+from har.evaluation.figures import stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
 from har.models.labeller import StreamLabeller
-from har.reporting import markdown, spread
+from har.runs.checks import config_path
 from har.runs.evaluate import results_folder
 from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
@@ -31,14 +30,13 @@ from har.studies.study import Job
 from har.tasks.base import options_of
 from har.tasks.sequence import label_streams
 from har.training.checkpoint import load_checkpoint, load_module
-from research.common import Bench, experiment, held_out_config, write_table
+from research.common import SYNTHETIC, Bench, experiment, listed, markdown, spread
 
 NO_ANSWER = -1  # before the first window has ended
-STREAM, WINDOW = "stream_gru", "gru"
 TRAININGS: dict[str, tuple[str, dict]] = {  # name: config, and what is changed in it
-    "carried": (STREAM, {"task.carry_state": True}),
-    "zero_state": (STREAM, {"task.carry_state": False}),
-    "window": (WINDOW, {}),
+    "carried": ("stream_gru", {"task.carry_state": True}),
+    "zero_state": ("stream_gru", {"task.carry_state": False}),
+    "window": ("gru", {}),
 }
 QUICK = {"training.epochs": 1, "model.options": {"hidden_size": 8, "num_layers": 1}}
 ANSWERS = {  # whose answers to each sample: the training, and how it is run
@@ -56,36 +54,49 @@ def run(bench: Bench) -> list[Path]:
     Raises:
         HarError: the data are absent, or a training failed; what is trained already is not trained again.
     """
-    rows: list[dict[str, Any]] = []
-    people: list[pd.DataFrame] = []
-    shown: dict[str, list[Labelled]] | None = None
+    rows, people, figure = [], [], None
     for seed in bench.seeds:
         runs = {name: trained(bench, name, seed) for name in TRAININGS}
         held_out = held_out_streams(bench, runs)
         found = answers(runs, held_out, filtered=bench.dataset == hapt.NAME)
         for name, items in found.items():
             origin = runs[ANSWERS[name][0]].info().origin
-            facts = {"answers": name, "seed": seed, "parameters": origin.parameters, "train_seconds": round(origin.train_seconds, 1)}
-            rows.append(facts | stream_scores(items, len(LABELS)))
+            row = {"answers": name, "seed": seed, "parameters": origin.parameters, "train_seconds": round(origin.train_seconds, 1)}
+            rows.append(row | stream_scores(items, len(LABELS)))
             people.append(subject_scores(items, len(LABELS)).assign(answers=name, seed=seed))
-        shown = shown or found
-        bench.say(f"seed {seed}: " + ", ".join(f"{row['answers']} {100 * row['macro_f1']:.1f} %" for row in rows[-len(found) :]))
-    if shown is None:
-        raise HarError("no seed is named; name some: --seed 0 1 2")
-    table, synthetic = pd.DataFrame(rows), bench.dataset == "synthetic"
+            bench.say(f"seed {seed}: {name} {100 * rows[-1]['macro_f1']:.1f} %")
+        if figure is None:
+            first = held_out[0]
+            title = f"{bench.dataset.replace(SYNTHETIC, 'SYNTHETIC data')}, {first.recording}, the first of those held out; seed {seed}"
+            figure = stream_figure(first.labels, {name: items[0].answer for name, items in found.items()}, LABELS, title)
+    table, subjects, synthetic = pd.DataFrame(rows), pd.concat(people), bench.dataset == SYNTHETIC
+    grouped = table.groupby("answers", sort=False)
+    scores = grouped[list(table.columns[4:])].agg(lambda values: spread(values, digits=3, scale=1))
+    shown = scores.assign(parameters=grouped.parameters.first(), train_seconds=grouped.train_seconds.mean())
+    by_subject = subjects.groupby(["answers", "subject"], sort=False).accuracy.mean().reset_index()
+    worst = by_subject.sort_values("accuracy").groupby("answers", as_index=False, sort=False).first()
+    text = [
+        f"# A state carried along the recording against windows{', SYNTHETIC data' * synthetic}",
+        markdown(shown.reset_index(), {"parameters": ",", "train_seconds": ".0f"}),
+        "\n".join(f"- `{name}`: {meaning}." for name, (_, meaning) in ANSWERS.items()),
+        f"Mean ± deviation over the seeds, on the labelled samples of {subjects.subject.nunique()} held-out training subjects (fold 0 of "
+        "3), who decided nothing; postural transitions have no label and are not scored. segment_f1 is F1@50 (Lea et al. 2017), edit its "
+        "companion, fragmented the share of segments whose right answer is interrupted (Ward et al. 2011), delay_s the time from a change "
+        "to a right answer that lasts for 1 s, untold the share of changes without one.",
+        "The labellers read raw samples; windows go through the published causal filters where the data are HAPT's, as in their training. "
+        "Epochs and augmentation are those of the configs. Where everybody follows one protocol, as in HAPT, a state that is carried in "
+        "training may also learn the order of the activities, which does not hold in daily life.",
+        f"The worst subject of each by accuracy:\n\n{markdown(worst, {'accuracy': '.1%'})}",
+    ]
     folder, stem = results_folder(bench.results, bench.dataset), bench.stem("streams", synthetic=synthetic)
-    written = [write_table(table, folder, stem), write_table(pd.concat(people), folder, f"{stem}_subjects")]
-    first = shown["carried"][0]
-    rest = {name: next(item.answer for item in items if item.recording == first.recording) for name, items in shown.items()}
-    title = f"{'SYNTHETIC data' if synthetic else bench.dataset}, {first.recording}, the first of those held out; seed {bench.seeds[0]}"
-    written += save_figure(stream_figure(first.truth, rest, LABELS, title), folder, stem)
-    return [*written, bench.write_report(folder, stem, *text(table, pd.concat(people), synthetic=synthetic), seeds=bench.seeds)]
+    return bench.write(folder, stem, text, {"": table, "_subjects": subjects}, figure, seeds=listed(bench.seeds))
 
 
 def experiment_config(bench: Bench, name: str, seed: int) -> RunConfig:
-    """The config of a training: that of the shipped model, on the people of the experiment's fold, for a fixed number of epochs."""
+    """The config of a training: that of the shipped model, on the subjects of the experiment's fold, for a fixed number of epochs."""
     model, change = TRAININGS[name]
-    config = held_out_config(model, bench.dataset, training__seed=seed)
+    config = load_config(config_path(model)).with_overrides(data__dataset=bench.dataset, training__keep="last", training__seed=seed)
+    config = config.with_split(kind="kfold", folds=3, subjects="training", validation=0, fold=0)
     return config.changed(change | (QUICK if bench.quick else {}), "experiment stream")
 
 
@@ -95,30 +106,30 @@ def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     key = Job("stream", name, name, config).key(prepared(config, bench.archive).digest)
     target = bench.runs / bench.dataset / "experiments" / "stream" / name / f"seed-{seed}-{key}"
     if not (target / INFO).is_file():
-        options: dict[str, Any] = {"progress": False, "say": bench.say, "export": False, "resume": True}
         tags = {"experiment": "stream", "run_key": key}
-        train_run(config, f"stream-{name}", bench.runs, archive=bench.archive, target=target, tags=tags, **options)
+        options = {"archive": bench.archive, "progress": False, "say": bench.say, "target": target, "export": False}
+        train_run(config, f"stream-{name}", bench.runs, **options, tags=tags, resume=True)
     return RunFolder(target)
 
 
 def held_out_streams(bench: Bench, runs: dict[str, RunFolder]) -> list[Stretch]:
-    """The raw recordings of the people that the fold holds out.
+    """The raw recordings of the subjects that the fold holds out.
 
     Raises:
-        HarError: the runs trained on different people, or an official test subject is among those held out.
+        HarError: the runs trained on different subjects, or an official test subject is among those held out.
     """
     splits = {name: run.info().split or {} for name, run in runs.items()}
     for name, split in splits.items():
         if split != splits["carried"]:
-            raise HarError(f"{runs[name].path} trained on other people than {runs['carried'].path}; use one windowing in both configs")
+            raise HarError(f"{runs[name].path} trained on other subjects than {runs['carried'].path}; use one windowing in both configs")
     subjects = splits["carried"]["test"]
     if set(subjects) & set(TEST_SUBJECTS):
         raise HarError(f"official test subjects are held out in {runs['carried'].path}; this experiment must not see them: train it again")
-    return list(stretches_of(item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects))
+    return streams_of([item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects])
 
 
 def answers(runs: dict[str, RunFolder], streams: list[Stretch], *, filtered: bool) -> dict[str, list[Labelled]]:
-    """What each system of `ANSWERS` says to every sample of the streams.
+    """The answer of each system of `ANSWERS` to every sample of the streams.
 
     Args:
         runs: by name of the training.
@@ -128,25 +139,17 @@ def answers(runs: dict[str, RunFolder], streams: list[Stretch], *, filtered: boo
     carried, zero = (load_module(runs[name].checkpoint, StreamLabeller) for name in ("carried", "zero_state"))
     chunk = options_of(runs["zero_state"].config(), SequenceConfig).chunk
     classifier, step = load_checkpoint(runs["window"].checkpoint), runs["window"].config().windowing.step
-    windows = [window_answers(classifier, stream, step, filtered=filtered) for stream in streams]
-    size = classifier.frontend.window_size
-
-    def labelled(answer: Callable[[int], np.ndarray]) -> list[Labelled]:
-        return [Labelled(s.recording, s.subject, s.labels, answer(number)) for number, s in enumerate(streams)]
-
-    return {
-        "carried": label_streams(carried, streams),
-        "zero_state": label_streams(zero, streams),
-        "zero_state_chunks": labelled(lambda number: chunk_answers(zero, streams[number], chunk)),
-        "window": labelled(lambda number: lay_out(*windows[number], size, len(streams[number].samples), centred=False)),
-        "window_centred": labelled(lambda number: lay_out(*windows[number], size, len(streams[number].samples), centred=True)),
-    }
-
-
-def chunk_answers(labeller: StreamLabeller, stream: Stretch, chunk: int) -> np.ndarray:
-    """(time,) answers of a labeller that starts from zero with every chunk, as it was trained."""
-    samples = torch.from_numpy(np.array(stream.samples, dtype=np.float32))
-    return np.concatenate([p.argmax(dim=1).numpy() for p in labeller.predict(samples.split(chunk))])
+    found: dict[str, list[Labelled]] = {"carried": label_streams(carried, streams), "zero_state": label_streams(zero, streams)}
+    for stream in streams:
+        windows = window_answers(classifier, stream, step, filtered=filtered)
+        size, count = classifier.frontend.window_size, len(stream.samples)
+        samples = torch.from_numpy(np.array(stream.samples, dtype=np.float32))
+        # A labeller that starts from zero with every chunk, as it was trained.
+        own = {"zero_state_chunks": np.concatenate([p.argmax(dim=1).numpy() for p in zero.predict(samples.split(chunk))])}
+        own |= {"window": lay_out(*windows, size, count, centred=False), "window_centred": lay_out(*windows, size, count, centred=True)}
+        for name, answer in own.items():
+            found.setdefault(name, []).append(Labelled(stream.recording, stream.subject, stream.labels, answer))
+    return found
 
 
 def window_answers(classifier: ActivityClassifier, stream: Stretch, step: int, *, filtered: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -179,30 +182,6 @@ def lay_out(answer: np.ndarray, starts: np.ndarray, size: int, count: int, *, ce
         return answer[np.searchsorted(borders, sample, side="right")]
     latest = np.searchsorted(starts + size - 1, sample, side="right") - 1
     return np.where(latest >= 0, answer[latest], NO_ANSWER)
-
-
-def text(table: pd.DataFrame, people: pd.DataFrame, *, synthetic: bool) -> list[str]:
-    """The report: mean and spread over the seeds, what each row is, and the worst person of each."""
-    names = [str(c) for c in table if c not in ("answers", "seed", "parameters", "train_seconds")]
-    rows, worst = [], []
-    for name, own in table.groupby("answers", sort=False):
-        cells = [spread(own[c].mean(), own[c].std(), ".3f") for c in names]
-        rows.append((name, *cells, f"{own.parameters.iloc[0]:,}", f"{own.train_seconds.mean():.0f}"))
-        accuracy = people[people.answers == name].groupby("subject").accuracy.mean()
-        worst.append(f"{name} {100 * accuracy.min():.1f} % (subject {accuracy.idxmin()})")
-    return [
-        f"# A state carried along the recording against windows{', SYNTHETIC data' * synthetic}",
-        markdown(("answers", *names, "weights", "training, s"), rows),
-        "\n".join(f"- `{name}`: {meaning}." for name, (_, meaning) in ANSWERS.items()),
-        f"Mean ± deviation over the seeds, on the labelled samples of {people.subject.nunique()} held-out training subjects (fold 0 of "
-        "3), who decided nothing; postural transitions have no label and are not judged. segment_f1 is F1@50 (Lea et al. 2017), edit its "
-        "companion, fragmented the share of segments whose right answer is interrupted (Ward et al. 2011), delay_s the time from a change "
-        "to a right answer that lasts for 1 s, untold the share of changes without one.\n"
-        "The labellers read raw samples; windows go through the published causal filters where the data are HAPT's, as in their training. "
-        "Epochs and augmentation are those of the configs. Where everybody follows one protocol, as in HAPT, a state that is carried in "
-        f"training may also learn the order of the activities, which people at large do not keep.\n"
-        f"Worst person by accuracy: {', '.join(worst)}.",
-    ]
 
 
 if __name__ == "__main__":

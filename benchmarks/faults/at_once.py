@@ -9,97 +9,72 @@ alone, many times. Small networks on SYNTHETIC data; not for Windows. Writes res
 anything else was seen.
 """
 
-import argparse
-import json
 import multiprocessing
 import os
 import shutil
 import sys
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
-import mlflow
-from forked import Har, made, small, succeeds, write_table
+from trials import Har, arguments, finish, succeeded, tracked, workplace, write_config
 
-from har.files import PARTIAL
 from har.runtime.bundle import read_bundle, replace_folder
 from har.runtime.verify import verify
 from har.tracking.runs import tracked_run
-from har.tracking.store import tracking_uri
 
-RESULT = Path("results/reliability/at_once.csv")
 PROCESSES, READERS = 8, 2
-PAUSES = 3  # times a reading, between two last steps of a process, or who reads would never come to an end
+PAUSES = 3  # times a reading, between two last steps of a process, or the readers would never come to an end
 FORK = multiprocessing.get_context("fork")
-CONFIG = small(1, 128)
 
 
-def track(runs: Path, start: Barrier, number: int) -> None:
+def together(work: Callable[..., None], arguments: list[tuple]) -> int:
+    """Run a function in processes at once, each with its arguments after a common barrier; how many failed."""
+    start = FORK.Barrier(len(arguments))
+    processes = [FORK.Process(target=work, args=(start, *own)) for own in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return sum(process.exitcode != 0 for process in processes)
+
+
+def track(start: Barrier, runs: Path, number: int) -> None:
     start.wait()
     with tracked_run(runs, "at once", f"process {number}", {}) as run:
         run.log_metrics({"number": float(number)})
 
 
-def fresh_store(runs: Path) -> dict[str, int]:
-    """One round on a store of its own."""
-    start = FORK.Barrier(PROCESSES)
-    processes = [FORK.Process(target=track, args=(runs, start, number)) for number in range(PROCESSES)]
-    codes = together(processes)
-    client = mlflow.MlflowClient(tracking_uri(runs))
-    found = [run for experiment in client.search_experiments() for run in client.search_runs([experiment.experiment_id])]
-    whole = {run.data.metrics.get("number") for run in found if run.info.status == "FINISHED"}
-    failed = sum(code != 0 for code in codes)
-    return {"processes": PROCESSES, "failed": failed, "done": len(whole), "left_over": len(list(runs.glob(".mlflow.db.*"))) - 1}
-
-
-def together(processes: list) -> list[int]:
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    return [process.exitcode for process in processes]
-
-
-def read(folder: Path, over: Event, counts: object) -> None:
+def read(folder: Path, over: Event, counts: list[int]) -> None:
     """Verify a bundle until all is over; counts reads and refusals."""
     while not over.is_set():
         try:
             verify(folder)
         except Exception as error:  # whatever it is, it should not be
             print(f"refused: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            counts[1] += 1  # type: ignore[index]
-        counts[0] += 1  # type: ignore[index]
+            counts[1] += 1
+        counts[0] += 1
 
 
-def while_read(folder: Path, work: Callable[[], int]) -> tuple[int, int, int]:
+def while_read(folder: Path, work: Callable[[Path], int]) -> Counter[str]:
     """Do something to a bundle while others verify it: how much of it failed, verifications, and how many of them were refused."""
     over, counts = FORK.Event(), [FORK.Array("i", 2) for _ in range(READERS)]
     readers = [FORK.Process(target=read, args=(folder, over, own)) for own in counts]
     for reader in readers:
         reader.start()
     try:
-        failed = work()
+        failed = work(folder)
     finally:
         over.set()
         for reader in readers:
             reader.join()
-    return failed, sum(own[0] for own in counts), sum(own[1] for own in counts)
+    return Counter(processes=2, failed=failed, verified=sum(own[0] for own in counts), refused=sum(own[1] for own in counts))
 
 
-def exports(runs: Path, folder: Path) -> int:
-    """Two exports at once; how many failed."""
-    words = ("export", "--dataset", "synthetic", "--runs", runs, "--output", folder)
-    answers = [one.wait() for one in [Har(*words, "--seed", seed) for seed in (0, 1)]]
-    for answer in answers:
-        if answer.code:
-            print(answer, file=sys.stderr)
-    return sum(answer.code != 0 for answer in answers)
-
-
-def swap(source: Path, folder: Path, start: Barrier, times: int, pause_s: float) -> None:
+def swap(start: Barrier, source: Path, folder: Path, times: int, pause_s: float) -> None:
+    """Put a bundle in a folder again and again."""
     start.wait()
     for number in range(times):
         new = folder.with_name(f"{source.name}-{number}")
@@ -108,63 +83,52 @@ def swap(source: Path, folder: Path, start: Barrier, times: int, pause_s: float)
         time.sleep(pause_s)
 
 
-def swaps(sources: list[Path], folder: Path, times: int) -> int:
-    """Two processes that put their own bundle there again and again; how many failed."""
-    start, before = FORK.Barrier(len(sources)), time.perf_counter()
-    verify(sources[0])
-    pause_s = PAUSES * (time.perf_counter() - before)
-    swapping = [FORK.Process(target=swap, args=(source, folder, start, times, pause_s)) for source in sources]
-    return sum(code != 0 for code in together(swapping))
-
-
-def left_over(folder: Path, known: set[str]) -> int:
-    return len([path for path in folder.parent.iterdir() if path.name not in known or path.name.startswith(PARTIAL)])
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=12, help="of the store, and half as many of the exports")
-    parser.add_argument("--swaps", type=int, default=200, help="of each of two processes")
-    options = parser.parse_args()
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        store = {"processes": 0, "failed": 0, "done": 0, "left_over": 0}
-        for number in range(options.rounds):
-            found = fresh_store(root / f"store-{number}")
+    numbers = {"rounds": (12, "of the store, and half as many of the exports"), "swaps": (200, "of each of two processes")}
+    options = arguments(__doc__, **numbers).parse_args()
+    with workplace() as root:
+        store = Counter(processes=0, failed=0, done=0, left_over=0)
+        for round_ in range(options.rounds):
+            runs = root / f"store-{round_}"
+            store.update(processes=PROCESSES, failed=together(track, [(runs, number) for number in range(PROCESSES)]))
+            store["done"] += [status for status, *_ in tracked(runs)].count("FINISHED")
+            store["left_over"] += len(list(runs.glob(".mlflow.db.*"))) - 1
             os.environ.pop("MLFLOW_TRACKING_URI", None)  # which MLflow sets
-            store = {key: store[key] + found[key] for key in store}
-            print(f"store {number + 1} of {options.rounds}: {store}", flush=True)
-        (root / "small.yaml").write_text(json.dumps(CONFIG))
-        runs = root / "runs"
-        for words in (
-            ("train", "--config", root / "small.yaml", "--runs", runs, "--seed", 0, 1),
-            *(("export", "--dataset", "synthetic", "--runs", runs, "--seed", seed, "--output", root / f"of-{seed}") for seed in (0, 1)),
-        ):
-            succeeds(*words)
-        sources = [root / "of-0", root / "of-1"]
+            print(f"store {round_ + 1} of {options.rounds}: {dict(store)}", flush=True)
+        rows: list[dict] = [{"what": f"{PROCESSES} processes on a fresh sqlite store", "rounds": options.rounds, **store}]
+        runs, sources = root / "runs", [root / "of-0", root / "of-1"]
+        config = write_config(root / "small.yaml", training={"epochs": 1, "batch_size": 128})
+        succeeded(Har("train", "--config", config, "--runs", runs, "--seed", 0, 1))
+
+        def export(folder: Path, seed: int) -> Har:
+            return Har("export", "--dataset", "synthetic", "--runs", runs, "--seed", seed, "--output", folder)
+
+        def exports(folder: Path) -> int:
+            return sum(one.wait().code != 0 for one in [export(folder, seed) for seed in (0, 1)])
+
+        for seed, source in enumerate(sources):
+            succeeded(export(source, seed))
+        before = time.perf_counter()
+        verify(sources[0])
+        pause_s = PAUSES * (time.perf_counter() - before)
+
+        def swaps(folder: Path) -> int:
+            return together(swap, [(source, folder, options.swaps, pause_s) for source in sources])
+
         possible = [read_bundle(source).manifest["files"] for source in sources]
-        rows = [{"what": f"{PROCESSES} processes on a fresh sqlite store", "rounds": options.rounds, **store}]
-        jobs: list[tuple[str, int, Callable[[Path], int]]] = [
-            ("two exports into one folder", options.rounds // 2, lambda folder: exports(runs, folder)),
-            (f"{options.swaps} last steps of an export each by two processes", 1, lambda folder: swaps(sources, folder, options.swaps)),
-        ]
-        for what, rounds, work in jobs:
-            row = {"what": what, "rounds": rounds, "processes": 0, "failed": 0, "done": 0, "left_over": 0, "verified": 0, "refused": 0}
+        steps = f"{options.swaps} last steps of an export each by two processes"
+        for what, rounds, work in (("two exports into one folder", options.rounds // 2, exports), (steps, 1, swaps)):
+            found = Counter(processes=0, failed=0, done=0, left_over=0, verified=0, refused=0)
             for number in range(rounds):
                 folder = root / f"{what.split()[0]}-{number}" / "bundle"
                 shutil.copytree(sources[0], folder)
-                failed, verified, refused = while_read(folder, lambda folder=folder, work=work: work(folder))  # type: ignore[misc]
-                row["processes"] += 2
-                row["failed"] += failed
-                row["done"] += 2 * int(read_bundle(folder).manifest["files"] in possible) - failed
-                row["left_over"] += left_over(folder, {"bundle"})
-                row["verified"] += verified
-                row["refused"] += refused
-            print(row, flush=True)
-            rows.append(row)
-    write_table(RESULT, rows, made("mlflow", "onnxruntime"))
-    return int(any(row["failed"] or row["left_over"] or row.get("refused") or row["done"] != row["processes"] for row in rows))
+                seen = while_read(folder, work)
+                found.update(seen)
+                found["done"] += 2 * int(read_bundle(folder).manifest["files"] in possible) - seen["failed"]
+                found["left_over"] += len(list(folder.parent.iterdir())) - 1
+            rows.append({"what": what, "rounds": rounds, **found})
+            print(rows[-1], flush=True)
+    return finish("at_once.csv", rows, "mlflow", "onnxruntime")
 
 
 if __name__ == "__main__":

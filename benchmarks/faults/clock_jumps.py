@@ -2,15 +2,14 @@
 
     python benchmarks/faults/clock_jumps.py [--trials 8] [--seed 0]
 
-The clock of the tried processes is the machine's plus an offset (``clock.c``, which takes a C compiler), so that nobody else's is touched;
-file times and the monotonic clock stay true, as on a machine whose clock somebody sets. Tried are a training; two preparations of the same
-data at once, of which neither may take the other's fresh files for old ones; and a sweep with two workers. Each must end as with an
+The clock of the tried processes is the machine's plus an offset (``clock.c``, which takes a C compiler), so that no other process's is
+touched; file times and the monotonic clock stay true, as on a machine whose clock is set. Tried are a training; two preparations of the
+same data at once, of which neither may take the other's fresh files for old ones; and a sweep with two workers. Each must end as with an
 untouched clock: the same weights, scores and windows, times of training between nothing and what really passed, tracked runs that end no
 earlier than they began, no temporary folder left. Small networks on SYNTHETIC data; Linux. Writes results/reliability/clock_jumps.csv, a
 row a command; exit code 1 where anything differed.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -22,26 +21,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from forked import Har, arguments, made, small, tracked, weights_of, write_table
+from trials import Har, arguments, cached, finish, running, tracked, trained, workplace, write_config, write_study
 
-from har.data.cache import load_entry
 from har.files import PARTIAL
-from har.runs.run_folder import RunFolder
-from har.studies.sweep import RESULT as JOB_RESULT
+from har.runs.run_folder import INFO, RunFolder
 
-RESULT = Path("results/reliability/clock_jumps.csv")
 CLOCK = "HAR_CLOCK"  # names the file with the offset
 JUMPS_S = (0, 3600, -3600, 86_400, -86_400)
 COUNTS = ("jumps", "exit_code_0", "same_content", "times_wrong", "runs_end_before_start", "running_left", "folders_left")
-CONFIG = small(3, 64)
-STUDY = {
-    "question": "What time is it?",
-    "split": {"kind": "kfold", "folds": 3, "subjects": "training", "validation": 0},
-    "folds": [0, 1],
-    "change": {"training.keep": "last"},
-}
 
 
 class Clock:
@@ -61,7 +51,7 @@ class Clock:
 
     @contextmanager
     def jumping(self) -> Iterator[None]:
-        """Set it to another hour or day a few times a second."""
+        """Set it to another hour or day a few times per second."""
         over = threading.Event()
 
         def jump() -> None:
@@ -79,70 +69,40 @@ class Clock:
             self.set(0)
 
 
-def values_of(folder: Path) -> dict[str, list[float]]:
-    return {name: value.flatten().tolist() for name, value in weights_of(folder).items()}
-
-
-def times_of(runs: Path) -> tuple[list[tuple[str, int, int]], list[float]]:
-    """Status, start and end of every tracked run, and how long each training says it took."""
-    return tracked(runs, "status", "start_time", "end_time"), [
-        RunFolder(path.parent).info().origin.train_seconds for path in runs.rglob("run.json")
-    ]
-
-
-def trained(place: Path) -> object:
-    return [(values_of(path.parent), RunFolder(path.parent).info().score) for path in sorted(place.glob("runs/synthetic/*/*/run.json"))]
-
-
-def prepared(place: Path) -> object:
-    return {entry.name: load_entry(entry).digest for entry in place.glob("cache/[!.]*")}
-
-
-def swept(place: Path) -> object:
-    found = {}
-    for path in place.glob(f"runs/**/{JOB_RESULT}"):
-        result = json.loads(path.read_text())
-        found[path.parent.name] = values_of(path.parent), result["scores"], result["subjects"]
-    return found
-
-
-class Command:
+class Command(NamedTuple):
     """What is tried.
 
-    Args:
+    Attributes:
         name: in the table.
-        words: of the command line, with its place put in for ``{}``.
+        words: of the command line; it works in its own folder of runs and cache below a place.
         content: of what it wrote below its place.
         at_once: how many of it.
-        environment: with the place put in as well.
     """
 
-    def __init__(
-        self, name: str, words: list[str], content: Callable[[Path], object], at_once: int = 1, environment: dict[str, str] | None = None
-    ) -> None:
-        self.name, self.words, self.content, self.at_once, self.environment = name, words, content, at_once, environment or {}
+    name: str
+    words: list[str]
+    content: Callable[[Path], dict[str, Any]]
+    at_once: int = 1
 
-    def run(self, place: Path) -> list[int]:
+    def run(self, place: Path) -> int:
+        """How many of the processes failed."""
         words = [word.replace("{}", str(place)) for word in self.words]
-        environment = {name: value.replace("{}", str(place)) for name, value in self.environment.items()}
+        environment = {"HAR_CACHE_DIR": str(place)} if self.content is cached else {}
         answers = [one.wait() for one in [Har(*words, environment=environment) for _ in range(self.at_once)]]
         for answer in answers:
-            if answer.code:
-                print(answer, file=sys.stderr, flush=True)
-        return [answer.code for answer in answers]
+            print(*answer.errors, sep="\n", end="", file=sys.stderr, flush=True)
+        return sum(answer.code != 0 for answer in answers)
 
-    def trial(self, place: Path, clock: Clock, expected: object) -> Counter[str]:
+    def trial(self, place: Path, clock: Clock, expected: dict[str, Any]) -> Counter[str]:
         before, begin = clock.jumps, time.monotonic()
         with clock.jumping():
-            codes = self.run(place)
+            failed = self.run(place)
         passed = time.monotonic() - begin
-        ended, seconds = times_of(place / "runs")
-        found = Counter(
-            {"jumps": clock.jumps - before, "exit_code_0": int(not any(codes)), "same_content": int(self.content(place) == expected)}
-        )
+        found = Counter(jumps=clock.jumps - before, exit_code_0=int(not failed), same_content=int(self.content(place) == expected))
+        seconds = [RunFolder(path.parent).info().origin.train_seconds for path in place.rglob(INFO)]
         found["times_wrong"] = sum(not 0 <= value <= passed for value in seconds)
-        found["running_left"] = sum(status == "RUNNING" for status, _, _ in ended)
-        found["runs_end_before_start"] = sum(end is not None and end < start for _, start, end in ended)
+        found["running_left"] = running(place)
+        found["runs_end_before_start"] = sum(end is not None and end < start for _, start, end, _ in tracked(place))
         found["folders_left"] = len(list(place.rglob(f"{PARTIAL}*")))
         return found
 
@@ -160,40 +120,31 @@ def restart(folder: Path) -> None:
 
 
 def main() -> int:
-    options = arguments(__doc__, 8, "of each command; of the sweep half as many", "of the jumps").parse_args()
+    options = arguments(__doc__, trials=(8, "of each command; of the sweep half as many"), seed=(0, "of the jumps")).parse_args()
     if CLOCK not in os.environ:
         restart(Path(tempfile.mkdtemp()))
-    file = Path(os.environ[CLOCK])
-    clock, rows, bad = Clock(file, np.random.default_rng(options.seed)), [], 0
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        config, study = root / "small.yaml", root / "study.yaml"
-        config.write_text(json.dumps(CONFIG))
-        study.write_text(json.dumps(STUDY | {"configs": [str(config)]}))
-        os.environ["HAR_CACHE_DIR"] = str(root / "data")
-        runs = ["--runs", "{}/runs"]
+    clock, rows = Clock(Path(os.environ[CLOCK]), np.random.default_rng(options.seed)), []
+    with workplace() as root:
+        config = write_config(root / "small.yaml")
+        study = write_study(root / "study.yaml", config)
         commands = [
-            Command("har data prepare, twice at once", ["data", "prepare", "--dataset", "synthetic"], prepared, 2, {"HAR_CACHE_DIR": "{}"}),
-            Command("har train", ["train", "--config", str(config), *runs], trained),
-            Command("har sweep", ["sweep", str(study), "--workers", "2", "--results", "{}/results", *runs], swept),
+            Command("har data prepare, twice at once", ["data", "prepare", "--dataset", "synthetic"], cached, 2),
+            Command("har train", ["train", "--config", str(config), "--runs", "{}"], trained),
+            Command("har sweep", ["sweep", str(study), "--workers", "2", "--results", "{}/results", "--runs", "{}"], trained),
         ]
         for command in commands:
-            trials = options.trials // 2 if command.content is swept else options.trials
-            undisturbed = root / f"{command.content.__name__}-undisturbed"
-            if any(command.run(undisturbed)):
+            trials = options.trials // 2 if command.name == "har sweep" else options.trials
+            if command.run(root / command.name):
                 raise SystemExit(f"{command.name} failed with an untouched clock")
-            expected, totals = command.content(undisturbed), Counter[str]()
+            expected, totals = command.content(root / command.name), Counter[str]()
             for number in range(trials):
-                totals.update(command.trial(root / f"{command.content.__name__}-{number}", clock, expected))
-            rows.append(
-                {"command_tried": command.name, "trials": trials} | {count: totals[count] for count in COUNTS} | {"seed": options.seed}
-            )
+                totals.update(command.trial(root / f"{command.name} {number}", clock, expected))
+            rows.append({"command_tried": command.name, "trials": trials} | {count: totals[count] for count in COUNTS})
             print(rows[-1], flush=True)
-            bad += 2 * trials - totals["exit_code_0"] - totals["same_content"]
-            bad += sum(totals[count] for count in COUNTS[3:])
-            write_table(RESULT, rows, made("torch", "mlflow"))  # it takes long: what was tried so far stands there
-    shutil.rmtree(file.parent)
-    return int(bad > 0)
+            # It takes long: what was tried so far stands there.
+            code = finish("clock_jumps.csv", rows, "torch", "mlflow", seed=options.seed)
+    shutil.rmtree(clock.file.parent)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,31 +1,25 @@
 """Plays a phone's day to the Python runtime, in a process of its own, whose memory is then that of the runtime; see day_stream.py.
 
-    python benchmarks/faults/day_player.py FOLDER --bundle FOLDER --every N [--source-hz HZ]
+    python benchmarks/faults/day_player.py DAY BUNDLE EVERY [SOURCE_HZ]
 
-Reads what export/web/test/day_stream.mjs reads, and writes the same: rows of delivery, run, start and end of the window, place of what is
-said among the labels (-1: unknown) and the probabilities, into ``python_answers.f64``; and, to standard output, JSON.
+Reads what export/web/test/day_stream.mjs reads, and writes the same: rows of delivery, run, start and end of the window, place of the
+answer among the labels (-1: unknown) and the probabilities, into ``python_answers.f64``; and, to standard output, JSON.
 """
 
-import argparse
 import gc
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from har.runtime.recognizer import Recognizer, load_model
+from har.runtime.recognizer import Recognizer
 from tests.runtime.day import App
-
-
-def resident() -> int:
-    """Bytes of memory that the process holds (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def play(folder: Path, recognizer: Recognizer, every: int, source_hz: float | None) -> dict[str, object]:
@@ -33,7 +27,7 @@ def play(folder: Path, recognizer: Recognizer, every: int, source_hz: float | No
     counts, restarts = np.fromfile(folder / "counts.i32", np.int32).tolist(), np.fromfile(folder / "restarts.u8", np.uint8).tolist()
     app, run, samples, refused, memory = App(recognizer, source_hz), 0, 0, 0, []
     place = {label: number for number, label in enumerate(recognizer.labels)}
-    started = time.perf_counter()
+    started, process = time.perf_counter(), psutil.Process()
     with (
         open(folder / "time_s.f64", "rb") as times,
         open(folder / "values.f32", "rb") as values,
@@ -48,28 +42,18 @@ def play(folder: Path, recognizer: Recognizer, every: int, source_hz: float | No
         for delivery, (count, restart) in enumerate(zip(counts, restarts, strict=True)):
             if restart:
                 write(app.stream.interrupt(), delivery)
-                refused += app.refused
-                app, run = App(recognizer, source_hz), run + 1
+                app, run, refused = App(recognizer, source_hz), run + 1, refused + app.refused
             time_s = np.frombuffer(times.read(8 * count), np.float64)
             write(app.take(time_s, np.frombuffer(values.read(24 * count), np.float32).reshape(-1, 6)), delivery)
             samples += count
             if samples >= (len(memory) + 1) * every:
                 gc.collect()
-                memory.append({"samples": samples, "rss": resident()})
+                memory.append({"samples": samples, "rss": process.memory_info().rss})
         write(app.stream.interrupt(), len(counts))
     versions = {"python": sys.version.split()[0], "numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
     return {"seconds": time.perf_counter() - started, "refused": refused + app.refused, "memory": memory, "versions": versions}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--bundle", type=Path, default=None, required=True)
-    parser.add_argument("--every", type=int, default=None, required=True)
-    parser.add_argument("--source-hz", type=float, default=None)
-    options = parser.parse_args()
-    print(json.dumps(play(options.folder, load_model(options.bundle), options.every, options.source_hz)))
-
-
 if __name__ == "__main__":
-    main()
+    day, bundle, every, *source_hz = sys.argv[1:]
+    print(json.dumps(play(Path(day), Recognizer.load(bundle), int(every), float(source_hz[0]) if source_hz else None)))

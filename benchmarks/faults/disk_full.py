@@ -11,7 +11,6 @@ exit code 1 where anything else was seen.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -22,45 +21,70 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from forked import arguments, har, made, running, small, succeeds, weights_of, write_table
+from trials import Answer, Har, arguments, cached, finish, running, succeeded, trained, workplace, write_config
 
 from har.contract import HarError
-from har.data.cache import Damage, load_entry
+from har.data import synthetic
 from har.files import PARTIAL
 from har.recording import write_csv
-from har.runs.run_folder import INFO
 from har.runtime.bundle import read_bundle
 
-RESULT = Path("results/reliability/disk_full.csv")
 DISK_BYTES, BALLAST = 96 * 2**20, ".ballast"
 FULL = ("No space left on device", "disk is full", "takes no more")
 COUNTS = ("refused", "had_room", "one_line", "place_named", "disk_named", "half_written", "done_after", "same_content", "rubbish_left")
-CONFIG = small(2, 128, {"options": {"width": 24, "depth": 3}})
+
+
+def bundled(folder: Path) -> dict[str, Any]:
+    """The files of a bundle, and their digests."""
+    try:
+        return read_bundle(folder).manifest["files"] if folder.exists() else {}
+    except HarError as error:
+        return {"refused": str(error)}
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Checksums of everything below a folder, except what is hidden."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("[!.]*") if path.is_file()}
 
 
 class Case(NamedTuple):
-    """Something that is written to the disk.
+    """A command that writes to the disk.
 
     Attributes:
-        place: name of it there.
-        words: of the command, with the place put in for ``{}``.
-        content: of what it wrote, to be compared; None where it is not there.
+        name: of what is written.
+        words: of the command, with its place on the disk put in for ``{}``.
+        content: of what it wrote, to be compared; empty where it is not there.
         environment: names the place, where no option does.
-        before: puts there what is there already.
+        earlier: what is there already.
     """
 
-    place: str
+    name: str
     words: list[str]
-    content: Callable[[Path], object]
-    environment: str | None = None
-    before: Callable[[Path], object] = lambda place: None
+    content: Callable[[Path], dict[str, Any]]
+    environment: str = "HAR_PLACE"
+    earlier: Path | None = None
+
+    def prepare(self, disk: Path) -> Path:
+        """Empty the disk but for what is there already; the place of the command on it."""
+        for path in disk.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        place = disk / self.name.replace(" ", "-")
+        if self.earlier is not None:
+            shutil.copytree(self.earlier, place)
+        return place
+
+    def run(self, place: Path) -> Answer:
+        """Let the command end."""
+        words = [word.replace("{}", str(place)) for word in self.words]
+        return Har(*words, environment={self.environment: str(place)}).wait()
 
 
 @contextmanager
 def small_disk() -> Iterator[Path]:
+    """A tmpfs."""
     with tempfile.TemporaryDirectory() as name:
         mount, umount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", name], ["umount", "--lazy", name]
         subprocess.run(mount, check=True)  # nosec B603 # fixed words and a folder of its own, no shell
@@ -70,21 +94,11 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(umount, check=True)  # nosec B603
 
 
-def fill(disk: Path, room: int) -> None:
-    """Leave so many bytes."""
-    with open(disk / BALLAST, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(disk).free - room))
-
-
-def empty(disk: Path) -> None:
-    for path in disk.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@contextmanager
-def watched(disk: Path) -> Iterator[list[int]]:
-    """The most that was in use at once, in bytes; yields a list that gets it at the end."""
-    seen, over, peak = [0], threading.Event(), []
+def needed(case: Case, disk: Path) -> tuple[int, dict[str, Any]]:
+    """The most bytes that a command takes at once on a disk with room for all, and what it writes."""
+    place = case.prepare(disk)
+    before, over = shutil.disk_usage(disk).used, threading.Event()
+    seen = [before]
 
     def look() -> None:
         while not over.wait(0.002):
@@ -92,143 +106,69 @@ def watched(disk: Path) -> Iterator[list[int]]:
 
     thread = threading.Thread(target=look)
     thread.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        thread.join()
-        peak.append(seen[0])
-
-
-def cached(root: Path) -> dict[str, str] | None:
-    """Digests of the entries of the cache; what is damaged counts as such."""
-    found = {}
-    for entry in root.glob("cache/[!.]*"):
-        try:
-            found[entry.name] = load_entry(entry).digest
-        except Damage:
-            found[entry.name] = "damaged"
-    return found or None
-
-
-def trained(runs: Path) -> tuple | None:
-    """Weights and score of the run."""
-    (folder,) = list(runs.glob("synthetic/small/seed-0")) or [None]
-    if folder is None:
-        return None
-    digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights_of(folder).values())).hexdigest()
-    return digest, json.loads((folder / INFO).read_text())["score"]
-
-
-def bundled(folder: Path) -> dict[str, str] | str | None:
-    if not folder.exists():
-        return None
-    try:
-        return read_bundle(folder).manifest["files"]
-    except HarError as error:
-        return str(error)
-
-
-def files(folder: Path) -> dict[str, str] | None:
-    """Checksums of all that lies below a folder, but what is hidden."""
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("[!.]*") if path.is_file()}
-    return found or None
+    answer = case.run(place)
+    over.set()
+    thread.join()
+    if answer.code:
+        raise SystemExit(f"{case.name}: {answer}")
+    return seen[0] - before, case.content(place)
 
 
 def cases(root: Path) -> list[Case]:
     """What is tried, with what has to be there before."""
-    from har.data import synthetic
-
-    (root / "small.yaml").write_text(json.dumps(CONFIG))
-    os.environ["HAR_CACHE_DIR"] = str(root / "data")
+    model = {"options": {"width": 24, "depth": 3}}
+    config = write_config(root / "small.yaml", model=model, training={"epochs": 2, "batch_size": 128})
     runs, recording, earlier = root / "runs", root / "recording.csv", root / "earlier"
-    train = ["train", "--config", str(root / "small.yaml"), "--runs"]
-    succeeds(*train, runs)
-    export = ["export", "--dataset", "synthetic", "--runs", str(runs), "--output"]
-    succeeds(*export, earlier)
+    train, export = ["train", "--config", str(config), "--runs"], ["export", "--dataset", "synthetic", "--runs", str(runs), "--output"]
+    succeeded(Har(*train, runs))
+    succeeded(Har(*export, earlier))
     write_csv(synthetic.generate(1, 0, bout_seconds=60.0), recording)
     predict = ["predict", "--bundle", str(earlier), str(recording), "--output", "{}/activities.csv"]
     return [
         Case("cache", ["data", "prepare", "--dataset", "synthetic"], cached, environment="HAR_CACHE_DIR"),
         Case("runs", [*train, "{}"], trained),
         Case("bundle", [*export, "{}"], bundled),
-        Case("bundle over an earlier one", [*export, "{}"], bundled, before=lambda place: shutil.copytree(earlier, place)),
-        Case("report", ["compare", "--dataset", "synthetic", "--runs", str(runs), "--output", "{}"], files),
+        Case("bundle over an earlier one", [*export, "{}"], bundled, earlier=earlier),
+        Case("report", ["compare", "--dataset", "synthetic", "--runs", str(runs), "--report", "{}"], files),
         Case("predictions", predict, files),
     ]
 
 
-def run(case: Case, place: Path):  # type: ignore[no-untyped-def]
-    words = [word.replace("{}", str(place)) for word in case.words]
-    return har(*words, environment={case.environment: str(place)} if case.environment else None)
-
-
-def rubbish(place: Path) -> int:
-    """Hidden things beside or below what was written that nobody needs any more."""
-    return len([path for path in place.parent.rglob(".*") if path.name.startswith(PARTIAL) or path.name.rpartition(".")[2].isdigit()])
-
-
-def fresh(case: Case, disk: Path) -> Path:
-    """The place of a case on an empty disk, with what is there before."""
-    empty(disk)
-    place = disk / case.place.replace(" ", "-")
-    case.before(place)
-    return place
-
-
-def trial(case: Case, disk: Path, room: int, expected: object) -> Counter[str]:
+def trial(case: Case, disk: Path, room: int, expected: dict[str, Any]) -> Counter[str]:
     """Fill the disk, look, free it and look again."""
-    place = fresh(case, disk)
+    place = case.prepare(disk)
     earlier = case.content(place)
-    fill(disk, room)
-    answer = run(case, place)
-    found = Counter({"had_room": int(answer.code == 0), "refused": int(answer.code == 2)})
+    with open(disk / BALLAST, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(disk).free - room))
+    answer = case.run(place)
+    found = Counter(had_room=int(answer.code == 0), refused=int(answer.code == 2))
     if answer.code:
-        said = [line for line in answer.errors if not line.startswith("har: warning: ")]
-        found["one_line"] = int(len(said) == 1)
-        found["place_named"] = int(str(place) in " ".join(said))
-        found["disk_named"] = int(any(word in " ".join(said) for word in FULL))
-        left = case.content(place)
-        whole = left in (None, earlier, expected)
-        if isinstance(left, dict) and isinstance(expected, dict):
-            whole = whole or left.items() <= expected.items()  # some of several files, each of them whole
-        found["half_written"] = int(not whole)
-        if found.total() != 4 or found["half_written"]:
-            print(f"{case.place}, {room} bytes: exit code {answer.code}, {answer.errors}, {left}", file=sys.stderr, flush=True)
+        lines = [line for line in answer.errors if not line.startswith("har: warning: ")]
+        text, left = " ".join(lines), case.content(place)
+        found.update(one_line=int(len(lines) == 1), place_named=int(str(place) in text), disk_named=int(any(word in text for word in FULL)))
+        found["half_written"] = int(left != earlier and not left.items() <= expected.items())  # some of several files, each of them whole
     (disk / BALLAST).unlink()
-    again = run(case, place)
-    found["done_after"] = int(again.code == 0)
-    found["same_content"] = int(case.content(place) == expected)
-    found["rubbish_left"] = rubbish(place)
-    if case.content is trained and again.code == 0:
-        found["rubbish_left"] += running(place)
-    if again.code or found["rubbish_left"] or not found["same_content"]:
-        print(f"{case.place}, {room} bytes, afterwards: {again}, {dict(found)}", file=sys.stderr, flush=True)
+    again = case.run(place)
+    found.update(done_after=int(again.code == 0), same_content=int(case.content(place) == expected))
+    hidden = [path.name for path in disk.rglob(".*")]
+    found["rubbish_left"] = sum(name.startswith(PARTIAL) or name.rpartition(".")[2].isdigit() for name in hidden) + running(place)
+    print(f"{case.name}, {room} bytes: {dict(found)}, exit codes {answer.code} and {again.code}, {answer.errors}", flush=True)
     return found
 
 
 def main() -> int:
-    options = arguments(__doc__, 12, "of each place", "of the room that is left").parse_args()
-    rng, rows, bad = np.random.default_rng(options.seed), [], 0
-    with tempfile.TemporaryDirectory() as name, small_disk() as disk:
-        for case in cases(Path(name)):
-            place = fresh(case, disk)
-            used = shutil.disk_usage(disk).used
-            with watched(disk) as peak:
-                answer = run(case, place)
-            if answer.code:
-                raise SystemExit(f"{case.place}: {answer}")
-            expected, totals = case.content(place), Counter[str]()
+    options = arguments(__doc__, trials=(12, "of each place"), seed=(0, "of the room that is left")).parse_args()
+    rng, rows = np.random.default_rng(options.seed), []
+    with workplace() as root, small_disk() as disk:
+        for case in cases(root):
+            (most, expected), totals = needed(case, disk), Counter[str]()
             for _ in range(options.trials):
-                totals.update(trial(case, disk, int(rng.integers(peak[0] - used)), expected))
-            rows.append({"place": case.place, "trials": options.trials} | {count: totals[count] for count in COUNTS})
-            rows[-1] |= {"needed_kb": f"{(peak[0] - used) / 1000:.0f}", "seed": options.seed}
-            print(rows[-1], flush=True)
-            bad += sum(totals[count] != totals["refused"] for count in ("one_line", "place_named", "disk_named"))
-            bad += sum(totals[count] != options.trials for count in ("done_after", "same_content"))
-            bad += totals["half_written"] + totals["rubbish_left"] + options.trials - totals["refused"] - totals["had_room"]
-            write_table(RESULT, rows, made("torch", "mlflow", "onnxruntime"))  # it takes long: what was tried so far stands there
-    return int(bad > 0)
+                totals.update(trial(case, disk, int(rng.integers(most)), expected))
+            rows.append({"place": case.name, "trials": options.trials} | {count: totals[count] for count in COUNTS})
+            rows[-1] |= {"needed_kb": f"{most / 1000:.0f}"}
+            # It takes long: what was tried so far stands there.
+            code = finish("disk_full.csv", rows, "torch", "mlflow", "onnxruntime", seed=options.seed)
+    return code
 
 
 if __name__ == "__main__":

@@ -8,33 +8,22 @@ traceback, a message of several lines, or values that break the signal contract.
 script ends with exit code 1 where it is not.
 """
 
-import argparse
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # of tests
-
-from tables import made, write_table
+from trials import arguments, finish, workplace
 
 from har.contract import HarError
 from har.data import synthetic, uci_har
 from har.data.archives import open_source
-from har.recording import read_recording, write_csv
+from har.recording import ReadOptions, read_recording, write_csv
 from tests.helpers import write_uci_har, zip_folder
 
-RESULT = Path("results/reliability/fuzz.csv")
 ANSWERS = ("refused", "unchanged", "changed_but_valid", "wrong")
 Damage = Callable[[bytes, np.random.Generator], bytes]
-
-
-def truncate(content: bytes, rng: np.random.Generator) -> bytes:
-    return content[: int(rng.integers(0, len(content)))]
 
 
 def flip(content: bytes, rng: np.random.Generator) -> bytes:
@@ -54,7 +43,12 @@ def remove(content: bytes, rng: np.random.Generator) -> bytes:
     return content[:at] + content[at + int(rng.integers(1, 64)) :]
 
 
-DAMAGES: dict[str, Damage] = {"truncated": truncate, "bytes flipped": flip, "bytes inserted": insert, "bytes removed": remove}
+DAMAGES: dict[str, Damage] = {
+    "truncated": lambda content, rng: content[: int(rng.integers(0, len(content)))],
+    "bytes flipped": flip,
+    "bytes inserted": insert,
+    "bytes removed": remove,
+}
 
 
 def read_archive(path: Path) -> tuple[str, bool]:
@@ -64,12 +58,13 @@ def read_archive(path: Path) -> tuple[str, bool]:
 
 
 def read_csv(path: Path) -> tuple[str, bool]:
-    recording = read_recording(path, interpolate_s=0.2)
+    recording = read_recording(path, options=ReadOptions(interpolate_s=0.2))
     valid = bool(np.isfinite(recording.samples).all() and (np.diff(recording.time_s) > 0).all())
     return repr((recording.samples.tobytes(), recording.time_s.tobytes(), recording.labels.tobytes())), valid
 
 
-def try_one(read: Callable[[Path], tuple[str, bool]], path: Path, reference: str) -> str:
+def answer(read: Callable[[Path], tuple[str, bool]], path: Path, reference: str) -> str:
+    """How a reader answers a damaged file: one of `ANSWERS`."""
     try:
         found, valid = read(path)
     except HarError as error:
@@ -77,41 +72,29 @@ def try_one(read: Callable[[Path], tuple[str, bool]], path: Path, reference: str
     except Exception as error:
         print(f"wrong: {type(error).__name__}: {error}", file=sys.stderr)
         return "wrong"
-    if found == reference:
-        return "unchanged"
-    return "changed_but_valid" if valid else "wrong"
+    return "unchanged" if found == reference else "changed_but_valid" if valid else "wrong"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=2000, help="of each kind of damage to a recording; archives get a fifth")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        uci_har.COUNTS = {}  # two people are enough here
+    text = "of each kind of damage to a recording; archives get a fifth"
+    options = arguments(__doc__, cases=(2000, text), seed=(0, "of the damage")).parse_args()
+    rows: list[dict[str, object]] = []
+    with workplace() as folder:
+        uci_har.COUNTS = {}  # two subjects are enough here
         write_uci_har(folder / "UCI HAR Dataset", train=(1,), test=(2,))
-        archive = zip_folder(folder / "UCI HAR Dataset", folder / "archive.zip")
-        recording = folder / "recording.csv"
+        archive, recording = zip_folder(folder / "UCI HAR Dataset", folder / "archive.zip"), folder / "recording.csv"
         write_csv(synthetic.generate(1, 0, bout_seconds=2.0), recording)
-        for source, original, read, cases in (
-            ("UCI HAR zip", archive, read_archive, options.cases // 5),
-            ("recording CSV", recording, read_csv, options.cases),
-        ):
-            content, (reference, _) = original.read_bytes(), read(original)
+        sources = (("UCI HAR zip", archive, read_archive, options.cases // 5), ("recording CSV", recording, read_csv, options.cases))
+        for source, original, read, cases in sources:
+            content, (reference, _), path = original.read_bytes(), read(original), folder / f"damaged{original.suffix}"
             for damage, change in DAMAGES.items():
-                rng = np.random.default_rng((options.seed, len(rows)))
-                counts: Counter[str] = Counter()
-                path = folder / f"damaged{original.suffix}"
+                rng, counts = np.random.default_rng((options.seed, len(rows))), Counter[str]()
                 for _ in range(cases):
                     path.write_bytes(change(content, rng))
-                    counts[try_one(read, path, reference)] += 1
-                print(source, damage, dict(counts))
-                row = {"source": source, "damage": damage, "cases": cases} | {answer: counts[answer] for answer in ANSWERS}
-                rows.append(row | {"seed": options.seed})
-    write_table(RESULT, rows, made("numpy"))
-    return int(any(row["wrong"] for row in rows))
+                    counts[answer(read, path, reference)] += 1
+                rows.append({"source": source, "damage": damage, "cases": cases} | {name: counts[name] for name in ANSWERS})
+                print(rows[-1], flush=True)
+    return finish("fuzz.csv", rows, "numpy", seed=options.seed)
 
 
 if __name__ == "__main__":

@@ -5,103 +5,74 @@
 Runs mutmut over splits, audit, metrics, windows and export (``tool.mutmut`` in ``pyproject.toml`` says which files and tests), a changed
 operator, number, name or argument at a time. Text of error messages is left alone. A mutant that the type checker or an endless run
 catches is caught. Of export, whose tests take longest, every fourth mutant in the order of the code is tried. Writes
-``results/tests/mutation.csv`` and ``mutation.md`` with the score of each file, how many of its mutants were tried, and those that lived;
+``results/tests/mutation.csv`` and ``mutation.md`` with the score of each file, how many of its mutants were tried, and those that survived;
 exit code 1 where fewer than 90 % are caught. A run that was stopped leaves what it tried in ``mutants/``; ``--tables`` writes that down.
 """
 
-import argparse
 import json
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
+import pandas as pd
+from trials import arguments, tables
 
-from tables import made, write_table
-
-from har.reporting import markdown
-
-RESULT = Path("results/tests/mutation.csv")
-MUTANTS = Path("mutants")
+RESULT, MUTANTS = Path("results/tests/mutation.csv"), Path("mutants")
 TARGET = 0.9
-LIVED, NO_TEST = "survived", "no test"
-STATES = {
-    0: LIVED,
-    1: "killed",
-    3: "killed",
-    5: NO_TEST,
-    33: NO_TEST,
-    36: "endless",
-    24: "endless",
-    -24: "endless",
-    152: "endless",
-    255: "endless",
-}
-CAUGHT = ("killed", "endless", "crashed")  # a mutant that takes the process down is noticed, too
+LIVED, NO_TEST, CAUGHT, SKIPPED = "survived", "no test", "caught", (2, 34)
+STATES = {0: LIVED, 5: NO_TEST, 33: NO_TEST}  # any other exit code: a test failed, ran endlessly, or the process went down
 
 
-def states(path: Path) -> dict[str, str]:
-    """How each mutant of a file ended."""
-    codes = json.loads(path.read_text())["exit_code_by_key"]
-    return {name: STATES.get(code, "crashed") for name, code in codes.items() if code is not None and code not in (2, 34)}
-
-
-def chosen(path: Path, every: int) -> list[str]:
-    """The mutants of a file that are tried and were not tried before."""
-    codes = json.loads(path.read_text())["exit_code_by_key"]
-    names = list(codes)[:: every if "export" in path.parts else 1]
-    return [name for name in names if codes[name] is None]
-
-
-def weighted(rows: list[dict[str, int | str]]) -> float:
-    """The share that is caught where each file counts by all its mutants; a file of which none was tried does not count."""
-    tried = [row for row in rows if row["tried"]]
-    return sum(int(row["mutants"]) * int(row["caught"]) / int(row["tried"]) for row in tried) / sum(int(row["mutants"]) for row in tried)
+def mutants() -> pd.DataFrame:
+    """A row per mutant: ``file``, ``name``, ``code`` (missing where it was not tried) and ``state``."""
+    rows = [
+        {"file": str(path.relative_to(MUTANTS)).removesuffix(".meta"), "name": name, "code": code}
+        for path in sorted(MUTANTS.rglob("*.py.meta"))
+        for name, code in json.loads(path.read_text())["exit_code_by_key"].items()
+    ]
+    found = pd.DataFrame(rows, columns=["file", "name", "code"])
+    tried = found.code.notna() & ~found.code.isin(SKIPPED)
+    return found.assign(state=found.code.map(STATES).fillna(CAUGHT).where(tried))
 
 
 def main() -> int:
     """Run what is left, print and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--every", type=int, default=4, help="which of the mutants of export are tried (default: %(default)s)")
+    parser = arguments(__doc__, workers=(2, "processes"), every=(4, "which of the mutants of export are tried"))
     parser.add_argument("--tables", action="store_true", help="try nothing; write down what a stopped run tried")
     options = parser.parse_args()
     if not options.tables:
         run = [sys.executable, "-m", "mutmut", "run", "--max-children", str(options.workers)]
         subprocess.run([*run, "har.data.splits*"], check=False)  # nosec B603 # this very Python, no shell; it also writes all mutants
-        left = [name for path in sorted(MUTANTS.rglob("*.py.meta")) for name in chosen(path, options.every)]
-        subprocess.run([*run, *left], check=False)  # nosec B603 # this very Python, no shell
-    every_one = {path: list(json.loads(path.read_text())["exit_code_by_key"]) for path in sorted(MUTANTS.rglob("*.py.meta"))}
-    found = {path: states(path) for path, names in every_one.items() if names}
-    if not any(found.values()):
+        found = mutants()
+        every = found.file.map(lambda name: options.every if "/export/" in name else 1)
+        left = found[(found.groupby("file").cumcount() % every == 0) & found.code.isna()]
+        subprocess.run([*run, *left.name], check=False)  # nosec B603 # this very Python, no shell
+    found = mutants()
+    if not found.state.notna().any():
         raise SystemExit(f"mutmut left nothing in {MUTANTS}; run it by hand: mutmut run")
-    rows: list[dict[str, int | str]] = []
-    lived = []
-    for path, ended in [*found.items(), (None, {name: state for one in found.values() for name, state in one.items()})]:
-        count = Counter(ended.values())
-        caught = sum(count[state] for state in CAUGHT)
-        name = "all" if path is None else str(path.relative_to(MUTANTS)).removesuffix(".meta")
-        percent = f"{100 * caught / len(ended):.1f}" if ended else ""
-        written = sum(len(every_one[one]) for one in ([path] if path is not None else found))
-        rows.append({"file": name, "mutants": written, "tried": len(ended), "caught": caught, "percent": percent})
-        rows[-1] |= {LIVED: count[LIVED], NO_TEST: count[NO_TEST]}
-        if path is not None:
-            lived += [name for name, state in ended.items() if state not in CAUGHT]
-    for row in rows:
-        print(f"{row['file']:32} {row['caught']} of {row['tried']} tried, {row['percent']} %; there are {row['mutants']}")
-    write_table(RESULT, rows, made("mutmut"))
+    counts = pd.crosstab(found.file, found.state).reindex(columns=[CAUGHT, LIVED, NO_TEST], fill_value=0)
+    counts = counts.reindex(found.file.unique(), fill_value=0)
+    counts.insert(0, "mutants", found.groupby("file").size())
+    counts.insert(1, "tried", found.groupby("file").state.count())
+    share = counts[CAUGHT] / counts.tried
+    weighted = (counts.mutants * share).sum() / counts.mutants[counts.tried > 0].sum()
+    counts.loc["all"] = counts.sum()
+    counts.insert(3, "percent", [f"{100 * row.caught / row.tried:.1f}" if row.tried else "" for row in counts.itertuples()])
+    rows = counts.rename_axis("file").reset_index()
+    total = rows.iloc[-1]
+    print(rows.to_string(index=False))
+    tables.write_table(RESULT, rows.to_dict("records"), tables.made("mutmut"))
     text = [
         "# Mutants: small mistakes on purpose, and whether a test noticed\n",
-        f"{rows[-1]['percent']} % of the {rows[-1]['tried']} that were tried are caught; at least {100 * TARGET:.0f} % are wanted. Each "
-        f"file's share taken for all its mutants: {100 * weighted(rows[:-1]):.1f} %. Of export at most every {options.every}th is tried.\n",
-        markdown(rows[0], [row.values() for row in rows]),
-        "\nThose that lived; `mutmut show NAME` shows one:\n",
-        *(f"- `{name}`" for name in lived),
+        f"{total.percent} % of the {total.tried} that were tried are caught; at least {100 * TARGET:.0f} % are wanted. Each file's "
+        f"share taken for all its mutants: {100 * weighted:.1f} %. Of export at most every {options.every}th is tried.\n",
+        tables.markdown(list(rows), rows.astype(str).to_numpy().tolist()),
+        "\nThose that survived; `mutmut show NAME` shows one:\n",
+        *(f"- `{name}`" for name in found.name[found.state.isin([LIVED, NO_TEST])]),
         "\nWritten by `python benchmarks/faults/mutation.py`.\n",
     ]
     RESULT.with_suffix(".md").write_text("\n".join(text))
-    return int(rows[-1]["caught"] < TARGET * rows[-1]["tried"])
+    return int(total.caught < TARGET * total.tried)
 
 
 if __name__ == "__main__":

@@ -3,248 +3,186 @@
     python benchmarks/faults/reliability_summary.py [--folder results/reliability]
 
 Tried is what really struck: a kill that came too late, or a disk that had room, is no fault. Everything that went wrong counts against one
-fault, so that as many as are said to be survived were. A file that nobody here can read stops it: none is left out in silence. Exit code 1
+fault, so that at least as many were survived as the table says. A file without rules here stops it: none is left out silently. Exit code 1
 where a fault was not survived, a job or data were lost, or a result does not come from a commit.
 """
 
 import argparse
-import csv
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
-from tables import made
+from tables import made, markdown
 
 from har.contract import HarError
 from har.files import write_whole
-from har.reporting import markdown
 
 FOLDER, SUMMARY = Path("results/reliability"), "summary.md"
-ALLOWED_S = 10.0  # that a training may lose where its MLflow server is away or slow
 HEAD = ("fault", "tried", "survived", "jobs lost", "data lost", "file", "command", "date", "commit")
-Row = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a row says.
+class Rule(NamedTuple):
+    """How a row of a result file is read; every count is an expression of its columns.
 
     Attributes:
-        fault: in words; rows of one file that share it are added up.
+        fault: in words, with columns in braces; rows of one file that share it are added up.
         tried: how often it struck.
-        wrong: things that were not as they should be, of any kind.
-        jobs_lost: trainings, jobs or commands that did not end as undisturbed ones.
-        data_lost: things lost or changed.
+        jobs: trainings, jobs or commands that did not end as undisturbed ones.
+        data: things lost or changed.
         unit: of these things.
+        other: whatever else was not as it should be.
+        where: the rows it is for.
     """
 
     fault: str
-    tried: int
-    wrong: int
-    jobs_lost: int
-    data_lost: int
+    tried: str
+    jobs: str
+    data: str
     unit: str
-
-    @property
-    def survived(self) -> int:
-        return max(0, self.tried - self.wrong)
-
-    @property
-    def whole(self) -> bool:
-        return not (self.wrong or self.jobs_lost or self.data_lost)
-
-    def __add__(self, other: "Found") -> "Found":
-        sums = (getattr(self, name) + getattr(other, name) for name in ("tried", "wrong", "jobs_lost", "data_lost"))
-        return Found(self.fault, *sums, self.unit)
+    other: str = "0"
+    where: str = "index >= 0"
 
 
-def count(row: Row, *names: str) -> int:
-    """The sum of some columns."""
-    return sum(int(row[name]) for name in names)
+def training(signal: str) -> Rule:
+    fault = f"{signal} twice within a training of {{model}}, resumed by --resume"
+    data, other = "2 * trials - same_weights - same_scores", "running_left + folders_left + wrong_exit_codes"
+    return Rule(fault, "kills", "trials - one_tracked_run", data, "other weights or scores", other)
 
 
-def short(row: Row, whole: str, *names: str) -> int:
-    """How much some columns lack, together, of what each should be."""
-    return sum(int(row[whole]) - int(row[name]) for name in names)
-
-
-def training(row: Row, signal: str) -> Found:
-    jobs, data = short(row, "trials", "one_tracked_run"), short(row, "trials", "same_weights", "same_scores")
-    wrong = jobs + data + count(row, "running_left", "folders_left")
-    fault = f"{signal} twice within a training of {row['model']}, gone on with by --resume"
-    if "wrong_exit_codes" in row:
-        wrong += count(row, "wrong_exit_codes")
-    else:
-        fault += " (its exit codes were not looked at then)"
-    return Found(fault, count(row, "kills"), wrong, jobs, data, "other weights or scores")
-
-
-def sweep(row: Row) -> Found:
-    lost, data = count(row, "lost"), short(row, "jobs", "same_weights", "same_scores")
-    wrong = lost + data + short(row, "jobs", "finished_once")
-    wrong += count(row, "repeated", "running_left", "folders_left", "workers_left", "wrong_exit_codes")
-    fault = f"{row['signal']} to the {row['to']} of a sweep, which is typed again"
-    return Found(fault, count(row, "signals"), wrong, lost, data, "other weights or scores")
-
-
-def cache(row: Row) -> Found:
-    jobs, data = short(row, "trials", "rebuilt_right"), count(row, "entry_damaged")
-    wrong = jobs + data + count(row, "temporary_folders_after_rebuild")
-    return Found(
-        f"SIGKILL while the cache of {row['dataset']} is written", count(row, "killed_within_write"), wrong, jobs, data, "damaged entries"
-    )
-
-
-def tracking(row: Row) -> Found | None:
-    if row["fault"] == "healthy":
-        return None
-    jobs, data = count(row, "trainings_failed"), count(row, "missing_points", "missing_params", "missing_artifacts")
-    wrong = jobs + data + count(row, "doubled_points", "runs_otherwise", "still_waiting") + short(row, "trials", "runs_finished", "pushes")
-    wrong += int(float(row["lost_s"]) > ALLOWED_S)
-    fault = (
-        f"MLflow server {row['fault']} {'from the start' if row['since'] == 'start' else 'from a random request on'}, then `har track push`"
-    )
-    return Found(
-        f"{fault} ({max(0.0, float(row['lost_s'])):.1f} s lost at most)",
-        count(row, "trials"),
-        wrong,
-        jobs,
-        data,
-        "points, parameters, artifacts",
-    )
-
-
-def disk(row: Row) -> Found:
-    jobs, data = short(row, "trials", "done_after"), count(row, "half_written") + short(row, "trials", "same_content")
-    tried = short(row, "trials", "had_room")
-    wrong = jobs + data + count(row, "rubbish_left") + tried - count(row, "refused")
-    wrong += short(row, "refused", "one_line", "place_named", "disk_named")
-    return Found(f"disk full while {row['place']} is written, then freed", tried, wrong, jobs, data, "half or other files")
-
-
-def clock(row: Row) -> Found:
-    jobs, data = short(row, "trials", "exit_code_0"), short(row, "trials", "same_content")
-    wrong = jobs + data + count(row, "times_wrong", "runs_end_before_start", "running_left", "folders_left")
-    fault = f"clock set by an hour or a day, {row['jumps']} times in all, during {row['command_tried']}"
-    return Found(fault, count(row, "trials"), wrong, jobs, data, "other weights, scores or windows")
-
-
-def at_once(row: Row) -> Found:
-    jobs, data = short(row, "processes", "done"), int(row["refused"] or 0)
-    wrong = jobs + data + count(row, "failed", "left_over")
-    verified = f", read {row['verified']} times meanwhile" if row["verified"] else ""
-    return Found(f"{row['what']}{verified}", count(row, "processes"), wrong, jobs, data, "readings of no whole bundle")
-
-
-def fuzz(row: Row) -> Found:
-    wrong = count(row, "wrong")
-    return Found(
-        f"{row['source']} damaged at random: refused in a sentence, or read as it is",
-        count(row, "cases"),
-        wrong,
-        0,
-        wrong,
-        "wrong readings",
-    )
-
-
-def leak(row: Row) -> Found | None:
-    if row["claimed"] == "no":
-        return None  # stands below the table
-    if not row["claimed"]:
-        return Found("control, no leak planted: not refused", count(row, "planted"), count(row, "refused"), count(row, "refused"), 0, "")
-    missed = short(row, "planted", "refused")
-    return Found(
-        f"planted leak, {row['leak']}", count(row, "planted"), missed + count(row, "run_folders_left"), 0, missed, "leaks let through"
-    )
-
-
-def day(row: Row) -> Found:
-    lost = count(row, "missing", "doubled", "not_expected")
-    far = int(float(row["largest_difference"]) > float(row["tolerance"]))
-    return Found("a day of 24 hours of a phone, with all faults of a stream", 1, min(1, lost + far), 0, lost, "answers missing or too many")
-
-
-def day_fault(row: Row) -> Found:
-    lost = short(row, "long_enough", "answered")
-    return Found(f"in the stream of a phone's day: {row['fault']}", count(row, "count"), lost, 0, lost, "stretches without an answer")
-
-
-READERS: dict[str, Callable[[Row], Found | None]] = {
-    "training_kill.csv": lambda row: training(row, "SIGKILL"),
-    "training_term.csv": lambda row: training(row, "SIGTERM"),
-    "sweep_kill.csv": sweep,
-    "tracking_faults.csv": tracking,
-    "at_once.csv": at_once,
-    "disk_full.csv": disk,
-    "clock_jumps.csv": clock,
-    "cache_kill.csv": cache,
-    "fuzz.csv": fuzz,
-    "planted_leaks.csv": leak,
-    "day_stream.csv": day,
-    "day_stream_faults.csv": day_fault,
-    "day_stream_hours.csv": lambda row: None,  # the answers of day_stream.csv again, by the hour
+SERVER = Rule(
+    "MLflow server {fault}, beginning: {since}, then `har track push` ({lost_s:.1f} s lost at most)",
+    "trials",
+    "trainings_failed",
+    "missing_points + missing_params + missing_artifacts",
+    "points, parameters, artifacts",
+    "doubled_points + runs_otherwise + still_waiting + 2 * trials - runs_finished - pushes + (lost_s > 10)",
+    "fault != 'healthy'",
+)
+AT_ONCE = Rule("{what}", "processes", "processes - done", "refused", "readings of no whole bundle", "failed + left_over", "verified == 0")
+RULES: dict[str, list[Rule]] = {
+    "training_kill.csv": [training("SIGKILL")],
+    "training_term.csv": [training("SIGTERM")],
+    "sweep_kill.csv": [
+        Rule(
+            "{signal} to the {to} of a sweep, which is typed again",
+            "signals",
+            "lost",
+            "2 * jobs - same_weights - same_scores",
+            "other weights or scores",
+            "jobs - finished_once + repeated + running_left + folders_left + workers_left + wrong_exit_codes",
+        )
+    ],
+    "tracking_faults.csv": [SERVER],
+    "at_once.csv": [AT_ONCE, AT_ONCE._replace(fault="{what}, read {verified:.0f} times meanwhile", where="verified > 0")],
+    "disk_full.csv": [
+        Rule(
+            "disk full while {place} is written, then freed",
+            "trials - had_room",
+            "trials - done_after",
+            "half_written + trials - same_content",
+            "half or other files",
+            "rubbish_left + trials - had_room - refused + 3 * refused - one_line - place_named - disk_named",
+        )
+    ],
+    "clock_jumps.csv": [
+        Rule(
+            "clock set by an hour or a day, {jumps} times in all, during {command_tried}",
+            "trials",
+            "trials - exit_code_0",
+            "trials - same_content",
+            "other weights, scores or windows",
+            "times_wrong + runs_end_before_start + running_left + folders_left",
+        )
+    ],
+    "cache_kill.csv": [
+        Rule(
+            "SIGKILL while the cache of {dataset} is written",
+            "killed_within_write",
+            "trials - rebuilt_right",
+            "entry_damaged",
+            "damaged entries",
+            "temporary_folders_after_rebuild",
+        )
+    ],
+    "fuzz.csv": [Rule("{source} damaged at random: refused in a sentence, or read as it is", "cases", "0", "wrong", "wrong readings")],
+    "planted_leaks.csv": [
+        Rule("planted leak, {leak}", "planted", "0", "planted - refused", "leaks let through", "run_folders_left", "claimed == 'yes'"),
+        Rule("control, no leak planted: not refused", "planted", "refused", "0", "", where="claimed not in ['yes', 'no']"),
+    ],
+    "day_stream.csv": [
+        Rule(
+            "a day of 24 hours of a phone, with all faults of a stream",
+            "1",
+            "0",
+            "missing + doubled + not_expected",
+            "answers missing or too many",
+            "(largest_difference > tolerance) * 1",
+        )
+    ],
+    "day_stream_faults.csv": [
+        Rule("in the stream of a phone's day: {fault}", "count", "0", "long_enough - answered", "stretches without an answer")
+    ],
+    "day_stream_hours.csv": [],  # the answers of day_stream.csv again, by the hour
 }
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def found_in(path: Path) -> pd.DataFrame:
+    """What a file says, a row per fault.
 
-
-def found_in(path: Path) -> list[tuple[Found, Row]]:
-    """What a file says, a line a fault, each with a row of it.
+    Returns:
+        ``fault``, ``tried``, ``survived``, ``jobs_lost``, ``data_lost``, ``unit``, ``whole`` (whether nothing went wrong), ``file``, and
+        ``command``, ``date_utc`` and ``commit`` of its last row.
 
     Raises:
-        HarError: nobody here knows the file, or it lacks a column.
+        HarError: there is no rule for the file, or it lacks a column.
     """
-    if path.name not in READERS:
-        raise HarError(f"{path} is unknown here; add a reader of it to benchmarks/faults/reliability_summary.py")
-    lines: dict[str, tuple[Found, Row]] = {}
-    for row in rows_of(path):
+    if path.name not in RULES:
+        raise HarError(f"{path} is unknown here; add a rule for it to benchmarks/faults/reliability_summary.py")
+    table = pd.read_csv(path).rename(columns={"date": "date_utc"}).replace({"refused": {float("nan"): 0}, "verified": {float("nan"): 0}})
+    found = []
+    for rule in RULES[path.name]:
         try:
-            found = READERS[path.name](row)
-        except (KeyError, ValueError) as error:
+            own = table.query(rule.where, engine="python")
+            counts = {name: own.eval(getattr(rule, name), engine="python") for name in ("tried", "jobs", "data", "other")}
+            facts = {"fault": [rule.fault.format_map(row) for row in own.to_dict("records")], "unit": rule.unit, "file": path.name}
+            facts |= {name: own.get(name, "not noted") for name in ("command", "date_utc", "commit")}
+            rows = pd.DataFrame(counts, index=own.index).astype(int).assign(**facts)
+        except (NameError, KeyError, TypeError, ValueError) as error:
             raise HarError(f"{path} lacks a column or holds no number ({error}); run its benchmark again") from None
-        if found is not None:
-            before = lines.get(found.fault)
-            lines[found.fault] = (found if before is None else before[0] + found, row)
-    return list(lines.values())
+        rows["wrong"] = rows.jobs + rows.data + rows.other
+        rows["whole"] = (rows.wrong == 0) & (rows.jobs == 0) & (rows.data == 0)
+        rows["survived"] = (rows.tried - rows.wrong).clip(lower=0)
+        found.append(rows)
+    columns = ["tried", "survived", "jobs", "data", "whole", "unit", "file", "command", "date_utc", "commit"]
+    how = dict.fromkeys(columns[:4], "sum") | {"whole": "all"} | dict.fromkeys(columns[5:], "last")
+    every = pd.concat(found) if found else pd.DataFrame(columns=["fault", *columns])
+    return every.groupby("fault", sort=False, as_index=False).agg(how).rename(columns={"jobs": "jobs_lost", "data": "data_lost"})
 
 
 def summary(folder: Path) -> tuple[str, bool]:
     """The text, and whether everything was survived."""
-    paths = sorted(folder.glob("*.csv"), key=lambda path: list(READERS).index(path.name) if path.name in READERS else -1)
-    lines = [(found, row, path) for path in paths for found, row in found_in(path)]
-    if not lines:
+    paths = sorted(folder.glob("*.csv"), key=lambda path: list(RULES).index(path.name) if path.name in RULES else -1)
+    if not paths:
         raise HarError(f"{folder} holds no results; run the benchmarks first, see results/README.md")
-    table = markdown(HEAD, [cells(found, row, path) for found, row, path in lines], "l")
-    held = sum(found.whole for found, _, _ in lines)
-    lost = [sum(getattr(found, name) for found, _, _ in lines) for name in ("jobs_lost", "data_lost")]
-    text = [f"{len(lines)} kinds of faults, {held} of them survived every time; jobs lost {lost[0]}, data lost {lost[1]}."]
-    bad = [f"Not survived: {found.fault} ({path.name})." for found, _, path in lines if not found.whole]
-    bad += [
-        f"Not from a commit: {path.name}." for path in dict.fromkeys(path for _, row, path in lines if row["commit"].endswith("-dirty"))
-    ]
-    leaks = folder / "planted_leaks.csv"
-    unclaimed = [row for row in (rows_of(leaks) if leaks.is_file() else []) if row["claimed"] == "no"]
-    text += (
-        bad
-        + [table]
-        + [f"Not claimed and not counted: {row['leak']}, {row['planted']} planted, {row['refused']} refused." for row in unclaimed]
-    )
+    found = pd.concat([found_in(path) for path in paths])
+    lines = []
+    for row in found.itertuples():
+        counts = [f"{row.tried:,}", f"{row.survived:,}" if row.whole else f"**{row.survived:,}**", f"{row.jobs_lost}"]
+        lost = f"{row.data_lost} {row.unit}".strip()
+        lines.append([row.fault, *counts, lost, row.file, f"`{row.command}`", row.date_utc, row.commit])
+    held, lost = int(found.whole.sum()), found[["jobs_lost", "data_lost"]].sum()
+    text = [f"{len(found)} kinds of faults, {held} of them survived every time; jobs lost {lost.jobs_lost}, data lost {lost.data_lost}."]
+    bad = [f"Not survived: {row.fault} ({row.file})." for row in found[~found.whole.astype(bool)].itertuples()]
+    bad += [f"Not from a commit: {name}." for name in found.file[found.commit.str.endswith("-dirty")].unique()]
+    text += [*bad, markdown(HEAD, lines)]
+    if (folder / "planted_leaks.csv").is_file():
+        for row in pd.read_csv(folder / "planted_leaks.csv").query("claimed == 'no'").itertuples():
+            text.append(f"Not claimed and not counted: {row.leak}, {row.planted} planted, {row.refused} refused.")
     return "\n\n".join(text), not bad
-
-
-def cells(found: Found, row: Row, path: Path) -> list[str]:
-    lost = f"{found.data_lost} {found.unit}".strip()
-    made_by = f"`{row['command']}`" if row.get("command") else "not noted"
-    day_made = row.get("date_utc") or row.get("date") or "not noted"
-    survived = f"{found.survived:,}" if found.whole else f"**{found.survived:,}**"
-    return [found.fault, f"{found.tried:,}", survived, str(found.jobs_lost), lost, path.name, made_by, day_made, row["commit"]]
 
 
 def main() -> int:

@@ -31,6 +31,11 @@ def write(path: Path, *rows: dict[str, object]) -> Path:
     return path
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def run(module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["benchmarks/faults/reliability_summary.py", "--folder", str(folder)])
     return module.main()
@@ -101,12 +106,12 @@ def test_every_number_that_can_go_wrong_is_looked_at(name: str, module: ModuleTy
     fewer = {"same_weights", "same_scores", "one_tracked_run", "finished_once", "done", "done_after", "same_content", "exit_code_0"}
     fewer |= {"runs_finished", "pushes", "rebuilt_right", "answered", "one_line", "place_named", "disk_named"}
     path = Path(shutil.copy(ROOT / "results/reliability" / name, tmp_path / name))
-    assert all(found.whole for found, _ in module.found_in(path))
-    rows = module.rows_of(path)
+    assert module.found_in(path).whole.all()
+    rows = rows_of(path)
     for column in (looked | fewer) & set(rows[0]):
         last = rows[-1] | {column: str(int(rows[-1][column]) + (1 if column in looked else -1))}
         write(path, *rows[:-1], last)
-        assert not all(found.whole for found, _ in module.found_in(path)), column
+        assert not module.found_in(path).whole.all(), column
 
 
 def test_a_leak_that_is_let_through_is_seen(module: ModuleType, tmp_path: Path) -> None:
@@ -118,16 +123,16 @@ def test_a_leak_that_is_let_through_is_seen(module: ModuleType, tmp_path: Path) 
         "run_folders_left": 0,
         "commit": "0123456789ab",
     }
-    ((found, _),) = module.found_in(write(tmp_path / "planted_leaks.csv", row))
-    assert (found.survived, found.data_lost) == (199, 1)
-    assert module.found_in(write(tmp_path / "planted_leaks.csv", row | {"claimed": "no", "refused": 0})) == []
+    found = module.found_in(write(tmp_path / "planted_leaks.csv", row))
+    assert found[["survived", "data_lost"]].to_numpy().tolist() == [[199, 1]]
+    assert module.found_in(write(tmp_path / "planted_leaks.csv", row | {"claimed": "no", "refused": 0})).empty
 
 
 def test_a_server_that_costs_more_than_ten_seconds_is_not_survived(module: ModuleType, tmp_path: Path) -> None:
     path = Path(shutil.copy(ROOT / "results/reliability/tracking_faults.csv", tmp_path))
-    rows = module.rows_of(path)
+    rows = rows_of(path)
     write(path, *rows[:-1], rows[-1] | {"lost_s": "10.01"})
-    assert [found.whole for found, _ in module.found_in(path)].count(False) == 1
+    assert module.found_in(path).whole.tolist().count(False) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from har.contract import HarError
 from har.runs.engine import Outcome
-from research import cells
+from research import common
 
 
 def at_once(jobs: list, work: Callable, *, workers: int) -> Iterator[Outcome]:
@@ -20,4 +20,4 @@ def at_once(jobs: list, work: Callable, *, workers: int) -> Iterator[Outcome]:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "run_jobs", at_once)
+    monkeypatch.setattr(common, "run_jobs", at_once)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from research.attention import effective_samples, mean_correlation, movement, without
+from research.attention import correlations, effective_samples, movement, without
 
 
 def test_weights_on_a_few_samples_spread_over_as_many() -> None:
@@ -27,8 +27,8 @@ def test_movement_is_measured_without_gravity() -> None:
 def test_the_correlation_is_of_ranks(sign: int) -> None:
     rng = np.random.default_rng(0)
     values = rng.random((5, 20))
-    assert mean_correlation(values, sign * values**3) == pytest.approx(sign)
-    assert abs(mean_correlation(rng.random((200, 20)), rng.random((200, 20)))) < 0.05
+    assert correlations(values, sign * values**3) == pytest.approx(sign)
+    assert abs(correlations(rng.random((200, 20)), rng.random((200, 20))).mean()) < 0.05
 
 
 def test_samples_that_are_taken_away_leave_a_line_between_their_neighbours() -> None:

@@ -15,9 +15,8 @@ from har.config import parse_config
 from har.contract import HarError
 from har.models.registry import create_model
 from har.tasks.code import sources_of
-from research import cells
-from research.cells import Cell, run_cells
-from research.common import Bench, experiment
+from research import common
+from research.common import Bench, experiment, run_cells
 from research.gradients import input_gradients
 from research.memory import MemorySequences
 from research.recurrent_cells import CELLS, Clipping, build_cell, recurrent_norm, train_steps
@@ -113,10 +112,10 @@ def bench(folder: Path, **changes: object) -> Bench:
     return Bench(**(values | {"say": lambda text: None} | changes))  # type: ignore[arg-type]
 
 
-def double(cell: Cell) -> dict[str, float]:
-    if cell.settings["number"] < 0:
+def double(bench: Bench, settings: dict[str, float]) -> dict[str, float]:
+    if settings["number"] < 0:
         raise HarError("below zero")
-    return {"double": 2.0 * cell.settings["number"]}
+    return {"double": 2.0 * settings["number"]}
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -134,7 +133,7 @@ def test_parts_are_kept_and_done_again_when_anything_changes(tmp_path: Path, mon
         run_cells(there, "test", settings, double, "data", changed)
         left = 0 if changed == () else 2
         assert f"{left} to do" in [text for text in said if text.startswith("experiment")][-1]
-    monkeypatch.setattr(cells, "code_digest", lambda model: "other code of the network")
+    monkeypatch.setattr(common, "code_digest", lambda model: "other code of the network")
     run_cells(there, "test", settings, double, "data", (config,))
     assert "2 to do" in [text for text in said if text.startswith("experiment")][-1]
     with pytest.raises(HarError, match="1 of 2 parts failed, first number -1: below zero"):

@@ -17,6 +17,7 @@ from har.data.windowset import WindowSet, segments_of, windows_of
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
 from research import reproduce
+from research.common import Bench, experiment
 from research.reproduce import TOLERANCE, errors_of, locate, printed
 
 
@@ -30,7 +31,7 @@ def recordings() -> list[Recording]:
 @pytest.fixture(scope="module")
 def published(recordings: list[Recording]) -> WindowSet:
     """Windows of the recordings as UCI HAR prints them, named by their segment and counted from its first sample."""
-    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True, channels="uci9", chain=PUBLISHED)
+    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True, to_uci9=PUBLISHED.apply)
     breaks = (np.diff(made.start) != STRIDE) | (made.y[1:] != made.y[:-1])
     chain = np.cumsum(np.concatenate(([True], breaks))) - 1
     first = np.array([made.start[chain == number].min() for number in range(chain[-1] + 1)])
@@ -43,24 +44,25 @@ def test_segments_are_put_together_and_found(recordings: list[Recording], publis
     assert len(segments) == len(set(published.recording.tolist()))
     places = locate(segments, recordings, PUBLISHED.apply)
     where = {recording.name: recording for recording in recordings}
-    for segment, place in zip(segments, places, strict=True):
-        assert place.matches
+    assert (places.largest_error <= TOLERANCE).all()
+    assert (places.activity == places.hapt_activity).all()
+    assert (places.samples_after_hapt_label_begins == 0).all()
+    for segment, place in zip(segments, places.itertuples(), strict=True):
         recording = where[place.recording]
         assert recording.subject == segment.subject
-        assert place.same_label
-        assert place.label_offset == 0
-        assert (recording.labels[place.first : place.first + len(segment.samples)] == segment.labels[0]).all()
+        assert (recording.labels[place.first_sample :][: place.samples] == segment.labels[0]).all()
 
 
 def test_errors_tell_the_chain_from_another(recordings: list[Recording], published: WindowSet) -> None:
-    places = locate(segments_of(published), recordings, PUBLISHED.apply)
-    right = errors_of(places, recordings, PUBLISHED.apply)
+    segments = segments_of(published)
+    places = locate(segments, recordings, PUBLISHED.apply)
+    right = errors_of(segments, places, recordings, PUBLISHED.apply)
     assert right.shift == 0
     assert np.abs(right.differences).max() <= TOLERANCE
     # The windows went through single precision before they were printed with 7 digits, so some last digits differ; how
     # many depends on the leading digits of the synthetic signals. On the real data they are the same.
     assert right.same_digits.min() > 0.85
-    wrong = errors_of(places, recordings, SensorChain(noise_order=3, zero_phase=("noise",)).apply)
+    wrong = errors_of(segments, places, recordings, SensorChain(noise_order=3, zero_phase=("noise",)).apply)
     assert wrong.shift < 0  # without the delay of the causal filter the signal is earlier
     assert np.abs(wrong.differences).max() > 100 * TOLERANCE
     assert wrong.same_digits[6:].max() < 0.1
@@ -70,9 +72,8 @@ def test_a_changed_sample_is_no_match(recordings: list[Recording], published: Wi
     segment = segments_of(published)[0]
     changed = segment.samples.copy()
     changed[50, 4] += 1e-4
-    (place,) = locate([replace(segment, samples=changed)], recordings, PUBLISHED.apply)
-    assert not place.matches
-    assert place.largest_error == pytest.approx(1e-4, rel=0.02)
+    place = locate([replace(segment, samples=changed)], recordings, PUBLISHED.apply)
+    assert place.largest_error.tolist() == [pytest.approx(1e-4, rel=0.02)]
 
 
 def test_other_people_are_named(recordings: list[Recording], published: WindowSet) -> None:
@@ -93,11 +94,12 @@ def test_every_published_window_comes_out_of_the_raw_recordings(real_data: Path,
     assert source is not None
     with open_source(source, HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep", dtype=np.float64)
-    places = locate(segments_of(load_dataset("uci-har", channels="uci9", archive=real_data)), recordings, PUBLISHED.apply)
+    segments = segments_of(load_dataset("uci-har", archive=real_data))
+    places = locate(segments, recordings, PUBLISHED.apply)
     assert len(places) == 857
-    assert all(place.matches for place in places)
-    assert all(place.same_label for place in places)
-    errors = errors_of(places, recordings, PUBLISHED.apply)
+    assert (places.largest_error <= TOLERANCE).all()
+    assert (places.activity == places.hapt_activity).all()
+    errors = errors_of(segments, places, recordings, PUBLISHED.apply)
     assert np.abs(errors.differences).max() < 6.5e-7  # measured: 6.1e-7, the rounding of the published files
     assert errors.same_digits.min() > 0.9999
 
@@ -110,7 +112,7 @@ def sources(recordings: list[Recording], published: WindowSet, monkeypatch: pyte
     def opened(*_: object) -> Iterator[tuple[None, str]]:
         yield None, "digest"
 
-    monkeypatch.setattr(reproduce, "load_dataset", lambda *_, **__: published)
+    monkeypatch.setattr(reproduce, "prepare", lambda *_, **__: published)
     monkeypatch.setattr(reproduce, "source_of", lambda *_: Path("none"))
     monkeypatch.setattr(reproduce, "open_source", opened)
     monkeypatch.setattr(reproduce.hapt, "read", lambda *_, **__: recordings)
@@ -118,7 +120,7 @@ def sources(recordings: list[Recording], published: WindowSet, monkeypatch: pyte
 
 
 def test_the_report_is_written_from_its_tables(sources: WindowSet, tmp_path: Path) -> None:
-    assert reproduce.main(["--results", str(tmp_path)]) == 0
+    assert experiment("reproduce", ["--results", str(tmp_path)]) == 0
     paths = [tmp_path / "hapt" / name for name in ("reproduction.csv", "segments.csv", "reproduction.md", "reproduction.png")]
     assert all(path.stat().st_size > 500 for path in paths)
     table, segments = (pd.read_csv(path) for path in paths[:2])
@@ -139,16 +141,17 @@ def test_the_report_is_written_from_its_tables(sources: WindowSet, tmp_path: Pat
 def test_what_does_not_match_is_counted(sources: WindowSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     x = np.array(sources.x)
     x[0, 40, 2] += 0.01
-    monkeypatch.setattr(reproduce, "load_dataset", lambda *_, **__: replace(sources, x=x))
+    monkeypatch.setattr(reproduce, "prepare", lambda *_, **__: replace(sources, x=x))
     monkeypatch.setattr(reproduce, "CHAINS", {name: reproduce.CHAINS[name] for name in (reproduce.IDENTIFIED, reproduce.DESCRIBED)})
-    report = reproduce.write_reproduction(tmp_path, "command")[2].read_text()
+    reproduce.run(Bench(tmp_path, "command"))
+    report = (tmp_path / "hapt/reproduction.md").read_text()
     count = len(set(sources.recording.tolist()))
     assert f"{count - 1} of the {count} continuous segments" in report
     assert "; 1 are not" in report
-    assert "The largest error anywhere is\n1.0e-02" in report
+    assert "The largest error anywhere is 1.0e-02" in report
 
 
 @pytest.mark.parametrize("option", ["--archive", "--uci-archive"])
 def test_an_archive_that_is_missing_is_named(option: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert reproduce.main([option, "nope"]) == 2
+    assert experiment("reproduce", [option, "nope"]) == 2
     assert "no archive at nope" in capsys.readouterr().err

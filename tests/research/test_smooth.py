@@ -13,7 +13,8 @@ from har.runs.checks import run_name
 from har.runs.train import train_run
 from har.studies.sweep import RESULT, sweep
 from research import smooth
-from research.smooth import crossvalidated, write_smoothing
+from research.common import Bench, experiment
+from research.smooth import crossvalidated
 from tests.helpers import accept_small_hapt, write_hapt, write_uci_har
 
 TRAINED, TESTED = (1, 3, 5, 6), (2,)
@@ -50,7 +51,7 @@ def smoothed(workplace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
 
 @pytest.mark.slow
 def test_everything_is_fitted_on_training_subjects_and_only_the_test_subjects_are_scored(smoothed: Path) -> None:
-    assert smooth.main(["--model", "small", "--archive", str(smoothed)]) == 0
+    assert experiment("smooth", ["--model", "small", "--archive", str(smoothed)]) == 0
     report = Path("results/hapt")
     row = pd.read_csv(report / "smoothing.csv").iloc[0]
     people = pd.read_csv(report / "smoothing_subjects.csv")
@@ -77,6 +78,6 @@ def test_everything_is_fitted_on_training_subjects_and_only_the_test_subjects_ar
     assert sorted(subject for _, subjects in folds for subject in subjects) == list(TRAINED)
     next(Path("runs/uci-har/studies/crossvalidation/small").glob(f"*/{RESULT}")).unlink()
     with pytest.raises(HarError, match=r"holds out \d subjects .*; run har sweep configs/study/crossvalidation.yaml"):
-        write_smoothing("small", Path("runs"), Path("results"), "command", smoothed)
+        smooth.run(Bench(Path("results"), "command", model="small", archive=str(smoothed)))
     with open(report / "test_openings.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 1  # refused before anything was scored

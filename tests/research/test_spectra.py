@@ -10,7 +10,8 @@ import pytest
 from har.contract import LABELS, TRAIN_SUBJECTS
 from har.data.windowset import WindowSet
 from research import spectra
-from research.spectra import compare_spectra, main, ratio_summary, spectra_figure
+from research.common import Bench, experiment
+from research.spectra import compare_spectra, ratio_summary, spectra_figure
 
 
 @pytest.fixture
@@ -45,11 +46,12 @@ def test_the_figure_says_synthetic_and_names_its_axes_and_units(windows: WindowS
 def test_the_files_say_synthetic_and_hold_training_subjects_alone(
     windows: WindowSet, pretended: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spectra, "load_dataset", lambda name, archive=None: windows if name == "synthetic" else pretended)
+    monkeypatch.setattr(spectra, "prepare", lambda name, archive=None: windows if name == "synthetic" else pretended)
     seen = []
     compare = spectra.compare_spectra
     monkeypatch.setattr(spectra, "compare_spectra", lambda *parts: seen.extend(parts) or compare(*parts))
-    paths, summary = spectra.write_spectra(tmp_path / "a")
+    said: list[str] = []
+    paths = spectra.run(Bench(tmp_path / "a", "", say=said.append))
     assert {path.name for path in paths} == {
         "spectra_synthetic.png",
         "spectra_synthetic.svg",
@@ -58,9 +60,9 @@ def test_the_files_say_synthetic_and_hold_training_subjects_alone(
     }
     assert all(path.stat().st_size > 300 for path in paths)
     assert all(set(part.subject.tolist()) == set(TRAIN_SUBJECTS) for part in seen)
-    assert "WALKING_UPSTAIRS" in summary
-    assert len(pd.read_csv(tmp_path / "a" / "spectra_synthetic.csv")) == 12 * 38
-    again, _ = spectra.write_spectra(tmp_path / "b")
+    assert "WALKING_UPSTAIRS" in said[-1]
+    assert len(pd.read_csv(tmp_path / "a" / "synthetic" / "spectra_synthetic.csv")) == 12 * 38
+    again = spectra.run(Bench(tmp_path / "b", "", say=said.append))
     for first, second in zip(paths, again, strict=True):
         assert first.read_bytes() == second.read_bytes(), first.name
 
@@ -70,13 +72,13 @@ def test_the_files_say_synthetic_and_hold_training_subjects_alone(
 def test_synthetic_spectra_are_near_the_real_ones(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a factor of two in the median and of five at every frequency, for every activity."""
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path / "cache"))
-    spectra.write_spectra(tmp_path / "out", archive=real_data / "UCI HAR Dataset.zip")
-    table = pd.read_csv(tmp_path / "out" / "spectra_ratio_synthetic.csv")
+    spectra.run(Bench(tmp_path / "out", "", archive=str(real_data / "UCI HAR Dataset.zip")))
+    table = pd.read_csv(tmp_path / "out" / "synthetic" / "spectra_ratio_synthetic.csv")
     assert table.ratio_median.between(0.5, 2.0).all()
     assert table.ratio_smallest.min() > 0.2
     assert table.ratio_largest.max() < 5.0
 
 
 def test_without_real_windows_one_line_names_what_to_do(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
+    assert experiment("spectra", []) == 2
     assert "har data prepare --dataset uci-har" in capsys.readouterr().err

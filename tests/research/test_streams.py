@@ -27,6 +27,5 @@ def test_a_delay_counts_from_the_first_window_of_the_new_activity() -> None:
 
 
 def test_answers_in_transitions_are_sorted_by_what_they_name() -> None:
-    row = transition_answers([stream()], [ANSWER]).iloc[0]
-    assert (row.windows, row.before, row.after, row.other) == (2, 0.5, 0.5, 0.0)
-    assert transition_answers([stream(np.array([0, 0]), np.array([0, 0]))], [np.array([0, 0])]).windows[0] == 0
+    assert transition_answers([stream()], [ANSWER]) == {"windows": 2, "before": 0.5, "after": 0.5, "other": 0.0}
+    assert transition_answers([stream(np.array([0, 0]), np.array([0, 0]))], [np.array([0, 0])])["windows"] == 0

@@ -7,31 +7,32 @@ import pandas as pd
 import pytest
 
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
-from research.cells import Cell
+from har.tasks.base import tensor
 from research.common import Bench, experiment
 from research.windowing import VARIANTS, subject_accuracies, train_cell, windowing_table
 
 
-def cell(windowing: str, seed: int, fold: int, confusion: dict[str, list[list[int]]]) -> dict:
-    own = {"model": "gru", "windowing": windowing, "seed": seed, "fold": fold, "confusion": confusion}
+def cell(windowing: str, seed: int, macro_f1: float, **subjects: float) -> dict:
+    own = {"model": "gru", "windowing": windowing, "seed": seed, "macro_f1": macro_f1}
+    own |= {"subjects": {name[1:]: value for name, value in subjects.items()}, "accuracy": np.mean(list(subjects.values()))}
     return own | {"windows": 100, "epochs": 4, "steps": 8, "seconds": 1.0}
 
 
 def test_the_table_by_hand() -> None:
     first, second = list(VARIANTS)[:2]
     cells = [
-        cell(first, 0, 0, {"1": [[8, 2], [0, 10]], "3": [[10, 0], [0, 10]]}),
-        cell(first, 1, 0, {"1": [[10, 0], [0, 10]], "3": [[10, 0], [0, 10]]}),
-        cell(second, 0, 0, {"1": [[5, 5], [0, 10]], "3": [[10, 0], [0, 10]]}),
-        cell(second, 1, 0, {"1": [[5, 5], [0, 10]], "3": [[10, 0], [0, 10]]}),
+        cell(first, 0, 0.9, s1=0.9, s3=1.0),
+        cell(first, 1, 1.0, s1=1.0, s3=1.0),
+        cell(second, 0, 0.8, s1=0.75, s3=1.0),
+        cell(second, 1, 0.7, s1=0.75, s3=1.0),
     ]
     people = subject_accuracies(cells).set_index(["windowing", "subject"]).accuracy
     assert people[first, 1] == pytest.approx(0.95)
     assert people[second, 1] == pytest.approx(0.75)
-    table = windowing_table(cells, subject_accuracies(cells)).set_index("windowing")
+    table = windowing_table(cells).set_index("windowing")
     assert table.loc[first, "accuracy"] == pytest.approx(0.975)
     assert table.loc[first, "accuracy_sd"] == pytest.approx(np.std([0.95, 1.0], ddof=1))
-    assert table.loc[second, "macro_f1"] == pytest.approx((2 * 15 / 35 + 2 * 20 / 45) / 2)
+    assert table.loc[second, "macro_f1"] == pytest.approx(0.75)
     assert table.loc[second, "difference"] == pytest.approx(-0.1)  # as much worse than the first
     assert (table.loc[second, "better"], table.loc[second, "worse"]) == (0, 1)
     assert pd.isna(table.loc[first, "difference"])
@@ -59,13 +60,11 @@ def test_a_quick_run_has_equal_steps_and_goes_on_where_it_stopped(workplace: Pat
     assert Path("out/synthetic/windowing_synthetic_quick.csv").read_text() == before
 
 
-def test_the_scored_windows_are_the_same_whatever_trained(workplace: Path) -> None:
-    bench = Bench(Path("runs"), Path("out"), None, (0,), True, "synthetic", "test", lambda text: None)
-    found = [
-        train_cell(Cell(bench, {"model": "cnn1d", "windowing": variant, "fold": 0, "seed": 0}, Path("unused.json")))
-        for variant in ("reshape", "rolling, half")
-    ]
-    sums = [{subject: np.sum(counts, axis=1).tolist() for subject, counts in one["confusion"].items()} for one in found]
-    assert sums[0] == sums[1]
+def test_the_scored_windows_are_the_same_whatever_trained(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, scored = Bench(Path("out"), "test", quick=True, dataset="synthetic"), []
+    monkeypatch.setattr("research.windowing.tensor", lambda windows: scored.append(windows.digest) or tensor(windows))
+    found = [train_cell(bench, {"model": "cnn1d", "windowing": variant, "seed": 0}) for variant in ("reshape", "rolling, half")]
+    assert found[0]["subjects"].keys() == found[1]["subjects"].keys()
+    assert scored[0] == scored[1]
     assert found[0]["windows"] < found[1]["windows"]
     assert found[0]["epochs"] == 2 * found[1]["epochs"]
