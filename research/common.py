@@ -18,10 +18,9 @@ from matplotlib.figure import Figure
 from har.config import MAX_SEED, RunConfig
 from har.contract import HarError
 from har.evaluation.figures import save_figure
-from har.files import write_whole
+from har.files import check_folder, write_whole
 from har.redaction import shown
 from har.reporting import git_commit, versions, write_table
-from har.runs.checks import check_folder
 from har.runs.engine import Progress, default_workers, run_jobs
 from har.runs.work import Say
 from har.tasks.code import KEY_LENGTH, code_digest, digest_of, sources_of
@@ -165,7 +164,7 @@ def run_cells(
     left = [(work, bench, one, path) for one, path in zip(settings, paths, strict=True) if not path.is_file()]
     workers, done = min(default_workers(), max(1, len(left))), len(paths) - len(left)
     bench.say(f"experiment {name}: {len(paths)} parts, {done} done before, {len(left)} to do in {workers} processes")
-    progress, problems = Progress(len(paths), done, workers, bench.say), []
+    progress, problems = Progress(len(paths), done, bench.say), []
     for outcome in run_jobs(left, _kept, workers=workers):
         about = ", ".join(f"{key} {value}" for key, value in outcome.job[2].items())
         if outcome.problem is not None:

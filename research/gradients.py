@@ -93,7 +93,7 @@ def _windows(bench: Bench, length: int) -> WindowSet:
         "model": {"name": "rnn"},
         "training": {"keep": "last"},
     }
-    windows = prepared(parse_config(content, "experiment"), bench.archive).select_channels("raw6")
+    windows = prepared(parse_config(content, "experiment"), bench.archive)
     own = np.flatnonzero(np.isin(windows.subject, TRAIN_SUBJECTS))
     return windows.subset(np.random.default_rng(0).permutation(own)[:WINDOWS])
 

@@ -77,8 +77,8 @@ def material(bench: Bench, *, official: bool) -> Material:
     synthetic = bench.quick or bench.dataset == SYNTHETIC
     classifier, forecaster = configs(budget, synthetic=synthetic)
     # One copy can be named, that of the recordings; UCI HAR's labelled windows are those that were prepared.
-    labelled = prepared(classifier).select_channels("raw6")
-    heard = prepared(forecaster, None if synthetic else bench.archive).select_channels("raw6")
+    labelled = prepared(classifier)
+    heard = prepared(forecaster, None if synthetic else bench.archive)
     split = SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS) if official else make_split(classifier.data, labelled)
     if not official and set(split.test) & set(TEST_SUBJECTS):
         raise HarError("the fold would score official test subjects; they are scored by `python -m research.labels_official` alone")
@@ -200,7 +200,7 @@ def train_seed(bench: Bench, settings: Settings) -> dict[str, Any]:
         for start in STARTS:
             classifier = build_classifier(config, train)
             # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
-            classifier.frontend.load_state_dict(encoder.frontend.state_dict())
+            classifier.frontend.load_state_dict(encoder.frontend.state_dict())  # type: ignore[union-attr]
             if start == "pretrained":
                 start_from(classifier, encoder)  # type: ignore[arg-type]
             with tempfile.TemporaryDirectory() as work:

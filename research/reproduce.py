@@ -173,7 +173,7 @@ def run(bench: Bench) -> list[Path]:
     for dataset, archive in (("hapt", bench.archive), ("uci-har", bench.uci_archive)):
         if archive is not None:  # else it may be downloaded
             check_source(dataset, archive)
-    segments = segments_of(load_dataset(uci_har.NAME, archive=bench.uci_archive, allow_download=True))
+    segments = segments_of(load_dataset(uci_har.NAME, channels="uci9", archive=bench.uci_archive, allow_download=True))
     with open_source(source_of(HAPT, bench.archive), HAPT) as (read_file, _):
         recordings = hapt.read(read_file, transitions="keep", dtype=np.float64)
     places = locate(segments, recordings, PUBLISHED.apply)

@@ -5,6 +5,7 @@ one fold; no official test subject takes part.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,8 @@ import torch
 from har.config import RunConfig, SequenceConfig, load_config
 from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
 from har.data import hapt
-from har.data.datamodule import streams_of
 from har.data.prepare import prepared, read_recordings
-from har.data.windowset import Stretch
+from har.data.windowset import Stretch, stretches_of
 from har.evaluation.figures import stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import ActivityClassifier
@@ -62,17 +62,18 @@ def run(bench: Bench) -> list[Path]:
         for name, items in found.items():
             origin = runs[ANSWERS[name][0]].info().origin
             row = {"answers": name, "seed": seed, "parameters": origin.parameters, "train_seconds": round(origin.train_seconds, 1)}
-            rows.append(row | stream_scores(items, len(LABELS)))
+            scores = stream_scores(items, len(LABELS))
+            rows.append(row | scores)
             people.append(subject_scores(items, len(LABELS)).assign(answers=name, seed=seed))
-            bench.say(f"seed {seed}: {name} {100 * rows[-1]['macro_f1']:.1f} %")
+            bench.say(f"seed {seed}: {name} {100 * scores['macro_f1']:.1f} %")
         if figure is None:
             first = held_out[0]
             title = f"{bench.dataset.replace(SYNTHETIC, 'SYNTHETIC data')}, {first.recording}, the first of those held out; seed {seed}"
             figure = stream_figure(first.labels, {name: items[0].answer for name, items in found.items()}, LABELS, title)
     table, subjects, synthetic = pd.DataFrame(rows), pd.concat(people), bench.dataset == SYNTHETIC
     grouped = table.groupby("answers", sort=False)
-    scores = grouped[list(table.columns[4:])].agg(lambda values: spread(values, digits=3, scale=1))
-    shown = scores.assign(parameters=grouped.parameters.first(), train_seconds=grouped.train_seconds.mean())
+    shown = grouped[list(table.columns[4:])].agg(_spread)
+    shown = shown.assign(parameters=grouped.parameters.first(), train_seconds=grouped.train_seconds.mean())
     by_subject = subjects.groupby(["answers", "subject"], sort=False).accuracy.mean().reset_index()
     worst = by_subject.sort_values("accuracy").groupby("answers", as_index=False, sort=False).first()
     text = [
@@ -100,6 +101,10 @@ def experiment_config(bench: Bench, name: str, seed: int) -> RunConfig:
     return config.changed(change | (QUICK if bench.quick else {}), "experiment stream")
 
 
+def _spread(values: pd.Series) -> str:
+    return spread(values, digits=3, scale=1)
+
+
 def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     """The run of a training, finished before or now; its folder's name holds everything that it depends on."""
     config = experiment_config(bench, name, seed)
@@ -107,7 +112,7 @@ def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     target = bench.runs / bench.dataset / "experiments" / "stream" / name / f"seed-{seed}-{key}"
     if not (target / INFO).is_file():
         tags = {"experiment": "stream", "run_key": key}
-        options = {"archive": bench.archive, "progress": False, "say": bench.say, "target": target, "export": False}
+        options: dict[str, Any] = {"archive": bench.archive, "progress": False, "say": bench.say, "target": target, "export": False}
         train_run(config, f"stream-{name}", bench.runs, **options, tags=tags, resume=True)
     return RunFolder(target)
 
@@ -125,7 +130,7 @@ def held_out_streams(bench: Bench, runs: dict[str, RunFolder]) -> list[Stretch]:
     subjects = splits["carried"]["test"]
     if set(subjects) & set(TEST_SUBJECTS):
         raise HarError(f"official test subjects are held out in {runs['carried'].path}; this experiment must not see them: train it again")
-    return streams_of([item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects])
+    return list(stretches_of(item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects))
 
 
 def answers(runs: dict[str, RunFolder], streams: list[Stretch], *, filtered: bool) -> dict[str, list[Labelled]]:

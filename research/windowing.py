@@ -68,7 +68,7 @@ def run(bench: Bench) -> list[Path]:
         "over the seeds.",
     ]
     folder, stem = results_folder(bench.results, scored.dataset), bench.stem("windowing", synthetic=scored.synthetic)
-    facts = {"data": scored.dataset, "folds": f"1 of {FOLDS}", "seeds": listed(bench.seeds)}
+    facts: dict[str, Any] = {"data": scored.dataset, "folds": f"1 of {FOLDS}", "seeds": listed(bench.seeds)}
     return bench.write(folder, stem, text, {"": table, "_subjects": people}, **facts)
 
 
@@ -94,11 +94,11 @@ def train_cell(bench: Bench, settings: Settings) -> dict[str, Any]:
     scored, split = load_windows(base, bench.archive)  # of the scored windows, so the same for all variants
     if set(split.train + split.test) & set(TEST_SUBJECTS):
         raise HarError("the fold holds official test subjects, which decide nothing; split the training subjects alone")
-    train = split.select(prepared(config, bench.archive).select_channels(config.data.channels), "train")
+    train = split.select(prepared(config, bench.archive), "train")
     test = split.select(scored, "test")
     audit({"train": train, "test": test})
     with tempfile.TemporaryDirectory() as folder:
-        result = fit(config, train, None, Path(folder), progress=False)
+        result = fit(config, train, None, Path(folder))
     answer = result.classifier.predict_proba(tensor(test)).argmax(dim=1).numpy()
     accuracy = pd.Series(answer == test.y).groupby(test.subject).mean()
     return {

@@ -4,7 +4,7 @@
 
 Each case draws a split of the synthetic data (any kind, fold and seed), plants one leak and asks the audit that every
 training runs first, or, for split files and configs, the check before the data are read. The first ``--trainings`` cases of a
-kind go through ``train_run`` or ``train_configs`` instead: it must refuse and leave no run folder. Unplanted splits are the
+kind go through ``train_run`` or ``har.train`` instead: it must refuse and leave no run folder. Unplanted splits are the
 controls; they must pass, and the first of them are really trained. Writes results/reliability/planted_leaks.csv. What the audit
 does not claim to find, a copy that was changed, is planted and counted too. A claimed leak that is refused for another reason counts as
 not refused; exit code 1 where one was not refused, or a control was.
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from trials import arguments, finish, workplace
 
+import har
 from har.config import RunConfig, parse_config
 from har.contract import SPLITS, STRIDE, TEST_SUBJECTS, TRAIN_SUBJECTS, WINDOW_SIZE, HarError
 from har.data import synthetic
@@ -28,7 +29,7 @@ from har.data.audit import RUN_LENGTH, audit
 from har.data.splits import SubjectSplit, check_split, make_split, split_document
 from har.data.windowset import WindowSet, windows_of
 from har.runs.run_folder import INFO
-from har.runs.train import train_configs, train_run
+from har.runs.train import train_run
 from har.tasks import base
 
 MODEL = {"name": "cnn1d", "options": {"width": 8, "depth": 2}}
@@ -193,7 +194,7 @@ def ask_config(data: dict, folder: Path, *, train: bool) -> str:
         return refusal(lambda: check_split(parse_config(content, "case").data))
     path = folder / "case.yaml"
     path.write_text(json.dumps(content))  # JSON is YAML
-    return refusal(lambda: train_configs([str(path)], folder / "runs", seeds=None, overrides={}, archive=None, progress=False))
+    return refusal(lambda: har.train(path, runs=folder / "runs"))
 
 
 def main() -> int:
