@@ -143,9 +143,9 @@ def run(bench: Bench) -> list[Path]:
     ]
     choices = pd.DataFrame(tried).sort_values("wrong_smoothed", kind="stable").groupby("lag", as_index=False).first()
     choices = choices[["weight", "lag", "wrong", "wrong_smoothed"]]
-    enough = choices[choices.wrong_smoothed <= WANTED * choices.wrong]
-    chosen = (enough if len(enough) else choices.nsmallest(1, "wrong_smoothed")).to_dict("records")[0]
-    lag, weight = int(chosen["lag"]), float(chosen["weight"])
+    enough = np.flatnonzero(choices.wrong_smoothed <= WANTED * choices.wrong)
+    chosen = choices.iloc[int(enough[0]) if len(enough) else int(choices.wrong_smoothed.argmin())]
+    weight, lag = float(chosen["weight"]), int(chosen["lag"])
     ledger = required_ledger(report, TEST_SUBJECTS, synthetic=False)
     assert ledger is not None
     rows, tables, figure = [], [], None

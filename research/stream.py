@@ -54,7 +54,8 @@ def run(bench: Bench) -> list[Path]:
     Raises:
         HarError: the data are absent, or a training failed; what is trained already is not trained again.
     """
-    rows, people, figure = [], [], None
+    rows: list[dict[str, Any]] = []
+    people, figure = [], None
     for seed in bench.seeds:
         runs = {name: trained(bench, name, seed) for name in TRAININGS}
         held_out = held_out_streams(bench, runs)

@@ -68,8 +68,8 @@ def run(bench: Bench) -> list[Path]:
         "over the seeds.",
     ]
     folder, stem = results_folder(bench.results, scored.dataset), bench.stem("windowing", synthetic=scored.synthetic)
-    facts: dict[str, Any] = {"data": scored.dataset, "folds": f"1 of {FOLDS}", "seeds": listed(bench.seeds)}
-    return bench.write(folder, stem, text, {"": table, "_subjects": people}, **facts)
+    facts = {"data": scored.dataset, "folds": f"1 of {FOLDS}", "seeds": listed(bench.seeds)}
+    return bench.write(folder, stem, text, {"": table, "_subjects": people}, None, **facts)
 
 
 def _config(bench: Bench, model: str) -> RunConfig:

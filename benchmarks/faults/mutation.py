@@ -17,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 from trials import arguments, tables
 
+from har.reporting import markdown
+
 RESULT, MUTANTS = Path("results/tests/mutation.csv"), Path("mutants")
 TARGET = 0.9
 LIVED, NO_TEST, CAUGHT, SKIPPED = "survived", "no test", "caught", (2, 34)
@@ -66,7 +68,7 @@ def main() -> int:
         "# Mutants: small mistakes on purpose, and whether a test noticed\n",
         f"{total.percent} % of the {total.tried} that were tried are caught; at least {100 * TARGET:.0f} % are wanted. Each file's "
         f"share taken for all its mutants: {100 * weighted:.1f} %. Of export at most every {options.every}th is tried.\n",
-        tables.markdown(list(rows), rows.astype(str).to_numpy().tolist()),
+        markdown(list(rows), rows.astype(str).to_numpy().tolist(), "l"),
         "\nThose that survived; `mutmut show NAME` shows one:\n",
         *(f"- `{name}`" for name in found.name[found.state.isin([LIVED, NO_TEST])]),
         "\nWritten by `python benchmarks/faults/mutation.py`.\n",

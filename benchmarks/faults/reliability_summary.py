@@ -16,10 +16,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
-from tables import made, markdown
+from tables import made
 
 from har.contract import HarError
 from har.files import write_whole
+from har.reporting import markdown
 
 FOLDER, SUMMARY = Path("results/reliability"), "summary.md"
 HEAD = ("fault", "tried", "survived", "jobs lost", "data lost", "file", "command", "date", "commit")
@@ -178,7 +179,7 @@ def summary(folder: Path) -> tuple[str, bool]:
     text = [f"{len(found)} kinds of faults, {held} of them survived every time; jobs lost {lost.jobs_lost}, data lost {lost.data_lost}."]
     bad = [f"Not survived: {row.fault} ({row.file})." for row in found[~found.whole.astype(bool)].itertuples()]
     bad += [f"Not from a commit: {name}." for name in found.file[found.commit.str.endswith("-dirty")].unique()]
-    text += [*bad, markdown(HEAD, lines)]
+    text += [*bad, markdown(HEAD, lines, "l")]
     if (folder / "planted_leaks.csv").is_file():
         for row in pd.read_csv(folder / "planted_leaks.csv").query("claimed == 'no'").itertuples():
             text.append(f"Not claimed and not counted: {row.leak}, {row.planted} planted, {row.refused} refused.")
