@@ -38,7 +38,7 @@ def run(bench: Bench) -> list[Path]:
     mean = table.groupby("activity", sort=False).mean().drop(columns=["windows", "seed"])
     mean.loc["all"] = pd.DataFrame([result["all"] for result in results]).mean()
     formats = {"effective_samples": ".0f", "last_quarter": ".0%", "correlation_with_movement": "+.2f"}
-    formats |= {name: ".1%" for name in mean if str(name).startswith("accuracy")}
+    formats |= {str(name): ".1%" for name in mean if str(name).startswith("accuracy")}
     text = [
         "# What does the attention look at, and does it matter?",
         markdown(mean.reset_index(), formats),

@@ -42,7 +42,7 @@ def growth_figure(wide: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    wide.T.set_index(wide.columns / SAMPLE_RATE_HZ).plot(ax=axes, loglog=True, marker="o", markersize=3, grid=True)
+    wide.T.set_index(wide.columns.to_numpy() / SAMPLE_RATE_HZ).plot(ax=axes, loglog=True, marker="o", markersize=3, grid=True)
     axes.xaxis.set_major_formatter("{x:g}")  # plain numbers; powers of ten would need fonts for formulas
     axes.yaxis.set_major_formatter("{x:,.0f}")
     for axis in (axes.xaxis, axes.yaxis):

@@ -200,7 +200,7 @@ def train_seed(bench: Bench, settings: Settings) -> dict[str, Any]:
         for start in STARTS:
             classifier = build_classifier(config, train)
             # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
-            classifier.frontend.load_state_dict(encoder.frontend.state_dict())
+            classifier.frontend.load_state_dict(encoder.frontend.state_dict())  # type: ignore[union-attr]
             if start == "pretrained":
                 start_from(classifier, encoder)  # type: ignore[arg-type]
             with tempfile.TemporaryDirectory() as work:

@@ -156,7 +156,7 @@ def _geometric_mean(norms: pd.Series) -> np.ndarray:
 
 def _text(main: pd.DataFrame, compared: pd.DataFrame, delay: int) -> list[str]:
     wide = main.groupby(["cell", "delay"]).accuracy.agg(spread).unstack().loc[main.cell.unique()]
-    wide.columns = [f"{value / SAMPLE_RATE_HZ:.3g} s" for value in wide]
+    wide.columns = [f"{value / SAMPLE_RATE_HZ:.3g} s" for value in wide.columns.to_numpy()]
     kinds = compared.groupby(["cell", "clipping"], sort=False).agg(
         {"accuracy": spread, "largest_norm": "max", "median_norm": "median", "steps_not_finite": "sum"}
     )

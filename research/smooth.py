@@ -143,15 +143,15 @@ def run(bench: Bench) -> list[Path]:
     ]
     choices = pd.DataFrame(tried).sort_values("wrong_smoothed", kind="stable").groupby("lag", as_index=False).first()
     choices = choices[["weight", "lag", "wrong", "wrong_smoothed"]]
-    enough = choices[choices.wrong_smoothed <= WANTED * choices.wrong]
-    chosen = choices.loc[enough.index[0] if len(enough) else choices.wrong_smoothed.idxmin()]
-    lag = int(chosen.lag)
+    enough = np.flatnonzero(choices.wrong_smoothed <= WANTED * choices.wrong)
+    chosen = choices.iloc[int(enough[0]) if len(enough) else int(choices.wrong_smoothed.argmin())]
+    weight, lag = float(chosen["weight"]), int(chosen["lag"])
     ledger = required_ledger(report, TEST_SUBJECTS, synthetic=False)
     assert ledger is not None
     rows, tables, figure = [], [], None
     for final in finals:
         found, origin = streams(final, recordings, TEST_SUBJECTS), final.info().origin
-        answers = smoothed(found, chosen.weight, lag)
+        answers = smoothed(found, weight, lag)
         errors = stream_errors(found, answers)
         rows.append({"seed": origin.seed, **summarise(found, answers, errors, lag)})
         record_opening(ledger, origin, accuracy=rows[-1]["accuracy_smoothed"], note="smoothed")
@@ -177,7 +177,7 @@ def run(bench: Bench) -> list[Path]:
         f"{100 * mean.transition_other:.0f} %.",
         markdown(by_subject, {"windows": ".0f", "wrong": ".1f", "wrong_smoothed": ".1f"}),
         "Chosen on the 21 training subjects, each predicted by a model of the cross-validation that never saw them: weight of the "
-        f"likelihoods {chosen.weight:g}, lag {lag} windows of 1.28 s, the smallest that halves their errors, else the one that "
+        f"likelihoods {weight:g}, lag {lag} windows of 1.28 s, the smallest that halves their errors, else the one that "
         "leaves the fewest. Transitions are counted on the same subjects.",
         markdown(choices, {"weight": "g"}),
     ]

@@ -4,7 +4,9 @@ All train on the same subjects and are scored on every labelled sample of the sa
 one fold; no official test subject takes part.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +56,8 @@ def run(bench: Bench) -> list[Path]:
     Raises:
         HarError: the data are absent, or a training failed; what is trained already is not trained again.
     """
-    rows, people, figure = [], [], None
+    rows: list[dict[str, Any]] = []
+    people, figure = [], None
     for seed in bench.seeds:
         runs = {name: trained(bench, name, seed) for name in TRAININGS}
         held_out = held_out_streams(bench, runs)
@@ -71,7 +74,7 @@ def run(bench: Bench) -> list[Path]:
             figure = stream_figure(first.labels, {name: items[0].answer for name, items in found.items()}, LABELS, title)
     table, subjects, synthetic = pd.DataFrame(rows), pd.concat(people), bench.dataset == SYNTHETIC
     grouped = table.groupby("answers", sort=False)
-    scores = grouped[list(table.columns[4:])].agg(lambda values: spread(values, digits=3, scale=1))
+    scores = grouped[list(table.columns[4:])].agg(partial(spread, digits=3, scale=1))
     shown = scores.assign(parameters=grouped.parameters.first(), train_seconds=grouped.train_seconds.mean())
     by_subject = subjects.groupby(["answers", "subject"], sort=False).accuracy.mean().reset_index()
     worst = by_subject.sort_values("accuracy").groupby("answers", as_index=False, sort=False).first()
@@ -107,7 +110,7 @@ def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     target = bench.runs / bench.dataset / "experiments" / "stream" / name / f"seed-{seed}-{key}"
     if not (target / INFO).is_file():
         tags = {"experiment": "stream", "run_key": key}
-        options = {"archive": bench.archive, "progress": False, "say": bench.say, "target": target, "export": False}
+        options: dict[str, Any] = {"archive": bench.archive, "progress": False, "say": bench.say, "target": target, "export": False}
         train_run(config, f"stream-{name}", bench.runs, **options, tags=tags, resume=True)
     return RunFolder(target)
 

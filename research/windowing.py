@@ -69,7 +69,7 @@ def run(bench: Bench) -> list[Path]:
     ]
     folder, stem = results_folder(bench.results, scored.dataset), bench.stem("windowing", synthetic=scored.synthetic)
     facts = {"data": scored.dataset, "folds": f"1 of {FOLDS}", "seeds": listed(bench.seeds)}
-    return bench.write(folder, stem, text, {"": table, "_subjects": people}, **facts)
+    return bench.write(folder, stem, text, {"": table, "_subjects": people}, None, **facts)
 
 
 def _config(bench: Bench, model: str) -> RunConfig:
