@@ -101,7 +101,7 @@ def judge(day: Day, expected: Expected, played: Played, hz: float, tolerance: fl
     how = {"answers": "sum", "missing": "sum", "difference": "max", "other": "sum"}
     hours = by_answer.groupby("hour").agg(how).reindex(memory.index, fill_value=0).astype({"other": int})
     hours = hours.rename(columns={"difference": "largest_difference", "other": "labels_differ"})
-    hours["largest_difference"] = hours.largest_difference.map("{:.1e}".format)
+    hours["largest_difference"] = hours.largest_difference.fillna(0.0).map("{:.1e}".format)
     hours = hours.join((memory / MB).map("{:.2f}".format).add_suffix("_mb")).rename_axis("hour").reset_index()
     summary = {
         "samples": len(day.time_s),

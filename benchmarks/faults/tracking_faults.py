@@ -25,7 +25,6 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.artifacts import list_artifacts
 from trials import Har, arguments, finish, workplace, write_config
 
 from har.tracking import copies, runs, store_facts
@@ -126,7 +125,7 @@ def content(uri: str, experiment: str) -> dict[str, Any]:
             points += [(name, point.step) for point in client.get_metric_history(run.info.run_id, name)]
         places = [""]
         while places:
-            for one in list_artifacts(run_id=run.info.run_id, artifact_path=places.pop(), tracking_uri=uri):
+            for one in client.list_artifacts(run.info.run_id, places.pop()):
                 places += [one.path] if one.is_dir else []
                 artifacts |= set() if one.is_dir else {one.path}
     return {
