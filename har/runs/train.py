@@ -168,7 +168,7 @@ def train_run(
         with tracked_run(runs, data.dataset, title, facts, work.run_id) as tracked:
             work.remember(tracked.run_id)
             log_start(tracked, config, data.split, data.counts, data.digest)
-            module, fitted = fit_task(task, config, data, work.path, logger=tracked.logger, progress=progress)
+            module, fitted = fit_task(task, config, data, work.path, logger=tracked, progress=progress)
             origin = origin_of(run, config, data, module, fitted, commit)
             score = task.score(module, config, data, "validation", origin) if "validation" in data.parts else None
             if score is not None:

@@ -96,8 +96,7 @@ class Copies:
         if store.is_missing(self.uri):
             return []
         local = mlflow.MlflowClient(tracking_uri=self.uri)
-        experiments = [one.experiment_id for one in local.search_experiments()]
-        found = local.search_runs(experiments, max_results=50_000, order_by=["attributes.start_time"])  # the most that MLflow allows
+        found = store.search_runs(local, max_results=50_000, order_by=["attributes.start_time"])  # the most that MLflow allows
         return [(run.info.run_id, run.info.status == RUNNING) for run in found]
 
     def is_whole(self, run_id: str) -> bool:

@@ -19,7 +19,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import har
 from har.contract import HarError
-from har.tracking.store import asked, is_missing, opened, store_lock, tracking_uri
+from har.tracking.store import asked, is_missing, opened, search_runs, store_lock, tracking_uri
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
@@ -53,12 +53,8 @@ class Registry:
 
     def run_of(self, digest: str) -> Run | None:
         """The latest run that a bundle was logged to; None where there is none."""
-
-        def ask() -> list[Run]:
-            experiments = [one.experiment_id for one in self._client.search_experiments()]
-            return list(self._client.search_runs(experiments, f"tags.{BUNDLE_DIGEST} = '{digest}'", max_results=1))
-
-        return next(iter(self._asked(ask)), None)
+        chosen = f"tags.{BUNDLE_DIGEST} = '{digest}'"
+        return next(iter(self._asked(lambda: search_runs(self._client, chosen, max_results=1))), None)
 
     def champion(self) -> Version | None:
         """The version that has the alias; None where none has."""

@@ -35,32 +35,8 @@ LONGEST_DIGEST = 36
 CUT = "\n\n(MLflow takes no longer note; the rest stands in the table of the study.)"
 
 
-class EpochLogger(Logger):
-    """Lightning's metrics into a tracked run, with epochs as steps; the run's parameters and its end are not Lightning's."""
-
-    def __init__(self, run: "TrackedRun") -> None:
-        super().__init__()
-        self._run = run
-
-    @property
-    def name(self) -> str:
-        return "mlflow"
-
-    @property
-    def version(self) -> str:
-        return self._run.run_id
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        values = {name: float(value) for name, value in metrics.items()}
-        epoch = values.pop("epoch", step)
-        self._run.log_metrics(values, int(epoch or 0))
-
-    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
-        """The run's parameters are logged once, by `TrackedRun`."""
-
-
-class TrackedRun:
-    """One MLflow run in the local store. Where a call fails, a warning is printed and the training goes on.
+class TrackedRun(Logger):
+    """One MLflow run in the local store, which Lightning logs to. Where a call fails, a warning is printed and the training goes on.
 
     Args:
         uri: of the store.
@@ -70,14 +46,24 @@ class TrackedRun:
     Attributes:
         run_id: its id.
         killed: set where the run is ended on purpose before its end.
-        logger: for Lightning.
     """
 
     def __init__(self, uri: str, name: str, run_id: str) -> None:
+        super().__init__()
         self._uri, self._name, self.run_id, self.killed = uri, name, run_id, False
         self._client = mlflow.MlflowClient(tracking_uri=uri)
         self._whole = True
-        self.logger = EpochLogger(self)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str:
+        return self.run_id
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        """What Lightning calls; the run's parameters are logged once, by `log_params`."""
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters, one a key; the whole config goes to `log_dict`."""
@@ -88,9 +74,10 @@ class TrackedRun:
         """A JSON or YAML artifact."""
         self._call(lambda: self._client.log_dict(self.run_id, content, name))
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0, at_ms: int | None = None) -> None:
-        """Metrics of an epoch, or final ones; measured now unless `at_ms` says when."""
-        points = [Metric(key, value, at_ms or store.now_ms(), step) for key, value in metrics.items()]
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Metrics of an epoch, which is `step` or, of Lightning, one of them; or final ones."""
+        epoch, now = int(metrics.get("epoch", step or 0)), store.now_ms()
+        points = [Metric(key, float(value), now, epoch) for key, value in metrics.items() if key != "epoch"]
         self._call(lambda: self._client.log_batch(self.run_id, metrics=points))
 
     def log_dataset(self, name: str, digest: str, context: str, source: Mapping[str, Any], profile: Mapping[str, Any]) -> None:
@@ -139,17 +126,21 @@ class TrackedRun:
             inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *input_shape), "windows")]),
             outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes), "probabilities")]),
         )
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            mlflow.onnx.save_model(
-                onnx.load(path),
-                f"{folder}/{MODEL}",
-                mlflow_model=Model(MODEL, self.run_id),
-                signature=signature,
-                pip_requirements=["numpy", "onnxruntime", "onnx"],  # without them MLflow starts a process to guess them
-                save_as_external_data=False,
-            )
-            self._call(lambda: self._client.log_artifacts(self.run_id, folder))
+
+        def log() -> None:
+            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                mlflow.onnx.save_model(
+                    onnx.load(path),
+                    f"{folder}/{MODEL}",
+                    mlflow_model=Model(MODEL, self.run_id),
+                    signature=signature,
+                    pip_requirements=["numpy", "onnxruntime", "onnx"],  # without them MLflow starts a process to guess them
+                    save_as_external_data=False,
+                )
+                self._client.log_artifacts(self.run_id, folder)
+
+        self._call(log)
 
     def end(self, status: int) -> None:
         """End the run."""
@@ -341,8 +332,7 @@ def _close_orphans(runs: Path) -> list[str]:
         closed = []
         with store.store_lock(uri, runs):
             client = mlflow.MlflowClient(tracking_uri=uri)
-            experiments = [one.experiment_id for one in client.search_experiments()]
-            for run in client.search_runs(experiments, f"attributes.status = '{RUNNING}'") if experiments else []:
+            for run in store.search_runs(client, f"attributes.status = '{RUNNING}'"):
                 run_id, host, owner = run.info.run_id, run.data.tags.get(HOST), _owner(uri, runs, run.info.run_id)
                 path = Path(owner.lock_file)
                 if host == socket.gethostname() or (host and path.is_file()):

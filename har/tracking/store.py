@@ -6,9 +6,9 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 from uuid import uuid4
@@ -18,6 +18,10 @@ from sqlalchemy.engine import make_url
 
 from har.contract import HarError
 from har.redaction import redacted, shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 FOLDER = "HAR_TRACKING_DIR"  # a folder of this machine for its own store, where several machines share a folder of runs
@@ -134,13 +138,8 @@ def opened(uri: str, runs: Path) -> str:
     quiet()
     path = store_file(uri)
     if path is not None and path.is_file():
-        try:
-            place, others = relocate(path, home(runs))
-        except (sqlite3.Error, OSError):
-            return uri  # MLflow says what is wrong with it
-        for other in others:
-            how = "copied" if other.exists() else "moved"
-            warn(f"the MLflow store of {other} was {how} to {place}; its artifacts are now kept in {place / ARTIFACTS}")
+        with suppress(sqlite3.Error, OSError):  # MLflow says what is wrong with it
+            _relocate(path.resolve(), home(runs).resolve())
     return uri
 
 
@@ -203,6 +202,12 @@ def asked(uri: str, work: Callable[[], T]) -> T:
         raise unreachable(uri, error) from None
 
 
+def search_runs(client: "MlflowClient", chosen: str = "", **options: Any) -> "list[Run]":
+    """The runs of all experiments of a store."""
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return client.search_runs(experiments, chosen, **options) if experiments else []
+
+
 def now_ms() -> int:
     """Milliseconds, as MLflow counts them."""
     return int(time.time() * 1000)
@@ -236,7 +241,7 @@ def quiet() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # every error that it writes with its traceback is also raised
 
 
-def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
+def _relocate(database: Path, runs: Path) -> None:
     """Let a store keep its artifacts in the folder where it lies now.
 
     A store outside the folder of runs that holds no artifacts itself keeps them in the folder of runs.
@@ -245,27 +250,23 @@ def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
         database: file of the store.
         runs: folder of the local store.
 
-    Returns:
-        The folder that holds the artifacts, and the folders from which it was moved or copied; those are empty where nothing was changed.
-
     Raises:
         HarError: the store was copied to `runs` without its artifacts.
         sqlite3.Error: the file is no store, or cannot be written.
     """
-    database, runs = database.resolve(), runs.resolve()
     home = database.parent if database.parent == runs or (database.parent / ARTIFACTS).is_dir() else runs
     if not os.access(database, os.W_OK):
-        return home, []  # it can only be read, so that nothing is written anywhere
+        return  # it can only be read, so that nothing is written anywhere
     with closing(sqlite3.connect(database, timeout=LOCKED_S, isolation_level=None)) as store:
         if not _others(store, home):
-            return home, []
+            return
         store.execute("BEGIN IMMEDIATE")  # whoever comes second finds nothing to do
         others = _others(store, home)
         for other in others:
             folders = _folders_below(store, other)
             lost = [path for path in folders if not (home / path.relative_to(other)).exists()]
             if lost and database.parent != runs:
-                return home, []  # a store that several folders of runs share
+                return  # a store that several folders of runs share
             if lost:
                 raise HarError(
                     f"{home} holds a copy of the MLflow store of {other}, but not its artifacts ({len(lost)} of {len(folders)} folders): "
@@ -286,7 +287,9 @@ def relocate(database: Path, runs: Path) -> tuple[Path, list[Path]]:
     from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
     _artifact_repos_cache.clear()  # MLflow remembers in this process where the artifacts of a run were
-    return home, others
+    for other in others:
+        how = "copied" if other.exists() else "moved"
+        warn(f"the MLflow store of {other} was {how} to {home}; its artifacts are now kept in {home / ARTIFACTS}")
 
 
 def _others(store: sqlite3.Connection, home: Path) -> list[Path]:

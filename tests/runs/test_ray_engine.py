@@ -12,7 +12,7 @@ from har.runs import ray_engine
 from har.runs.ray_engine import run_jobs_on_ray
 from tests.runs.test_batch import outputs, predict, write_recording
 
-pytest.importorskip("ray.data", reason="Ray is not installed: pip install 'wearable-har[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'wearable-har[ray]'")
 psutil = pytest.importorskip("psutil", reason="psutil, which finds the ports that processes listen on, is not installed")
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 

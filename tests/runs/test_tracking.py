@@ -49,9 +49,9 @@ def test_status_at_the_end(raised: type[BaseException] | None, status: str, tmp_
 def test_the_fit_neither_ends_the_run_nor_repeats_its_parameters(tmp_path: Path) -> None:
     with tracked_run(tmp_path, "e", "name", {}) as run:
         run.log_params({"a": 1})
-        run.logger.log_hyperparams({"a": 2})
-        run.logger.log_metrics({"val/x": 0.5, "epoch": 3}, step=999)
-        run.logger.finalize("success")
+        run.log_hyperparams({"a": 2})
+        run.log_metrics({"val/x": 0.5, "epoch": 3}, step=999)
+        run.finalize("success")
         assert runs_of(tmp_path)[0].info.status == "RUNNING"
     client = mlflow.MlflowClient(tracking_uri(tmp_path))
     assert [(m.step, m.value) for m in client.get_metric_history(run.run_id, "val/x")] == [(3, 0.5)]

@@ -129,7 +129,7 @@ def fill(run: TrackedRun, runs: Path, onnx_file: Path | None) -> None:
     run.log_dict({"a": 1}, "config.json")
     run.log_dataset("data", "abc", "training", {"type": "local", "uri": "x"}, {"subjects": [1]})
     for epoch in range(3):
-        run.logger.log_metrics({"loss": 1.0 / (1 + epoch), "nothing": float("nan"), "epoch": epoch}, step=999)
+        run.log_metrics({"loss": 1.0 / (1 + epoch), "nothing": float("nan"), "epoch": epoch}, step=999)
     run.log_figure(Figure(), "figure.png")
     run.log_text("text", "text.txt")
     run.log_file(runs / "weights", "checkpoint")
