@@ -34,8 +34,8 @@ from tables import made, write_table
 
 from har.config import load_config
 from har.contract import LABELS, OPSET
-from har.export.onnx_file import export_onnx
-from har.export.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
+from har.exporting.onnx_file import export_onnx
+from har.exporting.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
 from har.models.registry import MODELS, model_names
 from har.reporting import markdown
 from har.runs.checks import config_path
@@ -78,7 +78,7 @@ def macs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> int:
     convolved = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
     for tensor in (t for t in model.graph.initializer if t.name in convolved):
         values = onnx.numpy_helper.to_array(tensor)
-        # har/export/graph_rewrites.py adds channels of zeros
+        # har/exporting/graph_rewrites.py adds channels of zeros
         filled = values.any(axis=tuple(axis for axis in range(values.ndim) if axis != 1))
         shapes[tensor.name] = (len(values), int(filled.sum()), *values.shape[2:])
     return sum(_macs(node, shapes) for node in model.graph.node)

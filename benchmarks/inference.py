@@ -33,8 +33,8 @@ from tables import write_table
 from har.config import load_config
 from har.contract import LABELS, WINDOW_SIZE
 from har.data import synthetic
-from har.export.onnx_file import DeviceGraph, export_onnx
-from har.export.stream_bundle import HOP, write_stream_bundle
+from har.exporting.onnx_file import DeviceGraph, export_onnx
+from har.exporting.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.reporting import git_commit
 from har.runs.checks import config_path

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from har.config import RunConfig, load_config
 from har.data.splits import make_splits
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.runs.checks import config_path
 from har.tasks.base import load_windows
 from har.training.fit import fit
@@ -56,7 +56,7 @@ class Side:
     scores: list[float]
 
 
-def accuracy(classifier: ActivityClassifier, windows: WindowSet, device: str) -> float:
+def accuracy(classifier: WindowClassifier, windows: WindowSet, device: str) -> float:
     """Share of right windows, per cent."""
     x = torch.from_numpy(np.array(windows.x, dtype=np.float32))
     return 100 * float(np.mean(classifier.to(device).predict_proba(x).argmax(dim=1).numpy() == windows.y))

@@ -2,7 +2,7 @@
 
     python benchmarks/rewrite_bundles.py [export/pretrained/default ...]
 
-Each ONNX file gets `har.export.graph_rewrites.carry_not_finite`, if it does not have it yet. The new file must answer the golden windows
+Each ONNX file gets `har.exporting.graph_rewrites.carry_not_finite`, if it does not have it yet. The new file must answer the golden windows
 and 10,000 random ones with the same bits as the old one, alone and in batches. Then checksums, sizes, the runtimes that
 ``results/device/conformance.csv`` names for these very bytes, and the model card are written anew; the bundle is replaced only after it was
 verified. The manifest gets the data set's description of today. To run again, also after `benchmarks/conformance.py`.
@@ -17,10 +17,10 @@ import numpy as np
 import onnx
 
 from har.data.prepare import describe
-from har.export.bundle_folder import finish, staged
-from har.export.bundle_writer import tested_in
-from har.export.graph_rewrites import carry_not_finite
-from har.export.onnx_file import check_graph, write_model
+from har.exporting.bundle_folder import finish, staged
+from har.exporting.bundle_writer import tested_in
+from har.exporting.graph_rewrites import carry_not_finite
+from har.exporting.onnx_file import check_graph, write_model
 from har.runs.export import tested_files
 from har.runtime.bundle import golden_values, read_bundle, sha256
 from har.runtime.manifest import CARD, MODEL, VECTORS

@@ -3,7 +3,7 @@
     python benchmarks/smaller_files.py [--configs device cnn1d] [--seeds 5]
 
 Needs UCI HAR (HAR_DATA_DIR, or as ``har data prepare`` left it). Each network is trained without its validation subjects choosing anything
-but the epoch, as ``har train`` does, exported, and made smaller by the recipes of `har.export.quantise`, whose ranges come from training
+but the epoch, as ``har train`` does, exported, and made smaller by the recipes of `har.exporting.quantise`, whose ranges come from training
 subjects. Then the files are judged on the validation subjects, as before a bundle is shipped. Official test subjects are not read. What
 is done stands in the table and is not trained again. Writes ``results/device/smaller_files.csv``, a row a network, seed and file.
 """
@@ -18,8 +18,8 @@ import numpy as np
 from tables import made, write_table
 
 from har.config import load_config
-from har.export.onnx_file import export_onnx
-from har.export.quantise import RECIPES, NotQuantisable, judge
+from har.exporting.onnx_file import export_onnx
+from har.exporting.quantise import RECIPES, NotQuantisable, judge
 from har.runs.checks import config_path
 from har.runtime.session import open_session, run_windows
 from har.tasks.base import load_windows

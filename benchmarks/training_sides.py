@@ -18,7 +18,7 @@ from har.config import RunConfig, load_config
 from har.data.datamodule import WindowDataModule
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.module import one_cycle
 from har.models.registry import create_model
 from har.runs.checks import config_path
@@ -36,7 +36,7 @@ def clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def bare_epochs(config: RunConfig, module: ActivityClassifier, data: WindowDataModule) -> Iterator[None]:
+def bare_epochs(config: RunConfig, module: WindowClassifier, data: WindowDataModule) -> Iterator[None]:
     """What `har.training.fit` trains, epoch by epoch, as a loop over torch alone."""
     x_all, y_all = data.train_set.tensors
     module.frontend.fit(x_all)

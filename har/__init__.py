@@ -5,7 +5,6 @@ API, which is documented, tested and stable; everything else may change.
 """
 
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,16 +49,6 @@ PLACES = {
     "split": "har.data.splits",
     "train": "har.runs.train",
 }
-
-
-class _Export(ModuleType):
-    """The package `har.export`, which can be called as the function of the same name in `har.runs.export`."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return import_module(PLACES["export"]).export(*arguments, **options)
-
-
-import_module("har.export").__class__ = _Export  # else importing a module of that package would hide the function
 
 
 def __getattr__(name: str) -> Any:

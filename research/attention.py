@@ -16,7 +16,7 @@ from har.contract import SAMPLE_RATE_HZ
 from har.data.audit import audit
 from har.data.windowset import WindowSet
 from har.evaluation.figures import words
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.recurrent import RecurrentNetwork
 from har.runs.checks import config_path
 from har.tasks.base import load_windows, tensor
@@ -91,7 +91,7 @@ def look(bench: Bench, settings: Settings) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def attention_of(classifier: ActivityClassifier, windows: WindowSet) -> np.ndarray:
+def attention_of(classifier: WindowClassifier, windows: WindowSet) -> np.ndarray:
     """Weights of a classifier whose network has ``pooling: attention``, (window, time)."""
     network = classifier.eval().network
     if not isinstance(network, RecurrentNetwork):

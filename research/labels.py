@@ -18,7 +18,7 @@ from har.data.splits import SubjectSplit, make_split
 from har.data.windowset import WindowSet
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.forecaster import Forecaster
 from har.reporting import git_commit
 from har.runs.checks import config_path
@@ -165,7 +165,7 @@ def labelled_people(split: SubjectSplit, count: int, seed: int) -> tuple[int, ..
     return tuple(sorted(int(subject) for subject in order[:count]))
 
 
-def start_from(classifier: ActivityClassifier, encoder: Forecaster) -> None:
+def start_from(classifier: WindowClassifier, encoder: Forecaster) -> None:
     """Give a classifier the recurrent weights of a forecaster's encoder.
 
     Raises:

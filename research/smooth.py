@@ -26,7 +26,7 @@ from har.data.prepare import source_of
 from har.evaluation.figures import words
 from har.evaluation.predictions import METADATA_KEY
 from har.files import whole_file
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.recording import Recording
 from har.runs.ledger import record_opening, required_ledger
 from har.runs.run_folder import RunFolder, find_runs
@@ -218,7 +218,7 @@ def streams(run: RunFolder, recordings: Sequence[Recording], subjects: Sequence[
 
     A window is of the label that most of its samples have, unlabelled ones counted as a label.
     """
-    classifier: ActivityClassifier = load_checkpoint(run.checkpoint)
+    classifier: WindowClassifier = load_checkpoint(run.checkpoint)
     found, size = [], classifier.frontend.window_size
     columns = [UCI9.index(name) for name in channel_names(classifier.hparams["channels"])]
     for recording in (recording for recording in recordings if recording.subject in subjects):

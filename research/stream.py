@@ -18,7 +18,7 @@ from har.data.prepare import prepared, read_recordings
 from har.data.windowset import Stretch, stretches_of
 from har.evaluation.figures import stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.labeller import StreamLabeller
 from har.runs.checks import config_path
 from har.runs.evaluate import results_folder
@@ -158,7 +158,7 @@ def answers(runs: dict[str, RunFolder], streams: list[Stretch], *, filtered: boo
     return found
 
 
-def window_answers(classifier: ActivityClassifier, stream: Stretch, step: int, *, filtered: bool) -> tuple[np.ndarray, np.ndarray]:
+def window_answers(classifier: WindowClassifier, stream: Stretch, step: int, *, filtered: bool) -> tuple[np.ndarray, np.ndarray]:
     """(window,) answers and (window,) first samples of all windows of a stream, whatever labels they hold; the filters are causal."""
     samples = np.asarray(stream.samples, dtype=np.float32)
     if filtered:

@@ -15,7 +15,7 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data.augmentation import Augmentation
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.module import one_cycle
 from har.training.fit import build_classifier
 
@@ -36,7 +36,7 @@ class Member:
 class _Loss(nn.Module):
     """The loss of a batch as the forward pass of a module, so that it can be called with other weights."""
 
-    def __init__(self, classifier: ActivityClassifier) -> None:
+    def __init__(self, classifier: WindowClassifier) -> None:
         super().__init__()
         self.classifier = classifier
 
@@ -44,7 +44,7 @@ class _Loss(nn.Module):
         return self.classifier.batch_loss(x, y)
 
 
-def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member], device: str = "cpu") -> list[ActivityClassifier]:
+def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member], device: str = "cpu") -> list[WindowClassifier]:
     """Train one classifier a member, all in step; the last epoch's weights are kept.
 
     Model, loss, optimiser, schedule, clipping and augmentation are those of `har.training.fit`, and each member has its own first weights,

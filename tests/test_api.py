@@ -39,9 +39,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_export_is_a_function_and_a_package() -> None:
-    from har.export import bundle_writer
+    from har.exporting import bundle_writer
 
-    assert har.export.bundle_writer is bundle_writer  # type: ignore[attr-defined]
+    assert har.exporting.bundle_writer is bundle_writer  # type: ignore[attr-defined]
     with pytest.raises(har.HarError, match="no-run is not a finished run"):
         har.export("no-run", "bundle")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.layers import Ensemble
 
 METHODS = ("integrated_gradients", "occlusion")
@@ -23,7 +23,7 @@ def baseline_of(train: WindowSet) -> np.ndarray:
 
 
 def attribute(
-    classifier: ActivityClassifier, x: np.ndarray, target: np.ndarray, baseline: np.ndarray, method: str = METHODS[0]
+    classifier: WindowClassifier, x: np.ndarray, target: np.ndarray, baseline: np.ndarray, method: str = METHODS[0]
 ) -> np.ndarray:
     """How much each sample speaks for an activity, in the log-probability of that activity.
 
@@ -66,7 +66,7 @@ def attribute(
     return np.concatenate(parts) if parts else np.empty((0, *x.shape[1:]), dtype=np.float32)
 
 
-def attention_of(classifier: ActivityClassifier, x: np.ndarray) -> np.ndarray | None:
+def attention_of(classifier: WindowClassifier, x: np.ndarray) -> np.ndarray | None:
     """Attention weights over the samples, mean over members, (window, time) summing to 1; None where the network has none."""
     networks = _networks(classifier)
     if not all(hasattr(network, "attention_weights") and isinstance(getattr(network, "pool", None), nn.Module) for network in networks):
@@ -84,7 +84,7 @@ def attention_of(classifier: ActivityClassifier, x: np.ndarray) -> np.ndarray | 
     return np.concatenate(parts)
 
 
-def embed(classifier: ActivityClassifier, x: np.ndarray) -> np.ndarray:
+def embed(classifier: WindowClassifier, x: np.ndarray) -> np.ndarray:
     """What the last layer of the network reads, (window, feature) float32, members side by side; its logits where it has no such layer."""
     networks = _networks(classifier)
     classes = classifier.hparams["num_classes"]
@@ -109,7 +109,7 @@ def embed(classifier: ActivityClassifier, x: np.ndarray) -> np.ndarray:
     return torch.cat(rows).numpy()
 
 
-def _networks(classifier: ActivityClassifier) -> list[nn.Module]:
+def _networks(classifier: WindowClassifier) -> list[nn.Module]:
     network = classifier.network
     return list(network.members) if isinstance(network, Ensemble) else [network]
 
@@ -127,7 +127,7 @@ class Nearest:
     distance: np.ndarray
 
 
-def nearest_windows(classifier: ActivityClassifier, train: WindowSet, x: np.ndarray, count: int = 3) -> Nearest:
+def nearest_windows(classifier: WindowClassifier, train: WindowSet, x: np.ndarray, count: int = 3) -> Nearest:
     """The nearest training windows by what the last layer reads, each feature scaled to the spread of the training windows.
 
     Args:

@@ -12,7 +12,7 @@ from har.models.module import LabelModule
 from har.models.registry import create_model
 
 
-class ActivityClassifier(LabelModule):
+class WindowClassifier(LabelModule):
     """Frontend and network: sensor windows in, logits out.
 
     Args:

@@ -15,10 +15,10 @@ from har.evaluation.calibration import fit_temperature, probabilities, risk_cove
 from har.evaluation.metrics import per_class, per_subject
 from har.evaluation.predictions import Predictions
 from har.evaluation.statistics import subject_intervals
-from har.export.bundle_writer import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
-from har.export.mounting_export import MountingPart
-from har.export.onnx_file import refusal
-from har.export.stream_bundle import write_stream_bundle
+from har.exporting.bundle_writer import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
+from har.exporting.mounting_export import MountingPart
+from har.exporting.onnx_file import refusal
+from har.exporting.stream_bundle import write_stream_bundle
 from har.models.mounting_estimator import MountingEstimator
 from har.models.registry import find_model
 from har.runs.comparison import held_out_by_folds

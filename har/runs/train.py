@@ -17,7 +17,7 @@ from har.data import synthetic
 from har.data.prepare import describe, label_names
 from har.data.splits import SubjectSplit, split_document
 from har.evaluation.predictions import Origin, write_predictions
-from har.export.onnx_file import one_line
+from har.exporting.onnx_file import one_line
 from har.files import CannotWriteError, write_whole
 from har.models.frontend import network_inputs
 from har.models.module import TaskModule

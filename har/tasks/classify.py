@@ -17,9 +17,9 @@ from har.evaluation.calibration import has_probabilities
 from har.evaluation.figures import confusion_figure, reliability_figure
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions
-from har.export.bundle_folder import as_metadata, signal_entries
-from har.export.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
-from har.models.classifier import ActivityClassifier
+from har.exporting.bundle_folder import as_metadata, signal_entries
+from har.exporting.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
+from har.models.classifier import WindowClassifier
 from har.models.registry import WINDOW, find_model
 from har.reporting import data_title
 from har.runtime.manifest import MODEL
@@ -32,14 +32,14 @@ EXPORT_BATCH = 64
 EXPORT_TOLERANCE = 1e-4
 
 
-class Classify(WindowTask[ActivityClassifier]):
+class Classify(WindowTask[WindowClassifier]):
     """Name the activity of a window."""
 
     name, primary, by_subject, higher_is_better, percent = WINDOW, "macro_f1", "accuracy", True, True
-    module, gains = ActivityClassifier, True
+    module, gains = WindowClassifier, True
     tolerance = 5e-3 if torch.cuda.is_available() else 1e-6  # a GPU may decide a tie otherwise
 
-    def build(self, config: RunConfig, data: TaskData) -> ActivityClassifier:
+    def build(self, config: RunConfig, data: TaskData) -> WindowClassifier:
         module = build_classifier(config, data.parts["train"])
         module.frontend.fit(tensor(data.parts["train"]))
         return module
@@ -62,18 +62,18 @@ class Classify(WindowTask[ActivityClassifier]):
             export_onnx(classifier, Path(folder) / MODEL, {})
             parity(classifier, Path(folder) / MODEL, windows[:MIN_PARITY_WINDOWS])
 
-    def score(self, module: ActivityClassifier, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
+    def score(self, module: WindowClassifier, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
         predictions = predict(module, data.parts[part], origin)
         return TaskScore(scores(predictions), per_subject(predictions), predictions=predictions)
 
-    def refusal(self, module: ActivityClassifier) -> str | None:
+    def refusal(self, module: WindowClassifier) -> str | None:
         return refusal(module.network)
 
-    def export(self, module: ActivityClassifier, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
+    def export(self, module: WindowClassifier, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
         export_onnx(module, path, as_metadata(signal_entries(module)) | metadata)
         return parity(module, path, parity_windows(data.parts))
 
-    def signature(self, module: ActivityClassifier) -> tuple[tuple[int, int], int]:
+    def signature(self, module: WindowClassifier) -> tuple[tuple[int, int], int]:
         return (module.frontend.window_size, module.frontend.in_channels), module.hparams["num_classes"]
 
     def check_export(self, path: Path, data: TaskData, part: str, score: TaskScore) -> None:
@@ -86,7 +86,7 @@ class Classify(WindowTask[ActivityClassifier]):
                 f"{path} differs from the saved weights by {difference:.2e} in a probability, allowed {EXPORT_TOLERANCE:.0e}; train again"
             )
 
-    def figures(self, module: ActivityClassifier, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
+    def figures(self, module: WindowClassifier, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:
         predictions = score.predictions
         assert predictions is not None
         origin = predictions.origin
@@ -102,7 +102,7 @@ class Classify(WindowTask[ActivityClassifier]):
         return f"accuracy {100 * values['accuracy']:.2f} %, macro-F1 {100 * values['macro_f1']:.2f} %"
 
 
-def predict(classifier: ActivityClassifier, windows: WindowSet, origin: Origin) -> Predictions:
+def predict(classifier: WindowClassifier, windows: WindowSet, origin: Origin) -> Predictions:
     """Predictions of a classifier on windows."""
     return make_predictions(windows, classifier.predict_proba(tensor(windows)).numpy(), origin)
 

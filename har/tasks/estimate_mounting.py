@@ -10,7 +10,7 @@ from har.config import RunConfig
 from har.contract import MOVING, HarError
 from har.data.windowset import WindowSet
 from har.evaluation.predictions import Origin
-from har.export.mounting_export import export_mounting, mounting_parity
+from har.exporting.mounting_export import export_mounting, mounting_parity
 from har.models.mounting_estimator import WALKING, MountingEstimator
 from har.signals.mounting import Mounting
 from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, spread_windows, tensor

@@ -13,7 +13,7 @@ from har.contract import MOVING, SAMPLE_RATE_HZ, HarError
 from har.data.windowset import WindowSet
 from har.evaluation.forecasts import errors, forecast_figure, forecast_scores
 from har.evaluation.predictions import Origin
-from har.export.onnx_file import graph_difference, write_graph
+from har.exporting.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster
 from har.reporting import data_title
 from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, spread_windows, tensor

@@ -16,7 +16,7 @@ from har.data.prepare import data_root
 from har.data.windowset import WindowSet
 from har.evaluation.generation import generation_figure, linear_windows, nearest_distance, pairwise_distance, spectral_distance
 from har.evaluation.predictions import Origin
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.synthesiser import Synthesiser
 from har.reporting import data_title
 from har.runtime.bundle import replace_folder
@@ -46,7 +46,7 @@ def judge_config(config: RunConfig) -> RunConfig:
     return parse_config(content, "judge")
 
 
-def real_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
+def real_judge(config: RunConfig, train: WindowSet) -> WindowClassifier:
     """The classifier of the real training windows, read from the cache or trained and left there.
 
     Its folder is named by everything it depends on: the training windows, the config and the code.
@@ -68,13 +68,13 @@ def real_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
     return made
 
 
-def fresh_judge(config: RunConfig, train: WindowSet) -> ActivityClassifier:
+def fresh_judge(config: RunConfig, train: WindowSet) -> WindowClassifier:
     """A classifier of the same kind and budget trained on any windows, such as generated ones; not kept."""
     with tempfile.TemporaryDirectory() as work:
         return fit(judge_config(config), train, None, Path(work)).classifier
 
 
-def named_right(judge: ActivityClassifier, windows: WindowSet) -> float:
+def named_right(judge: WindowClassifier, windows: WindowSet) -> float:
     """Share of the windows that the judge names as they are labelled, averaged over the activities that occur."""
     found = judge.predict_proba(torch.from_numpy(np.array(windows.x, dtype=np.float32))).argmax(dim=1).numpy()
     return float(np.mean([(found[windows.y == label] == label).mean() for label in np.unique(windows.y)]))

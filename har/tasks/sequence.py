@@ -16,8 +16,8 @@ from har.data.windowset import Stretch, stretches_of
 from har.evaluation.figures import stream_figure
 from har.evaluation.predictions import Origin
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
-from har.export.bundle_folder import as_metadata, signal_entries
-from har.export.stream_file import export_stream, stream_parity
+from har.exporting.bundle_folder import as_metadata, signal_entries
+from har.exporting.stream_file import export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.reporting import data_title
 from har.tasks.base import Task, TaskData, TaskScore, module_settings, options_of

@@ -8,7 +8,7 @@ import torch
 
 from har.contract import HarError, SignalSpec
 from har.files import write_whole
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.module import SPEC, TaskModule
 
 M = TypeVar("M", bound=TaskModule)
@@ -53,10 +53,10 @@ def save_weights(path: Path, module: TaskModule) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path) -> ActivityClassifier:
+def load_checkpoint(path: Path) -> WindowClassifier:
     """The classifier of windows saved in a checkpoint.
 
     Raises:
         HarError: as `load_module`.
     """
-    return load_module(path, ActivityClassifier)
+    return load_module(path, WindowClassifier)

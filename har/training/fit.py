@@ -12,7 +12,7 @@ from har.config import RunConfig
 from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.training.checkpoint import load_checkpoint
 from har.training.trainer import Fitted, run_trainer
 
@@ -25,20 +25,20 @@ class FitResult(Fitted):
         classifier: with the weights that are kept, read back from the checkpoint.
     """
 
-    classifier: ActivityClassifier
+    classifier: WindowClassifier
 
 
-def build_classifier(config: RunConfig, train: WindowSet) -> ActivityClassifier:
+def build_classifier(config: RunConfig, train: WindowSet) -> WindowClassifier:
     """An untrained classifier for the windows and labels of `train`; the seed decides its weights."""
     made = empty_classifier(config, window_size=train.window_size, num_classes=len(train.labels))
     made.spec = train.spec(config.windowing.step)
     return made
 
 
-def empty_classifier(config: RunConfig, *, window_size: int, num_classes: int) -> ActivityClassifier:
+def empty_classifier(config: RunConfig, *, window_size: int, num_classes: int) -> WindowClassifier:
     """An untrained classifier, without data; the seed decides its weights."""
     pl.seed_everything(config.training.seed, verbose=False)
-    return ActivityClassifier(
+    return WindowClassifier(
         model=config.model.name,
         options=dict(config.model.options),
         channels=config.data.channels,

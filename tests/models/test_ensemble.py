@@ -3,15 +3,15 @@ import pytest
 import torch
 
 from har.contract import LABELS
-from har.export.onnx_file import export_onnx, parity
-from har.models.classifier import ActivityClassifier
+from har.exporting.onnx_file import export_onnx, parity
+from har.models.classifier import WindowClassifier
 from har.models.layers import Ensemble
 from har.models.registry import create_model
 
 
-def classifier(members: int, **options: object) -> ActivityClassifier:
+def classifier(members: int, **options: object) -> WindowClassifier:
     torch.manual_seed(0)
-    return ActivityClassifier(
+    return WindowClassifier(
         model="cnn1d",
         options={"width": 8, "dropout": 0.0},
         channels="raw6",

@@ -8,7 +8,7 @@ import torch
 
 from har.config import load_config
 from har.contract import HarError
-from har.export.onnx_file import graph_difference, write_graph
+from har.exporting.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster, Seq2Seq, Seq2SeqAttention
 from har.models.registry import MODELS, create_model, find_model
 

@@ -12,7 +12,7 @@ import torch
 
 from har.config import load_config
 from har.contract import LABELS, HarError
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.registry import MODELS, check_network, create_model, find_model, model_names, option_names
 from har.studies.study import load_study, plan, study_configs
 from har.training.fit import build_classifier
@@ -223,7 +223,7 @@ def test_shipped_models_are_small(name: str, parts: dict) -> None:
 
 
 def test_wrong_windows_are_refused_with_their_shape(parts: dict) -> None:
-    classifier = ActivityClassifier(
+    classifier = WindowClassifier(
         model="cnn1d", options=SMALL["cnn1d"], channels="raw6", window_size=128, num_classes=len(LABELS), compression=()
     )
     for shape in ((2, 6, 128), (2, 128, 9), (128, 6)):

@@ -13,7 +13,7 @@ from har.config import load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.forecaster import Forecaster
 from research import labels
 from research.common import experiment
@@ -43,7 +43,7 @@ def test_the_recurrent_weights_are_those_of_the_encoder() -> None:
     assert forecaster_config.windowing.window_size - forecaster_config.task.horizon == classifier_config.windowing.window_size
     torch.manual_seed(0)
     common = {"channels": "raw6", "differences": (1.0,)}
-    classifier = ActivityClassifier(model="gru", options=dict(QUICK.options), window_size=128, num_classes=6, **common)
+    classifier = WindowClassifier(model="gru", options=dict(QUICK.options), window_size=128, num_classes=6, **common)
     encoder = Forecaster(model="seq2seq", options=dict(QUICK.options), window_size=178, horizon=50, **common)
     x = torch.randn(3, 128, 6)
     before = classifier.eval()(x)
@@ -63,10 +63,7 @@ def test_the_shipped_budget_fits_the_shipped_classifier() -> None:
     assert (classifier.data.dataset, forecaster.data.dataset) == ("uci-har", "hapt")
     shipped = load_config(Path(__file__).parents[2] / "configs/gru.yaml")
     sizes = [
-        sum(
-            p.numel()
-            for p in ActivityClassifier(model="gru", options=options, channels="raw6", window_size=128, num_classes=6).parameters()
-        )
+        sum(p.numel() for p in WindowClassifier(model="gru", options=options, channels="raw6", window_size=128, num_classes=6).parameters())
         for options in (classifier.model.options, shipped.model.options)
     ]
     assert sizes[0] == sizes[1]

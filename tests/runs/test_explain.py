@@ -14,7 +14,7 @@ from har.config import RunConfig
 from har.contract import LABELS
 from har.data.windowset import WindowSet
 from har.evaluation.attribution import METHODS, attention_of, attribute, baseline_of, embed, nearest_windows
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.registry import model_names
 from har.runs.explain import _of_sensors
 from har.runs.run_folder import RunFolder, find_runs
@@ -27,9 +27,9 @@ training: {epochs: 2, learning_rate: 0.01, threads: 1}
 """
 
 
-def classifier_of(name: str, train: WindowSet, members: int = 1, **options: object) -> ActivityClassifier:
+def classifier_of(name: str, train: WindowSet, members: int = 1, **options: object) -> WindowClassifier:
     torch.manual_seed(3)
-    made = ActivityClassifier(
+    made = WindowClassifier(
         model=name, options=SMALL.get(name, {}) | options, channels="raw6", window_size=128, num_classes=len(LABELS), members=members
     ).eval()
     made.frontend.fit(torch.from_numpy(np.array(train.x)))

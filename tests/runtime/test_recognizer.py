@@ -13,12 +13,12 @@ from har.config import RunConfig
 from har.contract import HarError
 from har.data import synthetic
 from har.data.windowset import WindowSet
-from har.export.bundle_writer import write_bundle
+from har.exporting.bundle_writer import write_bundle
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import Recognizer, Timeline, load_model
 from har.runtime.report import timeline_text, write_timeline
-from tests.export.test_bundle import FACTS
-from tests.export.test_onnx_file import classifier
+from tests.exporting.test_bundle import FACTS
+from tests.exporting.test_onnx_file import classifier
 
 
 @pytest.fixture(scope="module")

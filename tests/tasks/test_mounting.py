@@ -13,9 +13,9 @@ from har.cli import main
 from har.config import RunConfig, load_config
 from har.contract import HarError
 from har.data import synthetic
-from har.export import mounting_export
-from har.export.mounting_export import MountingPart
-from har.models.classifier import ActivityClassifier
+from har.exporting import mounting_export
+from har.exporting.mounting_export import MountingPart
+from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
 from har.runs.export import export
@@ -28,7 +28,7 @@ from har.runtime.verify import verify
 from har.signals.disturbances import rotation_matrix, turned
 from har.signals.mounting import remounted
 from har.signals.windows import cut_windows, window_starts
-from tests.export.test_bundle import resign
+from tests.exporting.test_bundle import resign
 from tests.helpers import VALIDATION
 
 RUNS, ROOT = Path("runs"), Path(__file__).parents[2]
@@ -139,9 +139,9 @@ def test_what_was_changed_or_does_not_fit_is_refused(runs: dict[str, RunFolder],
 
 
 def test_a_model_beside_must_read_and_name_the_same() -> None:
-    def classifier(**changes: object) -> ActivityClassifier:
+    def classifier(**changes: object) -> WindowClassifier:
         like = {"model": "cnn1d", "options": {"width": 8, "depth": 2}, "channels": "raw6", "window_size": 128, "num_classes": 6}
-        return ActivityClassifier(**(like | changes))
+        return WindowClassifier(**(like | changes))
 
     estimator = MountingEstimator(model="mounting_cnn", options={"width": 8}, window_size=128)
     for changes, said in (

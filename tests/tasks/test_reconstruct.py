@@ -14,7 +14,7 @@ from har.config import RunConfig, parse_config
 from har.contract import LABELS, OPSET, UNKNOWN, HarError
 from har.data.prepare import load_dataset
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION
-from har.export.novelty_file import NoveltyGraph, export_novelty, novelty_parity
+from har.exporting.novelty_file import NoveltyGraph, export_novelty, novelty_parity
 from har.models.reconstructor import Reconstructor
 from har.runs.evaluate import evaluate
 from har.runs.run_folder import RunFolder

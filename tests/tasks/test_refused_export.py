@@ -19,7 +19,7 @@ from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
 from har.runtime.verify import verify
 from har.tasks import classify
-from tests.export.test_onnx_file import Unexportable
+from tests.exporting.test_onnx_file import Unexportable
 
 RUNS = Path("runs")
 

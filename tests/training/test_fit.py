@@ -156,7 +156,7 @@ def test_bfloat16_is_of_the_network_in_training_alone(config: RunConfig, parts: 
 
 
 def test_a_module_without_bfloat16_refuses_it(config: RunConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("har.models.classifier.ActivityClassifier.can_use_bfloat16", False)
+    monkeypatch.setattr("har.models.classifier.WindowClassifier.can_use_bfloat16", False)
     with pytest.raises(HarError, match=r"trains in float32 alone; take training\.precision: bfloat16 away"):
         run(config.with_overrides(training__precision="bfloat16"), parts, tmp_path)
 

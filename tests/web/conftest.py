@@ -13,14 +13,14 @@ from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.data.archives import HAPT, open_source
 from har.data.hapt import recording_name
 from har.data.windowset import WindowSet
-from har.export.bundle_writer import Answering, Evidence, write_bundle
-from har.export.mounting_export import MountingPart
-from har.models.classifier import ActivityClassifier
+from har.exporting.bundle_writer import Answering, Evidence, write_bundle
+from har.exporting.mounting_export import MountingPart
+from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
 from har.runtime.recognizer import Recognizer, load_model
 from har.training.fit import fit
-from tests.export.test_bundle import FACTS
+from tests.exporting.test_bundle import FACTS
 from tests.web.driver import ROOT, built
 
 UNKNOWN_BELOW = 0.55
@@ -52,7 +52,7 @@ def any_mounting(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathF
     torch.manual_seed(3)
     network = {"model": "cnn1d", "options": {"width": 8, "depth": 2}, "window_size": 128}
     robust, in_place = (
-        ActivityClassifier(**network, channels="raw6", num_classes=len(LABELS), axes=axes).eval() for axes in ("gravity", "sensor")
+        WindowClassifier(**network, channels="raw6", num_classes=len(LABELS), axes=axes).eval() for axes in ("gravity", "sensor")
     )
     estimator = MountingEstimator(model="mounting_cnn", options={"width": 8}, window_size=128).eval()
     for module in (robust, in_place, estimator):

@@ -15,9 +15,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from har.contract import OPSET, PARITY_TOLERANCE, HarError
-from har.export.graph_rewrites import carry_not_finite, to_planes
+from har.exporting.graph_rewrites import carry_not_finite, to_planes
 from har.files import write_whole
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.layers import Ensemble
 from har.runtime.session import open_session
 
@@ -31,7 +31,7 @@ class DeviceGraph(nn.Module):
             the same at any.
     """
 
-    def __init__(self, classifier: ActivityClassifier, temperature: float = 1.0) -> None:
+    def __init__(self, classifier: WindowClassifier, temperature: float = 1.0) -> None:
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"the temperature is {temperature}, expected a number above 0")
@@ -64,7 +64,7 @@ def refusal(network: nn.Module | type[nn.Module]) -> str | None:
     return str(getattr(network, "onnx_refusal", "")) if getattr(network, "onnx", "operator") == "refused" else None
 
 
-def export_onnx(classifier: ActivityClassifier, path: Path, metadata: dict[str, str], temperature: float = 1.0) -> None:
+def export_onnx(classifier: WindowClassifier, path: Path, metadata: dict[str, str], temperature: float = 1.0) -> None:
     """Write the device graph of `classifier` to `path`, whole or not at all.
 
     Args:
@@ -273,7 +273,7 @@ def check_graph(model: onnx.ModelProto) -> None:
             )
 
 
-def parity(classifier: ActivityClassifier, path: Path, windows: np.ndarray, temperature: float = 1.0) -> float:
+def parity(classifier: WindowClassifier, path: Path, windows: np.ndarray, temperature: float = 1.0) -> float:
     """Largest difference of a probability between torch and onnxruntime, over all windows at batch sizes 1, 2 and 7.
 
     Args:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
-from har.export.golden import rounded
-from har.export.onnx_file import BATCH_SIZES, DeviceGraph, export_onnx, parity, write_graph
-from har.models.classifier import ActivityClassifier
+from har.exporting.golden import rounded
+from har.exporting.onnx_file import BATCH_SIZES, DeviceGraph, export_onnx, parity, write_graph
+from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.runtime.bundle import golden_values
 from har.runtime.mounted import TOLD_TOLERANCE
@@ -82,7 +82,7 @@ class MountingPart:
 
     estimator: MountingEstimator
     estimator_run: str
-    classifier: ActivityClassifier
+    classifier: WindowClassifier
     classifier_run: str
     temperature: dict[str, Any]
     unknown: dict[str, Any]
@@ -102,7 +102,7 @@ class MountingPart:
             "unknown": self.unknown,
         }
 
-    def check(self, classifier: ActivityClassifier) -> None:
+    def check(self, classifier: WindowClassifier) -> None:
         """Refuse to stand beside a model that reads or names something else.
 
         Raises:

@@ -13,13 +13,13 @@ import torch
 from har.cli import main
 from har.contract import HarError, SignalSpec
 from har.data import synthetic
-from har.export.stream_bundle import HOP, write_stream_bundle
+from har.exporting.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import StateRecognizer, load_model
 from har.runtime.verify import verify
-from tests.export.test_bundle import FACTS, SCHEMA, change_json, resign
-from tests.export.test_stream_file import labeller
+from tests.exporting.test_bundle import FACTS, SCHEMA, change_json, resign
+from tests.exporting.test_stream_file import labeller
 
 RECORDING: Recording = synthetic.generate(2, 0, bout_seconds=8.0)
 PEOPLE = [{"subject": 5, "samples": 700, "accuracy": 0.9}]

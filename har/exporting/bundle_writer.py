@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from har.contract import PARITY_TOLERANCE, HarError
-from har.export.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
-from har.export.golden import golden_answers, golden_windows
-from har.export.mounting_export import MountingPart
-from har.export.onnx_file import export_onnx, one_line, parity
-from har.export.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
+from har.exporting.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
+from har.exporting.golden import golden_answers, golden_windows
+from har.exporting.mounting_export import MountingPart
+from har.exporting.onnx_file import export_onnx, one_line, parity
+from har.exporting.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.files import CannotWriteError
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MODEL, VECTORS
 
@@ -82,7 +82,7 @@ class Jury:
         who: said in the manifest.
     """
 
-    classifier: ActivityClassifier | None
+    classifier: WindowClassifier | None
     windows: np.ndarray
     y: np.ndarray
     calibration: np.ndarray
@@ -109,7 +109,7 @@ class Evidence:
 
 
 def write_bundle(
-    classifier: ActivityClassifier,
+    classifier: WindowClassifier,
     folder: Path,
     *,
     facts: dict[str, Any],
@@ -163,7 +163,7 @@ def write_bundle(
     return BundleResult(folder, difference, len(windows), len(golden["windows"]), manifest["files"], left_out)
 
 
-def _what_is_said(classifier: ActivityClassifier, facts: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
+def _what_is_said(classifier: WindowClassifier, facts: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
     """All that is known before the files are written; it stands in the manifest and in each ONNX file."""
     entries, size = signal_entries(classifier), classifier.frontend.window_size
     return {

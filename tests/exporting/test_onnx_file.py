@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from har.config import RunConfig
 from har.contract import LABELS, OPSET, HarError
 from har.data.windowset import WindowSet
-from har.export import onnx_file
-from har.export.bundle_folder import as_metadata, signal_entries
-from har.export.onnx_file import GRAVITY_ERROR, DeviceGraph, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
+from har.exporting import onnx_file
+from har.exporting.bundle_folder import as_metadata, signal_entries
+from har.exporting.onnx_file import GRAVITY_ERROR, DeviceGraph, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph
 from har.models import registry
-from har.models.classifier import ActivityClassifier
+from har.models.classifier import WindowClassifier
 from har.models.frontend import asinh
 from har.models.layers import Ensemble
 from har.models.registry import ModelEntry, find_model, model_names
@@ -41,7 +41,7 @@ OPERATORS = {  # how many of which
 UNROLLED = 256  # a loop that is written out has two nodes a sample and more
 
 
-def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig, options: dict[str, Any] | None = None) -> ActivityClassifier:
+def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig, options: dict[str, Any] | None = None) -> WindowClassifier:
     config = config.with_overrides(model__name=name, model__options=SMALL.get(name, {}) | (options or {}))
     made = build_classifier(config, parts["train"])
     made.frontend.fit(torch.from_numpy(np.array(parts["train"].x[:300])))

@@ -12,7 +12,7 @@ import torch
 import har
 from har.contract import OPSET, HarError
 from har.data.prepare import describe
-from har.export.model_card import model_card
+from har.exporting.model_card import model_card
 from har.files import CannotWriteError, cannot_write, remove_stale, staging
 from har.models.module import TaskModule
 from har.runtime.bundle import replace_folder, sha256

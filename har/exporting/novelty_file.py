@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
-from har.export.graph_rewrites import carry_not_finite
-from har.export.onnx_file import answers, check_graph, trace, write_model
+from har.exporting.graph_rewrites import carry_not_finite
+from har.exporting.onnx_file import answers, check_graph, trace, write_model
 from har.models.reconstructor import Reconstructor
 
 OUTPUTS = ("score", "unknown")

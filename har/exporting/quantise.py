@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from har.contract import HarError
-from har.export.onnx_file import check_graph, quiet, write_model
+from har.exporting.onnx_file import check_graph, quiet, write_model
 from har.runtime.session import open_session, run_windows
 
 INT8, SMALL = "model.int8.onnx", "model.small.onnx"

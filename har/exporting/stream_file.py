@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from har.contract import HarError
-from har.export.graph_rewrites import carry_not_finite_along
-from har.export.onnx_file import check_graph, trace, write_model
+from har.exporting.graph_rewrites import carry_not_finite_along
+from har.exporting.onnx_file import check_graph, trace, write_model
 from har.models.labeller import StreamLabeller
 from har.runtime.session import open_session
 

@@ -9,8 +9,8 @@ import torch
 from har.contract import LABELS, SAMPLE_RATE_HZ, STRIDE
 from har.data import synthetic
 from har.data.windowset import windows_of
-from har.export.onnx_file import DeviceGraph
-from har.models.classifier import ActivityClassifier
+from har.exporting.onnx_file import DeviceGraph
+from har.models.classifier import WindowClassifier
 from har.runtime.bundle import golden_values
 from har.runtime.session import open_session, run_windows
 
@@ -20,7 +20,7 @@ GOLDEN_UNIT = 0.001  # 1 mg and 1 mrad/s, as fine as a phone's sensors; whole nu
 PHONE_FULL_SCALE = (8.0, 35.0)  # g and rad/s, of the sensors in phones: +-8 g, +-2000 deg/s
 
 
-def golden_windows(classifier: ActivityClassifier, temperature: float = 1.0) -> dict[str, Any]:
+def golden_windows(classifier: WindowClassifier, temperature: float = 1.0) -> dict[str, Any]:
     """Windows with the probabilities torch gives them: synthetic ones of each activity, and edge values.
 
     They are synthetic whatever the model was trained on, because data sets are not redistributed, and of the six activities

@@ -13,16 +13,16 @@ import torch
 from har.config import RunConfig
 from har.contract import AXES_CONVENTION, HarError
 from har.data.windowset import WindowSet
-from har.export import bundle_writer as bundle_module
-from har.export.bundle_writer import Answering, Evidence, Jury, write_bundle
-from har.export.golden import golden_windows
-from har.export.quantise import Judgement, quantise_weights
+from har.exporting import bundle_writer as bundle_module
+from har.exporting.bundle_writer import Answering, Evidence, Jury, write_bundle
+from har.exporting.golden import golden_windows
+from har.exporting.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values
 from har.runtime.manifest import schema
 from har.runtime.recognizer import load_model
 from har.runtime.verify import verify
 from har.training.fit import build_classifier
-from tests.export.test_onnx_file import classifier
+from tests.exporting.test_onnx_file import classifier
 from tests.helpers import assert_nan_in_nan_out
 
 FACTS = {"model": "cnn1d", "run": "cnn1d", "seed": 0, "dataset": "synthetic", "synthetic": True, "data_digest": "d", "commit": "c"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from har.contract import OPSET
-from har.export.graph_rewrites import BLOCK, to_planes
+from har.exporting.graph_rewrites import BLOCK, to_planes
 
 RNG = np.random.default_rng(0)
 TIME = 24

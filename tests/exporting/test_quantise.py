@@ -10,10 +10,10 @@ import pytest
 
 from har.config import RunConfig
 from har.data.windowset import WindowSet
-from har.export.onnx_file import export_onnx
-from har.export.quantise import INT8, RECIPES, SMALL, Judgement, NotQuantisable, judge, quantise_int8, quantise_weights
+from har.exporting.onnx_file import export_onnx
+from har.exporting.quantise import INT8, RECIPES, SMALL, Judgement, NotQuantisable, judge, quantise_int8, quantise_weights
 from har.runtime.session import open_session, run_windows
-from tests.export.test_onnx_file import classifier
+from tests.exporting.test_onnx_file import classifier
 
 WHAT = '"a model"'
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from har.data import synthetic
-from har.export.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
-from har.export.bundle_writer import BundleResult
-from har.export.golden import GOLDEN_SEED, GOLDEN_UNIT, rounded
-from har.export.stream_file import INPUTS, OUTPUTS, TOLERANCE, export_stream, stream_parity
+from har.exporting.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
+from har.exporting.bundle_writer import BundleResult
+from har.exporting.golden import GOLDEN_SEED, GOLDEN_UNIT, rounded
+from har.exporting.stream_file import INPUTS, OUTPUTS, TOLERANCE, export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.runtime.bundle import golden_values
 from har.runtime.manifest import STREAMING, VECTORS
@@ -35,7 +35,7 @@ def write_stream_bundle(
     Args:
         labeller: trained.
         folder: of the bundle.
-        facts: as of `har.export.bundle_writer.write_bundle`.
+        facts: as of `har.exporting.bundle_writer.write_bundle`.
         samples: (time, 6) of a real recording, for the parity check against torch.
         metrics: scores of the saved weights, by split.
 
