@@ -70,6 +70,7 @@ def _harm(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
     return None
 
 
+MAX_BYTES = 512 * 2**20  # of a download: the largest archive has 80 MB; a server that sends for ever is stopped here
 CHUNK_BYTES, TIMEOUT_S = 2**18, 30.0  # of a download; the seconds are those without a byte
 MAX_INNER_BYTES = 512 * 2**20  # the official inner archive has 61 MB; a larger one is not ours
 END_RECORD, END_RECORD_BYTES = b"PK\5\6", 22  # APPNOTE 4.3.16, without its comment
@@ -201,7 +202,7 @@ def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] 
             staging(folder, target.name) as temporary,
             Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True), disable=not progress) as bar,
         ):
-            downloader = pooch.HTTPDownloader(progressbar=_Bar(bar, target.name), chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
+            downloader = pooch.HTTPDownloader(progressbar=_Bar(bar, target.name, url), chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
             found = Path(pooch.retrieve(url, f"sha256:{sha256}" if sha256 else None, target.name, temporary, downloader=downloader))
             if check is not None:
                 _check_download(found, url, check, target.with_name(f"{target.name}.refused"))
@@ -218,18 +219,22 @@ def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] 
 
 
 class _Bar:
-    """What pooch draws a download on: a bar of rich, with the methods of one of tqdm."""
+    """What pooch draws a download on, a bar of rich with the methods of one of tqdm; it ends one that goes on for ever."""
 
     total = 0
 
-    def __init__(self, bar: "Progress", name: str) -> None:
-        self._bar, self._task = bar, bar.add_task(name, total=None)
+    def __init__(self, bar: "Progress", name: str, url: str) -> None:
+        self._bar, self._task, self._url, self._received = bar, bar.add_task(name, total=None), url, 0
 
     def update(self, count: int) -> None:
+        self._received += count
+        if self._received > MAX_BYTES:
+            raise HarError(f"{self._url} sends more than {MAX_BYTES // 2**20} MiB; it is no archive of ours; name a copy with --archive")
         self._bar.update(self._task, total=self.total or None, advance=count)
 
     def reset(self) -> None:
         self._bar.update(self._task, completed=0)
+        self._received = 0  # pooch fills the bar at the end
 
     def close(self) -> None:
         pass

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from har.contract import HarError
+from har.data import archives
 from har.data.archives import fetch
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
@@ -71,7 +72,7 @@ def test_a_download_is_whole_and_made_once(url: str, behaviour: Behaviour, tmp_p
     assert path.read_bytes() == CONTENT
     assert names(tmp_path) == ["data.zip"]
     bar = capsys.readouterr().err
-    assert "\ndata.zip " in bar
+    assert bar.startswith("data.zip ")
     assert "100%" in bar
     assert not set(bar) & {"\r", "\033"}  # no terminal
     assert fetch(tmp_path, url, SHA256, progress=False) == path
@@ -116,6 +117,16 @@ def test_without_a_checksum_the_content_is_checked(url: str, behaviour: Behaviou
     assert len(behaviour.asked) == 1
     with pytest.raises(ValueError, match="needs a checksum or a check"):
         fetch(tmp_path, url, "")
+
+
+def test_a_download_that_goes_on_for_ever_is_stopped(
+    url: str, behaviour: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
+    behaviour.length = False
+    with pytest.raises(HarError, match="sends more than 1 MiB"):
+        fetch(tmp_path, url, SHA256, progress=False)
+    assert names(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written(url: str, tmp_path: Path) -> None:
