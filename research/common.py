@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from har import reporting
 from har.config import MAX_SEED, RunConfig
 from har.contract import HarError
 from har.evaluation.figures import save_figure
 from har.files import check_folder, write_whole
 from har.redaction import shown
-from har.reporting import git_commit, versions, write_table
+from har.reporting import write_table
 from har.runs.engine import Progress, default_workers, run_jobs
 from har.runs.work import Say
 from har.tasks.code import KEY_LENGTH, code_digest, digest_of, sources_of
@@ -99,9 +99,7 @@ class Bench:
         written += [] if figure is None else save_figure(figure, folder, stem)
         known = "".join(f" {name.capitalize()}: {value}." for name, value in facts.items())
         known += " A QUICK RUN on a small budget, no result." * self.quick
-        made = ", ".join(f"{package} {number}" for package, number in versions().items())
-        by = f"Written by `{self.command}` on {datetime.now(UTC):%Y-%m-%d}, commit {git_commit()}.{known}\nVersions: {made}.\n"
-        write_whole(folder / f"{stem}.md", "\n\n".join([*text, by]))
+        write_whole(folder / f"{stem}.md", "\n\n".join([*text, reporting.footer(self.command, known)]))
         return [*written, folder / f"{stem}.md"]
 
 
@@ -189,14 +187,12 @@ def markdown(table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> s
         formats: of numbers, by column; what is missing stays empty.
     """
     columns = [["" if pd.isna(v) else format(v, (formats or {}).get(str(name), "")) for v in table[name]] for name in table]
-    rows = [[str(name) for name in table], ["---", *["---:"] * (len(columns) - 1)], *zip(*columns, strict=True)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return reporting.markdown(map(str, table), zip(*columns, strict=True))
 
 
 def spread(values: pd.Series, digits: int = 1, scale: float = 100.0) -> str:
     """Mean ± deviation, by default in per cent; the mean alone of one value."""
-    mean, deviation = f"{scale * values.mean():.{digits}f}", values.std()
-    return mean if pd.isna(deviation) else f"{mean} ± {scale * deviation:.{digits}f}"
+    return reporting.spread(scale * values.mean(), scale * values.std(), f".{digits}f")
 
 
 def listed(values: Sequence[object]) -> str:

@@ -183,7 +183,7 @@ def _interval(low: float, high: float) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def markdown(table: pd.DataFrame) -> str:
+def summary_markdown(table: pd.DataFrame) -> str:
     """The summary as a Markdown table, in per cent, mean ± standard deviation over seeds."""
     absent = {"validation": "-", "test": "not opened"}
     columns = [(split, metric) for split in (SPLITS if (table.test_seeds > 0).any() else SPLITS[:1]) for metric in ("macro_f1", "accuracy")]

@@ -17,13 +17,13 @@ from har.evaluation.compare import (
     collect,
     interval_table,
     intervals_markdown,
-    markdown,
     pairs_markdown,
     people_markdown,
     people_table,
     per_run,
     subject_table,
     summary,
+    summary_markdown,
     tables_by,
 )
 from har.evaluation.figures import (
@@ -37,8 +37,7 @@ from har.evaluation.metrics import scores
 from har.evaluation.predictions import Origin, Predictions, by_run, pooled_tables, read_pooled, write_predictions
 from har.evaluation.statistics import paired_tests
 from har.files import write_whole
-from har.reporting import footer, spread, write_table
-from har.reporting import markdown as markdown_table
+from har.reporting import footer, markdown, spread, write_table
 from har.runs.run_folder import REFIT
 
 PREDICTIONS = "predictions"  # below a report: those that it was made of
@@ -50,7 +49,7 @@ HELD_OUT = "studies/crossvalidation*_predictions"  # of the training subjects, h
 def comparison(folder: Path, transitions: str | None = None) -> tuple[list[Predictions], str]:
     """Predictions below `folder`, all or those over one set of labels (`collect`), and their table as Markdown."""
     predictions = collect(folder, transitions)
-    return predictions, markdown(summary(predictions))
+    return predictions, summary_markdown(summary(predictions))
 
 
 def write_report(predictions: list[Predictions], report: Path, command: str, source: Path | None = None) -> list[Path]:
@@ -90,7 +89,7 @@ def write_report(predictions: list[Predictions], report: Path, command: str, sou
         "calibration": calibration,
     }
     written = [write_table(table, report / artefact(stem, ".csv", synthetic=synthetic)) for stem, table in tables.items() if len(table)]
-    sections = [markdown(summary(predictions)), _what(predictions, synthetic=synthetic)]
+    sections = [summary_markdown(summary(predictions)), _what(predictions, synthetic=synthetic)]
     if tested:
         names = ", ".join(f"`{run}`" for run in by_run(peers))
         subjects = max(item.table.subject.nunique() for item in tested_items)
@@ -195,7 +194,7 @@ def _calibration_markdown(table: pd.DataFrame) -> str:
         [row["run"], *(spread(factor * row.get(name, nan), spec=spec) for name, factor, spec in columns.values())]
         for row in table.to_dict("records")
     ]
-    return markdown_table(("model", *columns), rows)
+    return markdown(("model", *columns), rows)
 
 
 def _what(predictions: list[Predictions], *, synthetic: bool) -> str:
