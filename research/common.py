@@ -23,7 +23,7 @@ from har.redaction import shown
 from har.reporting import write_table
 from har.runs.engine import Progress, default_workers, run_jobs
 from har.runs.work import Say
-from har.tasks.code import KEY_LENGTH, code_digest, digest_of, sources_of
+from har.tasks.run_key import KEY_LENGTH, code_digest, digest_of, sources_of
 
 SYNTHETIC = "synthetic"
 OPTIONS: dict[str, dict[str, Any]] = {

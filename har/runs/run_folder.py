@@ -31,7 +31,7 @@ class RunInfo:
         mlflow_run_id: where it is tracked.
         versions: of the packages that trained it.
         split: subjects of train, validation and test; None in runs of an older version.
-        key: of code, config and data (`har.tasks.code.run_key`); None in runs of an older version.
+        key: of code, config and data (`har.tasks.run_key.run_key`); None in runs of an older version.
     """
 
     origin: Origin

@@ -28,7 +28,7 @@ from har.runs.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, writ
 from har.runs.work import Say, close_dead_runs, finished_before, work_folder
 from har.runtime.bundle import replace_folder, sha256
 from har.tasks import Task, TaskData, TaskScore, task_of
-from har.tasks.code import code_digest, run_key
+from har.tasks.run_key import code_digest, run_key
 from har.tracking.runs import TrackedRun, tracked_run
 from har.training.checkpoint import load_module, save_weights
 from har.training.trainer import Fitted, quiet_lightning, run_trainer

@@ -24,7 +24,7 @@ class Work:
 
     Attributes:
         path: of the folder.
-        key: of the run, see `har.tasks.code.run_key`.
+        key: of the run, see `har.tasks.run_key.run_key`.
         run_id: of the MLflow run that the interrupted training had; None where there was none.
     """
 

@@ -25,7 +25,7 @@ from har.studies.board import Board
 from har.studies.study import SearchSpace, Study, example
 from har.studies.study_report import whose_tests
 from har.tasks import Task, task_of
-from har.tasks.code import KEY_LENGTH, code_digest
+from har.tasks.run_key import KEY_LENGTH, code_digest
 from har.tracking.runs import tracked_run
 from har.training.trainer import quiet_lightning
 

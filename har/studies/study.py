@@ -133,8 +133,8 @@ class Job:
         return self.config.data.split.fold
 
     def key(self, data_digest: str) -> str:
-        """See `har.tasks.code.run_key`."""
-        from har.tasks.code import run_key  # imports torch; mistakes in a study are reported before that
+        """See `har.tasks.run_key.run_key`."""
+        from har.tasks.run_key import run_key  # imports torch; mistakes in a study are reported before that
 
         return run_key(self.config, data_digest)
 

@@ -21,7 +21,7 @@ from har.models.synthesiser import Synthesiser
 from har.reporting import data_title
 from har.runtime.bundle import replace_folder
 from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, tensor
-from har.tasks.code import code_digest
+from har.tasks.run_key import code_digest
 from har.training.checkpoint import load_checkpoint
 from har.training.fit import fit
 

@@ -16,7 +16,7 @@ from har.models import registry
 from har.models.convolutional import CNN1D
 from har.models.recurrent import GRU
 from har.models.registry import ModelEntry, find_model
-from har.tasks.code import sources
+from har.tasks.run_key import sources
 
 PROJECT = """
 [build-system]

@@ -14,7 +14,7 @@ from torch import nn
 from har.config import parse_config
 from har.contract import HarError
 from har.models.registry import create_model
-from har.tasks.code import sources_of
+from har.tasks.run_key import sources_of
 from research import common
 from research.common import Bench, experiment, run_cells
 from research.gradients import input_gradients

@@ -21,7 +21,7 @@ from har.runs.train import train_run
 from har.studies.study_report import summarise
 from har.studies.sweep import sweep
 from har.tasks import TASKS, task_of
-from har.tasks.code import sources
+from har.tasks.run_key import sources
 
 FORECAST = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},

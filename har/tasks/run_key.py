@@ -12,7 +12,7 @@ from har.files import executed_code
 from har.models.registry import find_model
 
 # The registry lists all networks, and the one that is trained is followed by itself; the others score, draw and write what is trained.
-NOTHING_TO_DO_WITH_WEIGHTS: tuple[str, ...] = ("har.files", "har.models.registry", "har.reporting", "har.tasks.code")
+NOTHING_TO_DO_WITH_WEIGHTS: tuple[str, ...] = ("har.files", "har.models.registry", "har.reporting", "har.tasks.run_key")
 NOTHING_TO_DO_WITH_WEIGHTS += ("har.evaluation", "har.exporting", "har.runtime")
 ROOTS = ("har.training.fit", "har.data.prepare", "har.data.splits")
 KEY_LENGTH = 16
