@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from har.evaluation.compare import collect, markdown, summary
+from har.evaluation.compare import collect, summary, summary_markdown
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import Predictions
 from har.models.registry import model_names
@@ -38,7 +38,7 @@ def test_rooms_import_only_from_floors_below() -> None:
 
 def test_the_results_are_recomputed_from_the_predictions(table: pd.DataFrame) -> None:
     """No number of the table was typed: it comes out of the committed prediction files."""
-    text = markdown(table)
+    text = summary_markdown(table)
     assert (RESULTS / "comparison.md").read_text().startswith(text)
     assert text in (ROOT / "README.md").read_text(), "copy the table of results/uci_har/comparison.md into the README"
 

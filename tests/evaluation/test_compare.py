@@ -6,7 +6,7 @@ import pytest
 
 from har.config import parse_config
 from har.contract import HarError
-from har.evaluation.compare import collect, markdown, per_run, summary, tables_by
+from har.evaluation.compare import collect, per_run, summary, summary_markdown, tables_by
 from har.evaluation.predictions import write_pooled, write_predictions
 from har.runs.comparison import chosen, comparison, cross_validated, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
@@ -39,7 +39,7 @@ def test_mean_and_deviation_over_seeds(folder: Path) -> None:
 
 
 def test_the_table_says_what_was_not_opened(folder: Path) -> None:
-    text = markdown(summary(collect(folder)))
+    text = summary_markdown(summary(collect(folder)))
     assert "| cnn1d | raw6  | 10" in text
     assert "not opened" in text
     assert "75.0 ± 35.4" in text
