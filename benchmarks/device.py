@@ -33,7 +33,7 @@ import torch
 from tables import made, write_table
 
 from har.config import load_config
-from har.contract import LABELS, OPSET
+from har.contract import LABELS, OPSET, UCI_HAR
 from har.exporting.onnx_file import export_onnx
 from har.exporting.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
 from har.models.registry import MODELS, model_names
@@ -41,7 +41,7 @@ from har.reporting import markdown
 from har.runs.checks import config_path
 from har.runtime.session import open_session
 from har.tasks import task_of
-from har.training.fit import empty_classifier
+from har.training.fit import build_classifier
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path("results/device/cost.csv")
@@ -148,7 +148,7 @@ def files(folder: Path) -> Iterator[Built]:
     windows = np.random.default_rng(0).normal(size=(64, WINDOW, 6)).astype(np.float32)
     for name in model_names():
         torch.manual_seed(0)
-        classifier = empty_classifier(load_config(config_path(name)), window_size=WINDOW, num_classes=len(LABELS)).eval()
+        classifier = build_classifier(load_config(config_path(name)), UCI_HAR).eval()
         path = folder / name / "model.onnx"
         export_onnx(classifier, path, {})
         eager = partial(classifier, torch.from_numpy(windows[:1].copy()))

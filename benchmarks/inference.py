@@ -31,7 +31,7 @@ from paired import Measured, Row, Times, ratio, rounds, row, seconds, show
 from tables import write_table
 
 from har.config import load_config
-from har.contract import LABELS, WINDOW_SIZE
+from har.contract import LABELS, UCI_HAR, WINDOW_SIZE
 from har.data import synthetic
 from har.exporting.onnx_file import DeviceGraph, export_onnx
 from har.exporting.stream_bundle import HOP, write_stream_bundle
@@ -42,8 +42,7 @@ from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import StateRecognizer, load_model
 from har.runtime.session import open_session, run_windows
 from har.signals.windows import cut_windows, window_starts
-from har.tasks.base import module_settings
-from har.training.fit import empty_classifier
+from har.training.fit import build_classifier, module_settings
 
 RESULT = Path("results/benchmarks/inference.csv")
 RECURRENT = ("lstm", "gru", "cnn_lstm")
@@ -94,7 +93,7 @@ def synthetic_windows(count: int) -> np.ndarray:
 def eager_champion() -> DeviceGraph:
     """The champion's network in torch, untrained."""
     torch.manual_seed(0)
-    return DeviceGraph(empty_classifier(load_config(config_path("device")), window_size=WINDOW_SIZE, num_classes=len(LABELS)), 0.5)
+    return DeviceGraph(build_classifier(load_config(config_path("device")), UCI_HAR), 0.5)
 
 
 def latency(folder: Path, runs: int) -> list[Row]:
@@ -103,7 +102,7 @@ def latency(folder: Path, runs: int) -> list[Row]:
     for name in RECURRENT:
         torch.manual_seed(0)
         paths[name] = folder / f"{name}.onnx"
-        export_onnx(empty_classifier(load_config(config_path(name)), window_size=WINDOW_SIZE, num_classes=len(LABELS)), paths[name], {})
+        export_onnx(build_classifier(load_config(config_path(name)), UCI_HAR), paths[name], {})
     window = synthetic_windows(1)
     ways: dict[str, Callable[[], object]] = {
         name: partial(open_session(path).run, None, {"windows": window}) for name, path in paths.items()

@@ -85,7 +85,9 @@ def lightning(model: str, windows: int) -> dict[str, float]:
     config = load_config(config_path(model)).with_overrides(training__epochs=EPOCHS + 1, training__keep="last")
     train = training_windows(config)[0]
     train = train.subset(np.arange(windows)) if windows else train
-    both = Alternating(bare_epochs(config, build_classifier(config, train), window_batches(config, train, None)))
+    both = Alternating(
+        bare_epochs(config, build_classifier(config, train.spec(config.windowing.step)), window_batches(config, train, None))
+    )
     with tempfile.TemporaryDirectory() as folder:
         fit(config, train, None, Path(folder), callbacks=[both])
     seen = {"steps": float(-(-len(train) // config.training.batch_size))}

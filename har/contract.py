@@ -150,6 +150,9 @@ class SignalSpec:
         return ", ".join(f"{channel} in {sensor.unit}" for sensor in self.sensors for channel in sensor.channels)
 
 
+UCI_HAR = SignalSpec.of(RAW6, LABELS, window_size=WINDOW_SIZE, stride=STRIDE)  # what models of this data set read and name
+
+
 def channel_names(channels: str) -> tuple[str, ...]:
     """Names of the channels of the set `channels`, in the order of the last axis of a window."""
     if channels not in CHANNEL_SETS:

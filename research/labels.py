@@ -198,7 +198,7 @@ def train_seed(bench: Bench, settings: Settings) -> dict[str, Any]:
         config = made.classifier.with_overrides(training__seed=seed, training__epochs=max(1, round(made.budget.steps / each)))
         torch.set_num_threads(config.training.threads)
         for start in STARTS:
-            classifier = build_classifier(config, train)
+            classifier = build_classifier(config, train.spec(config.windowing.step))
             # Scaling needs no labels: both starts have that of the encoder, so that they differ in the recurrent weights alone.
             classifier.frontend.load_state_dict(encoder.frontend.state_dict())  # type: ignore[union-attr]
             if start == "pretrained":

@@ -67,7 +67,7 @@ def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member
     _refuse_what_cannot_be(config, members)
     torch.set_num_threads(config.training.threads)
     own = [config.with_overrides(training__seed=member.seed) for member in members]
-    classifiers = [build_classifier(each, windows) for each in own]
+    classifiers = [build_classifier(each, windows.spec(each.windowing.step)) for each in own]
     recurrent = next((type(m).__name__ for m in classifiers[0].modules() if isinstance(m, nn.RNNBase)), None)
     if recurrent is not None:
         raise HarError(f"{config.model.name} has a layer {recurrent}, which cannot be trained together with others; use har sweep")

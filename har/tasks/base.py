@@ -193,18 +193,6 @@ def options_of(config: RunConfig, kind: type[S]) -> S:
     return config.task
 
 
-def module_settings(config: RunConfig) -> dict[str, Any]:
-    """What every module behind a `SensorFrontend` or `StreamFrontend` is built with."""
-    return {
-        "model": config.model.name,
-        "options": dict(config.model.options),
-        "compression": config.frontend.compression,
-        "differences": config.frontend.differences,
-        "learning_rate": config.training.learning_rate,
-        "weight_decay": config.training.weight_decay,
-    }
-
-
 class WindowTask(Task[M]):
     """A task whose parts are `WindowSet`s and whose batches are ``(x, y)`` of `WindowDataModule`."""
 

@@ -40,7 +40,7 @@ class Classify(WindowTask[WindowClassifier]):
     tolerance = 5e-3 if torch.cuda.is_available() else 1e-6  # a GPU may decide a tie otherwise
 
     def build(self, config: RunConfig, data: TaskData) -> WindowClassifier:
-        module = build_classifier(config, data.parts["train"])
+        module = build_classifier(config, data.parts["train"].spec(config.windowing.step))
         module.frontend.fit(tensor(data.parts["train"]))
         return module
 
@@ -52,7 +52,7 @@ class Classify(WindowTask[WindowClassifier]):
         """
         if config.data.channels != "raw6":
             return
-        classifier = build_classifier(config, data.parts["train"]).eval()
+        classifier = build_classifier(config, data.parts["train"].spec(config.windowing.step)).eval()
         own = find_model(config.model.name).network.__module__.startswith("har.models.")
         if refusal(classifier.network) is not None or (own and any(isinstance(layer, nn.RNNBase) for layer in classifier.modules())):
             return

@@ -13,7 +13,8 @@ from har.evaluation.predictions import Origin
 from har.exporting.mounting_export import export_mounting, mounting_parity
 from har.models.mounting_estimator import WALKING, MountingEstimator
 from har.signals.mounting import Mounting
-from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, spread_windows, tensor
+from har.tasks.base import TaskData, TaskScore, WindowTask, spread_windows, tensor
+from har.training.fit import module_settings
 
 PARITY_WINDOWS = 256
 FAR_DEG = 45  # models of windows that were taught turns by 40 degrees forgive so much

@@ -16,8 +16,9 @@ from har.evaluation.predictions import Origin
 from har.exporting.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster
 from har.reporting import data_title
-from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, spread_windows, tensor
+from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, spread_windows, tensor
 from har.training.autoregression import fit_autoregression
+from har.training.fit import module_settings
 
 TOLERANCE = 1e-4  # g and rad/s, between torch and ONNX
 CHECKED = 64  # windows of the parity check

@@ -14,7 +14,8 @@ from har.evaluation.predictions import Origin
 from har.exporting.novelty_file import export_novelty, novelty_parity
 from har.models.reconstructor import PROTOTYPES, Reconstructor
 from har.reporting import data_title
-from har.tasks.base import TaskData, TaskScore, WindowTask, module_settings, options_of, spread_windows, tensor
+from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, spread_windows, tensor
+from har.training.fit import module_settings
 
 PARITY_WINDOWS = 256
 

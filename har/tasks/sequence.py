@@ -20,7 +20,8 @@ from har.exporting.bundle_folder import as_metadata, signal_entries
 from har.exporting.stream_file import export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.reporting import data_title
-from har.tasks.base import Task, TaskData, TaskScore, module_settings, options_of
+from har.tasks.base import Task, TaskData, TaskScore, options_of
+from har.training.fit import module_settings
 
 PARITY_SAMPLES = 3000  # one minute; the state goes through every sample of it
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
 from har.config import RunConfig
+from har.contract import SignalSpec
 from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
@@ -28,30 +30,38 @@ class FitResult(Fitted):
     classifier: WindowClassifier
 
 
-def build_classifier(config: RunConfig, train: WindowSet) -> WindowClassifier:
-    """An untrained classifier for the windows and labels of `train`; the seed decides its weights."""
-    made = empty_classifier(config, window_size=train.window_size, num_classes=len(train.labels))
-    made.spec = train.spec(config.windowing.step)
-    return made
+def module_settings(config: RunConfig) -> dict[str, Any]:
+    """What every module behind a `SensorFrontend` or `StreamFrontend` is built with."""
+    return {
+        "model": config.model.name,
+        "options": dict(config.model.options),
+        "compression": config.frontend.compression,
+        "differences": config.frontend.differences,
+        "learning_rate": config.training.learning_rate,
+        "weight_decay": config.training.weight_decay,
+    }
 
 
-def empty_classifier(config: RunConfig, *, window_size: int, num_classes: int) -> WindowClassifier:
-    """An untrained classifier, without data; the seed decides its weights."""
+def build_classifier(config: RunConfig, spec: SignalSpec) -> WindowClassifier:
+    """An untrained classifier for windows of a specification; the seed decides its weights.
+
+    Raises:
+        ValueError: the specification is one of streams.
+    """
+    if spec.window_size is None:
+        raise ValueError("a classifier of windows needs a specification with a window size")
     pl.seed_everything(config.training.seed, verbose=False)
-    return WindowClassifier(
-        model=config.model.name,
-        options=dict(config.model.options),
+    made = WindowClassifier(
+        **module_settings(config),
         channels=config.data.channels,
-        window_size=window_size,
-        num_classes=num_classes,
+        window_size=spec.window_size,
+        num_classes=len(spec.labels),
         axes=config.frontend.axes,
-        compression=config.frontend.compression,
-        differences=config.frontend.differences,
         members=config.model.members,
-        learning_rate=config.training.learning_rate,
-        weight_decay=config.training.weight_decay,
         label_smoothing=config.training.label_smoothing,
     )
+    made.spec = spec
+    return made
 
 
 def window_batches(config: RunConfig, train: WindowSet, validation: WindowSet | None) -> WindowDataModule:
@@ -83,7 +93,7 @@ def fit(
         HarError: the loss became NaN or infinite, or nobody could choose the epoch.
     """
     torch.set_num_threads(config.training.threads)
-    classifier = build_classifier(config, train)
+    classifier = build_classifier(config, train.spec(config.windowing.step))
     data = window_batches(config, train, validation)
     classifier.frontend.fit(data.train_set.tensors[0])
     validates = validation is not None

@@ -15,11 +15,11 @@ import windowing
 from tables import write_table
 
 from har.config import load_config
-from har.contract import WINDOW_SIZE
+from har.contract import UCI_HAR, WINDOW_SIZE
 from har.exporting import onnx_file
 from har.exporting.onnx_file import export_onnx
 from har.runs.checks import config_path
-from har.training.fit import empty_classifier
+from har.training.fit import build_classifier
 from tests.helpers import write_uci_har
 
 
@@ -105,7 +105,7 @@ def test_the_bound_counts_multiplications_and_recurrent_weights_read_again(tmp_p
 
 def test_channels_of_zeros_are_no_multiplications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exporter fills up the channels of planes (har/exporting/graph_rewrites.py); the bound does not get easier by that."""
-    network = empty_classifier(load_config(config_path("cnn1d")), window_size=128, num_classes=6)
+    network = build_classifier(load_config(config_path("cnn1d")), UCI_HAR)
     export_onnx(network, tmp_path / "planes.onnx", {})
     monkeypatch.setattr(onnx_file, "to_planes", lambda model: None)
     export_onnx(network, tmp_path / "time.onnx", {})

@@ -112,7 +112,7 @@ def test_a_second_export_replaces_the_first_and_a_failed_one_does_not(bundle: Pa
 
 
 def test_published_channels_are_no_device_input(windows: WindowSet, config: RunConfig, tmp_path: Path) -> None:
-    made = build_classifier(config.with_overrides(data__channels="uci9"), windows)
+    made = build_classifier(config.with_overrides(data__channels="uci9"), windows.spec(64))
     with pytest.raises(HarError, match="a phone does not deliver"):
         write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=windows.x)
     assert list(tmp_path.iterdir()) == []

@@ -43,7 +43,7 @@ UNROLLED = 256  # a loop that is written out has two nodes a sample and more
 
 def classifier(name: str, parts: dict[str, WindowSet], config: RunConfig, options: dict[str, Any] | None = None) -> WindowClassifier:
     config = config.with_overrides(model__name=name, model__options=SMALL.get(name, {}) | (options or {}))
-    made = build_classifier(config, parts["train"])
+    made = build_classifier(config, parts["train"].spec(config.windowing.step))
     made.frontend.fit(torch.from_numpy(np.array(parts["train"].x[:300])))
     with torch.no_grad():  # batch statistics that differ from their start, as after training
         made(torch.from_numpy(np.array(parts["train"].x[:64])))

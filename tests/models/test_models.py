@@ -218,7 +218,7 @@ def test_an_unknown_model_names_the_nearest() -> None:
 def test_shipped_models_are_small(name: str, parts: dict) -> None:
     """The numbers of the results table, and the limit of a watch."""
     config = load_config(ROOT / "configs" / f"{name}.yaml")
-    classifier = build_classifier(config, parts["train"])
+    classifier = build_classifier(config, parts["train"].spec(config.windowing.step))
     assert classifier.num_parameters <= (150_000 if "lstm" in name or name == "gru" else 100_000)
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from har.contract import LABELS, RAW6, HarError, SignalSpec
+from har.contract import RAW6, UCI_HAR, HarError
 from har.data.windowset import WindowSet
 from har.runtime.inputs import check_rate, check_windows
 
 CHANNELS = list(RAW6)
-SPEC = SignalSpec.of(RAW6, LABELS, window_size=128, stride=64)
+SPEC = UCI_HAR
 
 
 def wrong(change: str, x: np.ndarray) -> np.ndarray:
