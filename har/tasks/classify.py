@@ -16,7 +16,7 @@ from har.data.windowset import WindowSet
 from har.evaluation.calibration import has_probabilities
 from har.evaluation.figures import confusion_figure, reliability_figure
 from har.evaluation.metrics import per_class, per_subject, scores
-from har.evaluation.predictions import Origin, Predictions, make_predictions
+from har.evaluation.predictions import Origin, make_predictions
 from har.exporting.bundle_folder import as_metadata, signal_entries
 from har.exporting.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import WindowClassifier
@@ -63,7 +63,8 @@ class Classify(WindowTask[WindowClassifier]):
             parity(classifier, Path(folder) / MODEL, windows[:MIN_PARITY_WINDOWS])
 
     def score(self, module: WindowClassifier, config: RunConfig, data: TaskData, part: str, origin: Origin) -> TaskScore:
-        predictions = predict(module, data.parts[part], origin)
+        windows = data.parts[part]
+        predictions = make_predictions(windows, module.predict_proba(tensor(windows)).numpy(), origin)
         return TaskScore(scores(predictions), per_subject(predictions), predictions=predictions)
 
     def refusal(self, module: WindowClassifier) -> str | None:
@@ -100,11 +101,6 @@ class Classify(WindowTask[WindowClassifier]):
 
     def text(self, values: dict[str, float]) -> str:
         return f"accuracy {100 * values['accuracy']:.2f} %, macro-F1 {100 * values['macro_f1']:.2f} %"
-
-
-def predict(classifier: WindowClassifier, windows: WindowSet, origin: Origin) -> Predictions:
-    """Predictions of a classifier on windows."""
-    return make_predictions(windows, classifier.predict_proba(tensor(windows)).numpy(), origin)
 
 
 def parity_windows(parts: Mapping[str, WindowSet]) -> np.ndarray:

@@ -310,7 +310,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
     for path in run.path.glob("*test*"):
         path.unlink()
     RESULTS.write_text("a file where the folder should be")
-    monkeypatch.setattr("har.tasks.classify.predict", lambda *_: pytest.fail("scored without a ledger"))
+    monkeypatch.setattr("har.tasks.classify.make_predictions", lambda *_: pytest.fail("scored without a ledger"))
     with pytest.raises(HarError, match="are not scored without it"):
         evaluate(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))
