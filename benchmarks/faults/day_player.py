@@ -18,7 +18,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import Recognizer, load_model
 from tests.runtime.day import App
 
 
@@ -56,4 +56,4 @@ def play(folder: Path, recognizer: Recognizer, every: int, source_hz: float | No
 
 if __name__ == "__main__":
     day, bundle, every, *source_hz = sys.argv[1:]
-    print(json.dumps(play(Path(day), Recognizer.load(bundle), int(every), float(source_hz[0]) if source_hz else None)))
+    print(json.dumps(play(Path(day), load_model(bundle), int(every), float(source_hz[0]) if source_hz else None)))

@@ -30,7 +30,7 @@ from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Recognizer
+from har.runtime.recognizer import load_model
 from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, taken_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name:
             write_day(day, Path(name))
             for bundle in options.bundle if source_hz is None else options.bundle[:1]:  # the resampler is the same in front of any
-                recognizer = Recognizer.load(pretrained(bundle))
+                recognizer = load_model(pretrained(bundle))
                 given = (Path(name), pretrained(bundle), len(day.time_s) // 24, source_hz, len(recognizer.labels))
                 tolerance = TURNED_CLOSE if recognizer.mounted else recognizer.bundle.manifest["tolerance"]
                 with ThreadPoolExecutor() as pool:

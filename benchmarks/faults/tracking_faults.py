@@ -135,7 +135,6 @@ def content(uri: str, experiment: str) -> dict[str, Any]:
         "artifacts": artifacts,
         "doubled": len(points) - len(set(points)),
         "states": [run.info.status for run in there],
-        "models": len(client.search_logged_models([found.experiment_id])) if found else 0,
     }
 
 
@@ -177,7 +176,6 @@ def row(fault: tuple[str, str], trials: list[dict[str, Any]], whole: dict[str, A
         "doubled_points": sum(one["doubled"] for one in ended),
         "runs_finished": finished,
         "runs_otherwise": sum(len(one["states"]) for one in ended) - finished,
-        "logged_models": sum(one["models"] for one in ended),
         "still_waiting": sum(one["waiting"] for one in ended),
     }
 
