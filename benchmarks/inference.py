@@ -31,7 +31,7 @@ from paired import Measured, Row, Times, ratio, rounds, row, seconds, show
 from tables import write_table
 
 from har.config import load_config
-from har.contract import LABELS, UCI_HAR, WINDOW_SIZE
+from har.contract import LABELS, RAW6, UCI_HAR, WINDOW_SIZE, SignalSpec
 from har.data import synthetic
 from har.exporting.onnx_file import DeviceGraph, export_onnx
 from har.exporting.stream_bundle import HOP, write_stream_bundle
@@ -178,6 +178,7 @@ def stream_recognizer(name: str, folder: Path) -> StateRecognizer:
     config = load_config(config_path(name))
     settings = module_settings(config) | {"chunk": config.task.chunk, "carry_state": config.task.carry_state}
     labeller = StreamLabeller(**settings, num_classes=len(LABELS))
+    labeller.spec = SignalSpec.of(RAW6, LABELS)
     labeller.frontend.fit([samples])
     facts = {"model": name, "run": name, "seed": 0, "dataset": "synthetic", "synthetic": True, "data_digest": "", "commit": git_commit()}
     write_stream_bundle(labeller.eval(), folder / name, facts=facts, samples=samples[:3000].numpy(), metrics={})

@@ -127,7 +127,7 @@ class ReadReport:
 
 
 def read_recording(path: Path | str, *, subject: int = 0, **options: Any) -> Recording:
-    """Read a whole recording: check its columns, units, rate and times, and bring it to 50 Hz.
+    """Read a whole recording: check its columns, units, rate and times, and bring it to ``sample_rate_hz``, by default 50.
 
     Args:
         path: CSV or Parquet file with the columns ``time_s``, ``total_acc_x_g`` to ``total_acc_z_g`` and ``gyro_x_rad_s`` to

@@ -214,7 +214,7 @@ class Recognizer(ABC):
         if recording.sample_rate_hz != self.spec.sample_rate_hz:
             raise HarError(
                 f"{recording.name} has {recording.sample_rate_hz:g} samples a second, the model takes {self.spec.sample_rate_hz:g}; "
-                f"read it with ReadOptions(sample_rate_hz={self.spec.sample_rate_hz:g})"
+                f"read it with har.read_recording(path, sample_rate_hz={self.spec.sample_rate_hz:g})"
             )
         runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
         return self.predict_pieces(recording.name, enumerate(runs))

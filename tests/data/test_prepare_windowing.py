@@ -112,8 +112,8 @@ def test_a_senseless_windowing_is_one_clear_sentence(windowing: dict[str, Any], 
 @pytest.mark.parametrize("dataset", ["synthetic", "uci-har"])
 def test_every_setting_has_its_own_windows(dataset: str, workplace: Path, uci_har_folder: Path) -> None:
     archive = zip_folder(uci_har_folder, workplace / "a.zip") if dataset == "uci-har" else None
-    default = load_dataset(dataset, channels="uci9", archive=archive)
-    same = load_dataset(dataset, channels="uci9", archive=archive, windowing=WindowingConfig(stride=64))
+    default = load_dataset(dataset, archive=archive)
+    same = load_dataset(dataset, archive=archive, windowing=WindowingConfig(stride=64))
     assert same.digest == default.digest
     seen = {default.digest}
     for options in OTHERS:
@@ -128,18 +128,18 @@ def test_every_setting_has_its_own_windows(dataset: str, workplace: Path, uci_ha
     assert len([path for path in Path("data/cache").iterdir() if path.is_dir()]) == len(OTHERS) + 1
     if dataset == "synthetic":  # the published windows fill their segments, so that padding adds none
         assert len(seen) == len(OTHERS) + 1
-    assert load_dataset(dataset, channels="uci9", archive=archive).digest == default.digest
+    assert load_dataset(dataset, archive=archive).digest == default.digest
 
 
 def test_windows_of_any_size_come_from_the_published_ones(uci_har_folder: Path, workplace: Path) -> None:
-    published = load_dataset("uci-har", channels="uci9", archive=uci_har_folder)
+    published = load_dataset("uci-har", archive=uci_har_folder)
     by_name = {segment.recording: segment for segment in segments_of(published)}
-    found = load_dataset("uci-har", channels="uci9", archive=uci_har_folder, windowing=WindowingConfig(window_size=50, stride=11))
+    found = load_dataset("uci-har", archive=uci_har_folder, windowing=WindowingConfig(window_size=50, stride=11))
     assert found.window_size == 50
     for x, name, start in zip(found.x, found.recording, found.start, strict=True):
         np.testing.assert_array_equal(x, by_name[str(name)].samples[start : start + 50])
     with pytest.raises(HarError, match="no labelled stretch gives a window of 1000 samples; use shorter windows"):
-        load_dataset("uci-har", channels="uci9", archive=uci_har_folder, windowing=WindowingConfig(window_size=1000))
+        load_dataset("uci-har", archive=uci_har_folder, windowing=WindowingConfig(window_size=1000))
 
 
 def bits(dataset: str, archive: Path | None) -> dict[tuple[str, str], str]:
@@ -169,11 +169,11 @@ def test_both_channel_sets_of_real_data_have_the_same_bits_as_ever(
 def test_the_real_windows_are_what_they_were(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The defaults, and the published cut of the segments, to the bit."""
     monkeypatch.setenv("HAR_CACHE_DIR", str(tmp_path))
-    default = load_dataset("uci-har", channels="uci9", archive=real_data)
+    default = load_dataset("uci-har", archive=real_data)
     assert default.digest.startswith("9c6ea1db794ff3ad")  # as in the ledger of test openings
     assert len(load_dataset("uci-har", archive=real_data, windowing=WindowingConfig(window_size=128, stride=128))) < len(default)
     # Padding changes nothing where every segment is filled by whole windows, and it takes the way through the segments.
-    cut_again = load_dataset("uci-har", channels="uci9", archive=real_data, windowing=WindowingConfig(padding="edge"))
+    cut_again = load_dataset("uci-har", archive=real_data, windowing=WindowingConfig(padding="edge"))
     assert cut_again.digest == default.digest
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(cut_again, name), getattr(default, name))

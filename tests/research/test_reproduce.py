@@ -31,7 +31,7 @@ def recordings() -> list[Recording]:
 @pytest.fixture(scope="module")
 def published(recordings: list[Recording]) -> WindowSet:
     """Windows of the recordings as UCI HAR prints them, named by their segment and counted from its first sample."""
-    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True, to_uci9=PUBLISHED.apply)
+    made = windows_of(recordings, window_size=WINDOW_SIZE, stride=STRIDE, dataset="fake", synthetic=True, channels="uci9", chain=PUBLISHED)
     breaks = (np.diff(made.start) != STRIDE) | (made.y[1:] != made.y[:-1])
     chain = np.cumsum(np.concatenate(([True], breaks))) - 1
     first = np.array([made.start[chain == number].min() for number in range(chain[-1] + 1)])

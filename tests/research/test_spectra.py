@@ -46,7 +46,7 @@ def test_the_figure_says_synthetic_and_names_its_axes_and_units(windows: WindowS
 def test_the_files_say_synthetic_and_hold_training_subjects_alone(
     windows: WindowSet, pretended: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spectra, "prepare", lambda name, archive=None: windows if name == "synthetic" else pretended)
+    monkeypatch.setattr(spectra, "load_dataset", lambda name, archive=None: windows if name == "synthetic" else pretended)
     seen = []
     compare = spectra.compare_spectra
     monkeypatch.setattr(spectra, "compare_spectra", lambda *parts: seen.extend(parts) or compare(*parts))

@@ -42,7 +42,7 @@ def test_each_has_the_weights_that_it_has_alone(plain: RunConfig, parts: Parts, 
     together = fit_together(config, parts["train"], members)
     for place, member in enumerate(members):
         own = config.with_overrides(training__seed=member.seed)
-        alone = fit(own, parts["train"].subset(member.rows), None, tmp_path / str(place), progress=False).classifier
+        alone = fit(own, parts["train"].subset(member.rows), None, tmp_path / str(place)).classifier
         expected, found = alone.state_dict(), together[place].state_dict()
         assert expected.keys() == found.keys()
         for name, value in expected.items():

@@ -186,13 +186,13 @@ def test_a_job_whose_process_died_after_its_last_rename_is_finished_in_the_store
     monkeypatch.setattr(sweeps.Engine, "run", lambda engine, left, work, started: _keep(left, tasks))
     sweeps.sweep(study, Path("runs"), Path("results"), folder=study.parent, say=lambda text: None)
     task = tasks[0]
-    sweeps.run_task(task)
+    sweeps.run_job(task)
     (tracked,) = [run for run in runs_of(Path("runs")) if run.data.tags.get("run_key") == task.key]
     client = mlflow.MlflowClient(tracking_uri(Path("runs")))
     client.set_terminated(tracked.info.run_id, "KILLED")  # by whoever cleans up behind it
     (task.folder / sweeps.RESULT).unlink()
     written = (task.folder / INFO).stat().st_mtime_ns
-    sweeps.run_task(task)
+    sweeps.run_job(task)
     assert (task.folder / INFO).stat().st_mtime_ns == written
     assert (task.folder / sweeps.RESULT).is_file()
     assert client.get_run(tracked.info.run_id).info.status == "FINISHED"

@@ -211,9 +211,12 @@ def test_a_model_of_another_rate_gets_recordings_at_its_rate(tmp_path: Path) -> 
     recognizer = load_model(tmp_path / "b")
     made = synthetic.generate(1, 0)
     write_csv(made, tmp_path / "walk.csv")
-    with pytest.raises(HarError, match=r"has 50 samples a second, the model takes 100; read it with ReadOptions\(sample_rate_hz=100\)"):
+    with pytest.raises(
+        HarError, match=r"has 50 samples a second, the model takes 100; read it with har\.read_recording\(path, sample_rate_hz=100\)"
+    ):
         recognizer.predict_recording(made)
-    recording = read_recording(tmp_path / "walk.csv", options=recognizer.reading(ReadOptions()))
+    assert recognizer.reading(ReadOptions()).sample_rate_hz == 100
+    recording = read_recording(tmp_path / "walk.csv", sample_rate_hz=100.0)
     assert recording.sample_rate_hz == 100
     assert len(recording.time_s) == pytest.approx(2 * len(made.time_s), abs=100)
     timeline = recognizer.predict_recording(recording)
