@@ -182,7 +182,7 @@ def test_a_job_whose_process_died_after_its_last_rename_is_finished_in_the_store
     workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tasks: list[sweeps.Task] = []
+    tasks: list[sweeps.PlacedJob] = []
     monkeypatch.setattr(sweeps.Engine, "run", lambda engine, left, work, started: _keep(left, tasks))
     sweeps.sweep(study, Path("runs"), Path("results"), folder=study.parent, say=lambda text: None)
     task = tasks[0]
