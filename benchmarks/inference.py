@@ -180,7 +180,15 @@ def stream_recognizer(name: str, folder: Path) -> StateRecognizer:
     labeller = StreamLabeller(**settings, num_classes=len(LABELS))
     labeller.spec = SignalSpec.of(RAW6, LABELS)
     labeller.frontend.fit([samples])
-    facts = {"model": name, "run": name, "seed": 0, "dataset": "synthetic", "synthetic": True, "data_digest": "", "commit": git_commit()}
+    facts = {
+        "model": name,
+        "run": name,
+        "seed": 0,
+        "dataset": "synthetic",
+        "synthetic": True,
+        "data_digest": "none",
+        "commit": git_commit(),
+    }
     write_stream_bundle(labeller.eval(), folder / name, facts=facts, samples=samples[:3000].numpy(), metrics={})
     return load_model(folder / name)
 

@@ -112,7 +112,7 @@ def sources(recordings: list[Recording], published: WindowSet, monkeypatch: pyte
     def opened(*_: object) -> Iterator[tuple[None, str]]:
         yield None, "digest"
 
-    monkeypatch.setattr(reproduce, "prepare", lambda *_, **__: published)
+    monkeypatch.setattr(reproduce, "load_dataset", lambda *_, **__: published)
     monkeypatch.setattr(reproduce, "source_of", lambda *_: Path("none"))
     monkeypatch.setattr(reproduce, "open_source", opened)
     monkeypatch.setattr(reproduce.hapt, "read", lambda *_, **__: recordings)
@@ -141,7 +141,7 @@ def test_the_report_is_written_from_its_tables(sources: WindowSet, tmp_path: Pat
 def test_what_does_not_match_is_counted(sources: WindowSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     x = np.array(sources.x)
     x[0, 40, 2] += 0.01
-    monkeypatch.setattr(reproduce, "prepare", lambda *_, **__: replace(sources, x=x))
+    monkeypatch.setattr(reproduce, "load_dataset", lambda *_, **__: replace(sources, x=x))
     monkeypatch.setattr(reproduce, "CHAINS", {name: reproduce.CHAINS[name] for name in (reproduce.IDENTIFIED, reproduce.DESCRIBED)})
     reproduce.run(Bench(tmp_path, "command"))
     report = (tmp_path / "hapt/reproduction.md").read_text()

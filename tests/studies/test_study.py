@@ -16,7 +16,7 @@ from har.runs.engine import run_jobs
 from har.studies import study as studies
 from har.studies.study import load_study, plan, study_configs
 from har.studies.sweep import sweep
-from har.tasks import code
+from har.tasks import run_key
 from har.tracking.store import tracking_uri
 
 STUDY = """
@@ -74,15 +74,15 @@ def test_a_key_changes_with_everything_the_result_depends_on(study: Path, monkey
 
 
 def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
-    assert code.code_digest("gru") != code.code_digest("cnn1d")  # the network's own file
-    followed = code.sources("gru")
+    assert run_key.code_digest("gru") != run_key.code_digest("cnn1d")  # the network's own file
+    followed = run_key.sources("gru")
     assert {"har.models.recurrent", "har.data.augmentation", "har.signals.filters", "har.training.fit"} <= set(followed)
     assert not {"har.models.convolutional", "har.evaluation.metrics", "har.studies.sweep"} & set(followed)
 
 
 def test_a_docstring_changes_no_key_and_a_statement_does() -> None:
     def digest(source: str) -> str:
-        return code.digest_of({"m": source.encode()})
+        return run_key.digest_of({"m": source.encode()})
 
     before = digest('"""Doc."""\nclass A:\n    """Doc."""\n    def f(self):\n        """Doc."""\n        return 1  # why\n')
     assert before == digest("class A:\n    def f(self): return (1)\n")

@@ -132,6 +132,6 @@ def test_an_optional_file_that_misses_its_golden_windows_is_left_out(workplace: 
     """The int8 ranges of LSTM layers are those of all windows that are asked together, so that answers depend on the batch."""
     made = config.with_overrides(model__name="peephole_lstm", model__options={}, training__epochs=1)
     run = train_run(made, "peephole_lstm", RUNS, progress=False, say=lambda line: None)
-    left_out = export(run, Path("bundle")).models["model.int8.onnx"]["left_out"]
+    left_out = export(run, Path("bundle")).left_out["model.int8.onnx"]["reason"]
     assert "a golden window's probability differs by" in left_out or "windows get the same activity" in left_out
     assert verify("bundle")[0] > 0
