@@ -142,6 +142,7 @@ def save_pyfunc(bundle: Path, path: Path, model: Model, example: np.ndarray, lab
     columns += [ColSpec(DataType.float, f"p_{label}") for label in labels]
     windows = TensorSpec(np.dtype(np.float32), (-1, *example.shape[1:]))
     with tempfile.TemporaryDirectory() as folder:
+        kept = shutil.copytree(bundle, Path(folder) / "bundle")  # whatever its folder is called
         code = Path(folder) / "runtime" / "har"
         code.mkdir(parents=True)
         for name in RUNTIME:
@@ -153,7 +154,7 @@ def save_pyfunc(bundle: Path, path: Path, model: Model, example: np.ndarray, lab
             mlflow.pyfunc.save_model(
                 str(path),
                 python_model=str(package / CODE),
-                artifacts={"bundle": str(bundle), "runtime": str(code.parent)},
+                artifacts={"bundle": str(kept), "runtime": str(code.parent)},
                 signature=ModelSignature(Schema([windows]), Schema(columns)),
                 input_example=example,
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],

@@ -67,7 +67,7 @@ def test_a_key_changes_with_everything_the_result_depends_on(study: Path, monkey
         "data": job.key("other data"),
         "seed": studies.Job("tiny", "small", "plain", job.config.changed({"training.seed": 1}, "test")).key("data"),
     }
-    monkeypatch.setattr(code, "code_digest", lambda model: "other code")
+    monkeypatch.setattr(run_key, "code_digest", lambda model: "other code")
     others["code"] = job.key("data")
     assert key not in others.values()
     assert len(set(others.values())) == len(others)
