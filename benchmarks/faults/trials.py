@@ -163,8 +163,10 @@ def tracked(runs: Path) -> list[tuple[str, int, int | None, str | None]]:
     if not (runs / "mlflow.db").exists():
         return []
     with closing(sqlite3.connect(runs / "mlflow.db")) as store:
-        key = "select value from tags where tags.run_uuid = runs.run_uuid and key = 'run_key'"
-        return store.execute(f"select status, start_time, end_time, ({key}) from runs").fetchall()
+        return store.execute(
+            "select status, start_time, end_time, tags.value from runs "
+            "left join tags on tags.run_uuid = runs.run_uuid and tags.key = 'run_key'"
+        ).fetchall()
 
 
 def running(runs: Path) -> int:
