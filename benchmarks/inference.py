@@ -8,7 +8,7 @@ network is its architecture in evaluation mode, with the first layer and the sof
 not depend on its weights). The arithmetic bound is what ``benchmarks/device.py`` says: the multiplications at the speed of the fastest
 matrix product seen in all rounds. Recurrent layers read their weights again for each sample, from the second-level cache where the
 first does not hold them; a second bound says what that takes at least, and no batch of one can be faster. Streaming: one hop of half a
-second through ``StateRecognizer``, beside the same network over the whole window of 128 samples again. Windows are SYNTHETIC. Each round
+second through ``StateRecognizer``, next to the same network over the whole window of 128 samples again. Windows are SYNTHETIC. Each round
 times all ways one after the other, and the ratios are taken within a round. Writes ``results/benchmarks/inference.csv``: ratios first.
 """
 

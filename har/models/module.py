@@ -58,8 +58,12 @@ class TaskModule(pl.LightningModule):
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=examples)
 
     def batch_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Mean loss of a training batch of windows."""
-        raise NotImplementedError
+        """Mean loss of a training batch of windows; a module whose batches are others has a `training_step` of its own.
+
+        Raises:
+            TypeError: the module has neither.
+        """
+        raise TypeError(f"{type(self).__name__} defines neither batch_loss nor training_step")
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         loss = self.batch_loss(*batch)

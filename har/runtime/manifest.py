@@ -27,7 +27,7 @@ TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": 
 DEFAULTS: dict[str, Any] = {
     "model": "unnamed",
     "datasets": [],
-    "unknown": {"below": None, "answered": 1.0, "right": None, "fitted_on": "nobody"},
+    "unknown": {"below": None, "answered": 1.0, "right": None, "fitted_on": "no subjects"},
     "metrics": {},
     "tolerance": 1e-5,
     "left_out": {},

@@ -53,3 +53,11 @@ def test_the_rate_rises_and_falls_whatever_the_number_of_steps(steps: int) -> No
     if steps >= 5:
         assert max(rates) > 0.45
         assert rates[-1] < 0.01 * max(rates)
+
+
+def test_a_module_without_a_loss_says_what_is_missing() -> None:
+    class Empty(TaskModule):
+        pass
+
+    with pytest.raises(TypeError, match="Empty defines neither batch_loss nor training_step"):
+        Empty().training_step((torch.zeros(2, 3), torch.zeros(2)), 0)

@@ -8,7 +8,7 @@ import { CHANNELS, HarError, SAMPLE_RATE_HZ, UNITS, WINDOW_SIZE } from "./contra
 export const MANIFEST = "manifest.json";
 export const MODEL = "model.onnx";
 export const VECTORS = "test_vectors.json";
-/** The JSON schema, a file of the page beside its bundle. */
+/** The JSON schema, a file of the page next to its bundle. */
 export const SCHEMA = "manifest.schema.json";
 export const AGAIN = "export again: har export.";
 const FORMAT = 3; // what `har export` writes; format 2 is converted
@@ -113,7 +113,7 @@ export function completed(said) {
     model: "unnamed",
     run: said.model ?? "unnamed",
     datasets: [],
-    unknown: { below: null, answered: 1, right: null, fitted_on: "nobody" },
+    unknown: { below: null, answered: 1, right: null, fitted_on: "no subjects" },
     tolerance: 1e-5,
     stream: { kind: "ring_buffer", hop: said.spec?.stride ?? null },
     input: { name: "windows" },
