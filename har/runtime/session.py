@@ -18,7 +18,7 @@ from har.runtime.bundle import Bundle
 from har.runtime.manifest import MALFORMED, completed, convert
 from har.runtime.onnx_guard import check_self_contained
 
-DECIDING = ("spec", "needs", "outputs", "opset", "temperature", "unknown", "activities", "domain", "smoothing", "stream", "mounting")
+DECIDING = ("needs", "outputs", "opset", "temperature", "unknown", "activities", "domain", "smoothing", "stream", "mounting")
 
 
 def open_session(path: Path, expected_sha256: str | None = None) -> ort.InferenceSession:
@@ -69,15 +69,22 @@ def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) 
     session = open_session(path, bundle.manifest["files"][path.name]["sha256"])
     expected = bundle.manifest | (own or {})
     try:
-        inside = completed(convert({name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}))
-        trained_on = [[(data.get("name"), data.get("synthetic")) for data in said["datasets"]] for said in (inside, expected)]
+        metadata = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+        inside, outside = _deciding(completed(convert(metadata))), _deciding(expected)
     except MALFORMED as error:
         raise HarError(f"{path} has metadata of another structure ({type(error).__name__}: {error}); export again") from None
-    pairs = {name: (inside.get(name), expected.get(name)) for name in DECIDING} | {"datasets": (trained_on[0], trained_on[1])}
-    for name, (found, said) in pairs.items():
+    for name in {**inside, **outside}:
+        found, said = inside.get(name), outside.get(name)
         if found != said:
             raise HarError(f"{path} says {name} = {json.dumps(found)}, the manifest says {json.dumps(said)}; export again")
     return session
+
+
+def _deciding(said: dict[str, Any]) -> dict[str, Any]:
+    """Of a manifest or a model's metadata, what decides an answer, by its place."""
+    spec = {f"spec.{name}": value for name, value in said["spec"].items()}
+    trained_on = [(data.get("name"), data.get("synthetic")) for data in said["datasets"]]
+    return spec | {name: said.get(name) for name in DECIDING} | {"datasets": trained_on}
 
 
 def run_windows(session: ort.InferenceSession, windows: np.ndarray, *, batch_size: int = 64) -> np.ndarray:

@@ -149,7 +149,7 @@ def test_an_edited_manifest_is_not_believed(bundle: Path, tmp_path: Path) -> Non
     for change in ({"labels": spec["labels"][::-1]}, {"stride": 32}, {"sample_rate_hz": 100.0}):
         stream = manifest["stream"] | {"hop": change.get("stride", spec["stride"])}
         path.write_text(json.dumps(manifest | {"spec": spec | change, "stream": stream}))
-        with pytest.raises(HarError, match=r"says spec = .* the manifest says"):
+        with pytest.raises(HarError, match=r"says spec\.\w+ = .* the manifest says"):
             load_model(path.parent)
 
 

@@ -57,6 +57,7 @@ def any_mounting(parts: dict[str, WindowSet], tmp_path_factory: pytest.TempPathF
     estimator = MountingEstimator(model="mounting_cnn", options={"width": 8}, window_size=128).eval()
     for module in (robust, in_place, estimator):
         module.frontend.fit(train)
+        module.spec = parts["train"].spec(64)
     part = MountingPart(estimator, "estimator", in_place, "in place", **Answering(unknown_below=0.01).said())  # always sure enough
     evidence = Evidence(answering=Answering(unknown_below=0.99))  # never sure enough
     return write_bundle(robust, folder / "bundle", facts=FACTS, windows=parts["validation"].x, mounting=part, evidence=evidence).folder

@@ -183,7 +183,7 @@ def test_a_bad_recording_is_named_and_leaves_no_answer(page: Path, tmp_path: Pat
     [
         ("cut", "is not the file that was exported"),
         ("flipped", "is not the file that was exported"),
-        ("labels", "model.onnx says labels ="),
+        ("labels", "model.onnx says spec.labels ="),
     ],
 )
 def test_a_bundle_that_was_changed_shows_a_sentence_and_no_activity(name: str, words: str, page: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import { HarError } from "./contract.js";
 import { AGAIN, MANIFEST, MODEL, completed, convert, parseManifest } from "./manifest.js";
 import { checkSelfContained, readMetadata } from "./onnx_metadata.js";
 
-/** Entries that decide an answer: they stand in the model too. */
-const DECIDING = ["spec", "needs", "outputs", "opset", "temperature", "unknown", "activities", "domain", "smoothing", "stream", "mounting"];
+/** Entries that decide an answer, with those of `spec`: they stand in the model too. */
+const DECIDING = ["needs", "outputs", "opset", "temperature", "unknown", "activities", "domain", "smoothing", "stream", "mounting"];
 
 /** @typedef {import("./manifest.js").Manifest} Manifest */
 
@@ -76,23 +76,31 @@ export async function sha256(content) {
 function checkMetadata(file, manifest, model) {
   checkSelfContained(file, model);
   /** @type {import("./manifest.js").Entries} */
-  let inside;
+  let found;
   try {
     const texts = [...readMetadata(file, model)].map(([name, text]) => [name, JSON.parse(text)]);
-    inside = completed(convert(Object.fromEntries(texts)));
+    found = deciding(completed(convert(Object.fromEntries(texts))));
   } catch (error) {
     if (error instanceof HarError) throw error;
     throw new HarError(`${file} has metadata of another structure (${error instanceof Error ? error.message : error}); ${AGAIN}`);
   }
-  const deciding = (/** @type {import("./manifest.js").Entries} */ said) => ({
-    ...Object.fromEntries(DECIDING.map((name) => [name, said[name]])),
-    datasets: said.datasets.map((/** @type {{name: string, synthetic: boolean}} */ { name, synthetic }) => ({ name, synthetic })),
-  });
-  const [found, said] = [deciding(inside), deciding(manifest)];
-  for (const [name, value] of Object.entries(said)) {
-    const [there, here] = [canonical(Reflect.get(found, name)), canonical(value)];
+  const said = deciding(manifest);
+  for (const name of Object.keys({ ...found, ...said })) {
+    const [there, here] = [canonical(found[name]), canonical(said[name])];
     if (there !== here) throw new HarError(`${file} says ${name} = ${there}, the manifest says ${here}; ${AGAIN}`);
   }
+}
+
+/**
+ * Of a manifest or a model's metadata, what decides an answer, by its place.
+ *
+ * @param {import("./manifest.js").Entries} said
+ * @returns {import("./manifest.js").Entries}
+ */
+function deciding(said) {
+  const spec = Object.entries(said.spec).map(([name, value]) => [`spec.${name}`, value]);
+  const trainedOn = said.datasets.map((/** @type {{name: string, synthetic: boolean}} */ { name, synthetic }) => ({ name, synthetic }));
+  return Object.fromEntries([...spec, ...DECIDING.map((name) => [name, said[name]]), ["datasets", trainedOn]]);
 }
 
 /**
