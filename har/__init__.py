@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from har.contract import HarError
     from har.data.prepare import load_dataset
     from har.data.splits import split
     from har.data.windowset import WindowSet
+    from har.errors import HarError
     from har.models.registry import create_model
     from har.recording import Recording, read_recording
     from har.runs.evaluate import evaluate
@@ -37,7 +37,7 @@ __all__ = [
 ]
 PLACES = {
     "ActivityClassifier": "har.sklearn",
-    "HarError": "har.contract",
+    "HarError": "har.errors",
     "Recording": "har.recording",
     "WindowSet": "har.data.windowset",
     "create_model": "har.models.registry",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from har.errors import HarError, nearest
+
 SAMPLE_RATE_HZ = 50.0  # Anguita et al. 2013
 WINDOW_SIZE = 128  # samples, 2.56 s; Anguita et al. 2013
 STRIDE = 64  # samples, 50 % overlap; Anguita et al. 2013
@@ -64,21 +66,6 @@ OPSET = 18
 PARITY_TOLERANCE = 1e-5  # largest accepted difference of a probability between torch and ONNX
 
 
-class HarError(Exception):
-    """A mistake a user can fix; printed as one line, exit code 2.
-
-    The message says what was found, what was expected and what to do next.
-
-    Examples:
-        >>> import har
-        >>> try:
-        ...     har.load_dataset("uci-har", difficulty=2)
-        ... except har.HarError as error:
-        ...     print(error)
-        uci-har has no difficulty, only generated data have one; remove it, or name the data set synthetic
-    """
-
-
 @dataclass(frozen=True)
 class Sensor:
     """One sensor of a specification.
@@ -124,7 +111,7 @@ class SignalSpec:
         owner = {channel: name for name, (_, own) in SENSORS.items() for channel in own}
         unknown = next((channel for channel in channels if channel not in owner), None)
         if unknown is not None:
-            raise HarError(f"channel {unknown!r} belongs to no sensor; {nearest(unknown, list(owner))}")
+            raise HarError("name-unknown", f"channel {unknown!r} belongs to no sensor; {nearest(unknown, list(owner))}")
         grouped = [(name, tuple(own)) for name, own in groupby(channels, key=lambda channel: owner[channel])]
         return cls(tuple(Sensor(name, SENSORS[name][0], own) for name, own in grouped), tuple(labels), **rest)
 
@@ -156,17 +143,8 @@ UCI_HAR = SignalSpec.of(RAW6, LABELS, window_size=WINDOW_SIZE, stride=STRIDE)  #
 def channel_names(channels: str) -> tuple[str, ...]:
     """Names of the channels of the set `channels`, in the order of the last axis of a window."""
     if channels not in CHANNEL_SETS:
-        raise HarError(f"unknown channel set {channels!r}; expected one of {', '.join(CHANNEL_SETS)}")
+        raise HarError("name-unknown", f"unknown channel set {channels!r}; expected one of {', '.join(CHANNEL_SETS)}")
     return CHANNEL_SETS[channels]
-
-
-def nearest(name: str, valid: tuple[str, ...] | list[str]) -> str:
-    """A sentence that names the nearest valid word, for error messages."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, valid, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}valid: {', '.join(valid)}"
 
 
 def artefact(stem: str, suffix: str, *, synthetic: bool) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from har.contract import HarError
+from har.errors import HarError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -24,7 +24,7 @@ class CannotWriteError(HarError):
     """Something could not be written, for the reason `cause`."""
 
     def __init__(self, text: str, cause: OSError) -> None:
-        super().__init__(text)
+        super().__init__("file", text)
         self.cause = cause
 
 
@@ -61,11 +61,11 @@ def read_small(path: Path, what: str, most_bytes: int = 1 << 24) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     if path.exists() and not path.is_file():
-        raise HarError(f"{path} is no regular file, expected {what}; name a file")
+        raise HarError("file", f"{path} is no regular file, expected {what}; name a file")
     with open(path, "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise HarError(f"{path} has more than {most_bytes:,} bytes, expected {what}; name another file")
+        raise HarError("file", f"{path} has more than {most_bytes:,} bytes, expected {what}; name another file")
     return content.decode()
 
 
@@ -168,9 +168,11 @@ def check_output(output: Path, inputs: Iterable[Path], option: str = "--output")
         own = Path(os.path.realpath(path))
         if any(_same(target, place) for place in (own, *own.parents)):
             what = "is" if _same(target, own) else "holds"
-            raise HarError(f"{option} {output} {what} {path}, which is read and would be replaced; name another place with {option}")
+            raise HarError(
+                "file", f"{option} {output} {what} {path}, which is read and would be replaced; name another place with {option}"
+            )
         if own.is_dir() and target.is_file() and target.is_relative_to(own):
-            raise HarError(f"{option} {output} is a file of {path}, which is read; name another place with {option}")
+            raise HarError("file", f"{option} {output} is a file of {path}, which is read; name another place with {option}")
 
 
 def check_folder(path: Path | None, option: str) -> None:
@@ -183,7 +185,7 @@ def check_folder(path: Path | None, option: str) -> None:
         return
     there = next((place for place in (path, *path.parents) if place.exists()), None)
     if there is not None and not there.is_dir():
-        raise HarError(f"cannot write to {path}: {there} is a file, expected a folder; name another one with {option}")
+        raise HarError("file", f"cannot write to {path}: {there} is a file, expected a folder; name another one with {option}")
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from har.contract import HarError, nearest
+from har.errors import HarError, nearest
 
 
 def offered_names(group: str, own: Collection[str]) -> list[str]:
@@ -30,16 +30,17 @@ def load_offered(group: str, what: str, name: str, own: Collection[str]) -> tupl
     found = [point for point in entry_points(group=group) if point.name == name]
     if not found:
         raise HarError(
-            f"unknown {what} {name!r}; {nearest(name, [*own, *offered_names(group, own)])}; others come with packages that bring them"
+            "name-unknown",
+            f"unknown {what} {name!r}; {nearest(name, [*own, *offered_names(group, own)])}; others come with packages that bring them",
         )
     if len({point.value for point in found}) > 1:
-        raise HarError(f"{what} {name!r} is offered by several packages, {', '.join(map(_origin, found))}; uninstall all but one")
+        raise HarError("plugin", f"{what} {name!r} is offered by several packages, {', '.join(map(_origin, found))}; uninstall all but one")
     where = _origin(found[0])
     try:
         return found[0].load(), where
     except Exception as error:  # whatever the import of another package raises
         raise HarError(
-            f"{what} {name!r} of {where} cannot be imported ({type(error).__name__}: {error}); mend or uninstall that package"
+            "plugin", f"{what} {name!r} of {where} cannot be imported ({type(error).__name__}: {error}); mend or uninstall that package"
         ) from None
 
 
@@ -47,7 +48,7 @@ def not_usable(what: str, name: str, where: str, found: object, expected: str) -
     """What to say of an object that is not what its group holds."""
     named = getattr(found, "name", None)
     shown = f"one named {named!r}" if isinstance(named, str) else f"{type(found).__name__} {found!r:.60}"
-    return HarError(f"{what} {name!r} of {where} is {shown}, expected {expected} of that name")
+    return HarError("plugin", f"{what} {name!r} of {where} is {shown}, expected {expected} of that name")
 
 
 def _origin(point: EntryPoint) -> str:

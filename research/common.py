@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from har import reporting
 from har.config import MAX_SEED, RunConfig
-from har.contract import HarError
+from har.errors import HarError
 from har.evaluation.figures import save_figure
 from har.files import check_folder, write_whole
 from har.redaction import shown
@@ -122,7 +122,7 @@ def experiment(name: str, arguments: list[str] | None = None) -> int:
             check_folder(options.get(folder), f"--{folder}")
         for seed in options.get("seeds", ()):
             if not 0 <= seed <= MAX_SEED:
-                raise HarError(f"--seed has {seed}, expected 0 to {MAX_SEED}")
+                raise HarError("argument", f"--seed has {seed}, expected 0 to {MAX_SEED}")
         for path in module.run(Bench(command=shlex.join([*parser.prog.split(), *arguments]), **options)):
             print(f"wrote {shown(str(path))}")
     except HarError as error:
@@ -169,7 +169,10 @@ def run_cells(
             problems.append(f"{about}: {outcome.problem}")
         progress.add(about if outcome.problem is None else f"{about} FAILED: {outcome.problem}", failed=outcome.problem is not None)
     if problems:
-        raise HarError(f"{len(problems)} of {len(paths)} parts failed, first {problems[0]}; type the same command again to try them again")
+        raise HarError(
+            "jobs-failed",
+            f"{len(problems)} of {len(paths)} parts failed, first {problems[0]}; type the same command again to try them again",
+        )
     return [one | json.loads(path.read_text()) for one, path in zip(settings, paths, strict=True)]
 
 

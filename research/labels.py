@@ -11,11 +11,12 @@ import torch
 from matplotlib.figure import Figure
 
 from har.config import ForecastConfig, RunConfig, load_config
-from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.audit import audit
 from har.data.prepare import prepared
 from har.data.splits import SubjectSplit, make_split
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions
 from har.models.classifier import WindowClassifier
@@ -81,7 +82,9 @@ def material(bench: Bench, *, official: bool) -> Material:
     heard = prepared(forecaster, None if synthetic else bench.archive)
     split = SubjectSplit(TRAIN_SUBJECTS, (), TEST_SUBJECTS) if official else make_split(classifier.data, labelled)
     if not official and set(split.test) & set(TEST_SUBJECTS):
-        raise HarError("the fold would score official test subjects; they are scored by `python -m research.labels_official` alone")
+        raise HarError(
+            "test-subjects", "the fold would score official test subjects; they are scored by `python -m research.labels_official` alone"
+        )
     return Material(budget, classifier, forecaster, labelled, heard, split)
 
 
@@ -153,8 +156,9 @@ def unlabelled(heard: WindowSet, split: SubjectSplit) -> WindowSet:
     scored = sorted(set(split.train) & {*split.test, *split.validation, *TEST_SUBJECTS})
     if scored:
         raise HarError(
+            "test-subjects",
             f"pretraining would use subject {scored[0]} of {heard.dataset}, who is scored or an official test subject "
-            "(HAPT's user N is UCI HAR's subject N); leave these subjects out"
+            "(HAPT's user N is UCI HAR's subject N); leave these subjects out",
         )
     return split.select(heard, "train")
 
@@ -176,7 +180,7 @@ def start_from(classifier: WindowClassifier, encoder: Forecaster) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise HarError(
-            f"the encoder's weights do not fit the classifier ({reason}); give both the same hidden_size and num_layers"
+            "argument", f"the encoder's weights do not fit the classifier ({reason}); give both the same hidden_size and num_layers"
         ) from None
 
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from har.config import RunConfig, parse_config
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import SAMPLE_RATE_HZ
+from har.errors import HarError
 from har.evaluation.figures import save_figure
 from har.models.frontend import SensorFrontend
 from har.tasks.base import load_windows
@@ -57,7 +58,9 @@ class MemorySequences:
         for person in np.unique(self.subject):
             missing = np.setdiff1d(np.arange(self.num_classes), self.y[self.subject == person])
             if len(missing):
-                raise HarError(f"subject {person} has no window of activity {missing[0]}; leave the subject out of the memory task")
+                raise HarError(
+                    "argument", f"subject {person} has no window of activity {missing[0]}; leave the subject out of the memory task"
+                )
 
     @property
     def num_classes(self) -> int:

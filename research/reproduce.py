@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.signal import fftconvolve
 
-from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS, HarError
+from har.contract import HAPT_LABELS, LABELS, UCI9, UNITS
 from har.data import hapt, uci_har
 from har.data.archives import HAPT, open_source
 from har.data.prepare import check_source, load_dataset, source_of
 from har.data.windowset import Stretch, segments_of
+from har.errors import HarError
 from har.recording import Recording
 from har.reporting import write_table
 from har.signals.chain import PUBLISHED, SensorChain
@@ -69,8 +70,9 @@ def locate(segments: Sequence[Stretch], recordings: Sequence[Recording], chain: 
                 found.append((distances.min(), int(distances.argmin()), recording, signal))
         if not found:
             raise HarError(
+                "argument",
                 f"no recording of subject {segment.subject} has the {count} samples of segment {segment.recording}; "
-                "expected the UCI HAR and HAPT archives of the same subjects"
+                "expected the UCI HAR and HAPT archives of the same subjects",
             )
         _, first, recording, signal = min(found, key=lambda item: item[0])
         runs = [run for run in label_runs(recording.labels) if run[0] >= 0]

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 import torch
 from matplotlib.figure import Figure
 
-from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, UCI9, HarError, channel_names
+from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, UCI9, channel_names
 from har.data import hapt
 from har.data.archives import HAPT, open_source
 from har.data.prepare import source_of
+from har.errors import HarError
 from har.evaluation.figures import words
 from har.evaluation.predictions import METADATA_KEY
 from har.files import whole_file
@@ -200,8 +201,9 @@ def crossvalidated(model: str, runs: Path, finals: Sequence[RunFolder]) -> list[
     held_out = sorted(subject for _, subjects in found for subject in subjects)
     if held_out != sorted(TRAIN_SUBJECTS):
         raise HarError(
+            "argument",
             f"the cross-validation of {model} holds out {len(held_out)} subjects with the config of {finals[0].path}, expected each of the "
-            f"{len(TRAIN_SUBJECTS)} training subjects once; run har sweep configs/study/{STUDY}.yaml"
+            f"{len(TRAIN_SUBJECTS)} training subjects once; run har sweep configs/study/{STUDY}.yaml",
         )
     return found
 

@@ -12,10 +12,11 @@ import pandas as pd
 import torch
 
 from har.config import RunConfig, SequenceConfig, load_config
-from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9, HarError
+from har.contract import LABELS, RAW6, TEST_SUBJECTS, UCI9
 from har.data import hapt
 from har.data.prepare import prepared, read_recordings
 from har.data.windowset import Stretch, stretches_of
+from har.errors import HarError
 from har.evaluation.figures import stream_figure
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.models.classifier import WindowClassifier
@@ -127,10 +128,16 @@ def held_out_streams(bench: Bench, runs: dict[str, RunFolder]) -> list[Stretch]:
     splits = {name: run.info().split or {} for name, run in runs.items()}
     for name, split in splits.items():
         if split != splits["carried"]:
-            raise HarError(f"{runs[name].path} trained on other subjects than {runs['carried'].path}; use one windowing in both configs")
+            raise HarError(
+                "not-comparable",
+                f"{runs[name].path} trained on other subjects than {runs['carried'].path}; use one windowing in both configs",
+            )
     subjects = splits["carried"]["test"]
     if set(subjects) & set(TEST_SUBJECTS):
-        raise HarError(f"official test subjects are held out in {runs['carried'].path}; this experiment must not see them: train it again")
+        raise HarError(
+            "test-subjects",
+            f"official test subjects are held out in {runs['carried'].path}; this experiment must not see them: train it again",
+        )
     return list(stretches_of(item for item in read_recordings(bench.dataset, archive=bench.archive) if item.subject in subjects))
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.augmentation import Augmentation
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.models.classifier import WindowClassifier
 from har.models.module import one_cycle
 from har.training.fit import build_classifier
@@ -70,7 +70,9 @@ def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member
     classifiers = [build_classifier(each, windows.spec(each.windowing.step)) for each in own]
     recurrent = next((type(m).__name__ for m in classifiers[0].modules() if isinstance(m, nn.RNNBase)), None)
     if recurrent is not None:
-        raise HarError(f"{config.model.name} has a layer {recurrent}, which cannot be trained together with others; use har sweep")
+        raise HarError(
+            "config", f"{config.model.name} has a layer {recurrent}, which cannot be trained together with others; use har sweep"
+        )
     x_all, y_all = torch.tensor(windows.x, dtype=torch.float32), torch.tensor(windows.y, dtype=torch.int64)
     for classifier, member in zip(classifiers, members, strict=True):
         classifier.frontend.fit(x_all[torch.from_numpy(member.rows)])
@@ -82,7 +84,7 @@ def fit_together(config: RunConfig, windows: WindowSet, members: Sequence[Member
         classifier.cpu().load_state_dict(state)
     broken = [m.seed for m, c in zip(members, classifiers, strict=True) if not all(bool(p.isfinite().all()) for p in c.parameters())]
     if broken:
-        raise HarError(f"training of {config.model.name} diverged with seed {broken[0]}; lower training.learning_rate")
+        raise HarError("diverged", f"training of {config.model.name} diverged with seed {broken[0]}; lower training.learning_rate")
     return [classifier.eval() for classifier in classifiers]
 
 
@@ -90,11 +92,13 @@ def _refuse_what_cannot_be(config: RunConfig, members: Sequence[Member]) -> None
     if not members:
         raise ValueError("no members, expected one at least")
     if config.augmentation.mixup_alpha or config.augmentation.cutmix_alpha:  # a window that one member trains on, another may validate on
-        raise HarError("mixed windows would go from one training into another; take augmentation.mixup_alpha and cutmix_alpha away")
+        raise HarError(
+            "config", "mixed windows would go from one training into another; take augmentation.mixup_alpha and cutmix_alpha away"
+        )
     if config.training.precision != "float32":
-        raise HarError(f"trainings together are in float32, training.precision is {config.training.precision}; take it away")
+        raise HarError("config", f"trainings together are in float32, training.precision is {config.training.precision}; take it away")
     if config.training.keep != "last":
-        raise HarError("trainings together keep the last epoch's weights; set training.keep: last")
+        raise HarError("config", "trainings together keep the last epoch's weights; set training.keep: last")
 
 
 def _train(

@@ -10,9 +10,10 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from har.config import RunConfig, load_config
-from har.contract import TEST_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS
 from har.data.audit import audit
 from har.data.prepare import prepared
+from har.errors import HarError
 from har.evaluation.compare import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
 from har.runs.checks import config_path
@@ -93,7 +94,7 @@ def train_cell(bench: Bench, settings: Settings) -> dict[str, Any]:
     config = base.changed(change | {"training.epochs": epochs, "training.seed": settings["seed"]}, "experiment windowing")
     scored, split = load_windows(base, bench.archive)  # of the scored windows, so the same for all variants
     if set(split.train + split.test) & set(TEST_SUBJECTS):
-        raise HarError("the fold holds official test subjects, which decide nothing; split the training subjects alone")
+        raise HarError("test-subjects", "the fold holds official test subjects, which decide nothing; split the training subjects alone")
     train = split.select(prepared(config, bench.archive), "train")
     test = split.select(scored, "test")
     audit({"train": train, "test": test})

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.engine import Engine
 
 

@@ -134,7 +134,7 @@ def _files() -> set[str]:
 
 
 def test_debug_shows_the_traceback(workplace: Path) -> None:
-    from har.contract import HarError
+    from har.errors import HarError
 
     with pytest.raises(HarError, match="no bundle"):
         main(["verify", "--bundle", "none", "--debug"])

@@ -10,9 +10,10 @@ import yaml
 
 from har.cli import main
 from har.config import DataConfig, RunConfig, load_config, parse_config
-from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data import synthetic
 from har.data.splits import read_splits
+from har.errors import HarError
 from har.runs import train as train_module
 from har.runs.folds import VALIDATION_SUBJECTS
 from har.runs.run_folder import RunFolder

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from har.config import RunConfig, load_config, parse_config
-from har.contract import HarError
+from har.errors import HarError
 
 GOOD = {"data": {"validation_subjects": [5, 15]}, "model": {"name": "gru"}}
 

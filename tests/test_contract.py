@@ -3,20 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from har.contract import (
-    CHANNEL_SETS,
-    LABELS,
-    RAW6,
-    TEST_SUBJECTS,
-    TRAIN_SUBJECTS,
-    UCI9,
-    UNITS,
-    HarError,
-    SignalSpec,
-    artefact,
-    channel_names,
-    nearest,
-)
+from har.contract import CHANNEL_SETS, LABELS, RAW6, TEST_SUBJECTS, TRAIN_SUBJECTS, UCI9, UNITS, SignalSpec, artefact, channel_names
+from har.errors import HarError, nearest
 
 
 def test_official_split_is_the_published_one() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.files import CannotWriteError, append_whole, cannot_write, check_output, named_descriptor, read_small, whole_file, write_whole
 from har.runs.ledger import add_opening
 from har.runs.work import WORK, Work

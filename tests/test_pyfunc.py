@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.register import MODEL_NAME, register_bundle
 from har.runtime.bundle import golden_values, sha256
 from har.runtime.manifest import MANIFEST

@@ -9,7 +9,7 @@ import mlflow.server
 import pytest
 
 from har.cli import main
-from har.contract import HarError
+from har.errors import HarError
 from har.redaction import redacted, shown
 from har.runtime.pretrained import pretrained
 from har.tracking import copies, server

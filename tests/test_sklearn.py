@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.sklearn import ActivityClassifier
 from har.training.fit import fit
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from har.config import load_config
 from har.config.yaml_file import read_yaml
-from har.contract import HarError
+from har.errors import HarError
 from har.studies.study import load_study
 
 BASE = "data: {validation_subjects: [5]}\nmodel: {name: gru}\n"

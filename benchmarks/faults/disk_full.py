@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from trials import Answer, Har, arguments, cached, finish, running, succeeded, trained, workplace, write_config
 
-from har.contract import HarError
 from har.data import synthetic
+from har.errors import HarError
 from har.files import PARTIAL
 from har.recording import write_csv
 from har.runtime.bundle import read_bundle

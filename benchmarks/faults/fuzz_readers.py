@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from trials import arguments, finish, workplace
 
-from har.contract import HarError
 from har.data import synthetic, uci_har
 from har.data.archives import open_source
+from har.errors import HarError
 from har.recording import ReadOptions, read_recording, write_csv
 from tests.helpers import write_uci_har, zip_folder
 

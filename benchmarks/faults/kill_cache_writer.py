@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from trials import Har, arguments, cached, finish, workplace
 
-from har.contract import HarError
 from har.data.prepare import load_dataset
+from har.errors import HarError
 from har.files import PARTIAL
 
 COUNTS = ("killed_within_write", "killed_before_write", "killed_after_write", "entry_absent", "entry_whole", "entry_damaged")

@@ -23,11 +23,12 @@ from trials import arguments, finish, workplace
 
 import har
 from har.config import RunConfig, parse_config
-from har.contract import SPLITS, STRIDE, TEST_SUBJECTS, TRAIN_SUBJECTS, WINDOW_SIZE, HarError
+from har.contract import SPLITS, STRIDE, TEST_SUBJECTS, TRAIN_SUBJECTS, WINDOW_SIZE
 from har.data import synthetic
 from har.data.audit import RUN_LENGTH, audit
 from har.data.splits import SubjectSplit, check_split, make_split, split_document
 from har.data.windowset import WindowSet, windows_of
+from har.errors import HarError
 from har.runs.run_folder import INFO
 from har.runs.train import train_run
 from har.tasks import base

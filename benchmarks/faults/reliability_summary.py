@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of tables.py
 
 from tables import made
 
-from har.contract import HarError
+from har.errors import HarError
 from har.files import write_whole
 from har.reporting import markdown
 
@@ -142,7 +142,7 @@ def found_in(path: Path) -> pd.DataFrame:
         HarError: there is no rule for the file, or it lacks a column.
     """
     if path.name not in RULES:
-        raise HarError(f"{path} is unknown here; add a rule for it to benchmarks/faults/reliability_summary.py")
+        raise HarError("argument", f"{path} is unknown here; add a rule for it to benchmarks/faults/reliability_summary.py")
     table = pd.read_csv(path).rename(columns={"date": "date_utc"}).replace({"refused": {float("nan"): 0}, "verified": {float("nan"): 0}})
     found = []
     for rule in RULES[path.name]:
@@ -153,7 +153,7 @@ def found_in(path: Path) -> pd.DataFrame:
             facts |= {name: own.get(name, "not noted") for name in ("command", "date_utc", "commit")}
             rows = pd.DataFrame(counts, index=own.index).astype(int).assign(**facts)
         except (NameError, KeyError, TypeError, ValueError) as error:
-            raise HarError(f"{path} lacks a column or holds no number ({error}); run its benchmark again") from None
+            raise HarError("predictions-file", f"{path} lacks a column or holds no number ({error}); run its benchmark again") from None
         rows["wrong"] = rows.jobs + rows.data + rows.other
         rows["whole"] = (rows.wrong == 0) & (rows.jobs == 0) & (rows.data == 0)
         rows["survived"] = (rows.tried - rows.wrong).clip(lower=0)
@@ -168,7 +168,7 @@ def summary(folder: Path) -> tuple[str, bool]:
     """The text, and whether everything was survived."""
     paths = sorted(folder.glob("*.csv"), key=lambda path: list(RULES).index(path.name) if path.name in RULES else -1)
     if not paths:
-        raise HarError(f"{folder} holds no results; run the benchmarks first, see results/README.md")
+        raise HarError("argument", f"{folder} holds no results; run the benchmarks first, see results/README.md")
     found = pd.concat([found_in(path) for path in paths])
     lines = []
     for row in found.itertuples():

@@ -9,7 +9,7 @@ from types import FrameType
 
 from har.cli.output import complain, speaking
 from har.cli.parser import build_parser, current
-from har.contract import HarError
+from har.errors import HarError
 from har.files import FULL
 
 EXTRAS = {"captum": "explain", "ray": "ray"}  # what `train` does not install
@@ -29,13 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     except HarError as error:
         if debug:
             raise
-        complain(str(error))
+        complain(str(error), error.code)
         return 2
     except ModuleNotFoundError as error:
         if debug or (error.name or "").split(".")[0] == "har":
             raise
         extra = EXTRAS.get((error.name or "").split(".")[0], "train")
-        complain(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[{extra}]'")
+        complain(f"this command needs {error.name}, which is not installed; pip install 'wearable-har[{extra}]'", "dependency")
         return 2
     except KeyboardInterrupt:
         complain("interrupted")
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         where = (error.filename2 if error.errno in FULL else None) or error.filename or "a file"  # the second one is the target of a copy
-        complain(f"cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space")
+        complain(f"cannot read or write {where} ({error.strerror or error}); check the path, its permissions and the free space", "file")
         return 2
     except Exception as error:
         if debug:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import har
 from har.cli.output import answer, answer_written, complain, loading, on_terminal, progress, say, say_all
-from har.contract import HarError, nearest
+from har.errors import HarError, nearest
 from har.files import check_folder, check_output
 from har.models.registry import COMPARISON, model_names
 
@@ -40,13 +40,15 @@ def named_runs(options: argparse.Namespace, *, validated: bool = False) -> "list
     found = [run for run in runs if run.info().score is not None]
     if not found:
         instead = f"score the test subjects: har evaluate --dataset {options.dataset} --part test"
-        raise HarError(f"no run below {options.runs} has validation subjects; {instead}")
+        raise HarError("run-missing", f"no run below {options.runs} has validation subjects; {instead}")
     return found
 
 
 def _check_mounting(options: argparse.Namespace) -> None:
     if (options.mounting is None) != (options.mounted is None):
-        raise HarError("--mounting and --mounted belong together: the run that estimates the mounting, and the run for a known mounting")
+        raise HarError(
+            "argument", "--mounting and --mounted belong together: the run that estimates the mounting, and the run for a known mounting"
+        )
 
 
 def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[RunFolder, RunFolder] | None":
@@ -63,7 +65,7 @@ def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[Ru
 def bundle_of(options: argparse.Namespace) -> Path | None:
     """The bundle of `add_bundle`."""
     if options.bundle is not None and options.place is not None:
-        raise HarError(f"two bundles are named, {options.bundle} and {options.place}; name one")
+        raise HarError("argument", f"two bundles are named, {options.bundle} and {options.place}; name one")
     if options.place is not None:
         complain("BUNDLE is now --bundle; the old name goes with the next release")
     return options.bundle or options.place
@@ -77,7 +79,7 @@ def pairs(words: list[str], option: str, expected: str) -> dict[str, str]:
     """
     for word in words:
         if "=" not in word:
-            raise HarError(f"{option} is {word!r}; expected {expected}")
+            raise HarError("argument", f"{option} is {word!r}; expected {expected}")
     return dict(word.split("=", 1) for word in words)
 
 
@@ -105,7 +107,9 @@ def train(options: argparse.Namespace) -> None:
     from har.runs.checks import planned_runs
 
     if options.refit and options.split not in (None, "official"):
-        raise HarError(f"--refit belongs to the official split, found --split {options.split}; use --validation 0 and training.keep: last")
+        raise HarError(
+            "argument", f"--refit belongs to the official split, found --split {options.split}; use --validation 0 and training.keep: last"
+        )
     given = {"training.epochs": options.epochs} | {f"data.{key}": getattr(options, key) for key in DATA_OPTIONS}
     change = {key: value for key, value in given.items() if value is not None}
     if options.refit:
@@ -174,7 +178,7 @@ def sweep(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     if options.on is None and (options.map or options.on_archive):
-        raise HarError("--map and --on-archive belong to another data set: name it with --on")
+        raise HarError("argument", "--map and --on-archive belong to another data set: name it with --on")
     rename = pairs(options.map, "--map", "NAME=LABEL, an activity of the data set and one of the model")
     runs = named_runs(options, validated=options.part == "validation")
     check_folder(options.results, "--results")
@@ -229,13 +233,15 @@ def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: d
     for run in runs:
         data = run.config().data
         if options.on == data.dataset:
-            raise HarError(f"{run.info().origin.run} was trained on {options.on}; name another data set with --on, or leave it out")
+            raise HarError(
+                "argument", f"{run.info().origin.run} was trained on {options.on}; name another data set with --on, or leave it out"
+            )
         theirs, ours = label_names(options.on), label_names(data.dataset, data.transitions)
         for name, label in rename.items():
             if name not in theirs:
-                raise HarError(f"--map names {name!r}, which {options.on} has not; {nearest(name, theirs)}")
+                raise HarError("argument", f"--map names {name!r}, which {options.on} has not; {nearest(name, theirs)}")
             if label not in ours:
-                raise HarError(f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, ours)}")
+                raise HarError("argument", f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, ours)}")
     check_source(options.on, options.on_archive)
 
 
@@ -349,7 +355,7 @@ def demo(options: argparse.Namespace) -> None:
 
 def track_push(options: argparse.Namespace) -> None:
     if not options.runs.is_dir():
-        raise HarError(f"no folder of runs at {options.runs}; name it with --runs")
+        raise HarError("run-missing", f"no folder of runs at {options.runs}; name it with --runs")
     from har.redaction import redacted
 
     with loading(options):
@@ -373,7 +379,7 @@ ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attrib
 
 def explain(options: argparse.Namespace) -> None:
     if options.most < 1:
-        raise HarError(f"--most is {options.most}, expected at least 1")
+        raise HarError("argument", f"--most is {options.most}, expected at least 1")
     runs = named_runs(options, validated=options.part == "validation")
     from har.runs.run_folder import of_windows, scored_predictions
 

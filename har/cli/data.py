@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from har.cli.commands import split_choice
 from har.cli.output import answer, progress
-from har.contract import LABELS, HarError
+from har.contract import LABELS
+from har.errors import HarError
 from har.files import check_output
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from har import __version__
-from har.contract import HarError
+from har.errors import HarError
 from har.redaction import redacted
 
 OK, MISSING, OPTIONAL, PROBLEM = "ok", "missing", "optional", "problem"

@@ -90,9 +90,9 @@ def say_all(text: str) -> None:
         say(line)
 
 
-def complain(line: str) -> None:
-    """Print one line on standard error, as `say`."""
-    print(f"har: {shown(line)}", file=sys.stderr)
+def complain(line: str, code: str = "") -> None:
+    """Print one line on standard error, as `say`, with the code of an error."""
+    print(f"har: {shown(line)}{f' [{code}]' if code else ''}", file=sys.stderr)
 
 
 def answer_written(options: argparse.Namespace, paths: Iterable[Path], text: str = "") -> None:

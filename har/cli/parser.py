@@ -13,7 +13,7 @@ from har.cli.arguments import RENAMED
 from har.cli.commands import ATTRIBUTIONS, BUNDLE, SHELLS
 from har.cli.output import complain
 from har.cli.predict import predict
-from har.contract import HarError
+from har.errors import HarError
 
 # Commands that were removed, and the scripts of research/ in their place.
 MOVED = {
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options | {"allow_abbrev": False})
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        raise HarError(f"{message}; see {self.prog} --help")
+        raise HarError("argument", f"{message}; see {self.prog} --help")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -190,7 +190,7 @@ def current(arguments: list[str]) -> list[str]:
     words = [word for word in arguments if not word.startswith("-")]
     for old, script in MOVED.items():
         if words[: len(old.split())] == old.split():
-            raise HarError(f"har {old} was removed; in a clone of the repository, run python -m research.{script} instead")
+            raise HarError("argument", f"har {old} was removed; in a clone of the repository, run python -m research.{script} instead")
     names = next((names for command, names in RENAMED.items() if words[: len(command.split())] == command.split()), {})
     found = []
     for word in arguments:

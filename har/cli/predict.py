@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from har.cli.commands import pairs
 from har.cli.output import answer, complain, progress, say
-from har.contract import HarError
+from har.errors import HarError
 from har.files import check_output, named_descriptor
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOption
     recording, output = options.recordings[0], options.output
     to_stdout = output is not None and named_descriptor(output) == 1
     if to_stdout and options.json:
-        raise HarError(f"--json prints its answer where --output {output} writes its rows; leave out one of the two")
+        raise HarError("argument", f"--json prints its answer where --output {output} writes its rows; leave out one of the two")
     if output is not None:
         check_output(output, (recording, bundle))
     recognizer, found = load_model(bundle), ReadReport()
@@ -84,7 +84,7 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
     from har.runs.batch import predict_many
 
     if options.output is None:
-        raise HarError("several recordings need a folder for their predictions; name it with --output")
+        raise HarError("argument", "several recordings need a folder for their predictions; name it with --output")
     from har.runtime.bundle import of_one_folder, read_bundle
     from har.runtime.pretrained import bundle_line
 
@@ -94,6 +94,7 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
         complain(problem)
     if problems:
         raise HarError(
-            f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays"
+            "jobs-failed",
+            f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays",
         )
     answer(options, [f"the predictions are below {options.output}"], {"bundle": bundle, "folder": options.output})

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from har.config.yaml_file import read_yaml
-from har.contract import LABELS, WINDOW_SIZE, WITH_TRANSITIONS, HarError, nearest
+from har.contract import LABELS, WINDOW_SIZE, WITH_TRANSITIONS
+from har.errors import HarError, nearest
 
 MAX_WINDOW, MAX_STRIDE = 4096, 65_536  # samples
 MAX_SEED = 2**32 - 1  # of numpy's and scikit-learn's generators
@@ -337,7 +338,7 @@ class RunConfig(Section):
                 if not isinstance(place.get(section), dict):
                     known = [section for section, value in content.items() if isinstance(value, dict)]
                     hint = nearest(section, known) if place is content else "expected SECTION.KEY, such as training.epochs"
-                    raise HarError(f"{origin}: {name!r} names no section of a config; {hint}")
+                    raise HarError("config", f"{origin}: {name!r} names no section of a config; {hint}")
                 place = place[section]
             place[key] = value
         return parse_config(content, origin)
@@ -370,7 +371,7 @@ def load_config(path: Path | str) -> RunConfig:
     path = Path(path)
     content = read_yaml(path, "config", "configs/cnn1d.yaml")
     if not isinstance(content, dict):
-        raise HarError(f"{path} holds {type(content).__name__}, expected the sections {', '.join(RunConfig.model_fields)}")
+        raise HarError("config", f"{path} holds {type(content).__name__}, expected the sections {', '.join(RunConfig.model_fields)}")
     return parse_config(content, str(path))
 
 
@@ -383,7 +384,7 @@ def parse_config(content: dict[str, Any], origin: str) -> RunConfig:
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise HarError(f"{origin}: {explained(error, RunConfig)}") from None
+        raise HarError("config", f"{origin}: {explained(error, RunConfig)}") from None
 
 
 def explained(error: ValidationError, root: type[BaseModel]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from har.contract import HarError
+from har.errors import HarError
 from har.files import read_small
 
 MAX_BYTES = 100_000
@@ -29,12 +29,14 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             line = key_node.start_mark.line + 1
             if key_node.tag == "tag:yaml.org,2002:merge":  # it hides duplicates, and a few lines of it make 10^9 keys
-                raise HarError(f"line {line}: the merge key << is not supported; write the keys out")
+                raise HarError("config", f"line {line}: the merge key << is not supported; write the keys out")
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise HarError(f"line {line}: the key {key!r:.80} is not text; expected a name, in quotes where YAML reads something else")
+                raise HarError(
+                    "config", f"line {line}: the key {key!r:.80} is not text; expected a name, in quotes where YAML reads something else"
+                )
             if key in lines:
-                raise HarError(f"line {line}: the key {key!r:.80} was already given in line {lines[key]}; remove one of the two")
+                raise HarError("config", f"line {line}: the key {key!r:.80} was already given in line {lines[key]}; remove one of the two")
             lines[key] = line
         return super().construct_mapping(node, deep)
 
@@ -47,7 +49,7 @@ class _Loader(yaml.SafeLoader):
             # PyYAML makes numbers of text such as 0x_ by int(), which raises its own errors.
             reason = str(error).split(";")[0]
             raise HarError(
-                f"line {node.start_mark.line + 1}: {node.value!r:.40} cannot be read as {node.tag.split(':')[-1]} ({reason})"
+                "config", f"line {node.start_mark.line + 1}: {node.value!r:.40} cannot be read as {node.tag.split(':')[-1]} ({reason})"
             ) from None
 
 
@@ -68,11 +70,11 @@ def read_yaml(path: Path, what: str, example: str) -> Any:
     try:
         content = _Loader(read_small(path, f"a {what}: a YAML file such as {example}", MAX_BYTES)).get_single_data()
     except OSError as error:
-        raise HarError(f"cannot read the {what} {path} ({error.strerror}); expected a YAML file such as {example}") from None
+        raise HarError("config", f"cannot read the {what} {path} ({error.strerror}); expected a YAML file such as {example}") from None
     except HarError as error:
-        raise HarError(f"{path}, {error}" if str(error).startswith("line ") else str(error)) from None
+        raise HarError("config", f"{path}, {error}" if str(error).startswith("line ") else str(error)) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise HarError(f"{path} is not valid YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise HarError("config", f"{path} is not valid YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
     _check(content, path)
     return content
 
@@ -85,14 +87,18 @@ def _check(content: Any, path: Path) -> None:
         count += 1
         if count > MAX_VALUES or depth > MAX_DEPTH:
             raise HarError(
-                f"{path} holds more than {MAX_VALUES:,} values, or more than {MAX_DEPTH} levels, aliases counted; make it smaller"
+                "config", f"{path} holds more than {MAX_VALUES:,} values, or more than {MAX_DEPTH} levels, aliases counted; make it smaller"
             )
         parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         waiting += [(each, f"{place}.{key}" if place else str(key), depth + 1) for key, each in parts]
         for text in value if isinstance(value, dict) else [value]:
             if isinstance(text, str) and any("\ud800" <= sign <= "\udfff" for sign in text):
-                raise HarError(f"{path}: {place}: {text!r:.80} is not text that can be written as UTF-8")
+                raise HarError("config", f"{path}: {place}: {text!r:.80} is not text that can be written as UTF-8")
         if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
-            raise HarError(f"{path}: {place}: a whole number of {math.log10(abs(value)):.0f} digits; expected at most {MAX_DIGITS}")
+            raise HarError(
+                "config", f"{path}: {place}: a whole number of {math.log10(abs(value)):.0f} digits; expected at most {MAX_DIGITS}"
+            )
         if value is not None and not isinstance(value, dict | list | str | int | float):
-            raise HarError(f"{path}: {place}: found a {type(value).__name__}; expected text, a number, true, false, a list or a section")
+            raise HarError(
+                "config", f"{path}: {place}: found a {type(value).__name__}; expected text, a number, true, false, a list or a section"
+            )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from har.contract import HarError
+from har.errors import HarError
 from har.files import remove_stale, staging
 
 if TYPE_CHECKING:
@@ -40,16 +40,23 @@ def check_members(archive: zipfile.ZipFile, path: Path) -> None:
     """
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
-        raise HarError(f"{path} has {len(members):,} members, expected at most {MAX_MEMBERS:,}; this is not a data set's archive")
+        raise HarError(
+            "archive-unsafe", f"{path} has {len(members):,} members, expected at most {MAX_MEMBERS:,}; this is not a data set's archive"
+        )
     seen: set[str] = set()
     for member in members:
         reason = _harm(member, seen)
         if reason:
-            raise HarError(f"{path}: member {member.filename[:80]!r} {reason}; refused, download the archive from its official address")
+            raise HarError(
+                "archive-unsafe",
+                f"{path}: member {member.filename[:80]!r} {reason}; refused, download the archive from its official address",
+            )
         seen.add(member.filename)
     declared = sum(member.file_size for member in members)
     if declared > MAX_DECLARED_BYTES:
-        raise HarError(f"{path} unpacks to {declared:,} bytes, expected at most {MAX_DECLARED_BYTES:,}; refused as a zip bomb")
+        raise HarError(
+            "archive-unsafe", f"{path} unpacks to {declared:,} bytes, expected at most {MAX_DECLARED_BYTES:,}; refused as a zip bomb"
+        )
 
 
 def _harm(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
@@ -143,7 +150,9 @@ def find_source(archive: Path | str | None, downloads: Path, layout: ArchiveLayo
     if archive is not None:
         path = Path(archive).expanduser()
         if not path.exists():
-            raise HarError(f"no archive at {path}; expected the {layout.title} zip file or the folder it was extracted to")
+            raise HarError(
+                "archive-missing", f"no archive at {path}; expected the {layout.title} zip file or the folder it was extracted to"
+            )
         if path.is_dir():
             return _in_folder(path, layout) or path
         return path
@@ -151,10 +160,14 @@ def find_source(archive: Path | str | None, downloads: Path, layout: ArchiveLayo
     if named:
         folder = Path(named).expanduser()
         if not folder.is_dir():
-            raise HarError(f"HAR_DATA_DIR names {folder}, which is not a folder; expected the folder that holds {layout.zip_name!r}")
+            raise HarError(
+                "archive-missing", f"HAR_DATA_DIR names {folder}, which is not a folder; expected the folder that holds {layout.zip_name!r}"
+            )
         found = _in_folder(folder, layout)
         if found is None:
-            raise HarError(f"HAR_DATA_DIR names {folder}, which holds neither {layout.zip_name!r} nor a folder {layout.folder!r}")
+            raise HarError(
+                "archive-missing", f"HAR_DATA_DIR names {folder}, which holds neither {layout.zip_name!r} nor a folder {layout.folder!r}"
+            )
         return found
     return _in_folder(downloads, layout) if downloads.is_dir() else None
 
@@ -209,12 +222,16 @@ def fetch(folder: Path, url: str, sha256: str, *, check: Callable[[Path], None] 
             os.replace(found, target)
     except requests.RequestException as error:
         reason = f"cannot download {url} ({type(error).__name__}); check the network"
-        raise HarError(f"{reason}, or name a copy with --archive PATH or HAR_DATA_DIR") from None
+        raise HarError("download", f"{reason}, or name a copy with --archive PATH or HAR_DATA_DIR") from None
     except ValueError as error:  # pooch: the checksum differs
         reason = str(error).split(". ")[0]
-        raise HarError(f"the download from {url} is not the expected file ({reason}); try again, or name a copy with --archive") from None
+        raise HarError(
+            "download", f"the download from {url} is not the expected file ({reason}); try again, or name a copy with --archive"
+        ) from None
     except OSError as error:
-        raise HarError(f"cannot write the download into {folder} ({error.strerror}); free some space or set HAR_CACHE_DIR") from None
+        raise HarError(
+            "file", f"cannot write the download into {folder} ({error.strerror}); free some space or set HAR_CACHE_DIR"
+        ) from None
     return target
 
 
@@ -229,7 +246,9 @@ class _Bar:
     def update(self, count: int) -> None:
         self._received += count
         if self._received > MAX_BYTES:
-            raise HarError(f"{self._url} sends more than {MAX_BYTES // 2**20} MiB; it is no archive of ours; name a copy with --archive")
+            raise HarError(
+                "download", f"{self._url} sends more than {MAX_BYTES // 2**20} MiB; it is no archive of ours; name a copy with --archive"
+            )
         self._bar.update(self._task, total=self.total or None, advance=count)
 
     def reset(self) -> None:
@@ -246,7 +265,9 @@ def _check_download(found: Path, url: str, check: Callable[[Path], None], refuse
     except HarError as error:
         os.replace(found, refused)
         reason = str(error).replace(str(found), refused.name)
-        raise HarError(f"the download from {url} is not the expected one: {reason}; it is kept as {refused} and not used") from None
+        raise HarError(
+            "download", f"the download from {url} is not the expected one: {reason}; it is kept as {refused} and not used"
+        ) from None
 
 
 @contextmanager
@@ -267,7 +288,9 @@ def open_source(path: Path, layout: ArchiveLayout = UCI_HAR) -> Iterator[tuple[R
             _check_end(archive, path)
             yield _zip_reader(archive, path, layout), _file_digest(path)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
-        raise HarError(f"{path} is not a whole zip file ({error}); download it again or name another copy with --archive") from None
+        raise HarError(
+            "download", f"{path} is not a whole zip file ({error}); download it again or name another copy with --archive"
+        ) from None
 
 
 def _check_end(archive: zipfile.ZipFile, path: Path) -> None:
@@ -285,7 +308,8 @@ def _folder_reader(folder: Path, layout: ArchiveLayout) -> Reader:
             return (folder / name).read_bytes()
         except OSError as error:
             raise HarError(
-                f"{folder / name} cannot be read ({error.strerror}); expected an extracted {layout.folder!r}; extract the archive again"
+                "archive-broken",
+                f"{folder / name} cannot be read ({error.strerror}); expected an extracted {layout.folder!r}; extract the archive again",
             ) from None
 
     return read
@@ -313,8 +337,9 @@ def _zip_reader(archive: zipfile.ZipFile, path: Path, layout: ArchiveLayout) -> 
     inner = {PurePosixPath(name).name: name for name in archive.namelist() if not name.startswith("__MACOSX")}
     if layout.zip_name not in inner:
         raise HarError(
+            "archive-broken",
             f"{path} holds no {layout.folder!r}; expected the {layout.title} archive (UCI data set {layout.number}), "
-            f"found {len(inner)} other files"
+            f"found {len(inner)} other files",
         )
     content = _read_member(archive, {layout.zip_name: inner[layout.zip_name]}, layout.zip_name, path, layout, MAX_INNER_BYTES)
     nested = zipfile.ZipFile(io.BytesIO(content))
@@ -335,12 +360,14 @@ def _members(archive: zipfile.ZipFile, layout: ArchiveLayout) -> dict[str, str]:
 
 def _read_member(archive: zipfile.ZipFile, members: dict[str, str], name: str, path: Path, layout: ArchiveLayout, limit: int) -> bytes:
     if name not in members:
-        raise HarError(f"{path} has no file {name}; expected the whole {layout.title} archive; download it again")
+        raise HarError("download", f"{path} has no file {name}; expected the whole {layout.title} archive; download it again")
     # The header may lie about the size, so the limit is also kept while the member is unpacked.
     with archive.open(members[name]) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise HarError(f"{path}: {name} unpacks to more than {limit // 2**20} MiB; this is not the {layout.title} archive")
+        raise HarError(
+            "archive-unsafe", f"{path}: {name} unpacks to more than {limit // 2**20} MiB; this is not the {layout.title} archive"
+        )
     return content
 
 
@@ -352,14 +379,14 @@ def read_table(read_file: Reader, name: str) -> np.ndarray:
     """
     content = read_file(name)
     if not content.strip():
-        raise HarError(f"{name} is empty; {AGAIN}")
+        raise HarError("archive-broken", f"{name} is empty; {AGAIN}")
     try:
         table = np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
     except ValueError as error:
-        raise HarError(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); {AGAIN}") from None
+        raise HarError("archive-broken", f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); {AGAIN}") from None
     bad = np.argwhere(~np.isfinite(table))
     if len(bad):
-        raise HarError(f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}; {AGAIN}")
+        raise HarError("archive-broken", f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}; {AGAIN}")
     return table
 
 
@@ -371,7 +398,7 @@ def read_integers(read_file: Reader, name: str) -> np.ndarray:
     """
     table = read_table(read_file, name)
     if (table % 1 != 0).any():
-        raise HarError(f"{name} holds {table[table % 1 != 0][0]:g}; expected whole numbers; {AGAIN}")
+        raise HarError("archive-broken", f"{name} holds {table[table % 1 != 0][0]:g}; expected whole numbers; {AGAIN}")
     return table.astype(np.int64)
 
 
@@ -384,4 +411,4 @@ def check_activities(read_file: Reader, expected: tuple[str, ...]) -> None:
     lines = [line.split() for line in read_file("activity_labels.txt").decode("ascii", "replace").split("\n")]
     found = tuple(words[1] for words in lines if len(words) == 2)
     if found != expected:
-        raise HarError(f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(expected)}")
+        raise HarError("archive-broken", f"activity_labels.txt names {', '.join(found) or 'nothing'}; expected {', '.join(expected)}")

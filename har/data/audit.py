@@ -4,8 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 
 RUN_LENGTH = 16  # samples; equal runs this long do not happen by chance at 6 channels and float precision
 
@@ -28,20 +28,22 @@ def audit(splits: dict[str, WindowSet]) -> dict[str, int]:
         shared = np.intersect1d(a.subject, b.subject)
         if len(shared):
             raise HarError(
+                "leak",
                 f"leak: subject {shared[0]} is in {name_a} and in {name_b} ({len(shared)} shared subjects); "
-                "training refused; split by subject"
+                "training refused; split by subject",
             )
         overlap = _shared_samples(a, b)
         if overlap:
             raise HarError(
-                f"leak: samples of recording {overlap} are in {name_a} and in {name_b}; training refused; split whole recordings"
+                "leak", f"leak: samples of recording {overlap} are in {name_a} and in {name_b}; training refused; split whole recordings"
             )
         equal = np.intersect1d(runs[name_a], runs[name_b])
         if len(equal):
             window_a, window_b = (_window_with(splits[name].x, equal[0]) for name in (name_a, name_b))
             raise HarError(
+                "leak",
                 f"leak: window {window_a} of {name_a} and window {window_b} of {name_b} hold the same {RUN_LENGTH} samples "
-                f"({len(equal)} shared runs); training refused; remove the copies"
+                f"({len(equal)} shared runs); training refused; remove the copies",
             )
     return {name: len(windows) for name, windows in splits.items()}
 
@@ -79,7 +81,7 @@ def _hash_windows(x: np.ndarray) -> np.ndarray:
 
 def _run_hashes(x: np.ndarray) -> np.ndarray:
     if x.shape[1] < RUN_LENGTH:
-        raise HarError(f"windows have {x.shape[1]} samples; the leakage audit needs at least {RUN_LENGTH}")
+        raise HarError("windows", f"windows have {x.shape[1]} samples; the leakage audit needs at least {RUN_LENGTH}")
     hashes = np.concatenate([np.unique(_hash_windows(x[i : i + 1024])) for i in range(0, len(x), 1024)])
     hashes = np.unique(hashes)
     return hashes[hashes != 0]

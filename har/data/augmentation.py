@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from har.config import AugmentationConfig
-from har.contract import AXES, BODY_ACC, GYRO, RAW6, TOTAL_ACC, HarError, channel_names
+from har.contract import AXES, BODY_ACC, GYRO, RAW6, TOTAL_ACC, channel_names
+from har.errors import HarError
 
 STREAM = 7_919  # sets this stream apart from others of the same seed, such as the order of the windows
 
@@ -241,7 +242,7 @@ def permute(x: Tensor, cuts: int, generator: torch.Generator) -> Tensor:
     batch, window_size = x.shape[:2]
     if cuts >= window_size:
         raise HarError(
-            f"augmentation.permutation_cuts is {cuts}, but a window of {window_size} samples has {window_size - 1} places to cut"
+            "config", f"augmentation.permutation_cuts is {cuts}, but a window of {window_size} samples has {window_size - 1} places to cut"
         )
     places = torch.rand(batch, window_size - 1, generator=generator).topk(cuts, dim=1).indices  # distinct
     piece = torch.zeros(batch, window_size, dtype=torch.long).scatter_(1, places + 1, 1).cumsum(dim=1)  # (B, T), 0 to cuts

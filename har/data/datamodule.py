@@ -15,9 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler, TensorDataset
 
 from har.config import AugmentationConfig
-from har.contract import RAW6, HarError
+from har.contract import RAW6
 from har.data.augmentation import Augmentation
 from har.data.windowset import Stretch, WindowSet, cut_stretches
+from har.errors import HarError
 from har.recording import UNLABELLED
 
 
@@ -275,8 +276,9 @@ def stream_augmentation(config: AugmentationConfig | None, seed: int) -> Augment
     wrong = [name for name in MOVES_TIME_OR_LABELS if getattr(config, name)]
     if wrong:
         raise HarError(
+            "config",
             f"augmentation.{wrong[0]} moves or mixes samples, but every sample of a stream has its own label; remove it "
-            f"(of no use here: {', '.join(MOVES_TIME_OR_LABELS)})"
+            f"(of no use here: {', '.join(MOVES_TIME_OR_LABELS)})",
         )
     return Augmentation(config, channels="raw6", num_classes=0, seed=seed)
 

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS, HarError, nearest
+from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS
 from har.data import uci_har
 from har.data.archives import AGAIN, HAPT, Reader, check_activities, open_source, read_integers, read_table
 from har.data.windowset import Description
+from har.errors import HarError, nearest
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, outside
 
@@ -56,7 +57,7 @@ def label_names(transitions: str) -> tuple[str, ...]:
         HarError: there is no such option.
     """
     if transitions not in TRANSITION_LABELS:
-        raise HarError(f"unknown option {transitions!r} for transitions; {nearest(transitions, tuple(TRANSITION_LABELS))}")
+        raise HarError("name-unknown", f"unknown option {transitions!r} for transitions; {nearest(transitions, tuple(TRANSITION_LABELS))}")
     return TRANSITION_LABELS[transitions]
 
 
@@ -115,14 +116,15 @@ def check_content(path: Path) -> None:
         found = content_digest(read_file)
     if found != CONTENT_SHA256:
         raise HarError(
+            "archive-broken",
             f"{path} holds all of HAPT's files, but its content differs from the copy that the results come from "
-            f"(digest {found[:12]}, expected {CONTENT_SHA256[:12]}); if you trust it, name it with --archive"
+            f"(digest {found[:12]}, expected {CONTENT_SHA256[:12]}); if you trust it, name it with --archive",
         )
 
 
 def _check_count(what: str, found: int, expected: int) -> None:
     if found != expected:
-        raise HarError(f"HAPT has {found:,} {what}, expected {expected:,} as published; {AGAIN}")
+        raise HarError("archive-broken", f"HAPT has {found:,} {what}, expected {expected:,} as published; {AGAIN}")
 
 
 def read_segments(read_file: Reader) -> list[Segment]:
@@ -139,18 +141,27 @@ def read_segments(read_file: Reader) -> list[Segment]:
         experiment, user, activity, first, last = rows[line - 1].tolist()
         place = f"{LABELS_FILE}, line {line}:"
         if user not in SUBJECTS or experiment < 1:
-            raise HarError(f"{place} experiment {experiment} of user {user}; expected users 1 to {max(SUBJECTS)}; {AGAIN}")
+            raise HarError(
+                "archive-broken", f"{place} experiment {experiment} of user {user}; expected users 1 to {max(SUBJECTS)}; {AGAIN}"
+            )
         if users.setdefault(experiment, user) != user:
-            raise HarError(f"{place} experiment {experiment} is of user {user} and of user {users[experiment]}; expected one; {AGAIN}")
+            raise HarError(
+                "archive-broken",
+                f"{place} experiment {experiment} is of user {user} and of user {users[experiment]}; expected one; {AGAIN}",
+            )
         if not 1 <= activity <= len(HAPT_LABELS):
-            raise HarError(f"{place} activity {activity}; expected 1 to {len(HAPT_LABELS)}; {AGAIN}")
+            raise HarError("archive-broken", f"{place} activity {activity}; expected 1 to {len(HAPT_LABELS)}; {AGAIN}")
         if not 1 <= first <= last:
-            raise HarError(f"{place} samples {first} to {last}; expected a first sample from 1 on and a last one not before it; {AGAIN}")
+            raise HarError(
+                "archive-broken",
+                f"{place} samples {first} to {last}; expected a first sample from 1 on and a last one not before it; {AGAIN}",
+            )
         before = segments[-1] if segments and segments[-1].experiment == experiment else None
         if before and first <= before.stop:
             raise HarError(
+                "archive-broken",
                 f"{place} samples {first} to {last} overlap the segment {before.first + 1} to {before.stop} of experiment {experiment}; "
-                f"expected one label a sample; {AGAIN}"
+                f"expected one label a sample; {AGAIN}",
             )
         segments.append(Segment(experiment, user, activity - 1, first - 1, last))
     return segments
@@ -163,12 +174,15 @@ def _read_recording(
     files = [f"RawData/{sensor}_{name}.txt" for sensor in ("acc", "gyro")]
     total_acc, gyro = (_columns(read_table(read_file, file), file, 3) for file in files)
     if len(total_acc) != len(gyro):
-        raise HarError(f"RawData/acc_{name}.txt has {len(total_acc)} rows and gyro_{name}.txt {len(gyro)}; expected as many; {AGAIN}")
+        raise HarError(
+            "archive-broken", f"RawData/acc_{name}.txt has {len(total_acc)} rows and gyro_{name}.txt {len(gyro)}; expected as many; {AGAIN}"
+        )
     labels = np.full(len(total_acc), UNLABELLED, dtype=np.int64)
     for segment in segments:
         if segment.stop > len(labels):
             raise HarError(
-                f"{LABELS_FILE} labels samples up to {segment.stop} of {name}, which has {len(labels)}; expected no more; {AGAIN}"
+                "archive-broken",
+                f"{LABELS_FILE} labels samples up to {segment.stop} of {name}, which has {len(labels)}; expected no more; {AGAIN}",
             )
         is_transition = segment.label >= len(LABELS)
         if is_transition and num_labels == len(LABELS):
@@ -176,11 +190,13 @@ def _read_recording(
         labels[segment.first : segment.stop] = min(segment.label, num_labels - 1) if is_transition else segment.label
     samples = np.concatenate((total_acc, gyro), axis=1).astype(dtype)
     if (broken := outside(samples)).any():
-        raise HarError(f"RawData/*_{name}.txt: row {np.argmax(broken) + 1} is outside the physical limits ({LIMITS_TEXT}); {AGAIN}")
+        raise HarError(
+            "archive-broken", f"RawData/*_{name}.txt: row {np.argmax(broken) + 1} is outside the physical limits ({LIMITS_TEXT}); {AGAIN}"
+        )
     return Recording(name, user, np.arange(len(samples)) / SAMPLE_RATE_HZ, samples, labels)
 
 
 def _columns(table: np.ndarray, name: str, expected: int) -> np.ndarray:
     if table.shape[1] != expected:
-        raise HarError(f"{name} has {table.shape[1]} columns; expected {expected}; {AGAIN}")
+        raise HarError("archive-broken", f"{name} has {table.shape[1]} columns; expected {expected}; {AGAIN}")
     return table

@@ -26,10 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.archives import folder_digest
 from har.data.cache import last_source
 from har.data.windowset import Description, check_labels
+from har.errors import HarError
 from har.files import executed_code
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, check_outside, frozen, outside, within
@@ -83,11 +84,13 @@ class DataSet:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise HarError(f"data set {self.name!r} is no name; expected lower-case letters, digits and hyphens, such as motionsense")
+            raise HarError(
+                "loader", f"data set {self.name!r} is no name; expected lower-case letters, digits and hyphens, such as motionsense"
+            )
         wrong = [label for label in self.labels if not (isinstance(label, str) and LABEL.fullmatch(label))]
         if wrong or len(set(self.labels)) < max(2, len(self.labels)):
             what = f"label {wrong[0]!r}" if wrong else f"labels {', '.join(self.labels) or 'none'}"
-            raise HarError(f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
+            raise HarError("loader", f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
 
     @property
     def description(self) -> Description:
@@ -106,7 +109,7 @@ def folder_of(data: DataSet, archive: Path | str | None) -> Path:
         folder = Path(archive).expanduser()
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "does not exist"
-            raise HarError(f"{folder} {what}; expected the folder that {data.title} was extracted to")
+            raise HarError("archive-missing", f"{folder} {what}; expected the folder that {data.title} was extracted to")
         return folder
     named = os.environ.get("HAR_DATA_DIR")
     inside = Path(named).expanduser() / data.name if named else None
@@ -115,7 +118,10 @@ def folder_of(data: DataSet, archive: Path | str | None) -> Path:
     last = last_source(data.name)
     if last is None or not last.is_dir():
         gone = f", and {last}, from which it was prepared, is gone" if last else ""
-        raise HarError(f"{data.name} is not prepared{gone}; name its folder: har data prepare --dataset {data.name} --archive DIR{where}")
+        raise HarError(
+            "archive-missing",
+            f"{data.name} is not prepared{gone}; name its folder: har data prepare --dataset {data.name} --archive DIR{where}",
+        )
     return last
 
 
@@ -128,7 +134,7 @@ def digests_of(data: DataSet, folder: Path) -> tuple[str, str]:
     digest = folder_digest(folder, data.files)
     if digest is None:
         what = f"{folder} holds none of the files of {data.title}: {', '.join(data.files)}"
-        raise HarError(f"{what}; name the folder it was extracted to, or set files of the DataSet")
+        raise HarError("archive-missing", f"{what}; name the folder it was extracted to, or set files of the DataSet")
     try:
         return digest, hashlib.sha256(executed_code(Path(inspect.getfile(data.read)).read_bytes())).hexdigest()
     except (TypeError, OSError):
@@ -145,14 +151,16 @@ def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
     left_out, total, first = 0, 0, ""
     for recording in _read(data, folder):
         if recording.name in names:
-            raise HarError(f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
+            raise HarError("loader", f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
         names.add(recording.name)
         _check(data, recording)
         kept = _within_limits(recording)
         left_out, total = left_out + len(recording.time_s) - len(kept.time_s), total + len(recording.time_s)
         first = first or recording.name * (len(kept.time_s) < len(recording.time_s))
         if len(kept.time_s) < 2:
-            raise HarError(f"{data.name}, recording {recording.name}: no sample is within the physical limits; the sensor was off")
+            raise HarError(
+                "loader", f"{data.name}, recording {recording.name}: no sample is within the physical limits; the sensor was off"
+            )
         yield at_contract_rate(kept)
     if left_out:
         LOG.warning(
@@ -175,35 +183,40 @@ def _read(data: DataSet, folder: Path) -> Iterator[Recording]:
         places = [place for place in traceback.extract_tb(error.__traceback__) if place.filename != __file__]
         places = [place for place in places if "site-packages" not in place.filename] or places  # rather there than in numpy
         where = f" at {places[-1].filename}, line {places[-1].lineno}" if places else ""
-        raise HarError(f"the loader of {data.name} fails{where} ({type(error).__name__}: {error}); mend it there") from error
+        raise HarError("loader", f"the loader of {data.name} fails{where} ({type(error).__name__}: {error}); mend it there") from error
 
 
 def _check(data: DataSet, recording: Recording) -> None:
     place, samples = f"{data.name}, recording {recording.name}:", recording.samples
     if recording.subject in TRAIN_SUBJECTS + TEST_SUBJECTS:
-        raise HarError(f"{place} subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader")
+        raise HarError(
+            "loader", f"{place} subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader"
+        )
     if samples.ndim != 2 or samples.shape[1] != len(RAW6) or not len(samples):
-        raise HarError(f"{place} samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
+        raise HarError("loader", f"{place} samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
     lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(recording.labels)}
     if len(set(lengths.values())) > 1:
-        raise HarError(f"{place} {', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
+        raise HarError("loader", f"{place} {', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
     if np.shape(recording.time_s) != (len(samples),) or np.asarray(recording.time_s).dtype.kind not in "iuf":
         found = f"shape {np.shape(recording.time_s)}, type {np.asarray(recording.time_s).dtype}"
-        raise HarError(f"{place} times have {found}; expected ({len(samples)},): one number of seconds for each sample")
+        raise HarError("loader", f"{place} times have {found}; expected ({len(samples)},): one number of seconds for each sample")
     if not np.isfinite(samples).all():
         row = int(np.argmin(np.isfinite(samples).all(axis=1)))
-        raise HarError(f"{place} sample {row} is not finite; leave such samples out, a gap in the times is understood")
+        raise HarError("loader", f"{place} sample {row} is not finite; leave such samples out, a gap in the times is understood")
     if not (np.diff(recording.time_s) > 0).all():
         row = int(np.argmin(np.diff(recording.time_s) > 0)) + 1
-        raise HarError(f"{place} the time of sample {row} is not later than the one before; sort them")
+        raise HarError("loader", f"{place} the time of sample {row} is not later than the one before; sort them")
     check_labels(recording.labels, len(samples), place.removesuffix(":"))
     if recording.labels.min() < UNLABELLED or recording.labels.max() >= len(data.labels):
-        raise HarError(f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}")
+        raise HarError(
+            "loader", f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}"
+        )
     length = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))
     if not GRAVITY_G[0] <= length <= GRAVITY_G[1]:
         raise HarError(
+            "recording-units",
             f"{place} total acceleration has a median length of {length:.3g}, expected about 1 g: in g, with gravity; "
-            f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added"
+            f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added",
         )
     broken = outside(samples)
     check_outside(samples, broken, place, "multiply by pi / 180 in the loader", f"sample {np.argmax(broken)}")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import SAMPLE_RATE_HZ
 from har.data.loaders import DataSet
+from har.errors import HarError
 from har.recording import Recording
 
 LABELS = ("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "JOGGING")
@@ -46,7 +47,10 @@ def read(folder: Path) -> Iterator[Recording]:
         trial, person = re.fullmatch(r"([a-z]+)_(\d+)", path.parent.name), re.fullmatch(r"sub_(\d+)", path.stem)
         if trial is None or trial[1] not in ACTIVITIES or person is None:
             known = ", ".join(ACTIVITIES)
-            raise HarError(f"{path} is no file of MotionSense; expected a folder such as dws_1 ({known}) with files such as sub_1.csv")
+            raise HarError(
+                "archive-broken",
+                f"{path} is no file of MotionSense; expected a folder such as dws_1 ({known}) with files such as sub_1.csv",
+            )
         table = _table(path)
         gravity, rate, user = table[:, 3:6], table[:, 6:9], table[:, 9:12]
         samples = np.concatenate((-(gravity + user) @ UPRIGHT.T, rate @ UPRIGHT.T), axis=1).astype(np.float32)
@@ -66,14 +70,16 @@ def _table(path: Path) -> np.ndarray:
         header = [name.strip().strip('"') for name in file.readline().split(",")]
         missing = [name for name in COLUMNS if name not in header]
         if missing:
-            raise HarError(f"{path} has no column {missing[0]}; expected {', '.join(COLUMNS)}")
+            raise HarError("archive-broken", f"{path} has no column {missing[0]}; expected {', '.join(COLUMNS)}")
         lines = file.readlines()
     if not lines:
-        raise HarError(f"{path} has no sample; extract the archive again")
+        raise HarError("archive-broken", f"{path} has no sample; extract the archive again")
     try:
         return np.loadtxt(lines, delimiter=",", ndmin=2, usecols=[header.index(name) for name in COLUMNS])
     except ValueError as error:
-        raise HarError(f"{path} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); extract the archive again") from None
+        raise HarError(
+            "archive-broken", f"{path} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); extract the archive again"
+        ) from None
 
 
 MOTIONSENSE = DataSet(

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from har.config import RunConfig, WindowingConfig
-from har.contract import HarError
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, fetch, find_source, folder_digest, open_source
 from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
 from har.data.loaders import ENTRY_POINTS, DataSet, digests_of, folder_of, load_recordings
 from har.data.motionsense import MOTIONSENSE
 from har.data.windowset import Description, WindowSet, cut_stretches, segments_of, windows_of
+from har.errors import HarError
 from har.plugins import load_offered, not_usable, offered_names
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
@@ -99,9 +99,14 @@ def _opened(
     transitions: str = "drop",
 ) -> Iterator[_Copy]:
     if transitions != "drop" and dataset != hapt.NAME:
-        raise HarError(f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}")
+        raise HarError(
+            "dataset-option",
+            f"{dataset} has no postural transitions to {transitions}; they are in {hapt.NAME} alone: --dataset {hapt.NAME}",
+        )
     if difficulty is not None and dataset != synthetic.NAME:
-        raise HarError(f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic")
+        raise HarError(
+            "dataset-option", f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic"
+        )
     labels = label_names(dataset, transitions)
     if dataset == synthetic.NAME:
         folder = synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty)
@@ -124,7 +129,8 @@ def _opened(
 
 def _no_recordings() -> list[Recording]:
     raise HarError(
-        f"{uci_har.NAME} was published as windows and has no continuous recordings; take those of the same people: --dataset {hapt.NAME}"
+        "dataset-option",
+        f"{uci_har.NAME} was published as windows and has no continuous recordings; take those of the same people: --dataset {hapt.NAME}",
     )
 
 
@@ -227,7 +233,10 @@ def check_source(dataset: str, archive: Path | str | None = None) -> None:
     """
     if dataset == synthetic.NAME:
         if archive is not None:
-            raise HarError(f"{synthetic.NAME} data are generated and read from no archive; leave --archive out, or name another --dataset")
+            raise HarError(
+                "dataset-option",
+                f"{synthetic.NAME} data are generated and read from no archive; leave --archive out, or name another --dataset",
+            )
     elif dataset in ARCHIVES:
         source_of(ARCHIVES[dataset], archive)
     else:
@@ -250,11 +259,14 @@ def source_of(layout: ArchiveLayout, archive: Path | str | None = None, *, allow
     if source is None:
         source = last_source(layout.name)
         if source is not None and not source.exists():
-            raise HarError(f"{layout.title} was prepared from {source}, which is gone; name it again: {command} --archive PATH")
+            raise HarError(
+                "archive-missing", f"{layout.title} was prepared from {source}, which is gone; name it again: {command} --archive PATH"
+            )
     if source is None:
         if not allow_download:
             raise HarError(
-                f"{layout.title} is not prepared; run `{command}` (with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)"
+                "archive-missing",
+                f"{layout.title} is not prepared; run `{command}` (with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)",
             )
         source = fetch(downloads, layout.url, layout.sha256, check=None if layout.sha256 else hapt.check_content)
     return source

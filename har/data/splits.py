@@ -18,9 +18,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from har.config import DataConfig, SplitConfig, explained
-from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.audit import audit
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.files import read_small, write_whole
 
 
@@ -35,7 +36,7 @@ class SubjectSplit:
     def subjects(self, split: str) -> tuple[int, ...]:
         """Subjects of `split` (train, validation or test)."""
         if split not in SPLITS:
-            raise HarError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+            raise HarError("name-unknown", f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
         return getattr(self, split)
 
     def parts(self, windows: WindowSet) -> dict[str, WindowSet]:
@@ -54,7 +55,9 @@ class SubjectSplit:
         """
         chosen = windows.subset(np.isin(windows.subject, self.subjects(split)))
         if not len(chosen):
-            raise HarError(f"{windows.dataset} has no window of the {split} subjects {', '.join(map(str, self.subjects(split)))}")
+            raise HarError(
+                "split-impossible", f"{windows.dataset} has no window of the {split} subjects {', '.join(map(str, self.subjects(split)))}"
+            )
         return chosen
 
 
@@ -69,10 +72,10 @@ def official_split(validation_subjects: tuple[int, ...] | list[int]) -> SubjectS
     if wrong:
         what = "a test subject must never validate; " if set(wrong) & set(TEST_SUBJECTS) else ""
         known = ", ".join(map(str, TRAIN_SUBJECTS))
-        raise HarError(f"validation_subjects has subject {wrong[0]}; {what}choose among the training subjects {known}")
+        raise HarError("split-subjects", f"validation_subjects has subject {wrong[0]}; {what}choose among the training subjects {known}")
     train = tuple(s for s in TRAIN_SUBJECTS if s not in validation)
     if not train:
-        raise HarError("validation_subjects names every training subject; leave some to train on")
+        raise HarError("split-impossible", "validation_subjects names every training subject; leave some to train on")
     return SubjectSplit(train, validation, TEST_SUBJECTS)
 
 
@@ -121,13 +124,15 @@ def read_splits(path: Path | str) -> list[SubjectSplit]:
         content = json.loads(read_small(Path(path), "a split of har data splits"))
         found = _File.model_validate(content)
     except OSError as error:
-        raise HarError(f"cannot read the split {path} ({error.strerror}); expected a JSON file with folds of subjects") from None
+        raise HarError(
+            "split-file", f"cannot read the split {path} ({error.strerror}); expected a JSON file with folds of subjects"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise HarError(f"{path} is not a split: {place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+        raise HarError("split-file", f"{path} is not a split: {place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
     except (ValueError, RecursionError) as error:
-        raise HarError(f"{path} is not valid JSON ({error}); expected a split file") from None
+        raise HarError("split-file", f"{path} is not valid JSON ({error}); expected a split file") from None
     splits = []
     for number, fold in enumerate(found.folds):
         split = SubjectSplit(*(tuple(sorted(getattr(fold, name))) for name in SPLITS))
@@ -140,14 +145,14 @@ def _check_fold(split: SubjectSplit, where: str) -> None:
     for name in SPLITS:
         subjects = split.subjects(name)
         if len(set(subjects)) < len(subjects):
-            raise HarError(f"{where}: {name} names a subject twice; expected every subject once")
+            raise HarError("leak", f"{where}: {name} names a subject twice; expected every subject once")
     for a, b in combinations(SPLITS, 2):
         shared = set(split.subjects(a)) & set(split.subjects(b))
         if shared:
-            raise HarError(f"{where}: subject {min(shared)} is in {a} and in {b}; a subject belongs to one part")
+            raise HarError("leak", f"{where}: subject {min(shared)} is in {a} and in {b}; a subject belongs to one part")
     opened = set(split.validation) & set(TEST_SUBJECTS)
     if opened:
-        raise HarError(f"{where}: the official test subject {min(opened)} must never validate; move it to test or train")
+        raise HarError("test-subjects", f"{where}: the official test subject {min(opened)} must never validate; move it to test or train")
 
 
 def check_fit(split: SubjectSplit, windows: WindowSet, where: str) -> None:
@@ -161,7 +166,9 @@ def check_fit(split: SubjectSplit, windows: WindowSet, where: str) -> None:
         strangers = set(split.subjects(name)) - known
         if strangers:
             listed = ", ".join(map(str, sorted(known)))
-            raise HarError(f"{where}: {name} names subject {min(strangers)}, whom {windows.dataset} does not have; it has {listed}")
+            raise HarError(
+                "split-subjects", f"{where}: {name} names subject {min(strangers)}, whom {windows.dataset} does not have; it has {listed}"
+            )
 
 
 KINDS: tuple[str, ...] = get_args(SplitConfig.model_fields["kind"].annotation)
@@ -185,7 +192,8 @@ def make_splits(config: DataConfig, windows: WindowSet) -> list[SubjectSplit]:
     if split.kind == "official":
         if not has_official(windows):
             raise HarError(
-                f"the official split is that of UCI HAR's people, {windows.dataset} has others; name another: --split kfold or loso"
+                "split-subjects",
+                f"the official split is that of UCI HAR's people, {windows.dataset} has others; name another: --split kfold or loso",
             )
         return [official_split(config.validation_subjects or ())]
     if split.kind == "file":
@@ -205,7 +213,9 @@ def make_split(config: DataConfig, windows: WindowSet) -> SubjectSplit:
     """
     splits = make_splits(config, windows)
     if config.split.fold >= len(splits):
-        raise HarError(f"data.split.fold is {config.split.fold}; the {config.split.kind} split has folds 0 to {len(splits) - 1}")
+        raise HarError(
+            "split-subjects", f"data.split.fold is {config.split.fold}; the {config.split.kind} split has folds 0 to {len(splits) - 1}"
+        )
     return splits[config.split.fold]
 
 
@@ -256,7 +266,7 @@ def split(
     try:
         config = DataConfig.model_validate(content)
     except ValidationError as error:
-        raise HarError(f"split: {explained(error, DataConfig)}") from None
+        raise HarError("config", f"split: {explained(error, DataConfig)}") from None
     parts = make_split(config, windows).parts(windows)
     audit(parts)
     return parts
@@ -315,9 +325,14 @@ def _test_folds(split: SplitConfig, pool: _Pool) -> list[tuple[int, ...]]:
     if len(subjects) < max(count, 3):
         found = f"{pool.dataset} has {len(subjects)} subjects to split into {count} folds"
         if len(subjects) < 3:
-            raise HarError(f"{found}; at least 3 are needed, to train, to validate and to test: record more subjects{_more(split, pool)}")
+            raise HarError(
+                "split-impossible",
+                f"{found}; at least 3 are needed, to train, to validate and to test: record more subjects{_more(split, pool)}",
+            )
         advice = f"--split kfold --folds {min(len(subjects), 3)}, or --split loso"
-        raise HarError(f"{found}; expected at least {count} subjects; ask for fewer folds: {advice}{_more(split, pool)}")
+        raise HarError(
+            "split-impossible", f"{found}; expected at least {count} subjects; ask for fewer folds: {advice}{_more(split, pool)}"
+        )
     if split.kind == "loso":
         return [(subject,) for subject in subjects]
     if split.kind == "fold5":
@@ -325,7 +340,9 @@ def _test_folds(split: SplitConfig, pool: _Pool) -> list[tuple[int, ...]]:
     else:
         folds = _stratified_folds(pool, split.folds, split.seed)
     if not all(folds):
-        raise HarError(f"fold {folds.index(())} of {pool.dataset} has no subject; use data.split.kind: kfold with fewer folds")
+        raise HarError(
+            "split-impossible", f"fold {folds.index(())} of {pool.dataset} has no subject; use data.split.kind: kfold with fewer folds"
+        )
     return folds
 
 
@@ -344,7 +361,9 @@ def _stratified_folds(pool: _Pool, folds: int, seed: int) -> list[tuple[int, ...
         try:
             parts = [test for _, test in maker.split(np.zeros(len(pool.y)), pool.y, pool.subject)]
         except ValueError as error:
-            raise HarError(f"{pool.dataset} cannot be split into {folds} folds ({error}); ask for fewer folds") from None
+            raise HarError(
+                "split-impossible", f"{pool.dataset} cannot be split into {folds} folds ({error}); ask for fewer folds"
+            ) from None
     return [tuple(np.unique(pool.subject[part]).tolist()) for part in parts]
 
 
@@ -361,8 +380,9 @@ def _with_validation(test: tuple[int, ...], pool: _Pool, split: SplitConfig, fol
     if len(may_validate) < wanted or len(candidates) <= wanted:
         rest = f" ({len(may_validate)} of them no official test subject)" if len(may_validate) < len(candidates) else ""
         raise HarError(
+            "split-impossible",
             f"data.split.validation asks for {wanted} subjects, but fold {fold} of {pool.dataset} leaves {len(candidates)} to "
-            f"train and validate{rest}; lower it: --validation {max(1, min(len(may_validate), len(candidates) // 4))}"
+            f"train and validate{rest}; lower it: --validation {max(1, min(len(may_validate), len(candidates) // 4))}",
         )
     count = np.array([np.bincount(pool.y[pool.subject == s], minlength=pool.labels) for s in candidates])  # (subject, label)
     whole = count.sum(axis=0) / count.sum()

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from har.contract import LABELS, SAMPLE_RATE_HZ, HarError
+from har.contract import LABELS, SAMPLE_RATE_HZ
 from har.data.windowset import Description
+from har.errors import HarError
 from har.files import build_folder, remove_stale, writing
 from har.recording import UNLABELLED, Recording, read_recording, write_csv
 
@@ -539,7 +540,7 @@ def generate(subject: int, seed: int, *, bout_seconds: float = BOUT_SECONDS, dif
 def _check_difficulty(difficulty: float) -> None:
     low, high = DIFFICULTY_RANGE
     if not low <= difficulty <= high:
-        raise HarError(f"the difficulty is {difficulty:g}, expected a number from {low:g} (easy) to {high:g} (hard)")
+        raise HarError("dataset-option", f"the difficulty is {difficulty:g}, expected a number from {low:g} (easy) to {high:g} (hard)")
 
 
 def measure(motion: Motion, mounting: "Rotation", sensor: Sensor, rng: np.random.Generator) -> np.ndarray:

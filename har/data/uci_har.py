@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from har.contract import BODY_ACC, GYRO, LABELS, STRIDE, TEST_SUBJECTS, TOTAL_ACC, TRAIN_SUBJECTS, UCI9, WINDOW_SIZE, HarError
+from har.contract import BODY_ACC, GYRO, LABELS, STRIDE, TEST_SUBJECTS, TOTAL_ACC, TRAIN_SUBJECTS, UCI9, WINDOW_SIZE
 from har.data.archives import AGAIN, UCI_HAR, Reader, check_activities, read_integers, read_table
 from har.data.windowset import Description, WindowSet, content_digest
+from har.errors import HarError
 from har.recording.limits import ACC_LIMIT_G, GYRO_LIMIT_RAD_S, LIMITS_TEXT
 from har.signals.windows import chain_windows
 
@@ -58,14 +59,17 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
     subject = read_integers(read_file, f"{part}/subject_{part}.txt")
     if y.shape[1] != 1 or subject.shape != y.shape:
         raise HarError(
-            f"{part}: y_{part}.txt has shape {y.shape} and subject_{part}.txt {subject.shape}; expected one number a window in both"
+            "archive-broken",
+            f"{part}: y_{part}.txt has shape {y.shape} and subject_{part}.txt {subject.shape}; expected one number a window in both",
         )
     y, subject = y[:, 0] - 1, subject[:, 0]
     if y.min() < 0 or y.max() >= len(LABELS):
-        raise HarError(f"{part}/y_{part}.txt has labels from {y.min() + 1} to {y.max() + 1}; expected 1 to {len(LABELS)}")
+        raise HarError("archive-broken", f"{part}/y_{part}.txt has labels from {y.min() + 1} to {y.max() + 1}; expected 1 to {len(LABELS)}")
     strangers = set(subject.tolist()) - set(OFFICIAL[part])
     if strangers:
-        raise HarError(f"{part}/subject_{part}.txt names subject {min(strangers)}, who is not in the official {part} split")
+        raise HarError(
+            "archive-broken", f"{part}/subject_{part}.txt names subject {min(strangers)}, who is not in the official {part} split"
+        )
     _check_complete(part, subject)
 
     x = np.empty((len(y), WINDOW_SIZE, len(UCI9)), dtype=np.float32)
@@ -73,13 +77,16 @@ def _read_part(read_file: Reader, part: str) -> tuple[np.ndarray, ...]:
         name = f"{part}/Inertial Signals/{FILE_OF[channel]}_{part}.txt"
         signal = read_table(read_file, name)
         if signal.shape != x.shape[:2]:
-            raise HarError(f"{name} has {signal.shape[0]} rows of {signal.shape[1]} values; expected {len(y)} rows of {WINDOW_SIZE}")
+            raise HarError(
+                "archive-broken", f"{name} has {signal.shape[0]} rows of {signal.shape[1]} values; expected {len(y)} rows of {WINDOW_SIZE}"
+            )
         limit = GYRO_LIMIT_RAD_S if channel in GYRO else ACC_LIMIT_G
         if np.abs(signal).max() > limit:
             row, column = np.argwhere(np.abs(signal) > limit)[0]
             raise HarError(
+                "archive-broken",
                 f"{name} has {signal[row, column]:g} in row {row + 1}, column {column + 1}, outside the physical limits ({LIMITS_TEXT}); "
-                f"{AGAIN}"
+                f"{AGAIN}",
             )
         x[:, :, index] = signal
     _check_gravity(x, part)
@@ -93,8 +100,9 @@ def _check_complete(part: str, subject: np.ndarray) -> None:
     people, expected = len(np.unique(subject)), COUNTS.get(part, len(subject))
     if len(subject) != expected or (part in COUNTS and people != len(OFFICIAL[part])):
         raise HarError(
+            "archive-broken",
             f"{part} has {len(subject):,} windows of {people} subjects, expected {expected:,} of {len(OFFICIAL[part])} as published; "
-            "the archive is not whole, download it again"
+            "the archive is not whole, download it again",
         )
 
 
@@ -110,13 +118,15 @@ def _check_gravity(x: np.ndarray, part: str) -> None:
             largest = np.maximum(found.max(axis=1), -found.min(axis=1))
             if largest.max() > limit:
                 raise HarError(
+                    "archive-broken",
                     f"{part}: {name} less {FILE_OF[BODY_ACC[axis]]} is not smooth gravity: it {what} by {largest.max():.2g} g a sample "
-                    f"in row {largest.argmax() + 1}, expected at most {limit:g}; the files do not belong together, download again"
+                    f"in row {largest.argmax() + 1}, expected at most {limit:g}; the files do not belong together, download again",
                 )
     length = np.sqrt(length)
     worst = np.abs(length - 1.0).argmax()
     if not GRAVITY_NORM_G[0] <= length[worst] <= GRAVITY_NORM_G[1]:
         raise HarError(
+            "archive-broken",
             f"{part}: gravity (total less body acceleration) is {length[worst]:.3g} g long in row {worst + 1}, expected "
-            f"{GRAVITY_NORM_G[0]:g} to {GRAVITY_NORM_G[1]:g}; the signals must be in g, {AGAIN}"
+            f"{GRAVITY_NORM_G[0]:g} to {GRAVITY_NORM_G[1]:g}; the signals must be in g, {AGAIN}",
         )

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from har.config import MAX_STRIDE, MAX_WINDOW
-from har.contract import LABELS, SAMPLE_RATE_HZ, HarError, SignalSpec, channel_names
+from har.contract import LABELS, SAMPLE_RATE_HZ, SignalSpec, channel_names
+from har.errors import HarError
 from har.recording import Recording
 from har.signals.chain import SensorChain
 from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
@@ -117,7 +118,7 @@ class WindowSet:
         names = channel_names(channels)
         missing = [name for name in names if name not in self.channels]
         if missing:
-            raise HarError(f"{self.dataset} has no channel {', '.join(missing)}; it has {', '.join(self.channels)}")
+            raise HarError("name-unknown", f"{self.dataset} has no channel {', '.join(missing)}; it has {', '.join(self.channels)}")
         if names == self.channels:
             return self
         return replace(self, x=self.x[:, :, [self.channels.index(name) for name in names]], channels=names)
@@ -195,7 +196,7 @@ def stretches_of(recordings: Iterable[Recording]) -> Iterator[Stretch]:
 def _check_sizes(window_size: int, stride: int, where: str) -> None:
     for name, value, most in (("window_size", window_size, MAX_WINDOW), ("stride", stride, MAX_STRIDE)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= most:
-            raise HarError(f"{where}: {name} is {value!r:.40}, expected a whole number of samples, 1 to {most:,}")
+            raise HarError("windows", f"{where}: {name} is {value!r:.40}, expected a whole number of samples, 1 to {most:,}")
 
 
 def check_labels(labels: object, samples: int, where: str) -> None:
@@ -206,9 +207,9 @@ def check_labels(labels: object, samples: int, where: str) -> None:
     """
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         kind = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise HarError(f"{where}: labels are {kind}, expected a numpy array of integers")
+        raise HarError("windows", f"{where}: labels are {kind}, expected a numpy array of integers")
     if labels.shape != (samples,):
-        raise HarError(f"{where}: labels have shape {labels.shape}, expected ({samples},): one integer for each sample")
+        raise HarError("windows", f"{where}: labels have shape {labels.shape}, expected ({samples},): one integer for each sample")
 
 
 def _unfilled(shape: tuple[int, ...]) -> np.ndarray:
@@ -261,7 +262,8 @@ def cut_stretches(
     planned = [(stretch, plan) for stretch, plan in planned if len(plan.starts)]
     if not planned:
         raise HarError(
-            f"{dataset}: no labelled stretch gives a window of {window_size} samples; use shorter windows, padding or a lower min_purity"
+            "windows",
+            f"{dataset}: no labelled stretch gives a window of {window_size} samples; use shorter windows, padding or a lower min_purity",
         )
     x = _unfilled((sum(len(plan.starts) for _, plan in planned), window_size, len(channels)))
     first = 0

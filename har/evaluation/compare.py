@@ -9,7 +9,8 @@ import pandas as pd
 
 from har import reporting
 from har.config import load_config
-from har.contract import TRANSITION_LABELS, HarError
+from har.contract import TRANSITION_LABELS
+from har.errors import HarError
 from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Predictions, by_run, name_trainings, read_predictions
 from har.evaluation.statistics import mean_interval, subject_intervals, subject_scores
@@ -33,21 +34,23 @@ def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
     if transitions is not None:
         pairs = [(path, item) for path, item in pairs if item.labels == list(TRANSITION_LABELS[transitions])]
         if not pairs:
-            raise HarError(f"no prediction files over the labels of --transitions {transitions} below {folder}; train first: har train")
+            raise HarError(
+                "run-missing", f"no prediction files over the labels of --transitions {transitions} below {folder}; train first: har train"
+            )
     kinds = {kind: [p.origin.run for _, p in pairs if p.labels == list(labels)] for kind, labels in TRANSITION_LABELS.items()}
     if sum(map(bool, kinds.values())) > 1:
         names = "; ".join(f"{kind}: {', '.join(sorted(set(runs)))}" for kind, runs in kinds.items() if runs)
-        raise HarError(f"{folder} mixes predictions over different labels ({names}); choose one kind with --transitions")
+        raise HarError("not-comparable", f"{folder} mixes predictions over different labels ({names}); choose one kind with --transitions")
     found = name_trainings(_with_config(path, item) for path, item in pairs)
     digests = {p.origin.data_digest for p in found}
     if len(digests) > 1:
         names = ", ".join(sorted({f"{p.origin.dataset} ({p.origin.data_digest[:8]})" for p in found}))
-        raise HarError(f"{folder} mixes predictions on {names}; compare one data set at a time")
+        raise HarError("not-comparable", f"{folder} mixes predictions on {names}; compare one data set at a time")
     seen: dict[tuple[str, int, str], Path] = {}
     for (path, _), item in zip(pairs, found, strict=True):
         key = (item.origin.run, item.origin.seed, item.origin.split)
         if key in seen:
-            raise HarError(f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
+            raise HarError("not-comparable", f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
         seen[key] = path
     return found
 
@@ -72,7 +75,7 @@ def prediction_files(folder: Path) -> list[Path]:
     # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
     paths = [p for p in sorted(folder.rglob("predictions_*.parquet")) if not any(_left_out(n) for n in p.relative_to(folder).parts)]
     if not paths:
-        raise HarError(f"no prediction files below {folder}; train first: har train")
+        raise HarError("run-missing", f"no prediction files below {folder}; train first: har train")
     return paths
 
 
@@ -109,7 +112,9 @@ def summary(predictions: list[Predictions]) -> pd.DataFrame:
         for name in ("model", "channels", "parameters"):
             if group[name].nunique() > 1:
                 found = ", ".join(map(str, group[name].unique()))
-                raise HarError(f"the seeds of {run} differ in {name} ({found}) and are not comparable; train them with one config")
+                raise HarError(
+                    "not-comparable", f"the seeds of {run} differ in {name} ({found}) and are not comparable; train them with one config"
+                )
         row: dict[str, object] = {
             "run": run,
             "channels": ", ".join(sorted(set(group.channels))),
@@ -131,7 +136,10 @@ def _check_subjects(run: str, predictions: list[Predictions]) -> None:
     for split in SPLITS:
         seeds = [item for item in predictions if (item.origin.run, item.origin.split) == (run, split)]
         if len({tuple(sorted(set(item.table.subject))) for item in seeds}) > 1:
-            raise HarError(f"the seeds of {run} were scored on different {split} subjects and are not comparable; train them on one split")
+            raise HarError(
+                "not-comparable",
+                f"the seeds of {run} were scored on different {split} subjects and are not comparable; train them on one split",
+            )
 
 
 def _of_one_training(group: pd.DataFrame) -> pd.DataFrame:

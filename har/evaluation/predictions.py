@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from har.contract import HarError, artefact
+from har.contract import artefact
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.files import whole_file
 
 METADATA_KEY = b"wearable-har"
@@ -169,19 +170,22 @@ def read_predictions(path: Path) -> Predictions:
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = str(error).split("\n")[0]
         raise HarError(
-            f"{path} is not a prediction file of this version ({type(error).__name__}: {reason}); run har evaluate again"
+            "predictions-file",
+            f"{path} is not a prediction file of this version ({type(error).__name__}: {reason}); run har evaluate again",
         ) from None
     frame = table.to_pandas()
     missing = [name for name in ID_COLUMNS if name not in frame.columns]
     if missing:
-        raise HarError(f"{path} has no column {missing[0]}; run har evaluate again")
+        raise HarError("predictions-file", f"{path} has no column {missing[0]}; run har evaluate again")
     for name in ("recording", "y_true", "y_pred"):
         frame[name] = frame[name].astype(str)
     found = Predictions(frame, origin)
     unknown = sorted({*frame.y_true, *frame.y_pred} - set(found.labels))
     if len(found.labels) < 2 or unknown:
         what = f"windows of {unknown[0]}, but" if unknown else "only"
-        raise HarError(f"{path} has {what} probabilities of {', '.join(found.labels) or 'nothing'}; run har evaluate again")
+        raise HarError(
+            "predictions-file", f"{path} has {what} probabilities of {', '.join(found.labels) or 'nothing'}; run har evaluate again"
+        )
     return found
 
 
@@ -306,5 +310,5 @@ def pooled_tables(*folders: Path) -> list[Predictions]:
         found.append(predictions)
         people[str(path)] = (predictions.origin.data_digest, len(predictions.table), *sorted(set(predictions.table.subject)))
     if len(set(people.values())) > 1:
-        raise HarError(f"{folders[0].parent} mixes people or data ({', '.join(people)}); keep the tables of one split")
+        raise HarError("not-comparable", f"{folders[0].parent} mixes people or data ({', '.join(people)}); keep the tables of one split")
     return found

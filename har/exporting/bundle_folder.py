@@ -10,8 +10,9 @@ import onnxruntime
 import torch
 
 import har
-from har.contract import OPSET, HarError
+from har.contract import OPSET
 from har.data.prepare import describe
+from har.errors import HarError
 from har.exporting.model_card import model_card
 from har.files import CannotWriteError, cannot_write, remove_stale, staging
 from har.models.module import TaskModule
@@ -30,7 +31,7 @@ def staged(folder: Path) -> Iterator[Path]:
         HarError: `folder` is something else than a bundle, the disk is full, or the bundle does not hold.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise HarError(f"{folder} exists and is not a bundle; name another folder with --output")
+        raise HarError("file", f"{folder} exists and is not a bundle; name another folder with --output")
     try:
         remove_stale(folder.parent, folder.name)  # of exports that were killed
         with staging(folder.parent, folder.name) as temporary:

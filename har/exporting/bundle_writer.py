@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import PARITY_TOLERANCE, HarError
+from har.contract import PARITY_TOLERANCE
+from har.errors import HarError
 from har.exporting.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
 from har.exporting.golden import golden_answers, golden_windows
 from har.exporting.mounting_export import MountingPart
@@ -132,8 +133,9 @@ def write_bundle(
     """
     if classifier.hparams["channels"] != "raw6":
         raise HarError(
+            "not-exportable",
             f"{facts['run']} was trained on {classifier.hparams['channels']}, whose body acceleration a phone does not deliver; "
-            "train with data.channels: raw6 to export"
+            "train with data.channels: raw6 to export",
         )
     evidence = evidence or Evidence()
     said = _what_is_said(classifier, facts, evidence)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from har.contract import HarError
+from har.errors import HarError
 from har.exporting.golden import rounded
 from har.exporting.onnx_file import BATCH_SIZES, DeviceGraph, export_onnx, parity, write_graph
 from har.models.classifier import WindowClassifier
@@ -58,7 +58,9 @@ def mounting_parity(module: MountingEstimator, path: Path, windows: np.ndarray) 
         found = np.concatenate([session.run([OUTPUT], {"windows": windows[i : i + size]})[0] for i in range(0, len(windows), size)])
         difference = float(np.abs(found - expected).max())
         if not difference <= TOLD_TOLERANCE:  # also refuses NaN
-            raise HarError(f"{path}: at batch {size} a direction differs from torch by {difference:.2e}, allowed {TOLD_TOLERANCE:.0e}")
+            raise HarError(
+                "export-parity", f"{path}: at batch {size} a direction differs from torch by {difference:.2e}, allowed {TOLD_TOLERANCE:.0e}"
+            )
         largest = max(largest, difference)
     return largest
 
@@ -111,10 +113,13 @@ class MountingPart:
         for name in ("window_size", "channels", "num_classes"):
             own, other = self.classifier.hparams[name], classifier.hparams[name]
             if own != other:
-                raise HarError(f"{self.classifier_run} has {name} {own}, the bundle's model {other}; name a run like it with --mounted")
+                raise HarError(
+                    "run-kind", f"{self.classifier_run} has {name} {own}, the bundle's model {other}; name a run like it with --mounted"
+                )
         if self.estimator.hparams["window_size"] != classifier.hparams["window_size"]:
             raise HarError(
-                f"{self.estimator_run} reads windows of {self.estimator.hparams['window_size']} samples, the bundle's model others"
+                "run-kind",
+                f"{self.estimator_run} reads windows of {self.estimator.hparams['window_size']} samples, the bundle's model others",
             )
 
     def write(self, folder: Path, said: dict[str, Any], windows: np.ndarray, golden: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from har.contract import HarError
+from har.errors import HarError
 from har.exporting.graph_rewrites import carry_not_finite
 from har.exporting.onnx_file import answers, check_graph, trace, write_model
 from har.models.reconstructor import Reconstructor
@@ -36,7 +36,7 @@ def export_novelty(module: Reconstructor, path: Path, metadata: dict[str, str]) 
         HarError: no threshold was fitted, or the exporter gave what no device can read.
     """
     if not torch.isfinite(module.threshold):
-        raise HarError("the module has no threshold, so that nothing would be unknown; train with validation subjects")
+        raise HarError("not-exportable", "the module has no threshold, so that nothing would be unknown; train with validation subjects")
     # Traced with two windows: with one, recurrent layers silently freeze the batch to 1.
     example = torch.zeros(2, module.frontend.window_size, module.frontend.in_channels)
     model = trace(NoveltyGraph(module), (example,), ["windows"], list(OUTPUTS), {"windows": {0: torch.export.Dim("batch")}})
@@ -67,10 +67,11 @@ def novelty_parity(module: Reconstructor, path: Path, windows: np.ndarray) -> fl
         difference = float((np.abs(score - expected) / np.maximum(1, expected)).max())
         if not difference <= SCORE_TOLERANCE:  # also refuses NaN
             raise HarError(
-                f"{path}: at batch {size} a score differs from torch by {difference:.2e}, allowed {SCORE_TOLERANCE:.0e}; do not ship it"
+                "export-parity",
+                f"{path}: at batch {size} a score differs from torch by {difference:.2e}, allowed {SCORE_TOLERANCE:.0e}; do not ship it",
             )
         clear = np.abs(expected - threshold) > SCORE_TOLERANCE * max(1.0, threshold)
         if (unknown != (expected > threshold))[clear].any():
-            raise HarError(f"{path}: at batch {size} a window is unknown to torch or to the file alone; do not ship it")
+            raise HarError("export-parity", f"{path}: at batch {size} a window is unknown to torch or to the file alone; do not ship it")
         largest = max(largest, difference)
     return largest

@@ -14,7 +14,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from har.contract import OPSET, PARITY_TOLERANCE, HarError
+from har.contract import OPSET, PARITY_TOLERANCE
+from har.errors import HarError
 from har.exporting.graph_rewrites import carry_not_finite, to_planes
 from har.files import write_whole
 from har.models.classifier import WindowClassifier
@@ -79,7 +80,7 @@ def export_onnx(classifier: WindowClassifier, path: Path, metadata: dict[str, st
     """
     reason = refusal(classifier.network)
     if reason is not None:
-        raise HarError(f"{classifier.hparams['model']} cannot be exported: {reason}")
+        raise HarError("not-exportable", f"{classifier.hparams['model']} cannot be exported: {reason}")
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
     with one_line(f"{classifier.hparams['model']} cannot be exported to ONNX"):
         write_graph(DeviceGraph(classifier, temperature), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
@@ -104,7 +105,7 @@ def one_line(what: str) -> Iterator[None]:
         while cause.__cause__ is not None:  # torch names the step that failed, and only in the cause why
             cause = cause.__cause__
         lines = str(cause).strip().splitlines() or [""]
-        raise HarError(f"{what}: {type(cause).__name__}: {lines[0][:200]}") from error
+        raise HarError("not-exportable", f"{what}: {type(cause).__name__}: {lines[0][:200]}") from error
 
 
 def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
@@ -248,8 +249,9 @@ def check_batch(model: onnx.ModelProto, expected: Sequence[tuple[int, ...]]) -> 
         shape = given.type.tensor_type.shape.dim
         if shape[0].dim_value or tuple(dim.dim_value for dim in shape[1:]) != sizes:
             raise HarError(
+                "not-exportable",
                 f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, "
-                f"expected (batch, {', '.join(map(str, sizes))})"
+                f"expected (batch, {', '.join(map(str, sizes))})",
             )
 
 
@@ -262,14 +264,15 @@ def check_graph(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model, full_check=True)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset != OPSET:
-        raise HarError(f"the exporter wrote opset {opset}, expected {OPSET}; install the versions of constraints.txt")
+        raise HarError("not-exportable", f"the exporter wrote opset {opset}, expected {OPSET}; install the versions of constraints.txt")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise HarError("the exporter put weights into a second file; install the versions of constraints.txt")
+        raise HarError("not-exportable", "the exporter put weights into a second file; install the versions of constraints.txt")
     for node in model.graph.node:
         reset = {a.name: a.i for a in node.attribute}.get("linear_before_reset", 0)
         if node.op_type == "GRU" and reset != 1:
             raise HarError(
-                "the exporter wrote a GRU with linear_before_reset = 0, which differs from torch; install the versions of constraints.txt"
+                "not-exportable",
+                "the exporter wrote a GRU with linear_before_reset = 0, which differs from torch; install the versions of constraints.txt",
             )
 
 
@@ -286,7 +289,7 @@ def parity(classifier: WindowClassifier, path: Path, windows: np.ndarray, temper
         HarError: too few windows, or the difference is above `contract.PARITY_TOLERANCE`.
     """
     if len(windows) < MIN_PARITY_WINDOWS:
-        raise HarError(f"parity needs at least {MIN_PARITY_WINDOWS} windows, found {len(windows)}")
+        raise HarError("export-parity", f"parity needs at least {MIN_PARITY_WINDOWS} windows, found {len(windows)}")
     inputs = {"windows": torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))}
     with one_line(f"{path}: onnxruntime cannot run it"):
         return graph_difference(DeviceGraph(classifier, temperature), path, inputs, PARITY_TOLERANCE, "probability")
@@ -312,7 +315,8 @@ def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor],
         difference = float(np.abs(found - expected).max())
         if not difference <= tolerance:  # also refuses NaN
             raise HarError(
-                f"{path}: at batch {size} a {what} differs from torch by {difference:.2e}, allowed {tolerance:.0e}; do not ship it"
+                "export-parity",
+                f"{path}: at batch {size} a {what} differs from torch by {difference:.2e}, allowed {tolerance:.0e}; do not ship it",
             )
         largest = max(largest, difference)
     return largest

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from har.contract import HarError
+from har.errors import HarError
 from har.exporting.onnx_file import check_graph, quiet, write_model
 from har.runtime.session import open_session, run_windows
 
@@ -26,10 +26,6 @@ GROUP = 4  # of them have a range together
 MIN_WEIGHTS = 64  # a smaller tensor is left as it is: its scales would need as much room
 BETWEEN = ("Relu", "Add", "MaxPool")  # of convolutions; computed with int8 where all they get comes from these
 LEFT_AS_IT_IS = ("gravity",)  # the filter's matrices: what is subtracted from 1 g has to be right to 1e-3 g
-
-
-class NotQuantisable(HarError):
-    """Why there is no such file of a model."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +76,14 @@ def quantise_int8(model: Path, path: Path, windows: np.ndarray) -> None:
         windows: (window, time, channel) of training subjects.
 
     Raises:
-        NotQuantisable: there is nothing in it that onnxruntime quantises.
+        HarError: there is nothing in it that onnxruntime quantises.
         HarError: the quantiser left an operator as it was.
     """
     counts = _operators(onnx.load(model))
     if counts["GRU"]:
-        raise NotQuantisable("onnxruntime does not quantise GRU layers")
+        raise HarError("not-exportable", "onnxruntime does not quantise GRU layers")
     if not counts["Conv"] and not counts["LSTM"]:
-        raise NotQuantisable("it has neither convolutions nor LSTM layers, which are what onnxruntime quantises well")
+        raise HarError("not-exportable", "it has neither convolutions nor LSTM layers, which are what onnxruntime quantises well")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -120,14 +116,16 @@ def quantise_int8(model: Path, path: Path, windows: np.ndarray) -> None:
     found = _operators(made)
     if found["DynamicQuantizeLSTM"] != counts["LSTM"] or found["LSTM"]:
         made_int8 = f"{found['DynamicQuantizeLSTM']} of {counts['LSTM']} LSTM layers"
-        raise HarError(f"the quantiser made {made_int8} int8; install the versions of constraints.txt")
+        raise HarError("not-exportable", f"the quantiser made {made_int8} int8; install the versions of constraints.txt")
     weights = {tensor.name: tensor.data_type for tensor in made.graph.initializer}
     producer = {output: node for node in made.graph.node for output in node.output}
     for node in made.graph.node:
         if node.op_type == "Conv":
             source = producer.get(node.input[1])
             if source is None or source.op_type != "DequantizeLinear" or weights.get(source.input[0]) != TensorProto.INT8:
-                raise HarError(f"the quantiser left the convolution {node.name!r} as it was; install the versions of constraints.txt")
+                raise HarError(
+                    "not-exportable", f"the quantiser left the convolution {node.name!r} as it was; install the versions of constraints.txt"
+                )
     _write(made, model, path)
 
 
@@ -137,7 +135,7 @@ def quantise_weights(model: Path, path: Path) -> None:
     Smaller, not faster, and readable by every runtime: a ``Cast`` and a ``Mul`` before each weight.
 
     Raises:
-        NotQuantisable: it has no large weights.
+        HarError: it has no large weights.
     """
     made = onnx.load(model)
     used = Counter(name for node in made.graph.node for name in node.input)
@@ -151,7 +149,7 @@ def quantise_weights(model: Path, path: Path) -> None:
         scale = np.maximum(np.abs(values).max(axis=axes, keepdims=True), 1e-12).astype(np.float32) / 127
         changed[tensor.name] = (np.rint(values / scale).astype(np.int8), scale)
     if not changed:
-        raise NotQuantisable(f"it has no weights of {MIN_WEIGHTS} numbers and more")
+        raise HarError("not-exportable", f"it has no weights of {MIN_WEIGHTS} numbers and more")
     kept = [tensor for tensor in made.graph.initializer if tensor.name not in changed]
     for name, (values, scale) in changed.items():
         kept += [numpy_helper.from_array(values, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]

@@ -7,7 +7,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from har.contract import HarError
+from har.errors import HarError
 from har.exporting.graph_rewrites import carry_not_finite_along
 from har.exporting.onnx_file import check_graph, trace, write_model
 from har.models.labeller import StreamLabeller
@@ -45,7 +45,10 @@ def export_stream(labeller: StreamLabeller, path: Path, metadata: dict[str, str]
     """
     if not labeller.streams:
         name = labeller.hparams["model"]
-        raise HarError(f"model {name!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru")
+        raise HarError(
+            "not-exportable",
+            f"model {name!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru",
+        )
     batch = torch.export.Dim("batch")
     example = (torch.zeros(2, 5, labeller.frontend.in_channels), torch.zeros(2, labeller.state_size))
     model = trace(StreamGraph(labeller), example, list(INPUTS), list(OUTPUTS), {"samples": {0: batch}, "state": {0: batch}})
@@ -96,8 +99,9 @@ def stream_parity(labeller: StreamLabeller, path: Path, samples: np.ndarray) -> 
         difference = float(np.abs(run_stream(session, samples, chunk, labeller.state_size) - expected).max())
         if not difference <= TOLERANCE:  # also refuses NaN
             raise HarError(
+                "export-parity",
                 f"{path}: in chunks of {chunk} samples a probability differs from torch by {difference:.2e}, "
-                f"allowed {TOLERANCE:.0e}; do not ship it"
+                f"allowed {TOLERANCE:.0e}; do not ship it",
             )
         largest = max(largest, difference)
     return largest

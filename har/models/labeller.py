@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from har.contract import HarError
+from har.errors import HarError
 from har.models.frontend import StreamFrontend
 from har.models.layers import ConvBlock, ResidualBlocks, read_out
 from har.models.module import LabelModule
@@ -210,7 +210,9 @@ class StreamLabeller(LabelModule):
         super().__init__(num_classes, **rates)
         self.streams = self.can_stream(model)
         if carry_state and not self.streams:
-            raise HarError(f"model {model!r} looks ahead and has no state to carry; set task.carry_state: false, or take a stream_ model")
+            raise HarError(
+                "config", f"model {model!r} looks ahead and has no state to carry; set task.carry_state: false, or take a stream_ model"
+            )
         self.frontend = StreamFrontend(compression=compression, differences=differences)
         network: Any = create_model(model, self.frontend.out_channels, chunk, num_classes, options)
         self.network = network

@@ -19,7 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from har.contract import LABELS, RAW6, WINDOW_SIZE, HarError, nearest
+from har.contract import LABELS, RAW6, WINDOW_SIZE
+from har.errors import HarError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -162,7 +163,7 @@ def check_options(name: str, options: dict[str, Any]) -> ModelEntry:
     valid = entry.options()
     for option in options:
         if option not in valid:
-            raise HarError(f"model {name!r} has no option {option!r}; {nearest(option, valid)}")
+            raise HarError("name-unknown", f"model {name!r} has no option {option!r}; {nearest(option, valid)}")
     return entry
 
 
@@ -204,7 +205,7 @@ def create_model(
     try:
         return entry.network(in_channels, window_size, num_classes, **options)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise HarError(f"model {name!r} cannot be built with {options} for windows of {window_size} samples: {error}") from None
+        raise HarError("config", f"model {name!r} cannot be built with {options} for windows of {window_size} samples: {error}") from None
 
 
 def check_network(name: str, options: dict[str, Any], *, in_channels: int, window_size: int, num_classes: int) -> None:
@@ -223,7 +224,7 @@ def check_network(name: str, options: dict[str, Any], *, in_channels: int, windo
     rest = {option: {other: value for other, value in options.items() if other != option} for option in options}
     found = [option for option in options if _fault(name, rest[option], in_channels, window_size, num_classes) is None]
     place = f"model.options.{found[0]} is {options[found[0]]!r}" if found else f"model.options is {options}"
-    raise HarError(f"{place}: {name} cannot work so on windows of {window_size} samples ({reason}); change it, or leave it out")
+    raise HarError("config", f"{place}: {name} cannot work so on windows of {window_size} samples ({reason}); change it, or leave it out")
 
 
 def _fault(name: str, options: dict[str, Any], in_channels: int, window_size: int, num_classes: int) -> str | None:

@@ -5,7 +5,7 @@ A sample outside the limits is handled as if its row were missing: no window, ra
 
 import numpy as np
 
-from har.contract import HarError
+from har.errors import HarError
 
 ACC_LIMIT_G = 16.0  # |value| of any axis; the widest full scale of accelerometers in phones and watches
 GYRO_LIMIT_RAD_S = 40.0  # |value| of any axis; the usual full scale of 2000 deg/s is 34.9 rad/s
@@ -47,12 +47,15 @@ def check_outside(values: np.ndarray, broken: np.ndarray, place: str, advice: st
     turning = np.abs(values[:, SENSORS["gyroscope"]]).max(axis=1)
     if _in_degrees(turning) or (too_many and (turning[broken] > GYRO_LIMIT_RAD_S).mean() > 0.5):
         raise HarError(
-            f"{place} the gyroscope reaches {turning.max():.4g} rad/s, expected at most {GYRO_LIMIT_RAD_S:g}; it looks like deg/s: {advice}"
+            "recording-units",
+            f"{place} the gyroscope reaches {turning.max():.4g} rad/s, expected at most {GYRO_LIMIT_RAD_S:g}; "
+            f"it looks like deg/s: {advice}",
         )
     if too_many:
         raise HarError(
+            "recording-values",
             f"{place} {int(broken.sum())} of {len(broken)} samples are outside the physical limits ({LIMITS_TEXT}), the first in {first}; "
-            "the sensor or the file is broken, or the unit is another"
+            "the sensor or the file is broken, or the unit is another",
         )
 
 

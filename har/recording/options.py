@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from har.contract import AXES, SAMPLE_RATE_HZ, HarError, nearest
+from har.contract import AXES, SAMPLE_RATE_HZ
+from har.errors import HarError, nearest
 from har.recording.rate import MIN_RATE_HZ
 from har.recording.types import COLUMNS
 
@@ -54,16 +55,18 @@ class ReadOptions:
             ("--time-unit", self.time_unit, list(TIME_UNITS)),
         ):
             if value not in valid:
-                raise HarError(f"{option} is {value!r}; {nearest(value, valid)}")
+                raise HarError("name-unknown", f"{option} is {value!r}; {nearest(value, valid)}")
         for name in self.columns:
             if name not in KNOWN:
-                raise HarError(f"--columns maps {name!r}, which is no column of this project; {nearest(name, KNOWN)}")
+                raise HarError("name-unknown", f"--columns maps {name!r}, which is no column of this project; {nearest(name, KNOWN)}")
         if sorted(axis.removeprefix("-") for axis in self.axes) != list(AXES):
-            raise HarError(f"--axes is {','.join(self.axes)!r}; expected x, y and z once each, in any order and sign, such as y,-x,z")
+            raise HarError(
+                "argument", f"--axes is {','.join(self.axes)!r}; expected x, y and z once each, in any order and sign, such as y,-x,z"
+            )
         if not 0 <= self.interpolate_s < 60:
-            raise HarError(f"--interpolate is {self.interpolate_s:g} s; expected 0 to 60")
+            raise HarError("argument", f"--interpolate is {self.interpolate_s:g} s; expected 0 to 60")
         if self.chunk_rows < 1000:
-            raise HarError(f"chunk_rows is {self.chunk_rows}; expected at least 1000")
+            raise HarError("argument", f"chunk_rows is {self.chunk_rows}; expected at least 1000")
 
     def column(self, name: str) -> str:
         """The file's name of this project's column `name`."""

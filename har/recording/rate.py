@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, HarError
+from har.contract import SAMPLE_RATE_HZ
+from har.errors import HarError
 from har.recording.types import GAP_PERIODS
 
 RATE_TOLERANCE = 0.02  # a phone's 50 Hz is within 2 %: kept as it is; beyond it the gait frequencies move
@@ -54,7 +55,7 @@ def measure_rate(
     step = step[step > 0]  # the clock may have been set back between two stretches
     if not len(step):
         count = f"{len(time_s)} sample{'s that do not follow each other' * (len(time_s) > 1)}"
-        raise HarError(f"{path} has {count}; expected at least one window of samples at {wanted_hz:g} Hz")
+        raise HarError("recording-short", f"{path} has {count}; expected at least one window of samples at {wanted_hz:g} Hz")
     median = float(np.median(step))
     is_gap = step > GAP_PERIODS * median
     pause = float(np.quantile(step, 1 - 1 / BLOCK))  # as long as happens once in a window
@@ -62,9 +63,10 @@ def measure_rate(
     often = is_gap.mean() * BLOCK > 1
     if (often and pause > MAX_PAUSE * mean and mean > BURST_RATIO * median) or (step < SHORT * mean).mean() > SHORT_SHARE:
         raise HarError(
+            "recording-times",
             f"{path}: the samples come in bursts, {1000 * float(np.quantile(step, 0.25)):.3g} ms apart but {1 / mean:.4g} a second on "
             f"average, with pauses of {1000 * pause:.3g} ms; expected the times at which they were measured, not at which they arrived: "
-            "use the sensor's own time stamps"
+            "use the sensor's own time stamps",
         )
     if often and pause <= GAP_PERIODS * mean:  # irregular, but without a hole
         is_gap = step > GAP_PERIODS * mean
@@ -72,9 +74,9 @@ def measure_rate(
     rate = 1.0 / float(kept.mean())
     if rate < least_hz:
         hint = f"is the time in ms? {unit_hint}" if rate < 1 else "record faster"
-        raise HarError(f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {least_hz:g} Hz; {hint}")
+        raise HarError("recording-rate", f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {least_hz:g} Hz; {hint}")
     if rate > MAX_RATE_HZ:
-        raise HarError(f"{path}: the sampling rate would be {rate:.4g} Hz; is the time in s? {unit_hint}")
+        raise HarError("recording-times", f"{path}: the sampling rate would be {rate:.4g} Hz; is the time in s? {unit_hint}")
     jitter = float(np.quantile(np.abs(kept * rate - 1.0), 0.99))
     regular = abs(rate / wanted_hz - 1.0) <= RATE_TOLERANCE and jitter <= MAX_JITTER and _drift(kept) <= MAX_DRIFT
     return Rate(rate, regular)
@@ -99,8 +101,9 @@ def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray, wanted
     if not len(kept) or abs(kept.mean() - 1.0) > 2 * RATE_TOLERANCE or _drift(kept, 1.0) > MAX_DRIFT:
         found = wanted_hz / float(kept.mean()) if len(kept) else 0.0
         raise HarError(
+            "recording-rate",
             f"{path}: the file begins at {wanted_hz:g} Hz, but between lines {line[0]} and {line[-1]} its rate is another "
-            f"({found:.4g} Hz on average); expected one rate; split the file where the rate changes"
+            f"({found:.4g} Hz on average); expected one rate; split the file where the rate changes",
         )
 
 

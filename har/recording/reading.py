@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import RAW6, SAMPLE_RATE_HZ, HarError
+from har.contract import RAW6, SAMPLE_RATE_HZ
+from har.errors import HarError
 from har.recording.limits import (
     CLIPPED_LEAST,
     FULL_SCALES_G,
@@ -209,8 +210,10 @@ def read_pieces(
     if current is None:
         if report.frozen:
             sensors = " and ".join(f"the {sensor}" for sensor in sorted({sensor for sensor, _ in report.frozen}))
-            raise HarError(f"{path}: {sensors} repeats one value over all rows; the sensor was off or the column is wrong")
-        raise HarError(f"{path} has no row without missing values; record again")
+            raise HarError(
+                "recording-values", f"{path}: {sensors} repeats one value over all rows; the sensor was off or the column is wrong"
+            )
+        raise HarError("recording-values", f"{path} has no row without missing values; record again")
     yield from _pieces(number, current.finish())
     _check_constant(path, report)
 
@@ -291,13 +294,16 @@ def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator
     stretch, newest_s = 0, -np.inf
     for part, last in _with_last(parts):
         if not np.isfinite(part.time_s).all():
-            raise HarError(f"{path}: the time in line {part.line[np.argmin(np.isfinite(part.time_s))]} is not a finite number")
+            raise HarError(
+                "recording-times", f"{path}: the time in line {part.line[np.argmin(np.isfinite(part.time_s))]} is not a finite number"
+            )
         number, late_s = number_stretches(part.time_s, newest_s)
         first = np.diff(number, prepend=0) != 0
         if number[-1] > most_restarts(len(number)):
             raise HarError(
+                "recording-times",
                 f"{path}: {number[-1]} or more of {len(number)} rows are more than {LATE_S:g} s late, the first in line "
-                f"{part.line[np.argmax(first)]}; expected the rows in the order of their times: sort them"
+                f"{part.line[np.argmax(first)]}; expected the rows in the order of their times: sort them",
             )
         for row in np.flatnonzero(first):
             report.restarts.add(f"by {late_s[row]:.4g} s in line {part.line[row]}")
@@ -375,8 +381,9 @@ def _check_shared_times(path: Path, rows: Rows, keep: np.ndarray) -> None:
     other[1:] &= (rows.values[1:] != rows.values[:-1]).any(axis=1)
     if other.sum() > 1 + len(rows.time_s) / BLOCK:
         raise HarError(
+            "recording-times",
             f"{path}: {int(other.sum())} of {len(rows.time_s)} rows have the time of the row before and other values, the first in line "
-            f"{rows.line[np.argmax(other)]}; expected the time at which each was measured: use the sensor's own times, with all digits"
+            f"{rows.line[np.argmax(other)]}; expected the time at which each was measured: use the sensor's own times, with all digits",
         )
 
 
@@ -398,8 +405,9 @@ def _without_missing(path: Path, rows: Rows, options: ReadOptions, report: ReadR
         clean = np.flatnonzero(~bad[row:, column])
         run = int(clean[0]) if len(clean) else len(bad) - int(row)
         raise HarError(
+            "recording-values",
             f"{path}: column {COLUMNS[column]} is not finite from line {rows.line[row]} on, {run} rows long "
-            f"({int(bad.any(axis=1).sum())} such rows); repair it, or interpolate short runs with --interpolate SECONDS"
+            f"({int(bad.any(axis=1).sum())} such rows); repair it, or interpolate short runs with --interpolate SECONDS",
         )
     good = np.flatnonzero(~bad.any(axis=1))
     report.missing += len(bad) - len(good)
@@ -415,7 +423,7 @@ def _check_gravity(path: Path, values: np.ndarray, options: ReadOptions) -> None
             cause = "it looks like m/s^2: read it with --acc-unit m/s2"
         if options.acc_unit == "m/s2" and 0.08 < norm < 0.13:
             cause = "it looks like g already: leave --acc-unit out"
-        raise HarError(f"{path}: the median length of total acceleration is {norm:.3g} g, expected about 1 g; {cause}")
+        raise HarError("recording-units", f"{path}: the median length of total acceleration is {norm:.3g} g, expected about 1 g; {cause}")
 
 
 def _check_constant(path: Path, report: ReadReport) -> None:
@@ -423,5 +431,6 @@ def _check_constant(path: Path, report: ReadReport) -> None:
     if constant:
         value = report.low[COLUMNS.index(constant[0])]
         raise HarError(
-            f"{path}: {', '.join(constant)} is constant ({value:g}) over all {report.rows} rows; the sensor was off or the column is wrong"
+            "recording-values",
+            f"{path}: {', '.join(constant)} is constant ({value:g}) over all {report.rows} rows; the sensor was off or the column is wrong",
         )

@@ -9,7 +9,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from har.contract import LABELS, HarError, nearest
+from har.contract import LABELS
+from har.errors import HarError, nearest
 from har.recording.options import TIME_UNITS, ReadOptions
 from har.recording.types import COLUMNS, UNLABELLED
 
@@ -38,17 +39,19 @@ def read_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
         HarError: the file is missing or is neither CSV nor Parquet, a column is missing, or a cell is not a number.
     """
     if not path.exists():
-        raise HarError(f"no recording at {path}; expected a CSV or Parquet file with the columns {', '.join(NUMERIC)}")
+        raise HarError("recording-missing", f"no recording at {path}; expected a CSV or Parquet file with the columns {', '.join(NUMERIC)}")
     if not path.is_file():  # a pipe would be waited for, a device may never end
         what = "a folder" if path.is_dir() else "a pipe or a device"
-        raise HarError(f"cannot read {path}: it is {what}, expected a regular file; write the recording to a file first")
+        raise HarError(
+            "recording-format", f"cannot read {path}: it is {what}, expected a regular file; write the recording to a file first"
+        )
     rows = _parquet_rows(path, options) if path.suffix.lower() in (".parquet", ".pq") else _csv_rows(path, options)
     empty = True
     for part in rows:
         empty = False
         yield part
     if empty:
-        raise HarError(f"{path} has a header but no samples; expected at least one window of samples")
+        raise HarError("recording-short", f"{path} has a header but no samples; expected at least one window of samples")
 
 
 def _positions(path: Path, header: list[str], options: ReadOptions) -> tuple[list[int], int | None]:
@@ -58,13 +61,15 @@ def _positions(path: Path, header: list[str], options: ReadOptions) -> tuple[lis
         if wanted not in header:
             what = "the gyroscope is missing; " if name.startswith("gyro") and not any("gyr" in h.lower() for h in header) else ""
             hint = nearest(wanted, header).replace("valid:", "found:")
-            raise HarError(f"{path}: column {wanted} is missing; {what}{hint}; map other names with --columns {name}=NAME")
+            raise HarError(
+                "recording-columns", f"{path}: column {wanted} is missing; {what}{hint}; map other names with --columns {name}=NAME"
+            )
         if header.count(wanted) > 1:
-            raise HarError(f"{path}: column {wanted} appears {header.count(wanted)} times; expected once")
+            raise HarError("recording-columns", f"{path}: column {wanted} appears {header.count(wanted)} times; expected once")
         found.append(header.index(wanted))
     label = options.column("label")
     if "label" in options.columns and label not in header:
-        raise HarError(f"{path}: column {label} is missing; {nearest(label, header).replace('valid:', 'found:')}")
+        raise HarError("recording-columns", f"{path}: column {label} is missing; {nearest(label, header).replace('valid:', 'found:')}")
     return found, header.index(label) if options.labels and label in header else None
 
 
@@ -87,11 +92,15 @@ def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
             first = next(lines, "")
             if not first.strip():
                 what = "is empty" if not first else "begins with an empty line"
-                raise HarError(f"{path} {what}; expected a header with the columns {', '.join(NUMERIC)}, then one row a sample")
+                raise HarError(
+                    "recording-format", f"{path} {what}; expected a header with the columns {', '.join(NUMERIC)}, then one row a sample"
+                )
             delimiter = max(DELIMITERS, key=first.count)  # a comma where none stands
             header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
             if all(_is_number(name) for name in header):
-                raise HarError(f"{path} begins with numbers, {first.strip()[:40]!r}; expected a header with {', '.join(NUMERIC)}")
+                raise HarError(
+                    "recording-format", f"{path} begins with numbers, {first.strip()[:40]!r}; expected a header with {', '.join(NUMERIC)}"
+                )
             columns, label = _positions(path, header, options)
             form = _Form(path, delimiter, header, columns, label, options.time_unit)
             line = 2
@@ -100,9 +109,9 @@ def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
                     yield _parse(form, part, line)
                 line += len(part)
     except csv.Error as error:
-        raise HarError(f"{path} is not well-formed CSV ({error}); is a quotation mark not closed?") from None
+        raise HarError("recording-format", f"{path} is not well-formed CSV ({error}); is a quotation mark not closed?") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise HarError(f"cannot read {path} as text ({error}); expected a CSV file in UTF-8, or Parquet") from None
+        raise HarError("recording-format", f"cannot read {path} as text ({error}); expected a CSV file in UTF-8, or Parquet") from None
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -110,7 +119,9 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
     number = 1
     while line := file.readline(LONGEST_LINE):
         if len(line) == LONGEST_LINE:
-            raise HarError(f"{path}: line {number} is longer than {LONGEST_LINE:,} characters; expected CSV with one row a line")
+            raise HarError(
+                "recording-format", f"{path}: line {number} is longer than {LONGEST_LINE:,} characters; expected CSV with one row a line"
+            )
         yield line
         number += 1
 
@@ -149,17 +160,22 @@ def _parse_slowly(form: _Form, lines: list[str], numbers: np.ndarray) -> np.ndar
     table = np.empty((len(lines), len(form.columns)))
     rows = list(csv.reader(lines, delimiter=form.delimiter))
     if len(rows) != len(lines):
-        raise HarError(f"{path}: a quotation mark is not closed near line {numbers[0]}; write the file without quotation marks")
+        raise HarError(
+            "recording-format", f"{path}: a quotation mark is not closed near line {numbers[0]}; write the file without quotation marks"
+        )
     signs: dict[str, tuple[int, str]] = {}  # of decimals, with a cell that has it
     for number, row in enumerate(rows):
         line = int(numbers[number])
         if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
             raise HarError(
+                "recording-format",
                 f"{path}: line {line} has {len(row)} columns, expected {len(header)} as in the header; have its numbers a decimal comma? "
-                "write a point, or separate the columns by semicolons"
+                "write a point, or separate the columns by semicolons",
             )
         if max(form.columns) >= len(row):
-            raise HarError(f"{path}: line {line} has {len(row)} columns, expected {len(header)}; the file may be cut off")
+            raise HarError(
+                "recording-format", f"{path}: line {line} has {len(row)} columns, expected {len(header)}; the file may be cut off"
+            )
         for place, column in enumerate(form.columns):
             cell = row[column].strip()
             signs |= {sign: (line, cell) for sign in ".," if sign in cell and sign not in signs}
@@ -168,10 +184,12 @@ def _parse_slowly(form: _Form, lines: list[str], numbers: np.ndarray) -> np.ndar
                     raise ValueError
                 table[number, place] = float(cell.replace(",", ".")) if cell else np.nan
             except ValueError:
-                raise HarError(f"{path}: line {line}, column {header[column]}: {cell[:40]!r} is not a number") from None
+                raise HarError("recording-values", f"{path}: line {line}, column {header[column]}: {cell[:40]!r} is not a number") from None
     if len(signs) > 1:
         found = " and ".join(f"{cell[:40]!r} in line {line}" for line, cell in signs.values())
-        raise HarError(f"{path} has both {found}; expected one decimal sign, a point or a comma, and none for thousands")
+        raise HarError(
+            "recording-values", f"{path} has both {found}; expected one decimal sign, a point or a comma, and none for thousands"
+        )
     return table
 
 
@@ -179,7 +197,7 @@ def label_numbers(path: Path, names: list[str], lines: np.ndarray) -> np.ndarray
     """Names of activities -> their numbers, -1 where empty."""
     for number, name in enumerate(names):
         if name not in LABEL_INDEX:
-            raise HarError(f"{path}: unknown label {name!r} in line {lines[number]}; {nearest(name, LABELS)}, or empty")
+            raise HarError("name-unknown", f"{path}: unknown label {name!r} in line {lines[number]}; {nearest(name, LABELS)}, or empty")
     return np.array([LABEL_INDEX[name] for name in names], dtype=np.int64)
 
 
@@ -188,7 +206,9 @@ def _parquet_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
-        raise HarError(f"{path} is Parquet, which needs pyarrow; pip install 'wearable-har[parquet]', or convert it to CSV") from None
+        raise HarError(
+            "dependency", f"{path} is Parquet, which needs pyarrow; pip install 'wearable-har[parquet]', or convert it to CSV"
+        ) from None
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
             header = file.schema_arrow.names
@@ -209,14 +229,16 @@ def _parquet_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
                     yield Rows(lines, time_s, values, label_numbers(path, names, lines), np.zeros_like(lines))
                 line += len(values)
     except (OSError, pa.ArrowException) as error:
-        raise HarError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); write it again or use CSV") from None
+        raise HarError(
+            "recording-format", f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); write it again or use CSV"
+        ) from None
 
 
 def _numbers(path: Path, column: Any, name: str) -> np.ndarray:
     import pyarrow as pa
 
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        raise HarError(f"{path}: column {name} has type {column.type}, expected numbers")
+        raise HarError("recording-columns", f"{path}: column {name} has type {column.type}, expected numbers")
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import har
-from har.contract import HarError
+from har.errors import HarError
 from har.files import remove_stale, staging
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runs.engine import Engine, Progress
@@ -123,17 +123,19 @@ def find_jobs(named: Iterable[Path], output: Path) -> list[Job]:
     """
     target = Path(os.path.abspath(output))
     if target.exists() and not target.is_dir():
-        raise HarError(f"--output {output} is a file, expected a folder for the predictions of several recordings")
+        raise HarError("file", f"--output {output} is a file, expected a folder for the predictions of several recordings")
     roots: list[Path] = []
     found: dict[Path, None] = {}
     for name in named:
         root, files = _expand(name)
         if Path(os.path.realpath(root)).is_relative_to(os.path.realpath(target)):
-            raise HarError(f"--output {output} holds {name}, and predictions may not lie among recordings; name another folder")
+            raise HarError("file", f"--output {output} holds {name}, and predictions may not lie among recordings; name another folder")
         roots.append(root)
         found |= dict.fromkeys(file for file in files if not file.is_relative_to(target))
     if not found:
-        raise HarError(f"no recording in {', '.join(map(str, named))}; expected files that end in {', '.join(SUFFIXES)}")
+        raise HarError(
+            "recording-missing", f"no recording in {', '.join(map(str, named))}; expected files that end in {', '.join(SUFFIXES)}"
+        )
     shared = Path(os.path.commonpath(roots))
     jobs: dict[Path, Job] = {}
     for recording in sorted(found, key=lambda path: (-path.stat().st_size, path)):
@@ -141,7 +143,9 @@ def find_jobs(named: Iterable[Path], output: Path) -> list[Job]:
         job = Job(recording, target / recording.relative_to(shared).with_name(f"{stem}.parquet"))
         other = jobs.setdefault(job.output, job)
         if other is not job:
-            raise HarError(f"{other.recording} and {recording} would both become {job.output}; rename one of them, or name only one")
+            raise HarError(
+                "file", f"{other.recording} and {recording} would both become {job.output}; rename one of them, or name only one"
+            )
     return list(jobs.values())
 
 
@@ -154,7 +158,10 @@ def _expand(name: Path) -> tuple[Path, list[Path]]:
     if path.is_file():
         return path.parent, [path]
     if not glob.has_magic(str(name)):
-        raise HarError(f"no recording at {name}; expected a CSV or Parquet file, a folder of them or a pattern such as 'data/**/*.csv'")
+        raise HarError(
+            "recording-missing",
+            f"no recording at {name}; expected a CSV or Parquet file, a folder of them or a pattern such as 'data/**/*.csv'",
+        )
     plain = next(parent for parent in path.parents if not glob.has_magic(str(parent)))
     return plain, [Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file()]
 
@@ -177,7 +184,7 @@ def _not_done(jobs: list[Job], maker: Maker) -> tuple[list[Job], list[tuple[Path
 def _recognizer(bundle: Path, digest: str) -> Recognizer:
     """Opened once a process."""
     if sha256(bundle / MANIFEST) != digest:
-        raise HarError(f"{bundle} was changed while its predictions were made; type the command again")
+        raise HarError("bundle-changed", f"{bundle} was changed while its predictions were made; type the command again")
     return load_model(bundle)
 
 
@@ -201,11 +208,13 @@ def predict_file(job: Job, *, maker: Maker) -> str:
             about = {"made_from": key, "synthetic": recognizer.bundle.synthetic, "minutes": minutes}
             rows = write_parquet(_counted(parts, minutes), recognizer.labels, temporary, lambda: about | {"recording": report.text()})
             if maker.key(job.recording) != key:
-                raise HarError(f"{job.recording} changed while it was read; type the command again when it is complete")
+                raise HarError("recording-format", f"{job.recording} changed while it was read; type the command again when it is complete")
             os.replace(temporary, job.output)
     except OSError as error:
         where = error.filename or job.output
-        raise HarError(f"cannot read or write {where} ({error.strerror or error}); check its permissions and the free space") from None
+        raise HarError(
+            "file", f"cannot read or write {where} ({error.strerror or error}); check its permissions and the free space"
+        ) from None
     return f"{rows} windows; {report.text()}; {minutes_text(minutes)}"
 
 

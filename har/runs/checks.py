@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from har.config import DataConfig, RunConfig, load_config, parse_config
-from har.contract import HarError
 from har.data.prepare import check_source
 from har.data.splits import VALIDATION_SUBJECTS, check_split
+from har.errors import HarError
 from har.models.registry import MODELS, check_options, find_model
 from har.runs.folds import SplitChoice, first_fold, fold_configs
 
@@ -27,7 +27,7 @@ def config_path(name: str, folder: Path = CONFIG_FOLDER) -> Path:
         if (place / f"{name}.yaml").is_file():
             return place / f"{name}.yaml"
     find_model(name)
-    raise HarError(f"no config at {folder / name}.yaml; name a file with --config")
+    raise HarError("config", f"no config at {folder / name}.yaml; name a file with --config")
 
 
 def named_config(name: RunConfig | Path | str, folder: Path = CONFIG_FOLDER) -> RunConfig:
@@ -62,8 +62,9 @@ def check_task(config: RunConfig) -> None:
     model = find_model(config.model.name)
     if model.task != config.task.name:
         raise HarError(
+            "config",
             f"task.name is {config.task.name!r}, but model {model.name!r} is for the task {model.task!r}; set task.name: {model.task}, "
-            "or name another model"
+            "or name another model",
         )
     check_options(model.name, config.model.options)
 

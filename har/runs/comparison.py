@@ -10,8 +10,9 @@ from statistics import fmean
 
 import pandas as pd
 
-from har.contract import TRAIN_SUBJECTS, HarError, artefact
+from har.contract import TRAIN_SUBJECTS, artefact
 from har.data.prepare import describe
+from har.errors import HarError
 from har.evaluation.calibration import MIN_ERRORS, MIN_SUBJECTS, calibration_table
 from har.evaluation.compare import (
     collect,
@@ -219,7 +220,8 @@ def _check_replaced(folder: Path, names: set[str], source: Path | None) -> None:
         other += [path for path in found if path.name not in names]
     if other:
         raise HarError(
-            f"{folder} would be replaced and holds {other[0].name}, which this report does not write; name another folder with --output"
+            "file",
+            f"{folder} would be replaced and holds {other[0].name}, which this report does not write; name another folder with --output",
         )
 
 

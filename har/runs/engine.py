@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from har.contract import HarError
+from har.errors import HarError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,13 +48,15 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
-            raise HarError(f"unknown engine {self.name!r}; expected one of {', '.join(ENGINES)}")
+            raise HarError("name-unknown", f"unknown engine {self.name!r}; expected one of {', '.join(ENGINES)}")
         if self.workers is not None and self.workers < 1:
-            raise HarError(f"--workers is {self.workers}, expected at least 1")
+            raise HarError("argument", f"--workers is {self.workers}, expected at least 1")
         if not (0 <= self.gpus < float("inf")) or (self.gpus > 1 and self.gpus % 1):
-            raise HarError(f"--gpus-per-job is {self.gpus:g}, expected a part of a GPU, such as 0.5, or a whole number of them")
+            raise HarError("argument", f"--gpus-per-job is {self.gpus:g}, expected a part of a GPU, such as 0.5, or a whole number of them")
         if self.gpus and self.name == "local":
-            raise HarError(f"--gpus-per-job {self.gpus:g} needs --engine ray; processes of this machine share its GPUs as they find them")
+            raise HarError(
+                "argument", f"--gpus-per-job {self.gpus:g} needs --engine ray; processes of this machine share its GPUs as they find them"
+            )
 
     def text(self, jobs: int) -> str:
         """Where that many jobs run, for people."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from har.contract import SPLITS, HarError, artefact
+from har.contract import SPLITS, artefact
+from har.errors import HarError
 from har.evaluation.predictions import Origin, Predictions
 from har.files import whole_file
 from har.reporting import data_title
@@ -111,13 +112,13 @@ def evaluate(
         cnn1d, seed 0, SYNTHETIC data, validation subjects
     """
     if part not in EVALUATED:
-        raise HarError(f"unknown part {part!r}; expected one of {', '.join(EVALUATED)}")
+        raise HarError("name-unknown", f"unknown part {part!r}; expected one of {', '.join(EVALUATED)}")
     run, results = opened(run), Path(results)
     run.check_weights()
     config, info = run.config(), run.info()
     task, data = load_data(run, archive)
     if part not in data.parts:
-        raise HarError(f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --part test")
+        raise HarError("run-kind", f"{run.path} has no {part} subjects, all trained; score the others: har evaluate --part test")
     ledger = required_ledger(results_folder(results, data.dataset), data.split.subjects(part), synthetic=data.synthetic)
     origin = replace(info.origin, split=part)
     module = load_module(run.checkpoint, task.module)
@@ -153,11 +154,14 @@ def load_data(run: RunFolder, archive: Path | str | None = None) -> tuple[Task, 
     data = task.load(run.config(), archive)
     if data.digest != info.origin.data_digest:
         raise HarError(
+            "run-other",
             f"{run.path} was trained on other data (digest {info.origin.data_digest[:12]}, found {data.digest[:12]}); "
-            "name the same archive, or train again"
+            "name the same archive, or train again",
         )
     if info.split is not None and info.split != {name: list(data.split.subjects(name)) for name in SPLITS}:
-        raise HarError(f"{run.path} was trained on another split than its config gives now; restore the split file, or train again")
+        raise HarError(
+            "run-other", f"{run.path} was trained on another split than its config gives now; restore the split file, or train again"
+        )
     return task, data
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from har import __version__
-from har.contract import RAW6, HarError, artefact
+from har.contract import RAW6, artefact
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.attribution import METHODS, attention_of, attribute, baseline_of, nearest_windows
 from har.evaluation.explanation import Explanation, Neighbour, explanation_figure, write_error_report
 from har.evaluation.figures import save_figure
@@ -78,11 +79,11 @@ def _opened(
     predictions = scored_predictions(run, split, numbers)
     run.check_weights()
     if predictions.origin.checkpoint_sha256 != origin.checkpoint_sha256:
-        raise HarError(f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --part {split}")
+        raise HarError("run-other", f"{run.predictions_path(split)} is of other weights; score them again: har evaluate --part {split}")
     _, data = load_data(run, archive)
     chosen: WindowSet = data.parts[split]
     if len(chosen) != len(predictions.table) or (chosen.start != predictions.table.start.to_numpy()).any():
-        raise HarError(f"{run.predictions_path(split)} is of other windows; score them again: har evaluate --part {split}")
+        raise HarError("run-other", f"{run.predictions_path(split)} is of other windows; score them again: har evaluate --part {split}")
     return predictions, chosen, data.parts["train"]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import RAW6, HarError, SignalSpec, artefact
+from har.contract import RAW6, SignalSpec, artefact
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
 from har.evaluation.metrics import per_class, per_subject
 from har.evaluation.predictions import Predictions
@@ -55,21 +56,25 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
     # Scores on other people cannot be compared; a fold is exported where it alone is named.
     device = [run for run in device if run.config().data.split.kind == "official"] or device[:1] * (len(device) == 1)
     if not device:
-        raise HarError("every run is a fold of some other split, so that none is best; name one with --model and --seed")
+        raise HarError("not-comparable", "every run is a fold of some other split, so that none is best; name one with --model and --seed")
     scored = [run.info() for run in device if run.info().score is not None]
     watched = {tuple((info.split or {}).get("validation", ())): info.origin.run for info in scored}
     if len(watched) > 1:
         found = "; ".join(f"{run} ({', '.join(map(str, who))})" for who, run in watched.items())
-        raise HarError(f"scores on different validation subjects cannot be compared: {found}; name runs of one kind with --model")
+        raise HarError(
+            "not-comparable", f"scores on different validation subjects cannot be compared: {found}; name runs of one kind with --model"
+        )
     kinds = {run.config().data.transitions: run.info().origin.run for run in device}
     if len(kinds) > 1:
         found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
-        raise HarError(f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
+        raise HarError("not-comparable", f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
     if len(device) == 1:
         return device[0]
     ranked = [(score, run) for run in device if (score := run.info().score) is not None]
     if not ranked:
-        raise HarError(f"nobody validated these {len(device)} runs, so that none is best; name one with --model and --seed")
+        raise HarError(
+            "not-comparable", f"nobody validated these {len(device)} runs, so that none is best; name one with --model and --seed"
+        )
     return max(ranked, key=lambda pair: pair[0])[1]
 
 
@@ -114,7 +119,7 @@ def export(
     run.check_weights()
     if isinstance(task_of(info.origin.model), Sequence):
         if mounting is not None:
-            raise HarError(f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
+            raise HarError("run-kind", f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
         return _export_stream_run(run, folder, archive)
     windows, split = load_windows(run.config(), archive)
     classifier = load_checkpoint(run.checkpoint)
@@ -138,9 +143,9 @@ def export(
 
 def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -> MountingPart:
     if not isinstance(task_of(estimator.info().origin.model), EstimateMounting):
-        raise HarError(f"{estimator.path} does not tell the mounting; name a run of mounting_cnn with --mounting")
+        raise HarError("run-kind", f"{estimator.path} does not tell the mounting; name a run of mounting_cnn with --mounting")
     if not isinstance(task_of(classifier.info().origin.model), Classify):
-        raise HarError(f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
+        raise HarError("run-kind", f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
     for run in (estimator, classifier):
         run.check_weights()
     answering = _calibration(classifier, results)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from har.config import DataConfig, RunConfig, parse_config
-from har.contract import SPLITS, HarError
+from har.contract import SPLITS
 from har.data.audit import audit
 from har.data.prepare import prepared
 from har.data.splits import VALIDATION_SUBJECTS, SubjectSplit, fold_count, make_splits, write_splits
 from har.data.windowset import WindowSet
+from har.errors import HarError
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def fold_configs(config: RunConfig, choice: SplitChoice, archive: Path | str | N
     numbers = list(range(count)) if choice.numbers is None else list(dict.fromkeys(choice.numbers))
     for number in numbers:
         if not 0 <= number < count:
-            raise HarError(f"fold {number} is asked for; the {kind} split of {first.data.dataset} has folds 0 to {count - 1}: --fold")
+            raise HarError(
+                "split-subjects", f"fold {number} is asked for; the {kind} split of {first.data.dataset} has folds 0 to {count - 1}: --fold"
+            )
     return [config.with_split(**(first.data.split.model_dump() | {"fold": number})) for number in numbers]
 
 
@@ -77,10 +80,13 @@ def first_fold(config: RunConfig, choice: SplitChoice) -> RunConfig | None:
     kind = choice.kind or own.kind
     if kind == "official":
         if choice.numbers is not None or choice.options:
-            raise HarError("the official split has one fold and no options; name another: --split fold5, kfold, loso or file")
+            raise HarError(
+                "split-subjects", "the official split has one fold and no options; name another: --split fold5, kfold, loso or file"
+            )
         if own.kind != "official":
             raise HarError(
-                f"the config's split is {own.kind!r} and names no validation subjects for the official one; add them to a config"
+                "split-subjects",
+                f"the config's split is {own.kind!r} and names no validation subjects for the official one; add them to a config",
             )
         return None
     base = own.model_dump() if kind == own.kind else {"kind": kind}
@@ -89,7 +95,7 @@ def first_fold(config: RunConfig, choice: SplitChoice) -> RunConfig | None:
     for number in choice.numbers or []:
         if number < 0 or (count is not None and number >= count):
             known = f"has folds 0 to {count - 1}" if count is not None else "has folds from 0 on"
-            raise HarError(f"fold {number} is asked for; the {kind} split of {first.data.dataset} {known}: --fold")
+            raise HarError("split-subjects", f"fold {number} is asked for; the {kind} split of {first.data.dataset} {known}: --fold")
     return first
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from har.contract import TEST_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS
+from har.errors import HarError
 from har.evaluation.predictions import Origin
 from har.files import append_whole, cannot_write
 from har.reporting import git_commit
@@ -106,7 +107,9 @@ def _append(path: Path, row: str) -> None:
                 with open(path, newline="", encoding="utf-8") as file:
                     found = next(csv.reader(file), [])
                 if tuple(found) != COLUMNS:
-                    raise HarError(f"{path} has the columns {', '.join(found)}; expected {', '.join(COLUMNS)}; restore the ledger")
+                    raise HarError(
+                        "predictions-file", f"{path} has the columns {', '.join(found)}; expected {', '.join(COLUMNS)}; restore the ledger"
+                    )
             append_whole(path, (",".join(COLUMNS) + "\n") * new + row)
         lock.unlink(missing_ok=True)
     except OSError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import har
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.engine import ATTEMPTS, LAST_WORDS_S, Outcome, default_workers, died, guarded
 
 T = TypeVar("T")
@@ -65,7 +65,9 @@ def run_jobs_on_ray(
     with _connected(workers) as ray:
         if not _places(ray, gpus):
             each = "1 core" + f" and {gpus:g} of a GPU" * bool(gpus)
-            raise HarError(f"no machine of the Ray cluster has what each job needs, {each}; expected one: ray start --num-cpus, --num-gpus")
+            raise HarError(
+                "engine", f"no machine of the Ray cluster has what each job needs, {each}; expected one: ray start --num-cpus, --num-gpus"
+            )
         task = ray.remote(max_retries=0, num_cpus=1, num_gpus=gpus)(_as_the_driver)
         driver = _Driver.here()
         try:
@@ -116,11 +118,11 @@ class _Driver:
     def imitate(self) -> None:
         """Make this process look like the driver's, or say why it cannot."""
         if _code() != self.code:
-            raise HarError(f"{socket.gethostname()} has another version of this package than the machine of the command; {SAME}")
+            raise HarError("engine", f"{socket.gethostname()} has another version of this package than the machine of the command; {SAME}")
         try:
             os.chdir(self.folder)
         except OSError as error:
-            raise HarError(f"{socket.gethostname()} cannot open the folder {self.folder} ({error.strerror}); {SAME}") from None
+            raise HarError("engine", f"{socket.gethostname()} cannot open the folder {self.folder} ({error.strerror}); {SAME}") from None
         for name in [name for name in os.environ if name.startswith(PASSED_ON)]:
             del os.environ[name]  # set by the process that started the cluster
         os.environ.update(self.environment)
@@ -171,7 +173,7 @@ def _connected(workers: int | None) -> Iterator[Any]:
     try:
         import ray
     except ModuleNotFoundError:
-        raise HarError("--engine ray needs Ray, which is not installed; pip install 'wearable-har[ray]'") from None
+        raise HarError("dependency", "--engine ray needs Ray, which is not installed; pip install 'wearable-har[ray]'") from None
     if ray.is_initialized():
         yield ray
         return
@@ -183,7 +185,7 @@ def _connected(workers: int | None) -> Iterator[Any]:
         ray.init(cluster or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
     except Exception as error:  # Ray's own are of many kinds
         where = f"the cluster RAY_ADDRESS={cluster}" if cluster else "Ray on this machine"
-        raise HarError(f"cannot use {where} ({_last_line(error)}); try again when it is less busy, or --engine local") from None
+        raise HarError("engine", f"cannot use {where} ({_last_line(error)}); try again when it is less busy, or --engine local") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own, with which the command would end with another exit code
     try:
@@ -198,4 +200,6 @@ def _check_reachable(cluster: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     except (OSError, ValueError) as error:
-        raise HarError(f"no Ray cluster at RAY_ADDRESS={cluster} ({error}); expected HOST:PORT of one, or nothing: a local one") from None
+        raise HarError(
+            "engine", f"no Ray cluster at RAY_ADDRESS={cluster} ({error}); expected HOST:PORT of one, or nothing: a local one"
+        ) from None

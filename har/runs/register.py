@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from har.contract import TEST_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS
+from har.errors import HarError
 from har.redaction import redacted
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans
@@ -86,8 +87,9 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
     run = registry.run_of(digest)
     if run is None:
         raise HarError(
+            "run-missing",
             f"no run in the MLflow store {redacted(registry.uri)} holds the bundle {folder}; export it again there (har export), or send "
-            "its run: har track push"
+            "its run: har track push",
         )
     with registry.locked():
         champion, version = registry.champion(), registry.holding(digest)
@@ -112,14 +114,16 @@ def criterion(bundle: Bundle) -> dict[str, str]:
     held_out = bundle.manifest["metrics"].get("validation")
     if held_out is None:
         raise HarError(
+            "not-comparable",
             f"{bundle.folder} has no validation score, by which alone a champion is chosen; export a run with validation subjects, or a "
-            "refit after: har sweep configs/study/crossvalidation.yaml"
+            "refit after: har sweep configs/study/crossvalidation.yaml",
         )
     people = [row["subject"] for row in held_out["per_subject"]]
     tested = sorted(set(people) & set(TEST_SUBJECTS))
     if tested:
         raise HarError(
-            f"{bundle.folder} was validated on test subjects ({spans(tested)}), who must not choose a champion; use another split"
+            "not-comparable",
+            f"{bundle.folder} was validated on test subjects ({spans(tested)}), who must not choose a champion; use another split",
         )
     who = {"subjects": people, "who": held_out["who"], "labels": bundle.labels, "data_digest": digests(bundle)}
     return {SCORE: f"{held_out['macro_f1']['value']:.6f}", SCORED_ON: json.dumps(who)}
@@ -152,11 +156,14 @@ def verdict(tags: dict[str, str], champion: Version | None, *, itself: bool) -> 
         return True, f"is the {CHAMPION} since {day}: validation macro-F1 {score}, and there was none before."
     other = f"version {champion.version}"
     if champion.tags.get("synthetic") != tags["synthetic"]:
-        raise HarError(f"one of the {CHAMPION}, {other}, and this bundle is of SYNTHETIC data; name another model with --name")
+        raise HarError(
+            "not-comparable", f"one of the {CHAMPION}, {other}, and this bundle is of SYNTHETIC data; name another model with --name"
+        )
     if champion.tags.get(SCORED_ON) != tags[SCORED_ON]:
         raise HarError(
+            "not-comparable",
             f"the {CHAMPION}, {other}, was scored on {_who(champion.tags)}, this bundle on {_who(tags)}; such scores are not comparable: "
-            "register a bundle that was scored alike, or name another model with --name"
+            "register a bundle that was scored alike, or name another model with --name",
         )
     theirs = f"{100 * float(champion.tags[SCORE]):.2f} %"
     if itself:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import MOVING, HarError, artefact
+from har.contract import MOVING, artefact
 from har.data import synthetic, uci_har
 from har.data.windowset import Stretch, WindowSet, segments_of
+from har.errors import HarError
 from har.evaluation.figures import robustness_figure, save_figure
 from har.evaluation.predictions import Origin, training_names
 from har.files import write_whole
@@ -87,7 +88,10 @@ def _check_seeds(runs: Sequence[RunFolder]) -> None:
     origins = [run.info().origin for run in runs]
     for origin, title in zip(origins, training_names(origins), strict=True):
         if title != origin.run:
-            raise HarError(f"the runs named {origin.run} differ in more than the seed, as {title}; measure one of them: --model and --seed")
+            raise HarError(
+                "not-comparable",
+                f"the runs named {origin.run} differ in more than the seed, as {title}; measure one of them: --model and --seed",
+            )
 
 
 def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[RunFolder, RunFolder] | None = None) -> pd.DataFrame:
@@ -107,7 +111,9 @@ def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[R
     check_measurable(run)
     windows, split = load_windows(run.config(), archive)
     if not split.subjects("validation"):
-        raise HarError(f"{run.path} has no validation subjects, and the test subjects decide nothing; name a run that is no refit")
+        raise HarError(
+            "run-kind", f"{run.path} has no validation subjects, and the test subjects decide nothing; name a run that is no refit"
+        )
     people: WindowSet = split.select(windows, "validation")
     segments, stride = segments_of(people), run.config().windowing.step
     session, rows = open_session(path), []
@@ -136,9 +142,11 @@ def _sessions(mounting: tuple[RunFolder, RunFolder], people: WindowSet) -> tuple
     for run in mounting:
         trained = (run.info().split or {}).get("train", [])
         if set(trained) & set(people.subject.tolist()) or not trained:
-            raise HarError(f"{run.path} trained on people it would be measured on; name a run with the same validation subjects, no refit")
+            raise HarError(
+                "leak", f"{run.path} trained on people it would be measured on; name a run with the same validation subjects, no refit"
+            )
         if not (run.path / ONNX).is_file():
-            raise HarError(f"{run.path} has no ONNX file; train it again: har train --model {run.info().origin.run}")
+            raise HarError("run-kind", f"{run.path} has no ONNX file; train it again: har train --model {run.info().origin.run}")
     return open_session(mounting[0].path / ONNX), open_session(mounting[1].path / ONNX)
 
 

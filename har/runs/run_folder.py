@@ -11,7 +11,8 @@ import pandas as pd
 
 from har.config import RunConfig, parse_config
 from har.config.yaml_file import read_yaml
-from har.contract import TEST_SUBJECTS, HarError, artefact
+from har.contract import TEST_SUBJECTS, artefact
+from har.errors import HarError
 from har.evaluation.predictions import Origin, Predictions, read_predictions, same_but_fold
 from har.models.registry import MODELS, SEQUENCE, WINDOW, find_model
 from har.runtime.bundle import sha256
@@ -72,7 +73,8 @@ class RunFolder:
         found = sha256(self.checkpoint) if self.checkpoint.is_file() else "missing"
         if found != origin.checkpoint_sha256:
             raise HarError(
-                f"{self.checkpoint} is not the file that was trained ({found[:12]}); train again: har train --model {origin.run}"
+                "run-damaged",
+                f"{self.checkpoint} is not the file that was trained ({found[:12]}); train again: har train --model {origin.run}",
             )
 
     def info(self) -> RunInfo:
@@ -85,7 +87,9 @@ class RunFolder:
             content = json.loads((self.path / INFO).read_text())
             return RunInfo(Origin(**content.pop("origin")), **content)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise HarError(f"{self.path} is not a finished run ({type(error).__name__}: {error}); train again: har train") from None
+            raise HarError(
+                "run-damaged", f"{self.path} is not a finished run ({type(error).__name__}: {error}); train again: har train"
+            ) from None
 
     def predictions_path(self, split: str) -> Path:
         """Where the predictions on `split` are written."""
@@ -123,15 +127,18 @@ def exportable(runs: list[RunFolder]) -> list[RunFolder]:
         model = runs[0].info().origin.model
         if not getattr(find_model(model).network, "streams", False):
             raise HarError(
-                f"model {model!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru"
+                "not-exportable",
+                f"model {model!r} looks ahead, which no device can: it is not exported; take one that carries a state: stream_gru",
             )
         return runs
     windows = of_windows(runs)
     if not windows:
-        raise HarError("none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model")
+        raise HarError(
+            "run-kind", "none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model"
+        )
     device = [run for run in windows if run.info().origin.channels == "raw6"]
     if not device:
-        raise HarError("every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
+        raise HarError("not-exportable", "every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
     return device
 
 
@@ -148,9 +155,13 @@ def check_measurable(run: RunFolder) -> None:
     """
     origin = run.info().origin
     if find_model(origin.model).task != WINDOW:
-        raise HarError(f"{run.path} does not name activities of windows, which is what is measured; name another run with --model")
+        raise HarError(
+            "run-kind", f"{run.path} does not name activities of windows, which is what is measured; name another run with --model"
+        )
     if origin.channels != "raw6" or not (run.path / ONNX).is_file():
-        raise HarError(f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects")
+        raise HarError(
+            "run-kind", f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects"
+        )
 
 
 def scored_predictions(run: RunFolder, split: str, windows: Sequence[int] = ()) -> Predictions:
@@ -161,14 +172,14 @@ def scored_predictions(run: RunFolder, split: str, windows: Sequence[int] = ()) 
     """
     origin = run.info().origin
     if find_model(origin.model).task != WINDOW:
-        raise HarError(f"{origin.run} is no classifier of windows; only those can be explained")
+        raise HarError("run-kind", f"{origin.run} is no classifier of windows; only those can be explained")
     predictions = run.predictions(split)
     if predictions is None:  # the test subjects are only looked at after their evaluation is in the ledger
         again = f"har evaluate --dataset {origin.dataset} --model {run.path.parent.name} --seed {origin.seed} --part {split}"
-        raise HarError(f"{run.path} was not scored on the {split} subjects; first: {again}")
+        raise HarError("run-missing", f"{run.path} was not scored on the {split} subjects; first: {again}")
     for number in windows:
         if not 0 <= number < len(predictions.table):
-            raise HarError(f"window {number} is asked for; the {split} subjects have windows 0 to {len(predictions.table) - 1}")
+            raise HarError("argument", f"window {number} is asked for; the {split} subjects have windows 0 to {len(predictions.table) - 1}")
     return predictions
 
 
@@ -190,7 +201,7 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
         every = sorted(base.glob(f"*/seed-*/{INFO}"))
         there = list(dict.fromkeys(f"{path.parts[-3]} ({path.parts[-2]})" if seeds else path.parts[-3] for path in every))
         known = f"there are {', '.join(there)}" if there else f"train first: {_training(dataset, names or [], seeds or [])}"
-        raise HarError(f"no finished run{wanted}{with_seeds} below {base}; {known}")
+        raise HarError("run-missing", f"no finished run{wanted}{with_seeds} below {base}; {known}")
     return found
 
 

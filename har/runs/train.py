@@ -12,10 +12,11 @@ from matplotlib.colors import to_hex
 from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
-from har.contract import SPLITS, HarError, artefact
+from har.contract import SPLITS, artefact
 from har.data import synthetic
 from har.data.prepare import describe, label_names
 from har.data.splits import SubjectSplit, split_document
+from har.errors import HarError
 from har.evaluation.predictions import Origin, write_predictions
 from har.exporting.onnx_file import one_line
 from har.files import CannotWriteError, write_whole
@@ -277,8 +278,9 @@ def compare_scores(task: Task, score: TaskScore, reported: float | None, who: st
     found = score.values[task.primary]
     if reported is None or abs(found - reported) > task.tolerance * max(1.0, abs(reported)):
         raise HarError(
+            "run-damaged",
             f"the saved weights give {task.primary} {found:.6f}, {who} reported {reported}; the config or the weights are not those of the "
-            "training; train again"
+            "training; train again",
         )
 
 
@@ -314,8 +316,9 @@ def _try_export(task: Task, config: RunConfig, data: TaskData, who: str) -> None
         if isinstance(error, CannotWriteError):
             raise
         raise HarError(
+            "not-exportable",
             f"{who}: nothing was trained, since the export fails on fresh weights: {error}; change the network, or, to train it "
-            'without an ONNX file, set onnx = "refused" and onnx_refusal on its class'
+            'without an ONNX file, set onnx = "refused" and onnx_refusal on its class',
         ) from error
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import TEST_SUBJECTS, HarError, artefact, nearest
+from har.contract import TEST_SUBJECTS, artefact
 from har.data.audit import audit
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
+from har.errors import HarError, nearest
 from har.evaluation.predictions import write_predictions
 from har.runs.evaluate import Evaluation, load_data, record, results_folder
 from har.runs.ledger import required_ledger
@@ -51,9 +52,9 @@ def evaluate_on(
     """
     config, info = run.config(), run.info()
     if not isinstance(task_of(info.origin.model), Classify):
-        raise HarError(f"{info.origin.run} is no classifier of windows; only those can be tried on another data set")
+        raise HarError("run-kind", f"{info.origin.run} is no classifier of windows; only those can be tried on another data set")
     if dataset == info.origin.dataset:
-        raise HarError(f"{info.origin.run} was trained on {dataset}; name another data set with --on, or leave it out")
+        raise HarError("argument", f"{info.origin.run} was trained on {dataset}; name another data set with --on, or leave it out")
     run.check_weights()
     task, own = load_data(run, own_archive)
     trained, subjects = own.parts["train"], own.split
@@ -62,7 +63,7 @@ def evaluate_on(
     shared = bool(known & set(found.subject.tolist()))
     if shared:
         if not subjects.subjects(split):
-            raise HarError(f"{run.path} has no {split} subjects; score the others: --part test")
+            raise HarError("run-kind", f"{run.path} has no {split} subjects; score the others: --part test")
         found = subjects.select(found, split)
     elif not found.synthetic:  # whoever trained elsewhere opens the official test subjects by --part test alone, as everybody does
         official = np.isin(found.subject, TEST_SUBJECTS)
@@ -103,9 +104,9 @@ def _relabelled(windows: WindowSet, labels: tuple[str, ...], rename: dict[str, s
     """The windows of activities that are among `labels`, numbered by them, and how many of each other there are."""
     for name, label in rename.items():
         if name not in windows.labels:
-            raise HarError(f"--map names {name!r}, which {windows.dataset} has not; {nearest(name, list(windows.labels))}")
+            raise HarError("argument", f"--map names {name!r}, which {windows.dataset} has not; {nearest(name, list(windows.labels))}")
         if label not in labels:
-            raise HarError(f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, list(labels))}")
+            raise HarError("argument", f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, list(labels))}")
     names = [rename.get(name, name) for name in windows.labels]
     number = np.array([labels.index(name) if name in labels else -1 for name in names])
     y = number[windows.y]
@@ -113,7 +114,8 @@ def _relabelled(windows: WindowSet, labels: tuple[str, ...], rename: dict[str, s
     left_out = {windows.labels[i]: int(count[i]) for i in range(len(names)) if number[i] < 0 and count[i]}
     if not (y >= 0).any():
         raise HarError(
+            "argument",
             f"{windows.dataset} has no activity that the model knows: it has {', '.join(windows.labels)}, the model {', '.join(labels)}; "
-            "say which is which: --map NAME=LABEL"
+            "say which is which: --map NAME=LABEL",
         )
     return replace(windows.subset(y >= 0), y=y[y >= 0], labels=labels), left_out

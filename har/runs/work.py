@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from har.contract import HarError
+from har.errors import HarError
 from har.files import FULL, CannotWriteError, InUseError, cannot_write, remove_stale, staging, write_whole
 from har.runs.run_folder import INFO, RunFolder
 from har.tracking.runs import close_orphans, confirm_finished
@@ -94,7 +94,8 @@ def _alone(target: Path, folder: AbstractContextManager[Path]) -> Iterator[Path]
             process = _noted(error.path).get("pid")
             by = f"process {process}" if process is not None else "another process"
             raise HarError(
-                f"{target} is being trained by {by}; wait until that ends, or train with another --seed or into another folder with --runs"
+                "run-busy",
+                f"{target} is being trained by {by}; wait until that ends, or train with another --seed or into another folder with --runs",
             ) from None
         yield path
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from har.contract import HarError, SignalSpec
+from har.contract import SignalSpec
+from har.errors import HarError
 from har.runtime.manifest import MALFORMED, MANIFEST, MODEL, MODELS, STREAMING, read_manifest
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class Bundle:
         if name not in self.models:
             left_out = self.manifest["left_out"].get(name)
             reason = f" ({left_out['reason']})" if left_out else ""
-            raise HarError(f"{self.folder} has no {name}{reason}; it has {', '.join(self.models)}")
+            raise HarError("bundle-missing", f"{self.folder} has no {name}{reason}; it has {', '.join(self.models)}")
         return self.folder / name
 
 
@@ -105,13 +106,18 @@ def read_bundle(folder: Path | str) -> Bundle:
     except OSError:
         beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}"))
         others = f", or take {' or '.join(str(folder.parent / name) for name in beside)}" if beside else ""
-        raise HarError(f"no bundle at {folder}: {MANIFEST} is missing; make one with har export{others}") from None
+        raise HarError("bundle-missing", f"no bundle at {folder}: {MANIFEST} is missing; make one with har export{others}") from None
     for name, entry in manifest["files"].items():
         path = folder / name
         if not path.is_file():
-            raise HarError(f"{folder}: the manifest names {name!r}, which is not there; copy the whole folder or export again")
+            raise HarError(
+                "bundle-changed", f"{folder}: the manifest names {name!r}, which is not there; copy the whole folder or export again"
+            )
         if sha256(path) != entry["sha256"]:
-            raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
+            raise HarError(
+                "bundle-changed",
+                f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again",
+            )
     return Bundle(folder, manifest)
 
 
@@ -130,7 +136,9 @@ def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:
                 continue
             if isinstance(error, (HarError, OSError)):
                 raise
-            raise HarError(f"{folder} is not a bundle of this version ({type(error).__name__}: {error}); export again") from None
+            raise HarError(
+                "bundle-invalid", f"{folder} is not a bundle of this version ({type(error).__name__}: {error}); export again"
+            ) from None
         if _identity(folder) == before:
             return found
 

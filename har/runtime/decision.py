@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from har.contract import UNKNOWN, HarError
+from har.contract import UNKNOWN
+from har.errors import HarError
 
 
 def outcomes(labels: Sequence[str]) -> list[str]:
@@ -32,8 +33,9 @@ def decide(labels: Sequence[str], probabilities: np.ndarray, below: np.ndarray |
     if not np.isfinite(rows).all():
         row, column = np.argwhere(~np.isfinite(rows))[0]
         raise HarError(
+            "not-finite",
             f"the model's probability of {labels[column]} is {rows[row, column]} in answer {row + 1} of {len(rows)}, "
-            "expected a finite number; check the bundle with har verify"
+            "expected a finite number; check the bundle with har verify",
         )
     unknown = outcomes(labels).index(UNKNOWN)
     return np.where(rows.max(axis=1).astype(np.float64) >= np.asarray(below, dtype=np.float64), rows.argmax(axis=1), unknown)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from har.contract import HarError, SignalSpec
+from har.contract import SignalSpec
+from har.errors import HarError
 from har.recording.limits import FROZEN_S, LIMITS, LIMITS_TEXT, SENSORS, check_outside, frozen, outside
 
 LEAST_NORM_G, MOST_NORM_G = 0.3, 4.0  # of the median length of total acceleration; walking people stay between 0.8 and 1.2
@@ -28,7 +29,8 @@ def check_windows(windows: np.ndarray, spec: SignalSpec) -> None:
         turned = windows.ndim == 3 and windows.shape[1:] == expected[::-1]
         hint = "; time and channel have changed places: windows.transpose(0, 2, 1)" if turned else ""
         raise HarError(
-            f"windows have shape {windows.shape}, expected (window, {expected[0]}, {expected[1]}): time, then {', '.join(channels)}{hint}"
+            "windows",
+            f"windows have shape {windows.shape}, expected (window, {expected[0]}, {expected[1]}): time, then {', '.join(channels)}{hint}",
         )
     check_finite(windows.reshape(-1, len(channels)), channels, window_size)
     if not len(windows):
@@ -40,8 +42,9 @@ def check_windows(windows: np.ndarray, spec: SignalSpec) -> None:
         window, sample = divmod(first, window_size)
         channel = int(np.argmax(np.abs(samples[first]) / LIMITS))
         raise HarError(
+            "recording-values",
             f"window {window} has {channels[channel]} = {samples[first, channel]:.4g} at sample {sample}, outside the physical limits "
-            f"({LIMITS_TEXT}); leave the window out"
+            f"({LIMITS_TEXT}); leave the window out",
         )
     _check_frozen(windows, spec.sample_rate_hz)
 
@@ -54,7 +57,10 @@ def _check_frozen(windows: np.ndarray, sample_rate_hz: float) -> None:
     for sensor, part in SENSORS.items():
         for window in np.flatnonzero(repeats[:, :, part].all(axis=2).any(axis=1)):
             if frozen(np.arange(windows.shape[1]) / sample_rate_hz, windows[window])[:, list(SENSORS).index(sensor)].any():
-                raise HarError(f"window {window}: the {sensor} repeats one value for {FROZEN_S:g} s or longer; leave the window out")
+                raise HarError(
+                    "recording-values",
+                    f"window {window}: the {sensor} repeats one value for {FROZEN_S:g} s or longer; leave the window out",
+                )
 
 
 def check_finite(samples: np.ndarray, channels: list[str], window_size: int | None = None) -> None:
@@ -68,7 +74,7 @@ def check_finite(samples: np.ndarray, channels: list[str], window_size: int | No
     row, channel = np.argwhere(~np.isfinite(samples))[0]
     where = f"sample {row}" if window_size is None else f"sample {row % window_size}"
     what = "the chunk" if window_size is None else f"window {row // window_size}"
-    raise HarError(f"{what} is not finite at {where}, channel {channels[channel]}; interpolate or leave it out")
+    raise HarError("not-finite", f"{what} is not finite at {where}, channel {channels[channel]}; interpolate or leave it out")
 
 
 def check_units(samples: np.ndarray) -> np.ndarray:
@@ -83,14 +89,15 @@ def check_units(samples: np.ndarray) -> np.ndarray:
     acc, gyro = (float(np.median(np.linalg.norm(samples[:, part], axis=1))) for part in (slice(0, 3), slice(3, 6)))
     if acc < LEAST_NORM_G and 0.8 < gyro < 1.2:
         raise HarError(
+            "recording-units",
             f"the median length of total acceleration is {acc:.3g} g and that of angular velocity {gyro:.3g} rad/s: they have changed "
-            "places; expected total acceleration x, y, z, then angular velocity x, y, z"
+            "places; expected total acceleration x, y, z, then angular velocity x, y, z",
         )
     if not LEAST_NORM_G <= acc <= MOST_NORM_G:
         cause = "gravity must be included" if acc < LEAST_NORM_G else "expected g"
         if 7.0 < acc < 13.0:
             cause = "it looks like m/s^2: divide by 9.80665"
-        raise HarError(f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
+        raise HarError("recording-units", f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
     broken = outside(samples)
     check_outside(samples, broken, "samples refused:", "multiply by pi / 180", f"sample {np.argmax(broken)}")
     return broken
@@ -113,6 +120,7 @@ def check_rate(step_s: np.ndarray, sample_rate_hz: float) -> None:
     rate = float(rates[np.abs(rates / sample_rate_hz - 1.0).argmax()])
     if abs(rate / sample_rate_hz - 1.0) > RATE_TOLERANCE:
         raise HarError(
+            "recording-rate",
             f"the samples come at {rate:.4g} Hz, expected {sample_rate_hz:g} Hz; open the stream with source_hz={rate:.4g}, "
-            "and it resamples them"
+            "and it resamples them",
         )

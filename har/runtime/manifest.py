@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from har.contract import RAW6, SENSORS, HarError, SignalSpec
+from har.contract import RAW6, SENSORS, SignalSpec
+from har.errors import HarError
 from har.files import read_small
 
 FORMAT = 3  # written; format 2 is converted when it is read
@@ -52,10 +53,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_small(path, "a bundle's manifest"))
     except (ValueError, RecursionError) as error:
-        raise HarError(f"{path} is not valid JSON ({error}); {AGAIN}") from None
+        raise HarError("bundle-invalid", f"{path} is not valid JSON ({error}); {AGAIN}") from None
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found not in (2, FORMAT) or isinstance(found, float):
-        raise HarError(f"{path} has schema version {found!r}, expected 2 or {FORMAT}; export again with this version")
+        raise HarError("bundle-invalid", f"{path} has schema version {found!r}, expected 2 or {FORMAT}; export again with this version")
     try:
         missing = next((name for name in REQUIRED_2 if name not in content), None) if found == 2 else None
         manifest = convert(content) if missing is None else {}
@@ -63,7 +64,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except MALFORMED as error:
         fault = f"has another structure than format {found} ({type(error).__name__}: {error})"
     if fault is not None:
-        raise HarError(f"{path} {fault}; {AGAIN}")
+        raise HarError("bundle-invalid", f"{path} {fault}; {AGAIN}")
     return completed(manifest)
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import onnxruntime as ort
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runtime.bundle import Bundle, golden_values
 from har.runtime.manifest import VECTORS
 from har.runtime.session import open_checked, run_windows
@@ -48,8 +48,9 @@ class MountedModels:
             difference = float(np.abs(run_windows(session, windows) - np.array(expected[name], dtype=np.float32)).max())
             if not difference <= tolerance:
                 raise HarError(
+                    "bundle-differs",
                     f"{self.bundle.folder}: mounting, {name}: a golden window differs by {difference:.2e}, allowed {tolerance:.0e}; "
-                    "this runtime computes something else"
+                    "this runtime computes something else",
                 )
             largest.append(difference)
         return largest[1]

@@ -12,7 +12,7 @@ superfluous bytes, keys of at most 32 bits, no groups, and messages where ``onnx
 from collections.abc import Iterator
 from pathlib import Path
 
-from har.contract import HarError
+from har.errors import HarError
 
 # Fields of each message that hold, at any depth, a tensor: number -> message.
 GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION = (
@@ -53,10 +53,11 @@ def check_self_contained(content: bytes, path: Path) -> None:
         external = _names_files(memoryview(content), MODEL, 0)
     except (IndexError, ValueError, RecursionError):
         raise HarError(
-            f"{path} is not a readable ONNX model (its structure is broken or unusual); do not use it, export again: har export"
+            "model-file",
+            f"{path} is not a readable ONNX model (its structure is broken or unusual); do not use it, export again: har export",
         ) from None
     if external:
-        raise HarError(f"{path} takes weights from another file, which no bundle does; do not use it, export again")
+        raise HarError("model-file", f"{path} takes weights from another file, which no bundle does; do not use it, export again")
 
 
 def _names_files(content: memoryview, message: str, depth: int) -> bool:

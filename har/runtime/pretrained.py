@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from har.contract import HarError, nearest
+from har.errors import HarError, nearest
 from har.redaction import shown
 from har.runtime.bundle import Bundle
 
@@ -20,8 +20,8 @@ def pretrained(name: str = "default") -> Path:
             return place / name
     names = sorted({path.parent.name for place in PLACES for path in place.glob("*/manifest.json")})
     if not names:
-        raise HarError("no pretrained bundle came with this installation; export one: har export")
-    raise HarError(f"no pretrained bundle {name!r}; {nearest(name, names)}")
+        raise HarError("name-unknown", "no pretrained bundle came with this installation; export one: har export")
+    raise HarError("name-unknown", f"no pretrained bundle {name!r}; {nearest(name, names)}")
 
 
 def find_bundle(folder: Path | None) -> Path:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
+from har.contract import SAMPLE_RATE_HZ, UNKNOWN
+from har.errors import HarError
 from har.recording import ReadOptions, Recording
 from har.recording.types import GAP_PERIODS
 from har.runtime.bundle import Bundle, golden_values, of_one_folder, read_bundle
@@ -213,8 +214,9 @@ class Recognizer(ABC):
         """
         if recording.sample_rate_hz != self.spec.sample_rate_hz:
             raise HarError(
+                "recording-rate",
                 f"{recording.name} has {recording.sample_rate_hz:g} samples a second, the model takes {self.spec.sample_rate_hz:g}; "
-                f"read it with har.read_recording(path, sample_rate_hz={self.spec.sample_rate_hz:g})"
+                f"read it with har.read_recording(path, sample_rate_hz={self.spec.sample_rate_hz:g})",
             )
         runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
         return self.predict_pieces(recording.name, enumerate(runs))
@@ -236,7 +238,10 @@ class WindowRecognizer(Recognizer):
         self.window_size, self.stride = self.spec.window_size, self.spec.stride
         declared, expected = session.get_inputs()[0].shape[1:], [self.window_size, len(self.channels)]
         if declared != expected:
-            raise HarError(f"{bundle.folder / bundle.main} takes windows of shape {declared}, the manifest says {expected}; export again")
+            raise HarError(
+                "bundle-invalid",
+                f"{bundle.folder / bundle.main} takes windows of shape {declared}, the manifest says {expected}; export again",
+            )
 
     def check_golden(self, model: str = MODEL) -> tuple[int, float]:
         """As `Recognizer.check_golden`, one by one and all at once."""
@@ -245,13 +250,16 @@ class WindowRecognizer(Recognizer):
         listed = vectors["probabilities"] if model == MODEL else vectors["variants"][model]
         windows, expected = golden_values(vectors), np.array(listed, dtype=np.float32)
         if not len(windows) or expected.shape != (len(windows), len(self.labels)):
-            raise HarError(f"{path} holds {len(windows)} windows and probabilities of shape {expected.shape}; export again")
+            raise HarError(
+                "bundle-invalid", f"{path} holds {len(windows)} windows and probabilities of shape {expected.shape}; export again"
+            )
         tolerance = self.bundle.tolerance(model)
         largest = max(float(np.abs(run_windows(self.session, windows, batch_size=size) - expected).max()) for size in (1, len(windows)))
         if not largest <= tolerance:
             raise HarError(
+                "bundle-differs",
                 f"{self.bundle.folder / model}: a golden window differs by {largest:.2e}, allowed {tolerance:.0e}; "
-                "this runtime computes something else"
+                "this runtime computes something else",
             )
         if self.mounted is not None:
             largest = max(largest, self.mounted.check_golden())
@@ -309,7 +317,9 @@ class WindowRecognizer(Recognizer):
                 yield part
         if not answered:
             seconds = self.window_size / self.spec.sample_rate_hz
-            raise HarError(f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer")
+            raise HarError(
+                "recording-short", f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer"
+            )
 
     def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
         """Parts of the timeline of a stretch; the borders between windows lie half-way between their centres."""
@@ -354,7 +364,7 @@ class StateRecognizer(Recognizer):
         declared = [item.shape[1:] for item in session.get_inputs()]
         if len(declared) != 2 or declared[0][1] != len(self.channels) or declared[1] != [self.state_size]:
             path = bundle.folder / bundle.main
-            raise HarError(f"{path} takes inputs of shapes {declared}, which its manifest does not say; export again")
+            raise HarError("bundle-invalid", f"{path} takes inputs of shapes {declared}, which its manifest does not say; export again")
 
     def label_samples(self, samples: np.ndarray, state: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities of every sample.
@@ -378,7 +388,9 @@ class StateRecognizer(Recognizer):
         return probabilities[0], kept[0]
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
-        raise HarError(f"{self.bundle.folder} holds a model of streams, which answers no single windows; use stream, or predict_recording")
+        raise HarError(
+            "argument", f"{self.bundle.folder} holds a model of streams, which answers no single windows; use stream, or predict_recording"
+        )
 
     def check_golden(self, model: str = STREAMING) -> tuple[int, float]:
         """Number of golden samples, and the largest difference of a probability over chunks of several lengths.
@@ -391,7 +403,9 @@ class StateRecognizer(Recognizer):
         samples, every = golden_values(vectors), int(vectors["every"])
         expected = np.array(vectors["probabilities"], dtype=np.float32)
         if samples.ndim != 2 or expected.shape != (len(samples) // every, len(self.labels)):
-            raise HarError(f"{path} holds samples of shape {samples.shape} and probabilities of shape {expected.shape}; export again")
+            raise HarError(
+                "bundle-invalid", f"{path} holds samples of shape {samples.shape} and probabilities of shape {expected.shape}; export again"
+            )
         largest = 0.0
         for chunk in (*GOLDEN_CHUNKS, len(samples)):
             found, state = [], None
@@ -401,8 +415,9 @@ class StateRecognizer(Recognizer):
             largest = max(largest, float(np.abs(np.concatenate(found)[every - 1 :: every] - expected).max()))
         if not largest <= tolerance:
             raise HarError(
+                "bundle-differs",
                 f"{self.bundle.folder / model}: the golden stream differs by {largest:.2e}, allowed {tolerance:.0e}; "
-                "this runtime computes something else"
+                "this runtime computes something else",
             )
         return len(samples), largest
 
@@ -423,7 +438,8 @@ class StateRecognizer(Recognizer):
                     yield Timeline(self.labels, from_s, to_s, rows, below, self.spec.sample_rate_hz)
         if not answered:
             raise HarError(
-                f"{name} has no stretch of {self.hop} samples ({self.hop / self.spec.sample_rate_hz:.2f} s) without a gap; record longer"
+                "recording-short",
+                f"{name} has no stretch of {self.hop} samples ({self.hop / self.spec.sample_rate_hz:.2f} s) without a gap; record longer",
             )
 
 

@@ -13,7 +13,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runtime.bundle import Bundle
 from har.runtime.manifest import MALFORMED, completed, convert
 from har.runtime.onnx_guard import check_self_contained
@@ -41,16 +41,19 @@ def open_session(path: Path, expected_sha256: str | None = None) -> ort.Inferenc
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.load_model_format", "ONNX")  # the guard does not know onnxruntime's own format
     if not path.is_file():
-        raise HarError(f"no ONNX file at {path}; export first: har export")
+        raise HarError("bundle-missing", f"no ONNX file at {path}; export first: har export")
     content = path.read_bytes()
     if expected_sha256 is not None and hashlib.sha256(content).hexdigest() != expected_sha256:
-        raise HarError(f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again")
+        raise HarError(
+            "bundle-changed",
+            f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again",
+        )
     check_self_contained(content, path)
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exception classes share no public base
         reason = str(error).split("\n")[0][:160]
-        raise HarError(f"{path} is not a readable ONNX model ({reason}); export again: har export") from None
+        raise HarError("model-file", f"{path} is not a readable ONNX model ({reason}); export again: har export") from None
 
 
 def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) -> ort.InferenceSession:
@@ -72,11 +75,13 @@ def open_checked(bundle: Bundle, path: Path, own: dict[str, Any] | None = None) 
         metadata = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
         inside, outside = _deciding(completed(convert(metadata))), _deciding(expected)
     except MALFORMED as error:
-        raise HarError(f"{path} has metadata of another structure ({type(error).__name__}: {error}); export again") from None
+        raise HarError("model-file", f"{path} has metadata of another structure ({type(error).__name__}: {error}); export again") from None
     for name in {**inside, **outside}:
         found, said = inside.get(name), outside.get(name)
         if found != said:
-            raise HarError(f"{path} says {name} = {json.dumps(found)}, the manifest says {json.dumps(said)}; export again")
+            raise HarError(
+                "bundle-changed", f"{path} says {name} = {json.dumps(found)}, the manifest says {json.dumps(said)}; export again"
+            )
     return session
 
 
@@ -118,6 +123,7 @@ def check_finite(found: np.ndarray, unit: str) -> None:
         return
     first = int(np.flatnonzero(~np.isfinite(found).all(axis=tuple(range(1, found.ndim))))[0])
     raise HarError(
+        "not-finite",
         f"the model gives no finite answer for {unit} {first}: its input is not finite or far out of range, or the model is damaged; "
-        "leave such samples out, or check the model with har verify"
+        "leave such samples out, or check the model with har verify",
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from har.contract import HarError, SignalSpec
+from har.contract import SignalSpec
+from har.errors import HarError
 from har.recording.limits import FROZEN_S, Repeats, outside, within
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
@@ -135,13 +136,15 @@ class SampleStream(ABC):
         chunk = chunk[np.newaxis] if chunk.ndim == 1 else chunk
         channels = self.channels
         if chunk.ndim != 2 or chunk.shape[1] != len(channels):
-            raise HarError(f"a chunk has shape {chunk.shape}, expected (time, {len(channels)}): time, then {', '.join(channels)}")
+            raise HarError(
+                "windows", f"a chunk has shape {chunk.shape}, expected (time, {len(channels)}): time, then {', '.join(channels)}"
+            )
         check_finite(chunk, channels)
         times = self._times(len(chunk), time_s)
         if not len(chunk):
             return []
         if not np.isfinite(times).all():
-            raise HarError(f"the time of sample {np.argmin(np.isfinite(times))} is not finite; expected seconds")
+            raise HarError("recording-times", f"the time of sample {np.argmin(np.isfinite(times))} is not finite; expected seconds")
         faults = replace(self.faults)
         next_s = float(times[-1]) + 1 / self.rate_hz
         chunk, times, stretch, late = self._in_order(chunk, times, faults)
@@ -177,13 +180,19 @@ class SampleStream(ABC):
         stretch, late_s = number_stretches(times, self._last_s)
         first = np.diff(stretch, prepend=0) > 0
         if first.sum() > most_restarts(len(times)):
-            raise HarError(f"the times of {len(times)} samples do not increase: they go back {int(first.sum())} times or more; sort them")
+            raise HarError(
+                "recording-times",
+                f"the times of {len(times)} samples do not increase: they go back {int(first.sum())} times or more; sort them",
+            )
         order = np.lexsort((times, stretch))
         late_s, chunk, times, stretch = np.where(first, 0.0, late_s)[order], chunk[order], times[order], stretch[order]
         before = np.concatenate((self._recent[-1:] if len(self._recent) else np.full_like(chunk[:1], np.nan), chunk[:-1]))[: len(chunk)]
         repeated = (np.diff(times, prepend=self._last_s) == 0) & (np.diff(stretch, prepend=0) == 0)
         if (chunk[repeated] != before[repeated]).any():
-            raise HarError("the times of the samples do not increase: two have one time and other values; expected when each was measured")
+            raise HarError(
+                "recording-times",
+                "the times of the samples do not increase: two have one time and other values; expected when each was measured",
+            )
         passed = (stretch == 0) & (times < self._last_s)
         faults.restarts += int(first.sum())
         faults.repeated += int(repeated.sum())
@@ -225,11 +234,13 @@ class SampleStream(ABC):
         """(count,) times of the next samples, where they are not given a sample period apart."""
         if time_s is None:
             if self._resampler is not None:
-                raise HarError(f"samples at {self.source_hz:g} Hz have no times; expected time_s, in seconds, to resample them")
+                raise HarError(
+                    "recording-times", f"samples at {self.source_hz:g} Hz have no times; expected time_s, in seconds, to resample them"
+                )
             return self._next_s + np.arange(count) / self.rate_hz
         times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
         if times.shape != (count,):
-            raise HarError(f"time_s has shape {times.shape} for {count} samples; expected a time for each")
+            raise HarError("windows", f"time_s has shape {times.shape} for {count} samples; expected a time for each")
         return times
 
     def _take_parts(self, chunk: np.ndarray, times: np.ndarray, stretch: np.ndarray) -> list[Answer]:

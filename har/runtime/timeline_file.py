@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runtime.decision import outcomes
 from har.runtime.recognizer import Timeline
 
@@ -65,7 +65,9 @@ def read_said(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise HarError(f"{path} is there and no file of har predict ({str(error)[:80]}); name another folder, or remove it") from None
+        raise HarError(
+            "file", f"{path} is there and no file of har predict ({str(error)[:80]}); name another folder, or remove it"
+        ) from None
 
 
 def _table(part: Timeline, labels: list[str], schema: Any) -> Any:
@@ -85,5 +87,7 @@ def need_pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise HarError("predictions of many recordings are Parquet, which needs pyarrow; pip install 'wearable-har[parquet]'") from None
+        raise HarError(
+            "dependency", "predictions of many recordings are Parquet, which needs pyarrow; pip install 'wearable-har[parquet]'"
+        ) from None
     return pyarrow, pyarrow.parquet

@@ -15,8 +15,9 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
 from har.config import RunConfig
-from har.contract import TEST_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS
 from har.data import synthetic
+from har.errors import HarError
 from har.files import write_whole
 from har.reporting import footer, git_commit, markdown, write_table
 from har.runs.engine import Outcome
@@ -112,7 +113,9 @@ def search(study: Study) -> list[Path]:
     problems = board.run(study.engine, slots, run_trial, study.runs, over)
     written = write_search(study, storage, names)
     if problems:
-        raise HarError(f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others")
+        raise HarError(
+            "jobs-failed", f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others"
+        )
     return written
 
 
@@ -183,7 +186,7 @@ def _fold_scores(task: Task, config: RunConfig, archive: str | None) -> list[flo
     """The score of each held-out subject of a fold, by the weights that are kept."""
     data = task.load(config, archive)
     if set(data.split.test) & set(TEST_SUBJECTS) and not data.synthetic:
-        raise HarError("a search must not see the official test subjects; use split: {kind: kfold, subjects: training}")
+        raise HarError("test-subjects", "a search must not see the official test subjects; use split: {kind: kfold, subjects: training}")
     with tempfile.TemporaryDirectory() as folder:
         module, fitted = fit_task(task, config, data, Path(folder))
         origin = origin_of(config.model.name, config, data, module, fitted, git_commit())

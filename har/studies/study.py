@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from har.config import MAX_SEED, SENSELESS, RunConfig, SplitConfig, explained, parse_config
 from har.config.yaml_file import read_yaml
-from har.contract import HarError
 from har.data.prepare import check_source
 from har.data.splits import fold_count
+from har.errors import HarError
 from har.models.registry import find_model
 from har.runs.checks import CONFIG_FOLDER, check_task, named_config
 from har.runs.engine import Engine
@@ -196,7 +196,7 @@ def load_study(path: Path | str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(content)
     except ValidationError as error:
-        raise HarError(f"{path}: {explained(error, StudyConfig)}") from None
+        raise HarError("config", f"{path}: {explained(error, StudyConfig)}") from None
 
 
 def checked_study(path: Path, archive: Path | str | None = None, folder: Path = CONFIG_FOLDER) -> tuple[StudyConfig, dict[str, RunConfig]]:
@@ -218,7 +218,7 @@ def checked_study(path: Path, archive: Path | str | None = None, folder: Path = 
     ):
         if len(set(found.values())) > 1:
             mixed = ", ".join(f"{run} ({value})" for run, value in found.items())
-            raise HarError(f"study {name} mixes {what}: {mixed}; write one study for each")
+            raise HarError("config", f"study {name} mixes {what}: {mixed}; write one study for each")
     plan(name, study, configs, fold_count(study.split) or 1 + max(study.folds or (0,)))
     for key, option in (study.search.space if study.search is not None else {}).items():
         for config in configs.values():
@@ -265,7 +265,9 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
     """
     wanted = range(folds) if study.folds is None else study.folds
     if any(fold >= folds for fold in wanted):
-        raise HarError(f"study {name}: fold {max(wanted)} is asked for, the {study.split.kind} split has folds 0 to {folds - 1}")
+        raise HarError(
+            "split-subjects", f"study {name}: fold {max(wanted)} is asked for, the {study.split.kind} split has folds 0 to {folds - 1}"
+        )
     settings = study.settings or {"": Setting(idea="")}
     jobs = []
     for seed in study.seeds:

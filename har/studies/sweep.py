@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from har.contract import TEST_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS
 from har.data import synthetic
 from har.data.prepare import prepared
 from har.data.splits import make_splits
+from har.errors import HarError
 from har.evaluation.predictions import pool_folds, write_pooled
 from har.files import write_whole
 from har.runs.checks import CONFIG_FOLDER
@@ -141,7 +142,9 @@ def _run_jobs(study: Study) -> list[Path]:
             written += _keep_predictions(ordered, jobs, study.report / f"{study.name}{PREDICTIONS}")
         _noted(study, written)
     if problems:
-        raise HarError(f"{len(problems)} of {len(jobs)} jobs failed, first {problems[0]}; type the same command again to try them again")
+        raise HarError(
+            "jobs-failed", f"{len(problems)} of {len(jobs)} jobs failed, first {problems[0]}; type the same command again to try them again"
+        )
     return written
 
 

@@ -1,6 +1,6 @@
 """The tasks, each with its data, module and scores."""
 
-from har.contract import HarError
+from har.errors import HarError
 from har.models.registry import find_model
 from har.tasks.base import Task, TaskData, TaskScore
 from har.tasks.classify import Classify
@@ -23,5 +23,5 @@ def task_of(model: str) -> Task:
     """
     name = find_model(model).task
     if name not in TASKS:
-        raise HarError(f"model {model!r} is registered for the task {name!r}; expected one of {', '.join(TASKS)}")
+        raise HarError("plugin", f"model {model!r} is registered for the task {name!r}; expected one of {', '.join(TASKS)}")
     return TASKS[name]

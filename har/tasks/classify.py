@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.calibration import has_probabilities
 from har.evaluation.figures import confusion_figure, reliability_figure
 from har.evaluation.metrics import per_class, per_subject, scores
@@ -84,7 +84,8 @@ class Classify(WindowTask[WindowClassifier]):
         difference = float(np.abs(found - expected).max())
         if not difference <= EXPORT_TOLERANCE:  # also refuses NaN
             raise HarError(
-                f"{path} differs from the saved weights by {difference:.2e} in a probability, allowed {EXPORT_TOLERANCE:.0e}; train again"
+                "export-parity",
+                f"{path} differs from the saved weights by {difference:.2e} in a probability, allowed {EXPORT_TOLERANCE:.0e}; train again",
             )
 
     def figures(self, module: WindowClassifier, config: RunConfig, data: TaskData, part: str, score: TaskScore) -> dict[str, Any]:

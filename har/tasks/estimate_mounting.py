@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 
 from har.config import RunConfig
-from har.contract import MOVING, HarError
+from har.contract import MOVING
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.predictions import Origin
 from har.exporting.mounting_export import export_mounting, mounting_parity
 from har.models.mounting_estimator import WALKING, MountingEstimator
@@ -29,11 +30,11 @@ class EstimateMounting(WindowTask[MountingEstimator]):
 
     def load(self, config: RunConfig, archive: Path | str | None) -> TaskData:
         if config.data.channels != "raw6":
-            raise HarError(f"the mounting is told from raw sensors, not from {config.data.channels}; set data.channels: raw6")
+            raise HarError("config", f"the mounting is told from raw sensors, not from {config.data.channels}; set data.channels: raw6")
         data = super().load(config, archive)
         for part, windows in data.parts.items():
             if windows.labels[:WALKING] != MOVING or not (windows.y < WALKING).any():
-                raise HarError(f"{data.dataset}: no {part} subject walks, and only walking tells the mounting")
+                raise HarError("config", f"{data.dataset}: no {part} subject walks, and only walking tells the mounting")
         return data
 
     def build(self, config: RunConfig, data: TaskData) -> MountingEstimator:

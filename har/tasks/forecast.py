@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 
 from har.config import ForecastConfig, RunConfig
-from har.contract import MOVING, SAMPLE_RATE_HZ, HarError
+from har.contract import MOVING, SAMPLE_RATE_HZ
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.forecasts import errors, forecast_figure, forecast_scores
 from har.evaluation.predictions import Origin
 from har.exporting.onnx_file import graph_difference, write_graph
@@ -39,8 +40,9 @@ class Forecast(WindowTask[Forecaster]):
         horizon = options_of(config, ForecastConfig).horizon
         if horizon >= train.window_size - 1:
             raise HarError(
+                "config",
                 f"task.horizon is {horizon} samples of windows of {train.window_size}; leave some to foretell from: "
-                "raise windowing.window_size, or lower task.horizon"
+                "raise windowing.window_size, or lower task.horizon",
             )
         settings = module_settings(config) | {"channels": config.data.channels, "window_size": train.window_size}
         module = Forecaster(**settings, horizon=horizon)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from har.config import ReconstructConfig, RunConfig
-from har.contract import LABELS, HarError
+from har.contract import LABELS
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION, novelty_by_subject, novelty_figure, novelty_scores, reference_scores
 from har.evaluation.predictions import Origin
 from har.exporting.novelty_file import export_novelty, novelty_parity
@@ -35,20 +36,23 @@ class Reconstruct(WindowTask[Reconstructor]):
         data = super().load(config, archive)  # audited with all windows
         if "validation" not in data.parts:
             raise HarError(
+                "config",
                 "nobody validates, but the threshold of what is unknown is fitted on validation subjects; "
-                "set data.split.validation or data.validation_subjects"
+                "set data.split.validation or data.validation_subjects",
             )
         parts = {name: part if name == "test" else part.subset(kinds(part, config) == EVERYDAY) for name, part in data.parts.items()}
         found = set(kinds(data.parts["test"], config))
         if found == {EVERYDAY}:
             raise HarError(
+                "config",
                 f"{data.dataset}: nothing is novel to the test subjects; name activities in task.held_out, "
-                "or use dataset hapt with data.transitions: unknown"
+                "or use dataset hapt with data.transitions: unknown",
             )
         if len(parts["train"]) < PROTOTYPES or not len(parts["validation"]):
             raise HarError(
+                "config",
                 f"{data.dataset}: {len(parts['train'])} everyday windows train and {len(parts['validation'])} validate, expected at least "
-                f"{PROTOTYPES} and 1; hold fewer activities out"
+                f"{PROTOTYPES} and 1; hold fewer activities out",
             )
         return replace(data, parts=parts, counts={name: len(part) for name, part in parts.items()})
 

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 
 from har.config import RunConfig, SequenceConfig
-from har.contract import RAW6, SPLITS, TRANSITION_LABELS, HarError, SignalSpec
+from har.contract import RAW6, SPLITS, TRANSITION_LABELS, SignalSpec
 from har.data.audit import audit
 from har.data.datamodule import StreamDataModule, audit_windows
 from har.data.prepare import prepared, read_recordings
 from har.data.splits import make_split
 from har.data.windowset import Stretch, stretches_of
+from har.errors import HarError
 from har.evaluation.figures import stream_figure
 from har.evaluation.predictions import Origin
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
@@ -39,7 +40,7 @@ class Sequence(Task[StreamLabeller]):
         """
         data = config.data
         if data.channels != "raw6":
-            raise HarError(f"data.channels is {data.channels}; a stream has what a phone delivers: set data.channels: raw6")
+            raise HarError("config", f"data.channels is {data.channels}; a stream has what a phone delivers: set data.channels: raw6")
         recordings = read_recordings(data.dataset, archive=archive, difficulty=data.difficulty, transitions=data.transitions)
         windows = prepared(config, archive)
         split = make_split(data, windows)

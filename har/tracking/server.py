@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
 
-from har.contract import HarError
+from har.errors import HarError
 from har.redaction import redacted, shown
 from har.tracking.store import WEB, asked, check_store, folder, opened, reason, store_lock, tracking_uri, warn
 
@@ -87,7 +87,9 @@ def check_place(runs: Path, port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
-            raise HarError(f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)") from None
+            raise HarError(
+                "argument", f"port {port} on 127.0.0.1 cannot be used; choose another with --port (make dashboard PORT=5001)"
+            ) from None
 
 
 def _become_server(uri: str, port: int) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from filelock import FileLock
 from sqlalchemy.engine import make_url
 
-from har.contract import HarError
+from har.errors import HarError
 from har.redaction import redacted, shown
 
 if TYPE_CHECKING:
@@ -95,8 +95,9 @@ def sqlite_uri(path: Path) -> str:
     read = make_url(uri).database
     if read != str(path):
         raise HarError(
+            "store",
             f"MLflow cannot keep a store in the folder {path.parent}: its address would be read as {read}, because '?' and '%' with two "
-            "hexadecimal digits have a meaning there; name a folder without them with --runs, or another store in MLFLOW_TRACKING_URI"
+            "hexadecimal digits have a meaning there; name a folder without them with --runs, or another store in MLFLOW_TRACKING_URI",
         )
     return uri
 
@@ -126,7 +127,7 @@ def check_store(runs: Path) -> None:
     """
     uri = tracking_uri(runs)
     if is_missing(uri):
-        raise HarError(f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
+        raise HarError("store-missing", f"no MLflow store at {redacted(uri)}; train first: har train, or make demo")
 
 
 def opened(uri: str, runs: Path) -> str:
@@ -230,7 +231,7 @@ def unreachable(uri: str, error: Exception) -> HarError:
         advice = "write MLFLOW_TRACKING_URI as http://HOST:PORT, postgresql+psycopg2://HOST/DATABASE or sqlite:///PATH, or unset it"
     if uri.startswith("sqlite:"):
         advice = "look at its disk, or name another store in MLFLOW_TRACKING_URI"
-    return HarError(redacted(f"cannot open the MLflow store {uri} ({reason(error)}); {advice}"))
+    return HarError("store", redacted(f"cannot open the MLflow store {uri} ({reason(error)}); {advice}"))
 
 
 def quiet() -> None:
@@ -269,8 +270,9 @@ def _relocate(database: Path, runs: Path) -> None:
                 return  # a store that several folders of runs share
             if lost:
                 raise HarError(
+                    "store",
                     f"{home} holds a copy of the MLflow store of {other}, but not its artifacts ({len(lost)} of {len(folders)} folders): "
-                    f"copy {other / ARTIFACTS} to {home / ARTIFACTS}, or go on in the original with --runs {other}"
+                    f"copy {other / ARTIFACTS} to {home / ARTIFACTS}, or go on in the original with --runs {other}",
                 )
 
         def moved(place: str | None) -> str | None:

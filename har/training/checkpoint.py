@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import torch
 
-from har.contract import HarError, SignalSpec
+from har.contract import SignalSpec
+from har.errors import HarError
 from har.files import write_whole
 from har.models.classifier import WindowClassifier
 from har.models.module import SPEC, TaskModule
@@ -31,12 +32,14 @@ def load_module(path: Path, kind: type[M]) -> M:
         if SPEC in content:
             module.spec = SignalSpec.from_json(content[SPEC])
     except FileNotFoundError:
-        raise HarError(f"no checkpoint at {path}; train first: har train") from None
+        raise HarError("run-missing", f"no checkpoint at {path}; train first: har train") from None
     except HarError:
         raise
     except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
         first_line = str(error).strip().split("\n")[0][:160]
-        raise HarError(f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again") from None
+        raise HarError(
+            "run-damaged", f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again"
+        ) from None
     return module.eval()
 
 

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, Mod
 from pytorch_lightning.loggers import Logger
 
 from har.config import TrainingConfig
-from har.contract import HarError
+from har.errors import HarError
 from har.files import whole_file
 from har.models.module import TaskModule
 
@@ -78,7 +78,9 @@ class Resumption(Checkpoint):
             own = torch.load(self.path, map_location="cpu", weights_only=True)[OWN]
             self.progress = Progress(**own["progress"])
         except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
-            raise HarError(f"{self.path} is damaged ({type(error).__name__}); delete it, and the training starts again") from None
+            raise HarError(
+                "run-damaged", f"{self.path} is damaged ({type(error).__name__}); delete it, and the training starts again"
+            ) from None
         self._before_s, self._streams = self.progress.seconds, own["streams"]
         return True
 
@@ -177,10 +179,10 @@ def run_trainer(
     """
     module.in_bfloat16 = training.precision == "bfloat16"
     if module.in_bfloat16 and not module.can_use_bfloat16:
-        raise HarError(f"{name} trains in float32 alone; take training.precision: bfloat16 away")
+        raise HarError("config", f"{name} trains in float32 alone; take training.precision: bfloat16 away")
     keep_best = training.keep == "best"
     if keep_best and not validates:
-        raise HarError("the split has no validation subjects, so that no epoch is best; set training.keep: last")
+        raise HarError("config", "the split has no validation subjects, so that no epoch is best; set training.keep: last")
     kept = ModelCheckpoint(
         dirpath=folder,
         filename="best",
@@ -226,8 +228,9 @@ def run_trainer(
     done = resumption.progress
     if done is None or not done.kept or not math.isfinite(done.train_loss):
         raise HarError(
+            "diverged",
             f"training of {name} diverged: the loss is not finite after {done.epochs if done else 0} epochs; "
-            "lower training.learning_rate or training.gradient_clip_norm"
+            "lower training.learning_rate or training.gradient_clip_norm",
         )
     checkpoint = folder / done.kept
     epoch = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
 from har.data import uci_har
 from har.data.archives import UCI_HAR, fetch, find_source, open_source
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from tests.helpers import zip_folder
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from har.config import AugmentationConfig, RunConfig, load_config, parse_config
-from har.contract import CHANNEL_SETS, HarError
+from har.contract import CHANNEL_SETS
 from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.models.registry import model_names
 from har.training.fit import FitResult, fit
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
 from har.data.cache import ARRAYS, Damage, cache_key, load_entry, load_or_build
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.files import PARTIAL, remove_stale, staging
 
 

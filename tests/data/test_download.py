@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
 from har.data import archives
 from har.data.archives import fetch
+from har.errors import HarError
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

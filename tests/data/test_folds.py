@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from har.config import DataConfig, RunConfig, parse_config
-from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.audit import audit
 from har.data.splits import SubjectSplit, check_split, make_split, make_splits, official_split, read_splits, split_document, write_splits
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from tests.helpers import VALIDATION
 
 KINDS: list[dict[str, Any]] = [

@@ -14,12 +14,13 @@ import pytest
 
 from har.cli import main
 from har.config import WindowingConfig
-from har.contract import HAPT_LABELS, LABELS, RAW6, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN, HarError
+from har.contract import HAPT_LABELS, LABELS, RAW6, TRAIN_SUBJECTS, TRANSITIONS, UNKNOWN
 from har.data import hapt, synthetic
 from har.data import prepare as prepare_module
 from har.data.archives import HAPT, find_source, open_source
 from har.data.prepare import load_dataset
 from har.data.windowset import windows_of
+from har.errors import HarError
 from har.recording import UNLABELLED, Recording
 from har.signals.chain import PUBLISHED
 from tests.helpers import accept_small_hapt, write_hapt, zip_folder

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from har.config import AugmentationConfig
-from har.contract import HarError
 from har.data import synthetic
 from har.data.audit import audit
 from har.data.datamodule import (
@@ -20,6 +19,7 @@ from har.data.datamodule import (
     shuffle_chunks,
 )
 from har.data.windowset import Stretch, stretches_of
+from har.errors import HarError
 
 LENGTHS, CHUNK = (100, 7, 64, 250), 16
 

@@ -14,11 +14,12 @@ from har import plugins
 from har.cli import main
 from har.cli.data import similar_label
 from har.config import WindowingConfig
-from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE, HarError
+from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE
 from har.data import motionsense, synthetic
 from har.data.loaders import DataSet, at_contract_rate, load_recordings
 from har.data.motionsense import MOTIONSENSE
 from har.data.prepare import data_set_names, label_names, load_dataset, read_recordings
+from har.errors import HarError
 from har.recording import Recording
 from tests.helpers import write_motionsense
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from har.config import WindowingConfig, parse_config
-from har.contract import HarError
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
+from har.errors import HarError
 from har.recording import Recording
 from har.signals.windows import WindowRule
 from tests.helpers import zip_folder

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.audit import RUN_LENGTH, audit
 from har.data.splits import official_split
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from tests.helpers import VALIDATION
 
 

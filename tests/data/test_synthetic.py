@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from har.config import RunConfig
-from har.contract import LABELS, STRIDE, WINDOW_SIZE, HarError
+from har.contract import LABELS, STRIDE, WINDOW_SIZE
 from har.data import synthetic
 from har.data.prepare import load_dataset
 from har.data.splits import official_split
 from har.data.synthetic import POSTURE
 from har.data.windowset import WindowSet, windows_of
+from har.errors import HarError
 from har.recording import UNLABELLED
 from har.training.fit import fit
 from tests.helpers import VALIDATION

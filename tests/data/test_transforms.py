@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from har.contract import RAW6, UCI9, HarError
+from har.contract import RAW6, UCI9
 from har.data import augmentation as t
+from har.errors import HarError
 
 B, T = 400, 126  # 126: the knots of the smooth curves fall on samples
 CHANNELS = {"raw6": RAW6, "uci9": UCI9}

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9, HarError
+from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9
 from har.data import synthetic, uci_har
 from har.data.archives import UCI_HAR, open_source
 from har.data.windowset import Stretch, WindowSet, content_digest, cut_stretches, offline_uci9, windows_of
+from har.errors import HarError
 from har.signals.filters import gravity_lowpass
 from har.signals.windows import WindowRule
 

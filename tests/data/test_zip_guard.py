@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from har.contract import HarError
 from har.data import archives, uci_har
 from har.data.archives import UCI_HAR, open_source
+from har.errors import HarError
 from tests.helpers import zip_folder
 
 

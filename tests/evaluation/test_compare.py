@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from har.config import parse_config
-from har.contract import HarError
+from har.errors import HarError
 from har.evaluation.compare import collect, per_run, summary, summary_markdown, tables_by
 from har.evaluation.predictions import write_pooled, write_predictions
 from har.runs.comparison import chosen, comparison, cross_validated, write_report

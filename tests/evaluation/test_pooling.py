@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import pool_folds, read_pooled, write_pooled
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions

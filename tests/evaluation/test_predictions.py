@@ -5,8 +5,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from har.contract import LABELS, HarError
+from har.contract import LABELS
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.evaluation.predictions import ID_COLUMNS, make_predictions, read_predictions, write_predictions
 from tests.helpers import origin
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from har.config import RunConfig
-from har.contract import AXES_CONVENTION, HarError
+from har.contract import AXES_CONVENTION
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.exporting import bundle_writer as bundle_module
 from har.exporting.bundle_writer import Answering, Evidence, Jury, write_bundle
 from har.exporting.golden import golden_windows

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from har.config import RunConfig
-from har.contract import LABELS, OPSET, HarError
+from har.contract import LABELS, OPSET
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.exporting import onnx_file
 from har.exporting.bundle_folder import as_metadata, signal_entries
 from har.exporting.onnx_file import GRAVITY_ERROR, DeviceGraph, export_onnx, graph_difference, parity, refusal, thin_factors, write_graph

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from har.cli import main
-from har.contract import HarError, SignalSpec
+from har.contract import SignalSpec
 from har.data import synthetic
+from har.errors import HarError
 from har.exporting.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.recording import Recording, write_csv

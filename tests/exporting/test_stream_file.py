@@ -8,8 +8,9 @@ import onnx
 import pytest
 import torch
 
-from har.contract import LABELS, RAW6, HarError, SignalSpec
+from har.contract import LABELS, RAW6, SignalSpec
 from har.data import synthetic
+from har.errors import HarError
 from har.exporting.bundle_folder import as_metadata, signal_entries
 from har.exporting.stream_file import export_stream, run_stream, stream_parity
 from har.models.labeller import StreamLabeller

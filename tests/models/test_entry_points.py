@@ -11,7 +11,7 @@ from torch import nn
 from har import plugins
 from har.cli import main
 from har.config import load_config
-from har.contract import HarError
+from har.errors import HarError
 from har.models import registry
 from har.models.convolutional import CNN1D
 from har.models.recurrent import GRU

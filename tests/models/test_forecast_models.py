@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.contract import HarError
+from har.errors import HarError
 from har.exporting.onnx_file import graph_difference, write_graph
 from har.models.forecaster import Forecaster, Seq2Seq, Seq2SeqAttention
 from har.models.registry import MODELS, create_model, find_model

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.contract import LABELS, HarError
+from har.contract import LABELS
+from har.errors import HarError
 from har.models.classifier import WindowClassifier
 from har.models.registry import MODELS, check_network, create_model, find_model, model_names, option_names
 from har.studies.study import load_study, plan, study_configs

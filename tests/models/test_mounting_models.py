@@ -6,8 +6,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from har.config import load_config
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.models.frontend import SensorFrontend, upright
 from har.models.mounting_estimator import TURNS, WALKING, MountingEstimator, turned_about_x
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.models.reconstructor import Reconstructor
 from har.models.registry import MODELS, create_model, find_model, option_names
 from tests.helpers import VALIDATION

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.contract import HarError
+from har.errors import HarError
 from har.models.frontend import StreamFrontend
 from har.models.labeller import StreamLabeller
 from har.models.registry import MODELS, create_model, find_model, option_names

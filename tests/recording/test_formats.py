@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
 from har.data import synthetic
+from har.errors import HarError
 from har.recording import COLUMNS, Recording, read_recording, write_csv
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.recording import COLUMNS, ReadOptions, ReadReport, read_pieces
 from har.recording.rate import measure_rate
 

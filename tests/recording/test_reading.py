@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from har.contract import LABELS, HarError
+from har.contract import LABELS
 from har.data import synthetic
+from har.errors import HarError
 from har.recording import COLUMNS, ReadOptions, ReadReport, Recording, read_pieces, read_recording, write_csv
 
 

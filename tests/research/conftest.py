@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.engine import Outcome
 from research import common
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from har.config import parse_config
-from har.contract import HarError
+from har.errors import HarError
 from har.models.registry import create_model
 from har.tasks.run_key import sources_of
 from research import common

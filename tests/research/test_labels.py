@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.models.classifier import WindowClassifier
 from har.models.forecaster import Forecaster
 from research import labels

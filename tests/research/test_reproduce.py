@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from har.contract import STRIDE, UCI9, UNITS, WINDOW_SIZE, HarError
+from har.contract import STRIDE, UCI9, UNITS, WINDOW_SIZE
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
+from har.errors import HarError
 from har.recording import Recording
 from har.signals.chain import PUBLISHED, SensorChain
 from research import reproduce

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from har.config import parse_config
-from har.contract import HAPT_LABELS, HarError
+from har.contract import HAPT_LABELS
+from har.errors import HarError
 from har.runs.checks import run_name
 from har.runs.train import train_run
 from har.studies.sweep import RESULT, sweep

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.training.fit import fit
 from research.together import Member, clip_each, fit_together
 

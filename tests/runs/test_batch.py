@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from har.cli import main
-from har.contract import LABELS, HarError
+from har.contract import LABELS
 from har.data import synthetic
+from har.errors import HarError
 from har.files import PARTIAL
 from har.recording import COLUMNS, ReadOptions
 from har.runs.batch import Job, Maker, find_jobs, predict_file

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow.entities import RunStatus
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs import engine
 from har.runs.engine import run_jobs
 from har.runs.run_folder import INFO

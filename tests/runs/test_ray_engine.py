@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs import ray_engine
 from har.runs.ray_engine import run_jobs_on_ray
 from tests.runs.test_batch import outputs, predict, write_recording

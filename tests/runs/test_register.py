@@ -15,8 +15,8 @@ import pytest
 
 from har.cli import main
 from har.config import parse_config
-from har.contract import HarError
 from har.data import synthetic
+from har.errors import HarError
 from har.runs.export import export
 from har.runs.register import log_bundle, register_bundle
 from har.runs.run_folder import RunFolder

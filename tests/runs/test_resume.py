@@ -15,7 +15,7 @@ from filelock import FileLock
 
 import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
-from har.contract import HarError
+from har.errors import HarError
 from har.files import PARTIAL, InUseError, remove_stale, staging
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run

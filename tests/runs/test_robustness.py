@@ -8,7 +8,7 @@ import pytest
 
 from har.cli import main
 from har.config import RunConfig
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.evaluate import evaluate
 from har.runs.robustness import card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder

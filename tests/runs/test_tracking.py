@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.tracking.runs import tracked_run
 from har.tracking.server import serve
 from har.tracking.store import tracking_uri, unlocked

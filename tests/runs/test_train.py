@@ -17,9 +17,9 @@ import torch
 
 from har.cli import main
 from har.config import RunConfig, load_config
-from har.contract import HarError
 from har.data import audit as audit_module
 from har.data.splits import SubjectSplit, write_splits
+from har.errors import HarError
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
 from har.runs.checks import config_path

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from har.cli import main
-from har.contract import LABELS, TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import LABELS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.motionsense import LABELS as THEIRS
+from har.errors import HarError
 from har.evaluation.predictions import read_predictions
 from har.runs.run_folder import RunFolder, find_runs
 from har.runs.transfer import evaluate_on

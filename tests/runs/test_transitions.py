@@ -9,8 +9,9 @@ import pytest
 
 from har.cli import main
 from har.config import RunConfig, parse_config
-from har.contract import HAPT_LABELS, LABELS, UNKNOWN, HarError
+from har.contract import HAPT_LABELS, LABELS, UNKNOWN
 from har.data import synthetic
+from har.errors import HarError
 from har.evaluation.compare import collect
 from har.evaluation.figures import confusion_figure
 from har.recording import write_csv

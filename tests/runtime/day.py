@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE, HarError
+from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE
+from har.errors import HarError
 from har.recording import Recording
 from har.recording.order import LATE_S, ROUNDING_S
 from har.recording.rate import measure_rate

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from har.contract import HarError
 from har.data import synthetic
+from har.errors import HarError
 from har.runtime.bundle import read_bundle
 from har.runtime.decision import decide, outcomes
 from har.runtime.pretrained import pretrained

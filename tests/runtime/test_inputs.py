@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from har.contract import RAW6, UCI_HAR, HarError
+from har.contract import RAW6, UCI_HAR
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.runtime.inputs import check_rate, check_windows
 
 CHANNELS = list(RAW6)

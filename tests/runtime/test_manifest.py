@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 import pytest
 
-from har.contract import LABELS, HarError
+from har.contract import LABELS
 from har.data import synthetic
+from har.errors import HarError
 from har.recording import ReadOptions, read_recording, write_csv
 from har.runtime.bundle import read_bundle, sha256
 from har.runtime.manifest import MANIFEST, MODEL, VECTORS, convert, faults, read_manifest, schema

@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
 from har.cli import main
-from har.contract import HarError
+from har.errors import HarError
 from har.runtime import onnx_guard
 from har.runtime.bundle import sha256
 from har.runtime.onnx_guard import check_self_contained

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from har.cli import main
-from har.contract import LABELS, RAW6, HarError, SignalSpec
+from har.contract import LABELS, RAW6, SignalSpec
 from har.data import synthetic
 from har.data.prepare import load_dataset
+from har.errors import HarError
 from har.evaluation.predictions import read_predictions
 from har.recording import write_csv
 from har.runtime.bundle import read_bundle

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data import synthetic
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.exporting.bundle_writer import write_bundle
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import Recognizer, Timeline, load_model

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from har.contract import UNKNOWN, HarError
+from har.contract import UNKNOWN
 from har.data import synthetic
+from har.errors import HarError
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Recognizer, load_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import HarError
 from har.data import synthetic
+from har.errors import HarError
 from har.recording import Recording
 from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import Timeline, load_model

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.engine import Engine
 from har.studies.board import Board
 

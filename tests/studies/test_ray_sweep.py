@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from har.contract import HarError
+from har.errors import HarError
 from har.runs import ray_engine
 from har.runs.engine import Engine
 from har.runs.run_folder import CHECKPOINT

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from har.config import RunConfig, parse_config
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.studies import search as searches
 from har.studies.search import STARTUP_TRIALS, Slot, run_trial
 from har.studies.study import SearchSpace

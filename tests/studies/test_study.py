@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.evaluation.metrics import scores
 from har.evaluation.predictions import read_pooled
 from har.runs.engine import run_jobs

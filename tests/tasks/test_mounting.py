@@ -11,8 +11,8 @@ import pytest
 
 from har.cli import main
 from har.config import RunConfig, load_config
-from har.contract import HarError
 from har.data import synthetic
+from har.errors import HarError
 from har.exporting import mounting_export
 from har.exporting.mounting_export import MountingPart
 from har.models.classifier import WindowClassifier

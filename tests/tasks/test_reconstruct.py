@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from har.config import RunConfig, parse_config
-from har.contract import LABELS, OPSET, UNKNOWN, HarError
+from har.contract import LABELS, OPSET, UNKNOWN
 from har.data.prepare import load_dataset
+from har.errors import HarError
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION
 from har.exporting.novelty_file import NoveltyGraph, export_novelty, novelty_parity
 from har.models.reconstructor import Reconstructor

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from har.config import RunConfig
-from har.contract import HarError
+from har.errors import HarError
 from har.models import registry
 from har.models.registry import ModelEntry
 from har.runs import train as train_module

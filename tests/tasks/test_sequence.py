@@ -9,8 +9,9 @@ import pytest
 
 from har.cli import main
 from har.config import RunConfig, load_config, parse_config
-from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data import hapt
+from har.errors import HarError
 from har.models.labeller import StreamLabeller
 from har.recording import UNLABELLED
 from har.runs.evaluate import evaluate

@@ -11,7 +11,8 @@ import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from har.config import RunConfig, parse_config
-from har.contract import TEST_SUBJECTS, HarError
+from har.contract import TEST_SUBJECTS
+from har.errors import HarError
 from har.models.registry import MODELS
 from har.runs.checks import planned_runs
 from har.runs.evaluate import evaluate

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from mlflow.entities import Run
 
 from har.cli import main
-from har.contract import HarError
+from har.errors import HarError
 from har.files import write_whole
 from har.tracking import copies, store
 from har.tracking.copies import COPIES, ORIGIN, store_facts

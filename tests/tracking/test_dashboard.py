@@ -19,7 +19,7 @@ import mlflow
 import pytest
 
 from har.config import RunConfig
-from har.contract import HarError
+from har.errors import HarError
 from har.runs.train import train_run
 from har.tracking.runs import tracked_run
 from har.tracking.server import COLUMNS, SCORE, TAG, keep_views, serve

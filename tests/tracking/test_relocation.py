@@ -11,7 +11,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from har.contract import HarError
+from har.errors import HarError
 from har.tracking.runs import close_orphans, ended_run, push, tracked_run
 from har.tracking.store import ARTIFACTS, PLACES, tracking_uri
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from har.config import RunConfig
-from har.contract import HarError
+from har.errors import HarError
 from har.training.checkpoint import load_checkpoint
 from tests.training.test_fit import Parts, run
 

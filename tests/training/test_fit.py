@@ -11,9 +11,9 @@ import torch
 from sklearn.metrics import f1_score
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.training import trainer
 from har.training.checkpoint import load_checkpoint
 from har.training.fit import FitResult, fit

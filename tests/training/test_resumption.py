@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from har.config import RunConfig
-from har.contract import HarError
 from har.data.windowset import WindowSet
+from har.errors import HarError
 from har.training.fit import FitResult, fit
 from har.training.trainer import RESUME
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.contract import SAMPLE_RATE_HZ, UNKNOWN, HarError
+from har.contract import SAMPLE_RATE_HZ, UNKNOWN
+from har.errors import HarError
 from har.recording import ReadReport, Recording, read_pieces
 from har.runtime.recognizer import Recognizer, load_model
 from har.runtime.report import write_timeline
