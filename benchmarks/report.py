@@ -24,6 +24,7 @@ RESULTS = Path("results")
 COMMANDS = {
     "data_loading": "python benchmarks/data_loading.py",
     "windowing": "python benchmarks/windowing.py",
+    "export": "python benchmarks/export.py",
     "training": "python benchmarks/training.py",
     "inference": "python benchmarks/inference.py",
     "peer_inference": "python benchmarks/peer_inference.py",
@@ -35,6 +36,7 @@ COMMANDS = {
 ABOUT = {
     "data_loading": "loading UCI HAR, cold and warm",
     "windowing": "cutting windows",
+    "export": "the export of a GRU",
     "training": "training",
     "inference": "inference",
     "peer_inference": "the champion beside MiniRocket and MultiRocket-Hydra",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from har.contract import OPSET, PARITY_TOLERANCE
 from har.errors import HarError
 from har.exporting.graph_rewrites import carry_not_finite, to_planes
+from har.exporting.gru_tracing import TRANSLATIONS, OpaqueGRU
 from har.files import write_whole
 from har.models.classifier import WindowClassifier
 from har.models.layers import Ensemble
@@ -149,13 +150,14 @@ def trace(
         inputs, outputs: their names.
         dynamic_shapes: by name or in the order of the arguments of the module, the axes that may have any length.
     """
-    with quiet("onnxscript", "onnx_ir", "torch.onnx"):
+    with quiet("onnxscript", "onnx_ir", "torch.onnx"), OpaqueGRU():
         program = torch.onnx.export(
             graph,
             example,
             input_names=inputs,
             output_names=outputs,
             dynamic_shapes=dynamic_shapes,
+            custom_translation_table=TRANSLATIONS,
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
