@@ -27,6 +27,9 @@ class CannotWriteError(HarError):
         super().__init__("file", text)
         self.cause = cause
 
+    def __reduce__(self) -> tuple[type, tuple[str, OSError]]:
+        return CannotWriteError, (str(self), self.cause)
+
 
 def cannot_write(path: Path, error: "OSError | CannotWriteError", what: str = "", other: str = "name another place") -> CannotWriteError:
     """What to say where something cannot be written; a full disk is named by where it is mounted.

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from har.contract import CHANNEL_SETS, LABELS, RAW6, TEST_SUBJECTS, TRAIN_SUBJECTS, UCI9, UNITS, SignalSpec, artefact, channel_names
-from har.errors import HarError, nearest
+from har.errors import HarError
 
 
 def test_official_split_is_the_published_one() -> None:
@@ -21,11 +21,6 @@ def test_every_channel_has_a_unit() -> None:
 def test_unknown_channel_set_is_named() -> None:
     with pytest.raises(HarError, match="unknown channel set 'raw'"):
         channel_names("raw")
-
-
-def test_nearest_names_the_nearest_and_all() -> None:
-    assert nearest("lsmt", ["gru", "lstm"]) == "did you mean 'lstm'? valid: gru, lstm"
-    assert nearest("zzz", ["gru", "lstm"]) == "valid: gru, lstm"
 
 
 def test_synthetic_stands_in_file_names() -> None:
