@@ -14,7 +14,7 @@ from har.runs.engine import Engine
 def answer(text: str) -> Any:
     """What an expression is worth, or a mistake that is told in words."""
     if text == "wrong":
-        raise HarError("not this one")
+        raise HarError("argument", "not this one")
     return eval(text)
 
 

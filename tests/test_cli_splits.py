@@ -161,7 +161,7 @@ def test_a_leak_keeps_a_split_from_being_written(workplace: Path, monkeypatch: p
     from har.runs import folds as module
 
     def leak(parts: object) -> None:
-        raise HarError("leak: planted")
+        raise HarError("leak", "leak: planted")
 
     monkeypatch.setattr(module, "audit", leak)
     assert har("data splits --dataset synthetic --split fold5 --output s.json") == 2

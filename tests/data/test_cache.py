@@ -120,7 +120,7 @@ def test_a_writer_that_fails_leaves_nothing(windows: WindowSet, tmp_path: Path, 
 
 def test_a_builder_that_dies_leaves_nothing(tmp_path: Path) -> None:
     def build() -> WindowSet:
-        raise HarError("broken source")
+        raise HarError("archive-broken", "broken source")
 
     with pytest.raises(HarError, match="broken source"):
         load_or_build(tmp_path, "k", build)

@@ -114,7 +114,7 @@ def bench(folder: Path, **changes: object) -> Bench:
 
 def double(bench: Bench, settings: dict[str, float]) -> dict[str, float]:
     if settings["number"] < 0:
-        raise HarError("below zero")
+        raise HarError("argument", "below zero")
     return {"double": 2.0 * settings["number"]}
 
 

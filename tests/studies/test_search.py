@@ -84,7 +84,7 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, 
     assert run_trial(slot) == (f"trial {STARTUP_TRIALS}: pruned at 40.00 %", None)
 
     def fail(*given: object) -> list[float]:
-        raise HarError("diverged")
+        raise HarError("diverged", "diverged")
 
     monkeypatch.setattr(searches, "_fold_scores", fail)
     with pytest.raises(HarError, match="diverged"):

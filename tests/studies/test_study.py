@@ -167,7 +167,7 @@ def _double_or_die(job: tuple[int, Path]) -> int:
     if number == 3 or (number == 1 and len(list(folder.glob("tried-1-*"))) == 1):
         os.kill(os.getpid(), signal.SIGKILL)
     if number == 2:
-        raise HarError("not this one")
+        raise HarError("argument", "not this one")
     return 2 * number
 
 

@@ -115,7 +115,7 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
         def fails_at_the_end(*given: object) -> float:
             calls.append(given)
             if len(calls) > 1:
-                raise HarError("a probability differs from torch by 1.00e+00")
+                raise HarError("export-parity", "a probability differs from torch by 1.00e+00")
             return parity(*given)  # type: ignore[arg-type]
 
         patch.setattr(classify, "parity", fails_at_the_end)
