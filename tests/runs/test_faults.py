@@ -131,7 +131,7 @@ def _contents(folder: Path) -> set[str]:
     try:
         return {(folder / name).read_text() for name in ("one", "two")}
     except FileNotFoundError:
-        raise HarError("gone while it was read") from None
+        raise HarError("file", "gone while it was read") from None
 
 
 def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None
         if len(seen) < 3:
             replace_folder(_folder(tmp_path / "new", str(len(seen))), folder)
         if len(seen) == 1:
-            raise HarError("a mixture")
+            raise HarError("bundle-changed", "a mixture")
         return f"{seen[-1]} and {(folder / 'two').read_text()}"
 
     assert of_one_folder(read, place) == "2 and 2"
