@@ -1,8 +1,12 @@
 """Fixtures: small synthetic windows, a small archive in UCI HAR's layout, and a folder to run commands in."""
 
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +16,10 @@ from har.contract import STRIDE, WINDOW_SIZE
 from har.data import synthetic, uci_har
 from har.data.splits import official_split
 from har.data.windowset import WindowSet, windows_of
+from har.tracking import store as store_module
 from tests.helpers import VALIDATION, write_uci_har
 
+make_store = store_module._make
 BOUT_SECONDS = 9.0  # 72 windows a subject: enough for the parity check on the four validation subjects
 
 
@@ -92,15 +98,52 @@ def uci_har_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory with the project's configs and small synthetic data."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generated: Path) -> Path:
+    """An empty working directory with the project's configs and small synthetic data, which are generated once a session."""
     (tmp_path / "configs").symlink_to(Path(__file__).parent.parent / "configs")
     monkeypatch.chdir(tmp_path)
     write = synthetic.write_dataset
-    monkeypatch.setattr(
-        synthetic, "write_dataset", lambda folder, seed=0, **options: write(folder, seed, bout_seconds=BOUT_SECONDS, **options)
-    )
+
+    def copied(folder: Path, seed: int = 0, **options: Any) -> Path:
+        made = write(generated, seed, bout_seconds=BOUT_SECONDS, **options)
+        if not (folder / made.name).is_dir():
+            shutil.copytree(made, folder / made.name)
+        return folder / made.name
+
+    monkeypatch.setattr(synthetic, "write_dataset", copied)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the synthetic data of `workplace` are generated."""
+    return tmp_path_factory.mktemp("generated")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without a run: MLflow migrates the tables of a new one for seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    make_store(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _stores_are_copies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New stores are copies of an empty one, except where their making is tested."""
+    if request.module.__name__.startswith("tests.tracking"):
+        return
+
+    def copied(path: Path) -> None:
+        empty = request.getfixturevalue("empty_store")
+        new = path.with_name(f".{path.name}.copy")
+        shutil.copyfile(empty, new)
+        with closing(sqlite3.connect(new)) as store, store:
+            places = (empty.parent.resolve().as_uri(), path.parent.resolve().as_uri())
+            store.execute("update experiments set artifact_location = replace(artifact_location, ?, ?)", places)
+        os.replace(new, path)
+
+    monkeypatch.setattr(store_module, "_make", copied)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,5 +63,6 @@ def write_csv(recording: Recording, path: Path) -> None:
     names = [*LABELS, ""]
     with open(path, "w", newline="", encoding="utf-8") as file:
         file.write(",".join(("time_s", *COLUMNS, "label")) + "\n")
-        for time_s, row, label in zip(recording.time_s, recording.samples, recording.labels, strict=True):
-            file.write(f"{time_s:.3f},{','.join(f'{value:.6f}' for value in row)},{names[label]}\n")
+        row = ",".join(["%.3f", *["%.6f"] * recording.samples.shape[1], "%s"]) + "\n"
+        columns = (recording.time_s.tolist(), *recording.samples.T.tolist(), [names[label] for label in recording.labels])
+        file.writelines(row % cells for cells in zip(*columns, strict=True))
