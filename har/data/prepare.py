@@ -16,7 +16,7 @@ from har.data.windowset import Description, WindowSet, cut_stretches, segments_o
 from har.errors import HarError
 from har.plugins import load_offered, not_usable, offered_names
 from har.recording import Recording
-from har.signals.chain import PUBLISHED, SensorChain
+from har.signals.filters import PUBLISHED, SensorChain
 from har.signals.windows import WindowRule
 
 DESCRIPTIONS = {module.NAME: module.DESCRIPTION for module in (uci_har, hapt, synthetic)}

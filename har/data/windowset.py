@@ -14,8 +14,7 @@ from har.config import MAX_STRIDE, MAX_WINDOW
 from har.contract import LABELS, SAMPLE_RATE_HZ, SignalSpec, channel_names
 from har.errors import HarError
 from har.recording import Recording
-from har.signals.chain import SensorChain
-from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
+from har.signals.filters import GRAVITY_MIN_SAMPLES, SensorChain, gravity_lowpass
 from har.signals.windows import WindowRule, fill_windows, join_windows, plan_windows
 
 

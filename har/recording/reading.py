@@ -22,10 +22,8 @@ from har.recording.limits import (
     whole_runs,
     within,
 )
-from har.recording.options import ReadOptions
-from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
-from har.recording.rate import BLOCK, check_still_regular, measure_rate
-from har.recording.tables import Rows, read_rows
+from har.recording.rate import BLOCK, LATE_S, ROUNDING_S, check_still_regular, measure_rate, most_restarts, number_stretches
+from har.recording.tables import ReadOptions, Rows, read_rows
 from har.recording.types import COLUMNS, GAP_PERIODS, Recording
 from har.signals.resampling import StreamResampler
 

@@ -22,7 +22,7 @@ from har.data.prepare import load_dataset
 from har.data.windowset import windows_of
 from har.errors import HarError
 from har.recording import UNLABELLED, Recording
-from har.signals.chain import PUBLISHED
+from har.signals.filters import PUBLISHED
 from tests.helpers import accept_small_hapt, write_hapt, zip_folder
 
 USERS = (1, 5, 2)  # of experiments 1, 2 and 3
