@@ -5,12 +5,10 @@ import math
 import mmap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from har.config import MAX_STRIDE, MAX_WINDOW
 from har.contract import LABELS, SAMPLE_RATE_HZ, SignalSpec, channel_names
 from har.errors import HarError
 from har.recording import Recording
@@ -175,11 +173,8 @@ def windows_of(
     Raises:
         HarError: as `cut_stretches`.
     """
-    stretches: list[Stretch] = []
-    for recording in recordings:
-        check_labels(recording.labels, len(recording.samples), f"{dataset}, recording {recording.name}")
-        # A padded window may be shorter than what the filter needs.
-        stretches += [stretch for stretch in stretches_of([recording]) if len(stretch.samples) >= GRAVITY_MIN_SAMPLES]
+    # A padded window may be shorter than what the filter needs.
+    stretches = [stretch for stretch in stretches_of(recordings) if len(stretch.samples) >= GRAVITY_MIN_SAMPLES]
     to_channels = {"raw6": chain.clean if chain else None, "uci9": chain.apply if chain else offline_uci9}
     made = cut_stretches(stretches, channel_names(channels), dataset=dataset, to_channels=to_channels[channels], **cut)
     return made if channels == "raw6" else replace(made, digest=content_digest(made.select_channels("raw6").x, made.y, made.subject))
@@ -190,12 +185,6 @@ def stretches_of(recordings: Iterable[Recording]) -> Iterator[Stretch]:
     for item in recordings:
         for first, stop in item.contiguous_runs():
             yield Stretch(item.name, item.subject, first, item.samples[first:stop], item.labels[first:stop])
-
-
-def _check_sizes(window_size: int, stride: int, where: str) -> None:
-    for name, value, most in (("window_size", window_size, MAX_WINDOW), ("stride", stride, MAX_STRIDE)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= most:
-            raise HarError("windows", f"{where}: {name} is {value!r:.40}, expected a whole number of samples, 1 to {most:,}")
 
 
 def check_labels(labels: object, samples: int, where: str) -> None:
@@ -249,11 +238,9 @@ def cut_stretches(
         to_channels: from the samples of a whole stretch to its channels.
 
     Raises:
-        HarError: `window_size` or `stride` is not a whole number in range, labels are not one integer per sample, no stretch is long
-            enough for a window, or no window is pure enough.
+        HarError: labels are not one integer per sample, no stretch is long enough for a window, or no window is pure enough.
     """
     rule = rule or WindowRule()
-    _check_sizes(window_size, stride, dataset)
     stretches = list(stretches)
     for stretch in stretches:
         check_labels(stretch.labels, len(stretch.samples), f"{dataset}, recording {stretch.recording}")
@@ -301,18 +288,12 @@ def segments_of(windows: WindowSet) -> list[Stretch]:
     Raises:
         ValueError: two windows hold different values for one sample of a recording.
     """
-    return [_segment(windows, first, stop) for first, stop in _chains(windows)]
-
-
-def _chains(windows: WindowSet) -> Iterator[tuple[int, int]]:
     step = np.diff(windows.start)
     linked = (windows.recording[1:] == windows.recording[:-1]) & (windows.y[1:] == windows.y[:-1])
     linked &= (windows.subject[1:] == windows.subject[:-1]) & (step > 0) & (step <= windows.window_size)
-    edges = np.concatenate(([0], np.flatnonzero(~linked) + 1, [len(windows)]))
-    return ((int(a), int(b)) for a, b in pairwise(edges) if b > a)
-
-
-def _segment(windows: WindowSet, first: int, stop: int) -> Stretch:
-    samples = join_windows(windows.x[first:stop], windows.start[first:stop])
-    labels = np.full(len(samples), windows.y[first], dtype=np.int64)
-    return Stretch(str(windows.recording[first]), int(windows.subject[first]), int(windows.start[first]), samples, labels)
+    segments = []
+    for own in np.split(np.arange(len(windows)), np.flatnonzero(~linked) + 1) if len(windows) else []:
+        samples = join_windows(windows.x[own[0] : own[-1] + 1], windows.start[own])
+        labels = np.full(len(samples), windows.y[own[0]], dtype=np.int64)
+        segments.append(Stretch(str(windows.recording[own[0]]), int(windows.subject[own[0]]), int(windows.start[own[0]]), samples, labels))
+    return segments
