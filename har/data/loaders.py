@@ -28,7 +28,6 @@ import numpy as np
 
 from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.archives import folder_digest
-from har.data.cache import last_source
 from har.data.windowset import Description, check_labels
 from har.errors import HarError
 from har.files import executed_code
@@ -45,42 +44,22 @@ GRAVITY_G = (0.4, 3.0)  # of the median length of total acceleration: 1 at rest,
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set that one file brings.
+class DataSet(Description):
+    """A data set that one file brings: its `Description`, whose labels are those of ``Recording.labels``, and how it is read.
 
     Attributes:
-        name: on the command line and in folders, such as ``motionsense``.
-        title: as people know it, with its source.
-        labels: names of the activities, in the order of the numbers in ``Recording.labels``.
         read: from the folder of an extracted copy to its recordings; raises `HarError` where it is not what is expected.
         files: patterns of the files that decide the content, below the folder; where one changes, the windows are made again, and where
             the file with `read` in it changes, too.
         version: of the loader; where it changes, too: raise it when code changes that `read` calls elsewhere.
-        url: where people get it.
-        terms: under which it may be used; they travel with every model that was trained on it.
-        cite: its publication.
-        people: who took part, for model cards.
-        placement: where and how the device was worn, for model cards and pages.
-        axes: where the axes of the recordings pointed on the body, such as ``x up along the body``.
-        synthetic: whether it was generated; every artefact says so.
 
     Raises:
         HarError: a name or label is not of this form.
     """
 
-    name: str
-    title: str
-    labels: tuple[str, ...]
     read: Callable[[Path], Iterable[Recording]]
     files: tuple[str, ...] = ("**/*.csv",)
     version: int = 1
-    url: str = ""
-    terms: str = "see the data set"
-    cite: str = ""
-    people: str = "see the data set"
-    synthetic: bool = False
-    placement: str = ""
-    axes: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -92,37 +71,22 @@ class DataSet:
             what = f"label {wrong[0]!r}" if wrong else f"labels {', '.join(self.labels) or 'none'}"
             raise HarError("loader", f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
 
-    @property
-    def description(self) -> Description:
-        """What reports, model cards and pages say about it."""
-        return Description(self.title, self.people, self.placement, self.axes, self.terms, self.cite, url=self.url)
 
-
-def folder_of(data: DataSet, archive: Path | str | None) -> Path:
-    """The extracted copy of a data set: `archive`, else ``HAR_DATA_DIR/NAME``, or the one that was prepared last.
+def find_folder(archive: Path | str | None, data: DataSet) -> Path | None:
+    """The extracted copy of a data set: `archive`, else ``HAR_DATA_DIR/NAME``; None where neither is there.
 
     Raises:
-        HarError: there is none, or it is no folder.
+        HarError: `archive` is no folder.
     """
-    where = f"; get it from {data.url}" if data.url else ""
-    if archive is not None:
-        folder = Path(archive).expanduser()
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise HarError("archive-missing", f"{folder} {what}; expected the folder that {data.title} was extracted to")
-        return folder
-    named = os.environ.get("HAR_DATA_DIR")
-    inside = Path(named).expanduser() / data.name if named else None
-    if inside is not None and inside.is_dir():
-        return inside
-    last = last_source(data.name)
-    if last is None or not last.is_dir():
-        gone = f", and {last}, from which it was prepared, is gone" if last else ""
-        raise HarError(
-            "archive-missing",
-            f"{data.name} is not prepared{gone}; name its folder: har data prepare --dataset {data.name} --archive DIR{where}",
-        )
-    return last
+    if archive is None:
+        named = os.environ.get("HAR_DATA_DIR")
+        inside = Path(named).expanduser() / data.name if named else None
+        return inside if inside is not None and inside.is_dir() else None
+    folder = Path(archive).expanduser()
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise HarError("archive-missing", f"{folder} {what}; expected the folder that {data.title} was extracted to")
+    return folder
 
 
 def digests_of(data: DataSet, folder: Path) -> tuple[str, str]:

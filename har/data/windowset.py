@@ -4,7 +4,7 @@ import hashlib
 import math
 import mmap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,33 +18,40 @@ from har.signals.windows import WindowRule, fill_windows, join_windows, plan_win
 
 @dataclass(frozen=True)
 class Description:
-    """What reports, model cards and pages say about a data set; a text that is not known is empty.
+    """What commands, reports, model cards and pages say about a data set; a text that is not known is empty.
 
     Attributes:
+        name: on the command line and in folders, such as ``motionsense``.
         title: as it is known.
-        subjects: who took part, with which device, in which activities.
+        labels: names of the activities, in the order of their numbers.
+        people: who took part, with which device, in which activities.
         placement: where and how the device was worn.
-        axes: where its axes pointed on the body.
-        terms: under which the data may be used.
+        axes: where its axes pointed on the body, such as ``x up along the body``.
+        terms: under which the data may be used; they travel with every model that was trained on them.
         cite: the publication.
         limits: what a model of these data is known to confuse, a sentence.
-        official: whether its subjects are those of UCI HAR, with the published split of 21 and 9.
         url: where it is published.
+        official: whether its subjects are those of UCI HAR, with the published split of 21 and 9.
+        synthetic: whether it was generated; every artefact says so.
     """
 
+    name: str
     title: str
-    subjects: str = ""
+    labels: tuple[str, ...]
+    _: KW_ONLY
+    people: str = ""
     placement: str = ""
     axes: str = ""
     terms: str = "see the data set"
     cite: str = ""
     limits: str = ""
-    official: bool = False
     url: str = ""
+    official: bool = False
+    synthetic: bool = False
 
     def texts(self) -> dict[str, str]:
         """The entry ``dataset_description`` of a manifest."""
-        found = {"title": self.title, "subjects": self.subjects, "placement": self.placement, "axes": self.axes}
+        found = {"title": self.title, "subjects": self.people, "placement": self.placement, "axes": self.axes}
         return {name: text for name, text in found.items() if text}
 
 
