@@ -62,9 +62,8 @@ class WindowDataModule(SeededDataModule):
         """Shuffled batches; a last batch of a single window is left out, because batch statistics need two."""
         count = len(self.train_set)
         sampler = RandomSampler(self.train_set, generator=self.generator)
-        return _loader(
-            self.train_set, BatchSampler(sampler, self.batch_size, drop_last=count > self.batch_size and count % self.batch_size == 1)
-        )
+        single = count > self.batch_size and count % self.batch_size == 1
+        return _loader(self.train_set, BatchSampler(sampler, self.batch_size, drop_last=single))
 
     def val_dataloader(self) -> DataLoader:
         """All validation windows in order."""

@@ -112,28 +112,27 @@ def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
         HarError: a recording does not keep the signal contract, or two have one name.
     """
     names: set[str] = set()
-    left_out, total, first = 0, 0, ""
+    total, lost = 0, dict[str, int]()  # samples, and those left out of each recording
     for recording in _read(data, folder):
         if recording.name in names:
             raise HarError("loader", f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
         names.add(recording.name)
         _check(data, recording)
-        kept = _within_limits(recording)
-        left_out, total = left_out + len(recording.time_s) - len(kept.time_s), total + len(recording.time_s)
-        first = first or recording.name * (len(kept.time_s) < len(recording.time_s))
-        if len(kept.time_s) < 2:
+        kept = ~(outside(recording.samples) | frozen(recording.time_s, recording.samples).any(axis=1))
+        total += len(kept)
+        if kept.sum() < 2:
             raise HarError(
                 "loader", f"{data.name}, recording {recording.name}: no sample is within the physical limits; the sensor was off"
             )
-        yield at_contract_rate(kept)
-    if left_out:
+        if not kept.all():  # where they were is a gap
+            lost[recording.name] = int((~kept).sum())
+            time_s, samples, labels = (getattr(recording, name)[kept] for name in ("time_s", "samples", "labels"))
+            recording = replace(recording, time_s=time_s, samples=samples, labels=labels)
+        yield at_contract_rate(recording)
+    if lost:
         LOG.warning(
             "%s: %d of %d samples are left out as gaps, the first in recording %s: outside the physical limits (%s) or of a frozen sensor",
-            data.name,
-            left_out,
-            total,
-            first,
-            LIMITS_TEXT,
+            *(data.name, sum(lost.values()), total, next(iter(lost)), LIMITS_TEXT),
         )
 
 
@@ -151,30 +150,30 @@ def _read(data: DataSet, folder: Path) -> Iterator[Recording]:
 
 
 def _check(data: DataSet, recording: Recording) -> None:
-    place, samples = f"{data.name}, recording {recording.name}:", recording.samples
+    place, samples, labels = f"{data.name}, recording {recording.name}:", recording.samples, recording.labels
+
+    def refused(text: str) -> HarError:
+        return HarError("loader", f"{place} {text}")
+
     if recording.subject in TRAIN_SUBJECTS + TEST_SUBJECTS:
-        raise HarError(
-            "loader", f"{place} subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader"
-        )
+        raise refused(f"subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader")
     if samples.ndim != 2 or samples.shape[1] != len(RAW6) or not len(samples):
-        raise HarError("loader", f"{place} samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
-    lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(recording.labels)}
+        raise refused(f"samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
+    lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(labels)}
     if len(set(lengths.values())) > 1:
-        raise HarError("loader", f"{place} {', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
+        raise refused(f"{', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
     if np.shape(recording.time_s) != (len(samples),) or np.asarray(recording.time_s).dtype.kind not in "iuf":
         found = f"shape {np.shape(recording.time_s)}, type {np.asarray(recording.time_s).dtype}"
-        raise HarError("loader", f"{place} times have {found}; expected ({len(samples)},): one number of seconds for each sample")
+        raise refused(f"times have {found}; expected ({len(samples)},): one number of seconds for each sample")
     if not np.isfinite(samples).all():
         row = int(np.argmin(np.isfinite(samples).all(axis=1)))
-        raise HarError("loader", f"{place} sample {row} is not finite; leave such samples out, a gap in the times is understood")
+        raise refused(f"sample {row} is not finite; leave such samples out, a gap in the times is understood")
     if not (np.diff(recording.time_s) > 0).all():
         row = int(np.argmin(np.diff(recording.time_s) > 0)) + 1
-        raise HarError("loader", f"{place} the time of sample {row} is not later than the one before; sort them")
-    check_labels(recording.labels, len(samples), place.removesuffix(":"))
-    if recording.labels.min() < UNLABELLED or recording.labels.max() >= len(data.labels):
-        raise HarError(
-            "loader", f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}"
-        )
+        raise refused(f"the time of sample {row} is not later than the one before; sort them")
+    check_labels(labels, len(samples), place.removesuffix(":"))
+    if labels.min() < UNLABELLED or labels.max() >= len(data.labels):
+        raise refused(f"labels from {labels.min()} to {labels.max()}, expected -1 to {len(data.labels) - 1}")
     length = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))
     if not GRAVITY_G[0] <= length <= GRAVITY_G[1]:
         raise HarError(
@@ -182,16 +181,8 @@ def _check(data: DataSet, recording: Recording) -> None:
             f"{place} total acceleration has a median length of {length:.3g}, expected about 1 g: in g, with gravity; "
             f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added",
         )
-    broken = outside(samples)
-    check_outside(samples, broken, place, "multiply by pi / 180 in the loader", f"sample {np.argmax(broken)}")
-
-
-def _within_limits(recording: Recording) -> Recording:
-    """The recording without the samples that break a physical limit; where they were is a gap."""
-    kept = ~(outside(recording.samples) | frozen(recording.time_s, recording.samples).any(axis=1))
-    if kept.all():
-        return recording
-    return replace(recording, time_s=recording.time_s[kept], samples=recording.samples[kept], labels=recording.labels[kept])
+    off = outside(samples)
+    check_outside(samples, off, place, "multiply by pi / 180 in the loader", f"sample {np.argmax(off)}")
 
 
 def at_contract_rate(recording: Recording) -> Recording:

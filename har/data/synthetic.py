@@ -196,13 +196,6 @@ class Motion(NamedTuple):
     labels: np.ndarray
 
 
-class _Shaking(NamedTuple):
-    """(time, 3) each: linear acceleration in g and small angles about up, side and forward in rad."""
-
-    acc: np.ndarray
-    angle: np.ndarray
-
-
 def simulate(
     person: Person, activities: list[str], labels: list[int], rng: np.random.Generator, *, bout: int, transition: int, contrast: float = 1.0
 ) -> Motion:
@@ -226,10 +219,10 @@ def simulate(
         sample_labels[first : first + bout] = label
         # An activity grows and fades over the whole transition, so that nothing jumps where its bout begins.
         start, stop = max(first - transition, 0), min(first + bout + transition, total)
-        shaking, centre = _activity(person, activity, stop - start, rng, contrast)
+        moved_acc, moved_angle, centre = _activity(person, activity, stop - start, rng, contrast)
         weight = _fade(np.arange(start, stop), first, first + bout - 1, transition)[:, None]
-        acc[start:stop] += weight * shaking.acc
-        angle[start:stop] += weight * shaking.angle
+        acc[start:stop] += weight * moved_acc
+        angle[start:stop] += weight * moved_angle
         centres.append(centre)
     posture, rise = _postures(np.array(centres), bout, transition)
     orientation = _orientation(posture, angle)
@@ -237,19 +230,20 @@ def simulate(
     return Motion(orientation.inv().apply(UP) + acc, _angular_velocity(orientation), sample_labels)
 
 
-def _activity(person: Person, name: str, samples: int, rng: np.random.Generator, contrast: float) -> tuple[_Shaking, np.ndarray]:
-    """Movement of one bout, and the posture (lean, list, twist) it happens around."""
+def _activity(person: Person, name: str, samples: int, rng: np.random.Generator, contrast: float) -> tuple[np.ndarray, ...]:
+    """Movement of one bout as `_walk` gives it, and the posture (lean, list, twist) that it happens around."""
     if name in GAIT:
         index = list(GAIT).index(name)
         gait = blended_gait(name, contrast)
         upright = person.posture[list(POSTURE).index("STANDING")]
-        return _walk(person, gait, index, samples, rng), upright + np.array([gait.lean, 0.0, 0.0]) + rng.normal(0.0, 0.02, 3)
+        return *_walk(person, gait, index, samples, rng), upright + np.array([gait.lean, 0.0, 0.0]) + rng.normal(0.0, 0.02, 3)
     posture = blended_posture(name, contrast)
     own = person.posture[list(POSTURE).index(name)]
-    return _rest(person, posture, samples, rng), own + 0.7 * rng.normal(0.0, posture.spread)
+    return *_rest(person, posture, samples, rng), own + 0.7 * rng.normal(0.0, posture.spread)
 
 
-def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.Generator) -> _Shaking:
+def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(time, 3) each: linear acceleration in g, and small angles about up, side and forward in rad."""
     time_s = np.arange(samples) / SAMPLE_RATE_HZ
     cadence = person.cadence_hz * gait.cadence * rng.normal(1.0, 0.025)
     wander = 1.0 + CADENCE_WANDER * _slow(samples, rng)
@@ -268,7 +262,7 @@ def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.G
     rate = sided[:, None] * IMPACT_TURN + shaped_noise(samples, 3, rng, lambda f: SHAKING_TURN * gait.shaking / np.sqrt(f))
     angle += np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
     angle[:, 0] += _turns(time_s, gait.turns, rng)
-    return _Shaking(acc, angle)
+    return acc, angle
 
 
 def _heel_strikes(stride: np.ndarray, person: Person, gait: Gait, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -293,18 +287,19 @@ def decaying_rings(samples: int, at_s: np.ndarray, size: np.ndarray, ring_hz: fl
     return wave @ size
 
 
-def _rest(person: Person, posture: Posture, samples: int, rng: np.random.Generator) -> _Shaking:
+def _rest(person: Person, posture: Posture, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The same at rest."""
     time_s = np.arange(samples) / SAMPLE_RATE_HZ
     size = person.sway * rng.lognormal(0.0, 0.2)
     rate = size * shaped_noise(samples, 3, rng, lambda f: posture.sway * f**-posture.slope)
     angle = np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
     for moment in _moments(time_s[-1], FIDGETS_PER_MINUTE, rng):
-        angle += FIDGET_RAD * rng.normal(size=3) * _bump(time_s - moment, 1.0)[:, None]
+        angle += FIDGET_RAD * rng.normal(size=3) * np.exp(-0.5 * ((time_s - moment) / 0.5) ** 2)[:, None]
     beats = np.arange(rng.uniform(0, 1), time_s[-1] * person.heart_hz) / person.heart_hz
     beats = beats + rng.normal(0.0, 0.03, len(beats))
     heart = decaying_rings(samples, beats, posture.heartbeat * rng.lognormal(0.0, 0.2, len(beats)), HEART_RING_HZ, HEART_DECAY_S)
     # The recoil of the blood runs along the body, which is sideways to gravity when lying; half of it is seen across.
-    return _Shaking(heart[:, None] * (1.0, 0.5, 0.7), angle)
+    return heart[:, None] * (1.0, 0.5, 0.7), angle
 
 
 def _turns(time_s: np.ndarray, per_minute: float, rng: np.random.Generator) -> np.ndarray:
@@ -318,10 +313,6 @@ def _turns(time_s: np.ndarray, per_minute: float, rng: np.random.Generator) -> n
 
 def _moments(duration_s: float, per_minute: float, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(0.0, duration_s, rng.poisson(per_minute * duration_s / 60))
-
-
-def _bump(time_s: np.ndarray, width_s: float) -> np.ndarray:
-    return np.exp(-0.5 * (time_s / (width_s / 2)) ** 2)
 
 
 def _minimum_jerk(progress: np.ndarray) -> np.ndarray:
@@ -456,15 +447,9 @@ def generate(subject: int, seed: int, *, bout_seconds: float = BOUT_SECONDS, dif
     person = draw_person(rng, spread=spread, contrast=contrast)
     mounting = Rotation.from_rotvec(spread * rng.normal(0.0, MOUNTING_RAD))
     labels = np.concatenate([rng.permutation(len(LABELS)) for _ in range(BOUTS)]).tolist()
-    motion = simulate(
-        person,
-        [LABELS[label] for label in labels],
-        labels,
-        rng,
-        bout=round(bout_seconds * SAMPLE_RATE_HZ),
-        transition=round(TRANSITION_SECONDS * SAMPLE_RATE_HZ),
-        contrast=contrast,
-    )
+    bout, transition = round(bout_seconds * SAMPLE_RATE_HZ), round(TRANSITION_SECONDS * SAMPLE_RATE_HZ)
+    activities = [LABELS[label] for label in labels]
+    motion = simulate(person, activities, labels, rng, bout=bout, transition=transition, contrast=contrast)
     samples = measure(motion, mounting, Sensor(), rng)
     time_s = np.arange(len(samples)) / SAMPLE_RATE_HZ
     return Recording(f"synthetic_s{subject:02d}", subject, time_s, samples, motion.labels)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -166,7 +167,8 @@ def _csv_rows(path: Path, options: ReadOptions) -> Iterator[Rows]:
                 )
             delimiter = max(DELIMITERS, key=first.count)  # a comma where none stands
             header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
-            if all(_is_number(name) for name in header):
+            with suppress(ValueError):
+                [float(name) for name in header]
                 raise HarError(
                     "recording-format", f"{path} begins with numbers, {first.strip()[:40]!r}; expected a header with {', '.join(NUMERIC)}"
                 )
@@ -193,14 +195,6 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
             )
         yield line
         number += 1
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _parse(form: _Form, lines: list[str], first: int) -> Rows:
