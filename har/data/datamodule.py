@@ -253,7 +253,7 @@ def stream_augmentation(config: AugmentationConfig | None, seed: int) -> Augment
             f"augmentation.{wrong[0]} moves or mixes samples, but every sample of a stream has its own label; remove it "
             f"(of no use here: {', '.join(MOVES_TIME_OR_LABELS)})",
         )
-    return Augmentation(config, channels="raw6", num_classes=0, seed=seed)
+    return Augmentation(config, num_classes=0, seed=seed)
 
 
 def _whole(streams: Sequence[Stretch], *, together: bool) -> list[tuple[Tensor, Tensor]]:
