@@ -8,33 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from har.data.prepare import load_dataset
-    from har.data.splits import split
-    from har.data.windowset import WindowSet
-    from har.errors import HarError
-    from har.models.registry import create_model
-    from har.recording import Recording, read_recording
-    from har.runs.evaluate import evaluate
-    from har.runs.export import export
-    from har.runs.train import train
-    from har.runtime.recognizer import load_model
-    from har.sklearn import ActivityClassifier
+    from har.data.prepare import load_dataset as load_dataset
+    from har.data.splits import split as split
+    from har.data.windowset import WindowSet as WindowSet
+    from har.errors import HarError as HarError
+    from har.models.registry import create_model as create_model
+    from har.recording import Recording as Recording
+    from har.recording import read_recording as read_recording
+    from har.runs.evaluate import evaluate as evaluate
+    from har.runs.export import export as export
+    from har.runs.train import train as train
+    from har.runtime.recognizer import load_model as load_model
+    from har.sklearn import ActivityClassifier as ActivityClassifier
 
 __version__ = "0.1.0"
-__all__ = [
-    "ActivityClassifier",
-    "HarError",
-    "Recording",
-    "WindowSet",
-    "create_model",
-    "evaluate",
-    "export",
-    "load_dataset",
-    "load_model",
-    "read_recording",
-    "split",
-    "train",
-]
 PLACES = {
     "ActivityClassifier": "har.sklearn",
     "HarError": "har.errors",
@@ -49,6 +36,7 @@ PLACES = {
     "split": "har.data.splits",
     "train": "har.runs.train",
 }
+__all__ = list(PLACES)
 
 
 def __getattr__(name: str) -> Any:

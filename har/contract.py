@@ -55,7 +55,7 @@ UNITS = {channel: unit for unit, channels in SENSORS.values() for channel in cha
 GRAVITY_CUTOFF_HZ = 0.3  # Anguita et al. 2013
 GRAVITY_ORDER = 3  # Butterworth; Anguita et al. 2013
 NOISE_CUTOFF_HZ = 20.0  # Anguita et al. 2013; 99 % of the energy of body motion lies below 15 Hz
-NOISE_ORDER = 3  # Butterworth, as Anguita et al. 2013 say; the published windows had another filter: har/signals/chain.py
+NOISE_ORDER = 3  # Butterworth, as Anguita et al. 2013 say; the published windows had another filter: har/signals/filters.py
 
 TRAIN_SUBJECTS = (1, 3, 5, 6, 7, 8, 11, 14, 15, 16, 17, 19, 21, 22, 23, 25, 26, 27, 28, 29, 30)
 TEST_SUBJECTS = (2, 4, 9, 10, 12, 13, 18, 20, 24)

@@ -85,8 +85,6 @@ def markdown(heads: Iterable[str], rows: Iterable[Iterable[object]], align: str 
         align: ``l`` or ``r`` for each column from the first, the last letter for all further ones.
         padded: make the cells of a column equally wide, all to the left, for reading in a terminal.
     """
-    from tabulate import DataRow, TableFormat
-
     lines = [[str(cell) for cell in line] for line in (heads, *rows)]
     if padded:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -95,9 +93,8 @@ def markdown(heads: Iterable[str], rows: Iterable[Iterable[object]], align: str 
     else:
         letters = align.ljust(len(lines[0]), align[-1])
         rule = f"|{'|'.join('---:' if letter == 'r' else '---' for letter in letters)}|"
-    row = DataRow("| ", " | ", " |")
-    form = TableFormat(None, lambda widths, aligns: rule, None, None, row, row, padding=0, with_header_hide=None)
-    return pd.DataFrame(lines[1:], columns=lines[0]).to_markdown(index=False, tablefmt=form, stralign=None, disable_numparse=True)
+    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, rule, *body])
 
 
 def spread(mean: float | None, deviation: float = float("nan"), spec: str = ".2f", absent: str = "-") -> str:

@@ -17,8 +17,7 @@ from har.data.windowset import Stretch, segments_of
 from har.errors import HarError
 from har.recording import Recording
 from har.reporting import write_table
-from har.signals.chain import PUBLISHED, SensorChain
-from har.signals.filters import lowpass, median_filter
+from har.signals.filters import PUBLISHED, SensorChain, lowpass, median_filter
 from har.signals.windows import label_runs
 from research.common import Bench, experiment, markdown
 

@@ -25,7 +25,7 @@ from har.runs.checks import config_path
 from har.runs.evaluate import results_folder
 from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
-from har.signals.chain import PUBLISHED
+from har.signals.filters import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
 from har.studies.study import Job
 from har.tasks.base import options_of

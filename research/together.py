@@ -118,7 +118,7 @@ def _train(
     optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
     steps = -(-max(len(member.rows) for member in members) // training.batch_size)  # of an epoch
     schedule = one_cycle(optimizer, training.learning_rate, training.epochs * steps)
-    augmentation = Augmentation(config.augmentation, channels=config.data.channels, num_classes=int(y_all.max()) + 1, seed=members[0].seed)
+    augmentation = Augmentation(config.augmentation, num_classes=int(y_all.max()) + 1, seed=members[0].seed)
     generators = [torch.Generator().manual_seed(member.seed) for member in members]
 
     def one(own: dict[str, Tensor], own_buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:

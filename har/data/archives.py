@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from har.contract import LABELS
+from har.data.windowset import Description
 from har.errors import HarError
 from har.files import remove_stale, staging
 
@@ -83,32 +85,30 @@ MAX_INNER_BYTES = 512 * 2**20  # the official inner archive has 61 MB; a larger 
 END_RECORD, END_RECORD_BYTES = b"PK\5\6", 22  # APPNOTE 4.3.16, without its comment
 MAX_FILE_BYTES = 128 * 2**20  # the largest file read has 15 MB; a zip bomb stops here
 
-AGAIN = "download the archive again"
 Reader = Callable[[str], bytes]
 
 
+def broken(what: str) -> HarError:
+    """What to say of a file of an archive that is not as it was published."""
+    return HarError("archive-broken", f"{what}; download the archive again")
+
+
 @dataclass(frozen=True)
-class ArchiveLayout:
-    """How the archive of a data set is recognised.
+class ArchiveLayout(Description):
+    """A data set that is read from its published archive, and how the archive is recognised.
 
     Attributes:
-        name: of the data set.
-        title: as a user knows it.
         number: of the data set in the UCI repository.
         folder: that the archive unpacks to.
         marker: a file that stands in every copy.
         files: patterns of the files that decide the content, below the folder.
-        url: of the official download.
-        sha256: of the official download; empty where none was published.
+        sha256: of the official download, whose address is `url`; empty where none was published.
     """
 
-    name: str
-    title: str
     number: int
     folder: str
     marker: str
     files: tuple[str, ...]
-    url: str
     sha256: str = ""
 
     @property
@@ -117,24 +117,40 @@ class ArchiveLayout:
         return f"{self.folder}.zip"
 
 
+VOLUNTEERS = "thirty volunteers aged 19 to 48 with one phone model (Samsung Galaxy S II)"
+SHARED: dict[str, Any] = {  # by both data sets, which are of the same recordings
+    "placement": "at the waist",
+    "axes": "x up along the body",  # measured: the median total_acc_x of standing subjects is 1.0 g
+    "terms": "CC BY 4.0 on the UCI page; the archive's own README asks for the citation and prohibits commercial use",
+    "limits": "Sitting and standing differ little at the waist; nearly all errors are between them.",
+    "official": True,
+}
 UCI_HAR = ArchiveLayout(
     "uci-har",
     "UCI HAR",
-    240,
-    "UCI HAR Dataset",
-    "activity_labels.txt",
-    ("*.txt", "t*/**/*.txt"),
-    "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip",
-    "c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031",  # 61,005,872 bytes
+    LABELS,
+    number=240,
+    folder="UCI HAR Dataset",
+    marker="activity_labels.txt",
+    files=("*.txt", "t*/**/*.txt"),
+    url="https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip",
+    sha256="c00b803081a5c797cd5e4b83700a9810b38d53d9d84e01917e090e1fdbc81031",  # 61,005,872 bytes
+    people=f"{VOLUNTEERS}, six scripted activities in a laboratory",
+    cite="D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, ESANN 2013",
+    **SHARED,
 )
 HAPT = ArchiveLayout(
     "hapt",
     "HAPT",
-    341,
-    "HAPT Data Set",
-    "RawData/labels.txt",
-    ("activity_labels.txt", "RawData/*.txt"),
-    "https://archive.ics.uci.edu/static/public/341/smartphone+based+recognition+of+human+activities+and+postural+transitions.zip",
+    LABELS,
+    number=341,
+    folder="HAPT Data Set",
+    marker="RawData/labels.txt",
+    files=("activity_labels.txt", "RawData/*.txt"),
+    url="https://archive.ics.uci.edu/static/public/341/smartphone+based+recognition+of+human+activities+and+postural+transitions.zip",
+    people=f"{VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
+    cite="J. L. Reyes-Ortiz et al., Transition-Aware Human Activity Recognition Using Smartphones, Neurocomputing 2016",
+    **SHARED,
 )
 
 
@@ -379,14 +395,14 @@ def read_table(read_file: Reader, name: str) -> np.ndarray:
     """
     content = read_file(name)
     if not content.strip():
-        raise HarError("archive-broken", f"{name} is empty; {AGAIN}")
+        raise broken(f"{name} is empty")
     try:
         table = np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2)
     except ValueError as error:
-        raise HarError("archive-broken", f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')}); {AGAIN}") from None
+        raise broken(f"{name} is not a table of numbers ({str(error).split(';')[0].rstrip('.')})") from None
     bad = np.argwhere(~np.isfinite(table))
     if len(bad):
-        raise HarError("archive-broken", f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}; {AGAIN}")
+        raise broken(f"{name} has a value that is not finite in row {bad[0][0] + 1}, column {bad[0][1] + 1}")
     return table
 
 
@@ -398,7 +414,7 @@ def read_integers(read_file: Reader, name: str) -> np.ndarray:
     """
     table = read_table(read_file, name)
     if (table % 1 != 0).any():
-        raise HarError("archive-broken", f"{name} holds {table[table % 1 != 0][0]:g}; expected whole numbers; {AGAIN}")
+        raise broken(f"{name} holds {table[table % 1 != 0][0]:g}; expected whole numbers")
     return table.astype(np.int64)
 
 

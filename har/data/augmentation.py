@@ -10,15 +10,15 @@ get the same change in both, and so do ``raw6`` windows of the same seed.
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from har.config import AugmentationConfig
-from har.contract import AXES, BODY_ACC, GYRO, RAW6, TOTAL_ACC, channel_names
+from har.contract import AXES, BODY_ACC, CHANNEL_SETS, GYRO, RAW6, TOTAL_ACC
 from har.errors import HarError
 
 STREAM = 7_919  # sets this stream apart from others of the same seed, such as the order of the windows
@@ -31,16 +31,13 @@ class Augmentation:
 
     Args:
         config: strengths.
-        channels: ``raw6`` or ``uci9``.
         num_classes: activities; the width of mixed labels.
         seed: of the run.
     """
 
-    def __init__(self, config: AugmentationConfig, *, channels: str, num_classes: int, seed: int) -> None:
+    def __init__(self, config: AugmentationConfig, *, num_classes: int, seed: int) -> None:
         self.config = config
         self.num_classes = num_classes
-        self.channels = channels
-        self.axes = sensor_axes(channels)
         own_seed = int(np.random.SeedSequence((seed, STREAM)).generate_state(1)[0])
         self.generator = torch.Generator().manual_seed(own_seed)
 
@@ -58,29 +55,10 @@ class Augmentation:
         return self._mixed(self._changed(x), y)
 
     def _changed(self, x: Tensor) -> Tensor:
-        # Time first, then how the phone is held, then what its sensors add and lose.
-        config, axes, generator = self.config, self.axes, self.generator
-        changes: tuple[tuple[float, Callable[[Tensor], Tensor]], ...] = (
-            (config.crop, lambda x: crop(x, config.crop, generator)),
-            (config.time_warp, lambda x: time_warp(x, config.time_warp, generator)),
-            (config.permutation_cuts, lambda x: permute(x, config.permutation_cuts, generator)),
-            (config.mirror, lambda x: mirror(x, config.mirror, self.channels, generator)),
-            (config.turn_deg, lambda x: turn(x, config.turn_deg, generator)),
-            (config.tilt_deg, lambda x: tilt(x, config.tilt_deg, generator)),
-            (config.rotation_deg, lambda x: rotate(x, config.rotation_deg, generator)),
-            (config.scaling, lambda x: scale(x, config.scaling, axes, generator)),
-            (config.magnitude_warp, lambda x: magnitude_warp(x, config.magnitude_warp, axes, generator)),
-            (
-                config.jitter_acc_g or config.jitter_gyro_rad_s,
-                lambda x: jitter(x, config.jitter_acc_g, config.jitter_gyro_rad_s, axes, generator),
-            ),
-            (config.bias_gyro_rad_s, lambda x: bias_gyro(x, config.bias_gyro_rad_s, axes, generator)),
-            (config.channel_dropout, lambda x: drop_channels(x, config.channel_dropout, axes, generator)),
-            (config.sensor_dropout, lambda x: drop_sensors(x, config.sensor_dropout, axes, generator)),
-        )
-        for strength, change in changes:
-            if strength:
-                x = change(x)
+        for change, *keys in CHANGES:
+            strengths = [getattr(self.config, key) for key in keys]
+            if any(strengths):
+                x = change(x, *strengths, self.generator)
         return x
 
     def _mixed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,10 +76,14 @@ class Augmentation:
 KNOTS = 4  # of a smooth random curve, between its two ends; Um et al. 2017
 
 
-def sensor_axes(channels: str) -> Tensor:
-    """The physical axis, an index into ``contract.RAW6``, that each channel of a set comes from: (channel,) int64."""
+def sensor_axes(x: Tensor) -> Tensor:
+    """The physical axis, an index into ``contract.RAW6``, of each channel of ``raw6`` or ``uci9`` windows: (channel,) int64."""
     origin = dict(zip(BODY_ACC + TOTAL_ACC + GYRO, (*range(3), *range(3), *range(3, 6)), strict=True))
-    return torch.tensor([origin[name] for name in channel_names(channels)])
+    return torch.tensor([origin[name] for name in _names(x)])
+
+
+def _names(x: Tensor) -> tuple[str, ...]:
+    return next(names for names in CHANNEL_SETS.values() if len(names) == x.shape[-1])
 
 
 def rotate(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
@@ -134,18 +116,14 @@ def tilt(x: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
     return _turned(x, axis, angle)
 
 
-def mirror(x: Tensor, probability: float, channels: str, generator: torch.Generator) -> Tensor:
+def mirror(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Reflect a window along the phone's y axis, with this probability, as if worn on the other hip.
 
     Acceleration is a vector and turns its y; angular velocity is a pseudovector and turns its x and z.
     """
-    sign = torch.tensor([-1.0 if (name in GYRO) != (axis == "y") else 1.0 for name, axis in _named_axes(channels)])
+    sign = torch.tensor([-1.0 if (name in GYRO) != name.endswith("y") else 1.0 for name in _names(x)])
     chosen = torch.rand(len(x), 1, 1, generator=generator) < probability
     return torch.where(chosen.to(x.device), x * sign.to(x), x)
-
-
-def _named_axes(channels: str) -> list[tuple[str, str]]:
-    return [(name, AXES[int(axis) % len(AXES)]) for name, axis in zip(channel_names(channels), sensor_axes(channels), strict=True)]
 
 
 def _turn_about(x: Tensor, axis: Tensor, max_deg: float, generator: torch.Generator) -> Tensor:
@@ -163,37 +141,37 @@ def _turned(x: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
     return (vectors @ matrix.mT.to(x)).reshape(x.shape)
 
 
-def jitter(x: Tensor, acc_g: float, gyro_rad_s: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+def jitter(x: Tensor, acc_g: float, gyro_rad_s: float, generator: torch.Generator) -> Tensor:
     """Add white noise of a root mean square of ``acc_g`` (g) and ``gyro_rad_s`` (rad/s) (Um et al. 2017).
 
     Body acceleration gets the noise of the total acceleration it was derived from: of white noise, a 0.3 Hz gravity
-    filter takes one part in eighty away. ``axes`` is that of `sensor_axes`.
+    filter takes one part in eighty away.
     """
     rms = torch.tensor([acc_g, gyro_rad_s]).repeat_interleave(len(AXES))
     noise = rms * torch.randn(len(x), x.shape[1], len(RAW6), generator=generator)
-    return x + noise[:, :, axes].to(x)
+    return x + noise[:, :, sensor_axes(x)].to(x)
 
 
-def bias_gyro(x: Tensor, std_rad_s: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+def bias_gyro(x: Tensor, std_rad_s: float, generator: torch.Generator) -> Tensor:
     """Add a constant to each axis of the gyroscope, with standard deviation ``std_rad_s`` (rad/s): phones differ, and drift with warmth.
 
-    The published windows have none of it: the slow part of their angular velocity was filtered away. ``axes`` is that of `sensor_axes`.
+    The published windows have none of it: the slow part of their angular velocity was filtered away.
     """
     std = torch.tensor([0.0, std_rad_s]).repeat_interleave(len(AXES))
     bias = std * torch.randn(len(x), 1, len(RAW6), generator=generator)
-    return x + bias[:, :, axes].to(x)
+    return x + bias[:, :, sensor_axes(x)].to(x)
 
 
-def scale(x: Tensor, std: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+def scale(x: Tensor, std: float, generator: torch.Generator) -> Tensor:
     """Multiply each sensor axis of a window by a gain around 1 with standard deviation ``std`` (Um et al. 2017)."""
     gain = 1 + std * torch.randn(len(x), 1, len(RAW6), generator=generator)
-    return x * gain[:, :, axes].to(x)
+    return x * gain[:, :, sensor_axes(x)].to(x)
 
 
-def magnitude_warp(x: Tensor, std: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+def magnitude_warp(x: Tensor, std: float, generator: torch.Generator) -> Tensor:
     """Multiply each sensor axis by a gain that drifts smoothly around 1, ``std`` at its knots (Um et al. 2017)."""
     gain = 1 + std * _smooth_curves(len(x), x.shape[1], len(RAW6), generator)
-    return x * gain[:, :, axes].to(x)
+    return x * gain[:, :, sensor_axes(x)].to(x)
 
 
 def time_warp(x: Tensor, std: float, generator: torch.Generator) -> Tensor:
@@ -251,16 +229,16 @@ def permute(x: Tensor, cuts: int, generator: torch.Generator) -> Tensor:
     return torch.take_along_dim(x, order.unsqueeze(-1).to(x.device), dim=1)
 
 
-def drop_channels(x: Tensor, probability: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+def drop_channels(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Set each sensor axis of a window to zero with ``probability``, as a dead channel reads (cf. DeVries and Taylor 2017)."""
     keep = torch.rand(len(x), 1, len(RAW6), generator=generator) >= probability
-    return x * keep[:, :, axes].to(x)
+    return x * keep[:, :, sensor_axes(x)].to(x)
 
 
-def drop_sensors(x: Tensor, probability: float, axes: Tensor, generator: torch.Generator) -> Tensor:
+def drop_sensors(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Set each sensor of a window, accelerometer or gyroscope, to zero with ``probability`` (cf. DeVries and Taylor 2017)."""
     keep = torch.rand(len(x), 1, len(RAW6) // len(AXES), generator=generator) >= probability
-    return x * keep[:, :, axes // len(AXES)].to(x)
+    return x * keep[:, :, sensor_axes(x) // len(AXES)].to(x)
 
 
 def _smooth_curves(batch: int, window_size: int, curves: int, generator: torch.Generator) -> Tensor:
@@ -321,3 +299,21 @@ def beta(count: int, alpha: float, generator: torch.Generator) -> Tensor:
 def _average(values: Tensor, partner: Tensor, share: Tensor) -> Tensor:
     share = share.to(values)
     return share * values + (1 - share) * values[partner]
+
+
+# Functions and the keys of their strengths, in the order of use: time first, then how the phone is held, then what sensors add and lose.
+CHANGES: tuple[tuple[Any, ...], ...] = (
+    (crop, "crop"),
+    (time_warp, "time_warp"),
+    (permute, "permutation_cuts"),
+    (mirror, "mirror"),
+    (turn, "turn_deg"),
+    (tilt, "tilt_deg"),
+    (rotate, "rotation_deg"),
+    (scale, "scaling"),
+    (magnitude_warp, "magnitude_warp"),
+    (jitter, "jitter_acc_g", "jitter_gyro_rad_s"),
+    (bias_gyro, "bias_gyro_rad_s"),
+    (drop_channels, "channel_dropout"),
+    (drop_sensors, "sensor_dropout"),
+)

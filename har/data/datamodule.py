@@ -62,9 +62,8 @@ class WindowDataModule(SeededDataModule):
         """Shuffled batches; a last batch of a single window is left out, because batch statistics need two."""
         count = len(self.train_set)
         sampler = RandomSampler(self.train_set, generator=self.generator)
-        return _loader(
-            self.train_set, BatchSampler(sampler, self.batch_size, drop_last=count > self.batch_size and count % self.batch_size == 1)
-        )
+        single = count > self.batch_size and count % self.batch_size == 1
+        return _loader(self.train_set, BatchSampler(sampler, self.batch_size, drop_last=single))
 
     def val_dataloader(self) -> DataLoader:
         """All validation windows in order."""
@@ -146,27 +145,6 @@ def shuffle_chunks(lengths: Sequence[int], lanes: int, chunk: int, generator: to
         yield LaneStep(stream, start, np.ones(len(stream), dtype=bool))
 
 
-def check_lanes(plan: LaneStep, lengths: Sequence[int], chunk: int) -> None:
-    """Prove that a plan reads every sample once, and that a state is carried only to the chunk that follows in the same stream.
-
-    Raises:
-        ValueError: a sample is missing or read twice, or a state would leak from one stream, or one place, into another.
-    """
-    wanted = sorted((stream, start) for stream, length in enumerate(lengths) for start in range(0, length, chunk))
-    own = plan.stream != BLANK
-    if sorted(zip(plan.stream[own].tolist(), plan.start[own].tolist(), strict=True)) != wanted:
-        raise ValueError(f"the plan reads {int(own.sum())} chunks, expected each of {len(wanted)} once")
-    follows = np.zeros(plan.fresh.shape, dtype=bool)
-    follows[1:] = (plan.stream[1:] == plan.stream[:-1]) & (plan.start[1:] == plan.start[:-1] + chunk) & own[1:]
-    wrong = np.argwhere(~plan.fresh & ~follows)
-    if len(wrong):
-        step, lane = wrong[0].tolist()
-        raise ValueError(
-            f"step {step} of lane {lane} carries a state into stream {plan.stream[step, lane]} at sample {plan.start[step, lane]}, "
-            "which does not follow the chunk before; it must start from zero"
-        )
-
-
 class ChunkSet(Dataset):
     """Samples and labels of all training streams, changed anew by `renew`, gathered a step at a time."""
 
@@ -205,12 +183,7 @@ class LaneSampler(Sampler[LaneStep]):
     def __iter__(self) -> Iterator[LaneStep]:
         self.chunks.renew()
         what = (self.chunks.lengths, self.lanes, self.chunks.chunk, self.generator)
-        if not self.carry_state:
-            yield from shuffle_chunks(*what)
-            return
-        plan = fold_lanes(*what)
-        check_lanes(plan, self.chunks.lengths, self.chunks.chunk)
-        yield from map(LaneStep, *plan)
+        yield from map(LaneStep, *fold_lanes(*what)) if self.carry_state else shuffle_chunks(*what)
 
 
 class StreamDataModule(SeededDataModule):
@@ -280,7 +253,7 @@ def stream_augmentation(config: AugmentationConfig | None, seed: int) -> Augment
             f"augmentation.{wrong[0]} moves or mixes samples, but every sample of a stream has its own label; remove it "
             f"(of no use here: {', '.join(MOVES_TIME_OR_LABELS)})",
         )
-    return Augmentation(config, channels="raw6", num_classes=0, seed=seed)
+    return Augmentation(config, num_classes=0, seed=seed)
 
 
 def _whole(streams: Sequence[Stretch], *, together: bool) -> list[tuple[Tensor, Tensor]]:

@@ -7,25 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from har.contract import HAPT_LABELS, LABELS, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS, TRANSITION_LABELS
-from har.data import uci_har
-from har.data.archives import AGAIN, HAPT, Reader, check_activities, open_source, read_integers, read_table
-from har.data.windowset import Description
+from har.data.archives import HAPT, Reader, broken, check_activities, open_source, read_integers, read_table
 from har.errors import HarError, nearest
 from har.recording import UNLABELLED, Recording
 from har.recording.limits import LIMITS_TEXT, outside
 
 NAME = HAPT.name
-DESCRIPTION = Description(
-    title="HAPT",
-    subjects=f"{uci_har.VOLUNTEERS}, scripted activities and the postural transitions between them in a laboratory",
-    placement=uci_har.PLACEMENT,
-    axes=uci_har.AXES,
-    terms=uci_har.TERMS,
-    cite="J. L. Reyes-Ortiz et al., Transition-Aware Human Activity Recognition Using Smartphones, Neurocomputing 2016",
-    limits=uci_har.LIMITS,
-    official=True,
-    url=HAPT.url,
-)
 SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS  # user N is subject N of UCI HAR
 EXPERIMENTS = 61  # of the published archive, as the two counts below
 ROWS = 1_122_772
@@ -124,7 +111,7 @@ def check_content(path: Path) -> None:
 
 def _check_count(what: str, found: int, expected: int) -> None:
     if found != expected:
-        raise HarError("archive-broken", f"HAPT has {found:,} {what}, expected {expected:,} as published; {AGAIN}")
+        raise broken(f"HAPT has {found:,} {what}, expected {expected:,} as published")
 
 
 def read_segments(read_file: Reader) -> list[Segment]:
@@ -139,30 +126,20 @@ def read_segments(read_file: Reader) -> list[Segment]:
     segments: list[Segment] = []
     for line in order + 1:
         experiment, user, activity, first, last = rows[line - 1].tolist()
-        place = f"{LABELS_FILE}, line {line}:"
-        if user not in SUBJECTS or experiment < 1:
-            raise HarError(
-                "archive-broken", f"{place} experiment {experiment} of user {user}; expected users 1 to {max(SUBJECTS)}; {AGAIN}"
-            )
-        if users.setdefault(experiment, user) != user:
-            raise HarError(
-                "archive-broken",
-                f"{place} experiment {experiment} is of user {user} and of user {users[experiment]}; expected one; {AGAIN}",
-            )
-        if not 1 <= activity <= len(HAPT_LABELS):
-            raise HarError("archive-broken", f"{place} activity {activity}; expected 1 to {len(HAPT_LABELS)}; {AGAIN}")
-        if not 1 <= first <= last:
-            raise HarError(
-                "archive-broken",
-                f"{place} samples {first} to {last}; expected a first sample from 1 on and a last one not before it; {AGAIN}",
-            )
-        before = segments[-1] if segments and segments[-1].experiment == experiment else None
-        if before and first <= before.stop:
-            raise HarError(
-                "archive-broken",
-                f"{place} samples {first} to {last} overlap the segment {before.first + 1} to {before.stop} of experiment {experiment}; "
-                f"expected one label a sample; {AGAIN}",
-            )
+        before = segments[-1] if segments and segments[-1].experiment == experiment else Segment(experiment, user, 0, -1, 0)
+        overlap = f"overlap the segment {before.first + 1} to {before.stop} of experiment {experiment}; expected one label a sample"
+        for wrong, text in (
+            (user not in SUBJECTS or experiment < 1, f"experiment {experiment} of user {user}; expected users 1 to {max(SUBJECTS)}"),
+            (
+                users.setdefault(experiment, user) != user,
+                f"experiment {experiment} is of user {user} and of user {users[experiment]}; expected one",
+            ),
+            (not 1 <= activity <= len(HAPT_LABELS), f"activity {activity}; expected 1 to {len(HAPT_LABELS)}"),
+            (not 1 <= first <= last, f"samples {first} to {last}; expected a first sample from 1 on and a last one not before it"),
+            (first <= before.stop, f"samples {first} to {last} {overlap}"),
+        ):
+            if wrong:
+                raise broken(f"{LABELS_FILE}, line {line}: {text}")
         segments.append(Segment(experiment, user, activity - 1, first - 1, last))
     return segments
 
@@ -174,29 +151,22 @@ def _read_recording(
     files = [f"RawData/{sensor}_{name}.txt" for sensor in ("acc", "gyro")]
     total_acc, gyro = (_columns(read_table(read_file, file), file, 3) for file in files)
     if len(total_acc) != len(gyro):
-        raise HarError(
-            "archive-broken", f"RawData/acc_{name}.txt has {len(total_acc)} rows and gyro_{name}.txt {len(gyro)}; expected as many; {AGAIN}"
-        )
+        raise broken(f"RawData/acc_{name}.txt has {len(total_acc)} rows and gyro_{name}.txt {len(gyro)}; expected as many")
     labels = np.full(len(total_acc), UNLABELLED, dtype=np.int64)
     for segment in segments:
         if segment.stop > len(labels):
-            raise HarError(
-                "archive-broken",
-                f"{LABELS_FILE} labels samples up to {segment.stop} of {name}, which has {len(labels)}; expected no more; {AGAIN}",
-            )
+            raise broken(f"{LABELS_FILE} labels samples up to {segment.stop} of {name}, which has {len(labels)}; expected no more")
         is_transition = segment.label >= len(LABELS)
         if is_transition and num_labels == len(LABELS):
             continue
         labels[segment.first : segment.stop] = min(segment.label, num_labels - 1) if is_transition else segment.label
     samples = np.concatenate((total_acc, gyro), axis=1).astype(dtype)
-    if (broken := outside(samples)).any():
-        raise HarError(
-            "archive-broken", f"RawData/*_{name}.txt: row {np.argmax(broken) + 1} is outside the physical limits ({LIMITS_TEXT}); {AGAIN}"
-        )
+    if (off := outside(samples)).any():
+        raise broken(f"RawData/*_{name}.txt: row {np.argmax(off) + 1} is outside the physical limits ({LIMITS_TEXT})")
     return Recording(name, user, np.arange(len(samples)) / SAMPLE_RATE_HZ, samples, labels)
 
 
 def _columns(table: np.ndarray, name: str, expected: int) -> np.ndarray:
     if table.shape[1] != expected:
-        raise HarError("archive-broken", f"{name} has {table.shape[1]} columns; expected {expected}; {AGAIN}")
+        raise broken(f"{name} has {table.shape[1]} columns; expected {expected}")
     return table

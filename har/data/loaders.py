@@ -28,7 +28,6 @@ import numpy as np
 
 from har.contract import RAW6, SAMPLE_RATE_HZ, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.archives import folder_digest
-from har.data.cache import last_source
 from har.data.windowset import Description, check_labels
 from har.errors import HarError
 from har.files import executed_code
@@ -45,42 +44,22 @@ GRAVITY_G = (0.4, 3.0)  # of the median length of total acceleration: 1 at rest,
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set that one file brings.
+class DataSet(Description):
+    """A data set that one file brings: its `Description`, whose labels are those of ``Recording.labels``, and how it is read.
 
     Attributes:
-        name: on the command line and in folders, such as ``motionsense``.
-        title: as people know it, with its source.
-        labels: names of the activities, in the order of the numbers in ``Recording.labels``.
         read: from the folder of an extracted copy to its recordings; raises `HarError` where it is not what is expected.
         files: patterns of the files that decide the content, below the folder; where one changes, the windows are made again, and where
             the file with `read` in it changes, too.
         version: of the loader; where it changes, too: raise it when code changes that `read` calls elsewhere.
-        url: where people get it.
-        terms: under which it may be used; they travel with every model that was trained on it.
-        cite: its publication.
-        people: who took part, for model cards.
-        placement: where and how the device was worn, for model cards and pages.
-        axes: where the axes of the recordings pointed on the body, such as ``x up along the body``.
-        synthetic: whether it was generated; every artefact says so.
 
     Raises:
         HarError: a name or label is not of this form.
     """
 
-    name: str
-    title: str
-    labels: tuple[str, ...]
     read: Callable[[Path], Iterable[Recording]]
     files: tuple[str, ...] = ("**/*.csv",)
     version: int = 1
-    url: str = ""
-    terms: str = "see the data set"
-    cite: str = ""
-    people: str = "see the data set"
-    synthetic: bool = False
-    placement: str = ""
-    axes: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -92,37 +71,22 @@ class DataSet:
             what = f"label {wrong[0]!r}" if wrong else f"labels {', '.join(self.labels) or 'none'}"
             raise HarError("loader", f"data set {self.name} has {what}; expected two or more different names, such as WALKING_UPSTAIRS")
 
-    @property
-    def description(self) -> Description:
-        """What reports, model cards and pages say about it."""
-        return Description(self.title, self.people, self.placement, self.axes, self.terms, self.cite, url=self.url)
 
-
-def folder_of(data: DataSet, archive: Path | str | None) -> Path:
-    """The extracted copy of a data set: `archive`, else ``HAR_DATA_DIR/NAME``, or the one that was prepared last.
+def find_folder(archive: Path | str | None, data: DataSet) -> Path | None:
+    """The extracted copy of a data set: `archive`, else ``HAR_DATA_DIR/NAME``; None where neither is there.
 
     Raises:
-        HarError: there is none, or it is no folder.
+        HarError: `archive` is no folder.
     """
-    where = f"; get it from {data.url}" if data.url else ""
-    if archive is not None:
-        folder = Path(archive).expanduser()
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise HarError("archive-missing", f"{folder} {what}; expected the folder that {data.title} was extracted to")
-        return folder
-    named = os.environ.get("HAR_DATA_DIR")
-    inside = Path(named).expanduser() / data.name if named else None
-    if inside is not None and inside.is_dir():
-        return inside
-    last = last_source(data.name)
-    if last is None or not last.is_dir():
-        gone = f", and {last}, from which it was prepared, is gone" if last else ""
-        raise HarError(
-            "archive-missing",
-            f"{data.name} is not prepared{gone}; name its folder: har data prepare --dataset {data.name} --archive DIR{where}",
-        )
-    return last
+    if archive is None:
+        named = os.environ.get("HAR_DATA_DIR")
+        inside = Path(named).expanduser() / data.name if named else None
+        return inside if inside is not None and inside.is_dir() else None
+    folder = Path(archive).expanduser()
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise HarError("archive-missing", f"{folder} {what}; expected the folder that {data.title} was extracted to")
+    return folder
 
 
 def digests_of(data: DataSet, folder: Path) -> tuple[str, str]:
@@ -148,28 +112,27 @@ def load_recordings(data: DataSet, folder: Path) -> Iterator[Recording]:
         HarError: a recording does not keep the signal contract, or two have one name.
     """
     names: set[str] = set()
-    left_out, total, first = 0, 0, ""
+    total, lost = 0, dict[str, int]()  # samples, and those left out of each recording
     for recording in _read(data, folder):
         if recording.name in names:
             raise HarError("loader", f"{data.name} has two recordings named {recording.name!r}; expected a name of its own for each")
         names.add(recording.name)
         _check(data, recording)
-        kept = _within_limits(recording)
-        left_out, total = left_out + len(recording.time_s) - len(kept.time_s), total + len(recording.time_s)
-        first = first or recording.name * (len(kept.time_s) < len(recording.time_s))
-        if len(kept.time_s) < 2:
+        kept = ~(outside(recording.samples) | frozen(recording.time_s, recording.samples).any(axis=1))
+        total += len(kept)
+        if kept.sum() < 2:
             raise HarError(
                 "loader", f"{data.name}, recording {recording.name}: no sample is within the physical limits; the sensor was off"
             )
-        yield at_contract_rate(kept)
-    if left_out:
+        if not kept.all():  # where they were is a gap
+            lost[recording.name] = int((~kept).sum())
+            time_s, samples, labels = (getattr(recording, name)[kept] for name in ("time_s", "samples", "labels"))
+            recording = replace(recording, time_s=time_s, samples=samples, labels=labels)
+        yield at_contract_rate(recording)
+    if lost:
         LOG.warning(
             "%s: %d of %d samples are left out as gaps, the first in recording %s: outside the physical limits (%s) or of a frozen sensor",
-            data.name,
-            left_out,
-            total,
-            first,
-            LIMITS_TEXT,
+            *(data.name, sum(lost.values()), total, next(iter(lost)), LIMITS_TEXT),
         )
 
 
@@ -187,30 +150,30 @@ def _read(data: DataSet, folder: Path) -> Iterator[Recording]:
 
 
 def _check(data: DataSet, recording: Recording) -> None:
-    place, samples = f"{data.name}, recording {recording.name}:", recording.samples
+    place, samples, labels = f"{data.name}, recording {recording.name}:", recording.samples, recording.labels
+
+    def refused(text: str) -> HarError:
+        return HarError("loader", f"{place} {text}")
+
     if recording.subject in TRAIN_SUBJECTS + TEST_SUBJECTS:
-        raise HarError(
-            "loader", f"{place} subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader"
-        )
+        raise refused(f"subject {recording.subject} is a person of UCI HAR; expected numbers above 30: add 1000 in the loader")
     if samples.ndim != 2 or samples.shape[1] != len(RAW6) or not len(samples):
-        raise HarError("loader", f"{place} samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
-    lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(recording.labels)}
+        raise refused(f"samples have shape {samples.shape}, expected (time, {len(RAW6)}): {', '.join(RAW6)}")
+    lengths = {"times": len(recording.time_s), "samples": len(samples), "labels": len(labels)}
     if len(set(lengths.values())) > 1:
-        raise HarError("loader", f"{place} {', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
+        raise refused(f"{', '.join(f'{count} {what}' for what, count in lengths.items())}; expected as many of each")
     if np.shape(recording.time_s) != (len(samples),) or np.asarray(recording.time_s).dtype.kind not in "iuf":
         found = f"shape {np.shape(recording.time_s)}, type {np.asarray(recording.time_s).dtype}"
-        raise HarError("loader", f"{place} times have {found}; expected ({len(samples)},): one number of seconds for each sample")
+        raise refused(f"times have {found}; expected ({len(samples)},): one number of seconds for each sample")
     if not np.isfinite(samples).all():
         row = int(np.argmin(np.isfinite(samples).all(axis=1)))
-        raise HarError("loader", f"{place} sample {row} is not finite; leave such samples out, a gap in the times is understood")
+        raise refused(f"sample {row} is not finite; leave such samples out, a gap in the times is understood")
     if not (np.diff(recording.time_s) > 0).all():
         row = int(np.argmin(np.diff(recording.time_s) > 0)) + 1
-        raise HarError("loader", f"{place} the time of sample {row} is not later than the one before; sort them")
-    check_labels(recording.labels, len(samples), place.removesuffix(":"))
-    if recording.labels.min() < UNLABELLED or recording.labels.max() >= len(data.labels):
-        raise HarError(
-            "loader", f"{place} labels from {recording.labels.min()} to {recording.labels.max()}, expected -1 to {len(data.labels) - 1}"
-        )
+        raise refused(f"the time of sample {row} is not later than the one before; sort them")
+    check_labels(labels, len(samples), place.removesuffix(":"))
+    if labels.min() < UNLABELLED or labels.max() >= len(data.labels):
+        raise refused(f"labels from {labels.min()} to {labels.max()}, expected -1 to {len(data.labels) - 1}")
     length = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))
     if not GRAVITY_G[0] <= length <= GRAVITY_G[1]:
         raise HarError(
@@ -218,16 +181,8 @@ def _check(data: DataSet, recording: Recording) -> None:
             f"{place} total acceleration has a median length of {length:.3g}, expected about 1 g: in g, with gravity; "
             f"m/s^2 is divided by 9.80665, and gravity that comes in columns of its own is added",
         )
-    broken = outside(samples)
-    check_outside(samples, broken, place, "multiply by pi / 180 in the loader", f"sample {np.argmax(broken)}")
-
-
-def _within_limits(recording: Recording) -> Recording:
-    """The recording without the samples that break a physical limit; where they were is a gap."""
-    kept = ~(outside(recording.samples) | frozen(recording.time_s, recording.samples).any(axis=1))
-    if kept.all():
-        return recording
-    return replace(recording, time_s=recording.time_s[kept], samples=recording.samples[kept], labels=recording.labels[kept])
+    off = outside(samples)
+    check_outside(samples, off, place, "multiply by pi / 180 in the loader", f"sample {np.argmax(off)}")
 
 
 def at_contract_rate(recording: Recording) -> Recording:

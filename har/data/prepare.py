@@ -10,36 +10,32 @@ from har.config import RunConfig, WindowingConfig
 from har.data import hapt, synthetic, uci_har
 from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, fetch, find_source, folder_digest, open_source
 from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
-from har.data.loaders import ENTRY_POINTS, DataSet, digests_of, folder_of, load_recordings
+from har.data.loaders import ENTRY_POINTS, DataSet, digests_of, find_folder, load_recordings
 from har.data.motionsense import MOTIONSENSE
 from har.data.windowset import Description, WindowSet, cut_stretches, segments_of, windows_of
 from har.errors import HarError
 from har.plugins import load_offered, not_usable, offered_names
 from har.recording import Recording
-from har.signals.chain import PUBLISHED, SensorChain
+from har.signals.filters import PUBLISHED, SensorChain
 from har.signals.windows import WindowRule
 
-DESCRIPTIONS = {module.NAME: module.DESCRIPTION for module in (uci_har, hapt, synthetic)}
-ARCHIVES = {layout.name: layout for layout in (UCI_HAR, HAPT)}
-LOADED: tuple[DataSet, ...] = (MOTIONSENSE,)  # of one file each; installed packages may bring more
+OWN: dict[str, Description] = {one.name: one for one in (UCI_HAR, HAPT, synthetic.DESCRIPTION, MOTIONSENSE)}  # packages may bring more
 
 
 def data_set_names() -> list[str]:
     """Names of all data sets that can be asked for."""
-    own = [*DESCRIPTIONS, *(one.name for one in LOADED)]
-    return [*own, *offered_names(ENTRY_POINTS, own)]
+    return [*OWN, *offered_names(ENTRY_POINTS, OWN)]
 
 
-def _find(dataset: str) -> DataSet:
-    """The data set of one file with this name, of this project or of an installed package, which takes the place of none of ours.
+def _find(dataset: str) -> Description:
+    """The data set with this name, of this project or of an installed package, which takes the place of none of ours.
 
     Raises:
         HarError: no such data set, names the nearest; or a package offers it and it cannot be used.
     """
-    own = {one.name: one for one in LOADED}
-    if dataset in own:
-        return own[dataset]
-    offered, where = load_offered(ENTRY_POINTS, "data set", dataset, [*DESCRIPTIONS, *own])
+    if dataset in OWN:
+        return OWN[dataset]
+    offered, where = load_offered(ENTRY_POINTS, "data set", dataset, OWN)
     if isinstance(offered, DataSet) and offered.name == dataset:
         return offered
     raise not_usable("data set", dataset, where, offered, "a har.data.loaders.DataSet")
@@ -47,12 +43,10 @@ def _find(dataset: str) -> DataSet:
 
 def describe(dataset: str) -> Description:
     """What reports, model cards and pages say about a data set; of one that is not known here, its name alone."""
-    if dataset in DESCRIPTIONS:
-        return DESCRIPTIONS[dataset]
     try:
-        return _find(dataset).description
+        return _find(dataset)
     except HarError:  # results and bundles are also read where the package that brings the data set is not installed
-        return Description(dataset)
+        return Description(dataset, dataset, ())
 
 
 def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
@@ -61,7 +55,7 @@ def label_names(dataset: str, transitions: str = "drop") -> tuple[str, ...]:
     Raises:
         HarError: there is no such data set.
     """
-    return hapt.label_names(transitions) if dataset in DESCRIPTIONS else _find(dataset).labels
+    return hapt.label_names(transitions) if dataset == hapt.NAME else _find(dataset).labels
 
 
 @dataclass(frozen=True)
@@ -107,24 +101,23 @@ def _opened(
         raise HarError(
             "dataset-option", f"{dataset} has no difficulty, only generated data have one; remove it, or name the data set synthetic"
         )
-    labels = label_names(dataset, transitions)
-    if dataset == synthetic.NAME:
+    data, labels = _find(dataset), label_names(dataset, transitions)
+    if not isinstance(data, ArchiveLayout | DataSet):
         folder = synthetic_recordings(seed, synthetic.DIFFICULTY if difficulty is None else difficulty)
         yield _Copy(folder_digest(folder, ("*.csv",)) or "", lambda: synthetic.read_dataset(folder), labels, None, synthetic=True)
-    elif dataset in ARCHIVES:
-        place = source_of(ARCHIVES[dataset], archive, allow_download=allow_download)
-        with open_source(place, ARCHIVES[dataset]) as (read_file, digest):
-            if dataset == uci_har.NAME:
-                yield _Copy(digest, _no_recordings, labels, place, published=lambda: uci_har.read(read_file))
-            else:
-                settings = {"transitions": transitions, "chain": asdict(PUBLISHED)}
-                yield _Copy(digest, lambda: hapt.read(read_file, transitions=transitions), labels, place, settings, chain=PUBLISHED)
-    else:
-        data = _find(dataset)
-        folder = folder_of(data, archive)
-        digest, loader = digests_of(data, folder)
+        return
+    place = source_of(data, archive, allow_download=allow_download)
+    if isinstance(data, DataSet):
+        digest, loader = digests_of(data, place)
         own: dict[str, Any] = {"version": data.version, "labels": list(labels), "loader": loader}
-        yield _Copy(digest, lambda: list(load_recordings(data, folder)), labels, folder, own, synthetic=data.synthetic)
+        yield _Copy(digest, lambda: list(load_recordings(data, place)), labels, place, own, synthetic=data.synthetic)
+        return
+    with open_source(place, data) as (read_file, digest):
+        if dataset == uci_har.NAME:
+            yield _Copy(digest, _no_recordings, labels, place, published=lambda: uci_har.read(read_file))
+        else:
+            settings = {"transitions": transitions, "chain": asdict(PUBLISHED)}
+            yield _Copy(digest, lambda: hapt.read(read_file, transitions=transitions), labels, place, settings, chain=PUBLISHED)
 
 
 def _no_recordings() -> list[Recording]:
@@ -231,16 +224,13 @@ def check_source(dataset: str, archive: Path | str | None = None) -> None:
     Raises:
         HarError: there is no such data set, or no copy of it.
     """
-    if dataset == synthetic.NAME:
-        if archive is not None:
-            raise HarError(
-                "dataset-option",
-                f"{synthetic.NAME} data are generated and read from no archive; leave --archive out, or name another --dataset",
-            )
-    elif dataset in ARCHIVES:
-        source_of(ARCHIVES[dataset], archive)
-    else:
-        folder_of(_find(dataset), archive)
+    data = _find(dataset)
+    if isinstance(data, ArchiveLayout | DataSet):
+        source_of(data, archive)
+    elif archive is not None:
+        raise HarError(
+            "dataset-option", f"{data.name} data are generated and read from no archive; leave --archive out, or name another --dataset"
+        )
 
 
 def synthetic_recordings(seed: int = 0, difficulty: float = synthetic.DIFFICULTY) -> Path:
@@ -248,25 +238,27 @@ def synthetic_recordings(seed: int = 0, difficulty: float = synthetic.DIFFICULTY
     return synthetic.write_dataset(data_root(), seed, difficulty=difficulty)
 
 
-def source_of(layout: ArchiveLayout, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
+def source_of(data: ArchiveLayout | DataSet, archive: Path | str | None = None, *, allow_download: bool = False) -> Path:
     """The copy of a data set to read: `archive`, else in HAR_DATA_DIR, an earlier download, or the last prepared copy.
 
     Raises:
         HarError: there is none, or the last prepared copy is gone.
     """
-    downloads, command = data_root() / "downloads", f"har data prepare --dataset {layout.name}"
-    source = find_source(archive, downloads, layout)
-    if source is None:
-        source = last_source(layout.name)
-        if source is not None and not source.exists():
-            raise HarError(
-                "archive-missing", f"{layout.title} was prepared from {source}, which is gone; name it again: {command} --archive PATH"
-            )
-    if source is None:
-        if not allow_download:
-            raise HarError(
-                "archive-missing",
-                f"{layout.title} is not prepared; run `{command}` (with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)",
-            )
-        source = fetch(downloads, layout.url, layout.sha256, check=None if layout.sha256 else hapt.check_content)
-    return source
+    downloads, command = data_root() / "downloads", f"har data prepare --dataset {data.name}"
+    source = find_folder(archive, data) if isinstance(data, DataSet) else find_source(archive, downloads, data)
+    source = source or last_source(data.name)
+    if source is not None and source.exists():
+        return source
+    if source is not None:
+        raise HarError(
+            "archive-missing", f"{data.title} was prepared from {source}, which is gone; name it again: {command} --archive PATH"
+        )
+    if isinstance(data, DataSet):
+        where = f"; get it from {data.url}" if data.url else ""
+        raise HarError("archive-missing", f"{data.name} is not prepared; name its folder: {command} --archive DIR{where}")
+    if not allow_download:
+        raise HarError(
+            "archive-missing",
+            f"{data.title} is not prepared; run `{command}` (with --archive PATH, or HAR_DATA_DIR set, for a copy at hand)",
+        )
+    return fetch(downloads, data.url, data.sha256, check=None if data.sha256 else hapt.check_content)

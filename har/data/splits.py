@@ -386,13 +386,9 @@ def _with_validation(test: tuple[int, ...], pool: _Pool, split: SplitConfig, fol
         )
     count = np.array([np.bincount(pool.y[pool.subject == s], minlength=pool.labels) for s in candidates])  # (subject, label)
     whole = count.sum(axis=0) / count.sum()
-    rng = np.random.default_rng((split.seed, fold))
-    draws = [rng.permutation(len(may_validate))[:wanted] for _ in range(DRAWS)]
-    row = {s: count[index] for index, s in enumerate(candidates)}
-
-    def distance(draw: np.ndarray) -> float:
-        part = np.sum([row[may_validate[index]] for index in draw], axis=0)
-        return float(np.abs(part / part.sum() - whole).sum())
-
-    validation = tuple(sorted(may_validate[index] for index in min(draws, key=distance)))
+    rng, places = np.random.default_rng((split.seed, fold)), np.flatnonzero(np.isin(candidates, may_validate))
+    draws = [places[rng.permutation(len(places))[:wanted]] for _ in range(DRAWS)]
+    parts = count[draws].sum(axis=1)  # (draw, label)
+    nearest = np.abs(parts / parts.sum(axis=1, keepdims=True) - whole).sum(axis=1).argmin()
+    validation = tuple(candidates[index] for index in sorted(draws[nearest]))
     return SubjectSplit(tuple(s for s in candidates if s not in validation), validation, test)

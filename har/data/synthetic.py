@@ -35,15 +35,15 @@ class Gait(NamedTuple):
     """How an activity moves a waist; a person varies each of these.
 
     `harmonics` (6, harmonic) are amplitudes of acceleration up, sideways and forward in g and of angular velocity about
-    these axes in rad/s, `phases` belong to them. Both are those of UCI HAR's 21 training subjects: medians and circular
-    means over windows, each fitted by least squares to the stride that it shows. A stride begins where the acceleration
-    upwards rises through its mean.
+    these axes in rad/s, `phases` belong to them; both are in ``gait.csv``. They are those of UCI HAR's 21 training subjects:
+    medians and circular means over windows, each fitted by least squares to the stride that it shows. A stride begins where the
+    acceleration upwards rises through its mean.
     """
 
     cadence: float  # steps, relative to the person's walking
     lean: float  # of the trunk, forward, rad
-    harmonics: tuple[tuple[float, ...], ...]
-    phases: tuple[tuple[float, ...], ...]  # rad
+    harmonics: np.ndarray
+    phases: np.ndarray  # rad
     vigour: float  # factor on `harmonics`: what the medians of the parts lose against the whole; from the spectra of the same subjects
     impact: float  # first swing at heel strike, g
     asymmetry: float  # of the impacts of left and right foot
@@ -61,82 +61,12 @@ class Posture(NamedTuple):
     heartbeat: float  # first swing in g
 
 
+# (gait, amplitude or phase, axis, harmonic) in the order of GAIT. A change of the file alters the signals: raise GENERATOR_VERSION.
+FITTED = np.loadtxt(Path(__file__).with_name("gait.csv"), delimiter=",", skiprows=1, usecols=range(3, 11)).reshape(3, 2, 6, len(HARMONICS))
 GAIT = {
-    "WALKING": Gait(
-        cadence=1.0,
-        lean=0.0,
-        harmonics=(
-            (0.025, 0.225, 0.101, 0.072, 0.038, 0.086, 0.036, 0.059),
-            (0.063, 0.134, 0.042, 0.062, 0.067, 0.051, 0.054, 0.043),
-            (0.068, 0.100, 0.023, 0.045, 0.027, 0.040, 0.027, 0.035),
-            (0.403, 0.092, 0.162, 0.067, 0.215, 0.058, 0.114, 0.056),
-            (0.274, 0.148, 0.330, 0.087, 0.122, 0.086, 0.130, 0.103),
-            (0.175, 0.147, 0.304, 0.056, 0.068, 0.072, 0.054, 0.063),
-        ),
-        phases=(
-            (-2.4, 0.0, 0.0, -0.4, -2.1, -2.3, -1.5, 0.8),
-            (-2.0, 2.0, -1.0, 0.1, 1.0, -2.2, -2.3, 2.5),
-            (1.5, 1.7, -3.1, 0.0, -2.4, -2.2, 0.8, 2.8),
-            (-0.7, 1.2, 0.3, 0.8, 2.9, -1.3, -0.1, 1.6),
-            (2.3, -1.4, -1.3, -3.1, -3.1, -0.4, 1.7, -0.9),
-            (1.1, 2.2, -1.4, -1.1, 2.6, -3.1, -2.8, 1.1),
-        ),
-        vigour=1.1,
-        impact=0.45,
-        asymmetry=0.08,
-        shaking=1.3e-4,
-        turns=2.0,
-    ),
-    "WALKING_UPSTAIRS": Gait(
-        cadence=0.92,
-        lean=0.09,
-        harmonics=(
-            (0.052, 0.287, 0.039, 0.081, 0.032, 0.068, 0.029, 0.037),
-            (0.091, 0.150, 0.034, 0.059, 0.036, 0.029, 0.039, 0.021),
-            (0.105, 0.089, 0.034, 0.042, 0.022, 0.021, 0.017, 0.015),
-            (0.289, 0.141, 0.117, 0.072, 0.100, 0.066, 0.085, 0.042),
-            (0.377, 0.163, 0.135, 0.076, 0.082, 0.076, 0.070, 0.064),
-            (0.325, 0.144, 0.083, 0.080, 0.054, 0.054, 0.044, 0.044),
-        ),
-        phases=(
-            (-2.0, 0.0, 1.0, -0.7, -0.1, -2.7, -2.1, 1.2),
-            (-2.2, 2.3, -1.7, 0.4, -2.1, -0.7, 0.7, -1.5),
-            (2.1, 1.8, 0.1, 0.5, -2.5, -0.8, 1.4, -1.3),
-            (-0.3, -2.9, 2.6, -0.7, 0.7, 3.1, -3.0, 3.0),
-            (-2.9, -2.4, -0.7, 1.8, -1.4, 0.1, 2.2, -1.7),
-            (2.2, 0.4, -0.6, -2.1, -0.5, 3.0, -1.7, 2.9),
-        ),
-        vigour=1.3,
-        impact=0.38,
-        asymmetry=0.18,
-        shaking=1.2e-4,
-        turns=9.0,
-    ),
-    "WALKING_DOWNSTAIRS": Gait(
-        cadence=1.04,
-        lean=-0.02,
-        harmonics=(
-            (0.035, 0.400, 0.095, 0.150, 0.054, 0.077, 0.043, 0.041),
-            (0.066, 0.109, 0.066, 0.077, 0.049, 0.057, 0.040, 0.035),
-            (0.072, 0.057, 0.034, 0.048, 0.036, 0.039, 0.033, 0.025),
-            (0.297, 0.140, 0.193, 0.118, 0.117, 0.078, 0.091, 0.054),
-            (0.223, 0.158, 0.227, 0.161, 0.114, 0.106, 0.100, 0.090),
-            (0.110, 0.171, 0.156, 0.142, 0.082, 0.077, 0.069, 0.061),
-        ),
-        phases=(
-            (-0.2, 0.0, 1.5, -1.9, 0.1, 2.9, -1.5, 2.8),
-            (-0.5, -2.8, -0.9, 2.5, -3.0, 1.4, -0.4, 0.6),
-            (3.1, -2.4, 3.0, 3.0, 1.6, 1.7, 0.6, 1.0),
-            (0.1, 0.5, 0.6, -1.5, -1.6, 2.9, 2.2, 2.5),
-            (-1.8, 1.1, -0.3, -1.4, -2.3, 0.9, 2.4, -3.0),
-            (-0.5, -2.2, 0.1, 1.4, -0.9, -1.3, -1.7, -1.4),
-        ),
-        vigour=1.3,
-        impact=0.75,
-        asymmetry=0.22,
-        shaking=3e-4,
-        turns=9.0,
-    ),
+    "WALKING": Gait(1.0, 0.0, FITTED[0, 0], FITTED[0, 1], vigour=1.1, impact=0.45, asymmetry=0.08, shaking=0.00013, turns=2.0),
+    "WALKING_UPSTAIRS": Gait(0.92, 0.09, FITTED[1, 0], FITTED[1, 1], vigour=1.3, impact=0.38, asymmetry=0.18, shaking=0.00012, turns=9.0),
+    "WALKING_DOWNSTAIRS": Gait(1.04, -0.02, FITTED[2, 0], FITTED[2, 1], vigour=1.3, impact=0.75, asymmetry=0.22, shaking=0.0003, turns=9.0),
 }
 POSTURE = {
     "SITTING": Posture((0.20, 0.11, 0.0), (0.10, 0.08, 0.05), sway=2.4e-5, slope=1.6, heartbeat=0.006),
@@ -266,13 +196,6 @@ class Motion(NamedTuple):
     labels: np.ndarray
 
 
-class _Shaking(NamedTuple):
-    """(time, 3) each: linear acceleration in g and small angles about up, side and forward in rad."""
-
-    acc: np.ndarray
-    angle: np.ndarray
-
-
 def simulate(
     person: Person, activities: list[str], labels: list[int], rng: np.random.Generator, *, bout: int, transition: int, contrast: float = 1.0
 ) -> Motion:
@@ -296,10 +219,10 @@ def simulate(
         sample_labels[first : first + bout] = label
         # An activity grows and fades over the whole transition, so that nothing jumps where its bout begins.
         start, stop = max(first - transition, 0), min(first + bout + transition, total)
-        shaking, centre = _activity(person, activity, stop - start, rng, contrast)
+        moved_acc, moved_angle, centre = _activity(person, activity, stop - start, rng, contrast)
         weight = _fade(np.arange(start, stop), first, first + bout - 1, transition)[:, None]
-        acc[start:stop] += weight * shaking.acc
-        angle[start:stop] += weight * shaking.angle
+        acc[start:stop] += weight * moved_acc
+        angle[start:stop] += weight * moved_angle
         centres.append(centre)
     posture, rise = _postures(np.array(centres), bout, transition)
     orientation = _orientation(posture, angle)
@@ -307,19 +230,20 @@ def simulate(
     return Motion(orientation.inv().apply(UP) + acc, _angular_velocity(orientation), sample_labels)
 
 
-def _activity(person: Person, name: str, samples: int, rng: np.random.Generator, contrast: float) -> tuple[_Shaking, np.ndarray]:
-    """Movement of one bout, and the posture (lean, list, twist) it happens around."""
+def _activity(person: Person, name: str, samples: int, rng: np.random.Generator, contrast: float) -> tuple[np.ndarray, ...]:
+    """Movement of one bout as `_walk` gives it, and the posture (lean, list, twist) that it happens around."""
     if name in GAIT:
         index = list(GAIT).index(name)
         gait = blended_gait(name, contrast)
         upright = person.posture[list(POSTURE).index("STANDING")]
-        return _walk(person, gait, index, samples, rng), upright + np.array([gait.lean, 0.0, 0.0]) + rng.normal(0.0, 0.02, 3)
+        return *_walk(person, gait, index, samples, rng), upright + np.array([gait.lean, 0.0, 0.0]) + rng.normal(0.0, 0.02, 3)
     posture = blended_posture(name, contrast)
     own = person.posture[list(POSTURE).index(name)]
-    return _rest(person, posture, samples, rng), own + 0.7 * rng.normal(0.0, posture.spread)
+    return *_rest(person, posture, samples, rng), own + 0.7 * rng.normal(0.0, posture.spread)
 
 
-def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.Generator) -> _Shaking:
+def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(time, 3) each: linear acceleration in g, and small angles about up, side and forward in rad."""
     time_s = np.arange(samples) / SAMPLE_RATE_HZ
     cadence = person.cadence_hz * gait.cadence * rng.normal(1.0, 0.025)
     wander = 1.0 + CADENCE_WANDER * _slow(samples, rng)
@@ -338,7 +262,7 @@ def _walk(person: Person, gait: Gait, index: int, samples: int, rng: np.random.G
     rate = sided[:, None] * IMPACT_TURN + shaped_noise(samples, 3, rng, lambda f: SHAKING_TURN * gait.shaking / np.sqrt(f))
     angle += np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
     angle[:, 0] += _turns(time_s, gait.turns, rng)
-    return _Shaking(acc, angle)
+    return acc, angle
 
 
 def _heel_strikes(stride: np.ndarray, person: Person, gait: Gait, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -363,18 +287,19 @@ def decaying_rings(samples: int, at_s: np.ndarray, size: np.ndarray, ring_hz: fl
     return wave @ size
 
 
-def _rest(person: Person, posture: Posture, samples: int, rng: np.random.Generator) -> _Shaking:
+def _rest(person: Person, posture: Posture, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The same at rest."""
     time_s = np.arange(samples) / SAMPLE_RATE_HZ
     size = person.sway * rng.lognormal(0.0, 0.2)
     rate = size * shaped_noise(samples, 3, rng, lambda f: posture.sway * f**-posture.slope)
     angle = np.cumsum(rate, axis=0) / SAMPLE_RATE_HZ
     for moment in _moments(time_s[-1], FIDGETS_PER_MINUTE, rng):
-        angle += FIDGET_RAD * rng.normal(size=3) * _bump(time_s - moment, 1.0)[:, None]
+        angle += FIDGET_RAD * rng.normal(size=3) * np.exp(-0.5 * ((time_s - moment) / 0.5) ** 2)[:, None]
     beats = np.arange(rng.uniform(0, 1), time_s[-1] * person.heart_hz) / person.heart_hz
     beats = beats + rng.normal(0.0, 0.03, len(beats))
     heart = decaying_rings(samples, beats, posture.heartbeat * rng.lognormal(0.0, 0.2, len(beats)), HEART_RING_HZ, HEART_DECAY_S)
     # The recoil of the blood runs along the body, which is sideways to gravity when lying; half of it is seen across.
-    return _Shaking(heart[:, None] * (1.0, 0.5, 0.7), angle)
+    return heart[:, None] * (1.0, 0.5, 0.7), angle
 
 
 def _turns(time_s: np.ndarray, per_minute: float, rng: np.random.Generator) -> np.ndarray:
@@ -388,10 +313,6 @@ def _turns(time_s: np.ndarray, per_minute: float, rng: np.random.Generator) -> n
 
 def _moments(duration_s: float, per_minute: float, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(0.0, duration_s, rng.poisson(per_minute * duration_s / 60))
-
-
-def _bump(time_s: np.ndarray, width_s: float) -> np.ndarray:
-    return np.exp(-0.5 * (time_s / (width_s / 2)) ** 2)
 
 
 def _minimum_jerk(progress: np.ndarray) -> np.ndarray:
@@ -461,11 +382,14 @@ def _slow(samples: int, rng: np.random.Generator) -> np.ndarray:
 
 NAME = "synthetic"
 DESCRIPTION = Description(
-    title="SYNTHETIC data",
-    subjects="thirty virtual subjects of a small biomechanical model, six activities",
+    NAME,
+    "SYNTHETIC data",
+    LABELS,
+    people="thirty virtual subjects of a small biomechanical model, six activities",
     placement="a simulated phone on the belt",
     axes="x up along the body",
     terms="generated by this project",
+    synthetic=True,
 )
 GENERATOR_VERSION = 2  # raise it when a change alters the signals
 NUM_SUBJECTS = 30  # as many as UCI HAR, with the same numbers, so that the same split applies
@@ -523,15 +447,9 @@ def generate(subject: int, seed: int, *, bout_seconds: float = BOUT_SECONDS, dif
     person = draw_person(rng, spread=spread, contrast=contrast)
     mounting = Rotation.from_rotvec(spread * rng.normal(0.0, MOUNTING_RAD))
     labels = np.concatenate([rng.permutation(len(LABELS)) for _ in range(BOUTS)]).tolist()
-    motion = simulate(
-        person,
-        [LABELS[label] for label in labels],
-        labels,
-        rng,
-        bout=round(bout_seconds * SAMPLE_RATE_HZ),
-        transition=round(TRANSITION_SECONDS * SAMPLE_RATE_HZ),
-        contrast=contrast,
-    )
+    bout, transition = round(bout_seconds * SAMPLE_RATE_HZ), round(TRANSITION_SECONDS * SAMPLE_RATE_HZ)
+    activities = [LABELS[label] for label in labels]
+    motion = simulate(person, activities, labels, rng, bout=bout, transition=transition, contrast=contrast)
     samples = measure(motion, mounting, Sensor(), rng)
     time_s = np.arange(len(samples)) / SAMPLE_RATE_HZ
     return Recording(f"synthetic_s{subject:02d}", subject, time_s, samples, motion.labels)

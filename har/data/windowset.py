@@ -4,50 +4,54 @@ import hashlib
 import math
 import mmap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from har.config import MAX_STRIDE, MAX_WINDOW
 from har.contract import LABELS, SAMPLE_RATE_HZ, SignalSpec, channel_names
 from har.errors import HarError
 from har.recording import Recording
-from har.signals.chain import SensorChain
-from har.signals.filters import GRAVITY_MIN_SAMPLES, gravity_lowpass
+from har.signals.filters import GRAVITY_MIN_SAMPLES, SensorChain, gravity_lowpass
 from har.signals.windows import WindowRule, fill_windows, join_windows, plan_windows
 
 
 @dataclass(frozen=True)
 class Description:
-    """What reports, model cards and pages say about a data set; a text that is not known is empty.
+    """What commands, reports, model cards and pages say about a data set; a text that is not known is empty.
 
     Attributes:
+        name: on the command line and in folders, such as ``motionsense``.
         title: as it is known.
-        subjects: who took part, with which device, in which activities.
+        labels: names of the activities, in the order of their numbers.
+        people: who took part, with which device, in which activities.
         placement: where and how the device was worn.
-        axes: where its axes pointed on the body.
-        terms: under which the data may be used.
+        axes: where its axes pointed on the body, such as ``x up along the body``.
+        terms: under which the data may be used; they travel with every model that was trained on them.
         cite: the publication.
         limits: what a model of these data is known to confuse, a sentence.
-        official: whether its subjects are those of UCI HAR, with the published split of 21 and 9.
         url: where it is published.
+        official: whether its subjects are those of UCI HAR, with the published split of 21 and 9.
+        synthetic: whether it was generated; every artefact says so.
     """
 
+    name: str
     title: str
-    subjects: str = ""
+    labels: tuple[str, ...]
+    _: KW_ONLY
+    people: str = ""
     placement: str = ""
     axes: str = ""
     terms: str = "see the data set"
     cite: str = ""
     limits: str = ""
-    official: bool = False
     url: str = ""
+    official: bool = False
+    synthetic: bool = False
 
     def texts(self) -> dict[str, str]:
         """The entry ``dataset_description`` of a manifest."""
-        found = {"title": self.title, "subjects": self.subjects, "placement": self.placement, "axes": self.axes}
+        found = {"title": self.title, "subjects": self.people, "placement": self.placement, "axes": self.axes}
         return {name: text for name, text in found.items() if text}
 
 
@@ -176,11 +180,8 @@ def windows_of(
     Raises:
         HarError: as `cut_stretches`.
     """
-    stretches: list[Stretch] = []
-    for recording in recordings:
-        check_labels(recording.labels, len(recording.samples), f"{dataset}, recording {recording.name}")
-        # A padded window may be shorter than what the filter needs.
-        stretches += [stretch for stretch in stretches_of([recording]) if len(stretch.samples) >= GRAVITY_MIN_SAMPLES]
+    # A padded window may be shorter than what the filter needs.
+    stretches = [stretch for stretch in stretches_of(recordings) if len(stretch.samples) >= GRAVITY_MIN_SAMPLES]
     to_channels = {"raw6": chain.clean if chain else None, "uci9": chain.apply if chain else offline_uci9}
     made = cut_stretches(stretches, channel_names(channels), dataset=dataset, to_channels=to_channels[channels], **cut)
     return made if channels == "raw6" else replace(made, digest=content_digest(made.select_channels("raw6").x, made.y, made.subject))
@@ -191,12 +192,6 @@ def stretches_of(recordings: Iterable[Recording]) -> Iterator[Stretch]:
     for item in recordings:
         for first, stop in item.contiguous_runs():
             yield Stretch(item.name, item.subject, first, item.samples[first:stop], item.labels[first:stop])
-
-
-def _check_sizes(window_size: int, stride: int, where: str) -> None:
-    for name, value, most in (("window_size", window_size, MAX_WINDOW), ("stride", stride, MAX_STRIDE)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 1 <= value <= most:
-            raise HarError("windows", f"{where}: {name} is {value!r:.40}, expected a whole number of samples, 1 to {most:,}")
 
 
 def check_labels(labels: object, samples: int, where: str) -> None:
@@ -250,11 +245,9 @@ def cut_stretches(
         to_channels: from the samples of a whole stretch to its channels.
 
     Raises:
-        HarError: `window_size` or `stride` is not a whole number in range, labels are not one integer per sample, no stretch is long
-            enough for a window, or no window is pure enough.
+        HarError: labels are not one integer per sample, no stretch is long enough for a window, or no window is pure enough.
     """
     rule = rule or WindowRule()
-    _check_sizes(window_size, stride, dataset)
     stretches = list(stretches)
     for stretch in stretches:
         check_labels(stretch.labels, len(stretch.samples), f"{dataset}, recording {stretch.recording}")
@@ -302,18 +295,12 @@ def segments_of(windows: WindowSet) -> list[Stretch]:
     Raises:
         ValueError: two windows hold different values for one sample of a recording.
     """
-    return [_segment(windows, first, stop) for first, stop in _chains(windows)]
-
-
-def _chains(windows: WindowSet) -> Iterator[tuple[int, int]]:
     step = np.diff(windows.start)
     linked = (windows.recording[1:] == windows.recording[:-1]) & (windows.y[1:] == windows.y[:-1])
     linked &= (windows.subject[1:] == windows.subject[:-1]) & (step > 0) & (step <= windows.window_size)
-    edges = np.concatenate(([0], np.flatnonzero(~linked) + 1, [len(windows)]))
-    return ((int(a), int(b)) for a, b in pairwise(edges) if b > a)
-
-
-def _segment(windows: WindowSet, first: int, stop: int) -> Stretch:
-    samples = join_windows(windows.x[first:stop], windows.start[first:stop])
-    labels = np.full(len(samples), windows.y[first], dtype=np.int64)
-    return Stretch(str(windows.recording[first]), int(windows.subject[first]), int(windows.start[first]), samples, labels)
+    segments = []
+    for own in np.split(np.arange(len(windows)), np.flatnonzero(~linked) + 1) if len(windows) else []:
+        samples = join_windows(windows.x[own[0] : own[-1] + 1], windows.start[own])
+        labels = np.full(len(samples), windows.y[own[0]], dtype=np.int64)
+        segments.append(Stretch(str(windows.recording[own[0]]), int(windows.subject[own[0]]), int(windows.start[own[0]]), samples, labels))
+    return segments

@@ -23,7 +23,7 @@ class MountingEstimator(TaskModule):
     While a person walks, gravity says where up is. What is left is a turn about it, which a network reads from the window in gravity's
     axes (`SensorFrontend`): two numbers, a vector in the horizontal plane that points along y. Its target is of length 1 while walking and
     0 at rest, where nothing tells the two sides of a body apart, so that by the squared error its length is how much the window
-    is worth. Added up over the windows of a stream, the vectors of unsure windows hardly count; see `har.signals.mounting`.
+    is worth. Added up over the windows of a stream, the vectors of unsure windows hardly count; see `har.runtime.mounted`.
 
     Args:
         model: name of a registered network of the task ``mounting``.

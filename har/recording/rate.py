@@ -1,4 +1,4 @@
-"""At which rate a recording was sampled, judged from its times: regular, irregular, or not the times of the samples at all."""
+"""What the times of a recording say: its rate, regular or not, and the order of its samples."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ MAX_RATE_HZ = 5000.0  # faster than any phone: the time is in another unit
 BURST_RATIO = 1.25  # mean over median step, pauses included; more is not a sensor that lost some samples
 MAX_PAUSE = 1.75  # mean periods; a sensor that is late once is early the next time, 10 and 30 ms for 20 ms
 SHORT, SHORT_SHARE = 0.4, 1 / 3  # of the mean step; of all steps: half of them, where samples arrive in pairs
+LATE_S = 0.1  # a sample that is later by more was not delayed: the clock was set back
+ROUNDING_S = 1e-9
 
 
 @dataclass(frozen=True)
@@ -111,3 +113,35 @@ def _drift(step: np.ndarray, period: float | None = None) -> float:
     """Largest share by which the mean step of a window's length of steps is off."""
     blocks = step[: len(step) // BLOCK * BLOCK].reshape(-1, BLOCK)
     return float(np.abs(blocks.mean(axis=1) / (period or step.mean()) - 1.0).max(initial=0.0))
+
+
+def number_stretches(time_s: np.ndarray, newest_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Number the stretches of samples in the order in which they were written or arrived.
+
+    A sample more than `LATE_S` earlier than the newest of its stretch begins the next one. Numbering stops where more than
+    `most_restarts` stretches have begun.
+
+    Args:
+        time_s: (time,) in s, finite.
+        newest_s: largest time of the stretch so far, s; -inf before the first sample.
+
+    Returns:
+        (time,) int, 0 in the stretch so far, then 1, 2, ...; and (time,) by how much a sample is late, s; not positive where it is not.
+    """
+    number, late_s = np.zeros(len(time_s), dtype=np.int64), np.empty(len(time_s))
+    most, first = most_restarts(len(time_s)), 0
+    while first < len(time_s) and (not first or number[-1] <= most):
+        newest = np.maximum.accumulate(np.concatenate(([newest_s], time_s[first:])))
+        late_s[first:] = newest[:-1] - time_s[first:]
+        over = late_s[first:] > LATE_S + ROUNDING_S
+        if not over.any():
+            break
+        first += int(over.argmax())
+        number[first:] += 1
+        newest_s, first = float(time_s[first]), first + 1
+    return number, late_s
+
+
+def most_restarts(count: int) -> float:
+    """How many of `count` samples may begin a new stretch; with more, they are in no order at all."""
+    return 1 + count / BLOCK

@@ -22,10 +22,8 @@ from har.recording.limits import (
     whole_runs,
     within,
 )
-from har.recording.options import ReadOptions
-from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
-from har.recording.rate import BLOCK, check_still_regular, measure_rate
-from har.recording.tables import Rows, read_rows
+from har.recording.rate import BLOCK, LATE_S, ROUNDING_S, check_still_regular, measure_rate, most_restarts, number_stretches
+from har.recording.tables import ReadOptions, Rows, read_rows
 from har.recording.types import COLUMNS, GAP_PERIODS, Recording
 from har.signals.resampling import StreamResampler
 
@@ -232,22 +230,22 @@ class _Stretch:
         self.tail: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty((0, len(RAW6))))
         self.label_time_s, self.label = np.empty(0), np.empty(0, dtype=np.int64)
 
-    def push(self, time_s: np.ndarray, values: np.ndarray, labels: np.ndarray) -> Recording:
+    def push(self, time_s: np.ndarray, values: np.ndarray, labels: np.ndarray, *, last: bool = False) -> Recording:
         self.label_time_s = np.concatenate((self.label_time_s, time_s))
         self.label = np.concatenate((self.label, labels))
         if self.resampler is None:
-            return self._recording(*self._fill(time_s, values))
-        return self._resampled(time_s, values)
+            time_s, values = self._fill(time_s, values)
+        else:
+            time_s, values = self.resampler.push(time_s, values, last=last)
+            values = within(values)
+        at = (np.searchsorted(self.label_time_s, time_s + 1e-9, side="right") - 1).clip(0)
+        found = self.label[at]
+        if len(at):
+            self.label_time_s, self.label = self.label_time_s[at[-1] :], self.label[at[-1] :]
+        return Recording(self.name, self.subject, time_s, values.astype(np.float32), found, self.rate_hz)
 
     def finish(self) -> Recording:
-        if self.resampler is None:
-            return self._recording(np.empty(0), np.empty((0, len(RAW6))))
-        return self._resampled(np.empty(0), np.empty((0, len(RAW6))), last=True)
-
-    def _resampled(self, time_s: np.ndarray, values: np.ndarray, *, last: bool = False) -> Recording:
-        assert self.resampler is not None
-        time_s, values = self.resampler.push(time_s, values, last=last)
-        return self._recording(time_s, within(values))
+        return self.push(np.empty(0), np.empty((0, len(RAW6))), np.empty(0, dtype=np.int64), last=True)
 
     def _fill(self, time_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Put interpolated samples into short gaps; everything else stays as it is."""
@@ -264,14 +262,6 @@ class _Stretch:
             everything = np.stack([np.interp(grid_s, all_s, everything[:, c]) for c in range(everything.shape[1])], axis=1)
             all_s = grid_s
         return all_s[known:], everything[known:]
-
-    def _recording(self, time_s: np.ndarray, values: np.ndarray) -> Recording:
-        labels = np.empty(0, dtype=np.int64)
-        if len(time_s):
-            at = (np.searchsorted(self.label_time_s, time_s + 1e-9, side="right") - 1).clip(0)
-            labels = self.label[at]
-            self.label_time_s, self.label = self.label_time_s[at[-1] :], self.label[at[-1] :]
-        return Recording(self.name, self.subject, time_s, values.astype(np.float32), labels, self.rate_hz)
 
 
 def _with_last(parts: Iterator[Rows]) -> Iterator[tuple[Rows, bool]]:

@@ -4,26 +4,28 @@ Measured on the windows of each run's validation subjects, cut anew from their c
 own ONNX file. The test subjects have no part in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from har.contract import MOVING, artefact
+from har.contract import MOVING, SAMPLE_RATE_HZ, artefact
 from har.data import synthetic, uci_har
 from har.data.windowset import Stretch, WindowSet, segments_of
 from har.errors import HarError
 from har.evaluation.figures import robustness_figure, save_figure
 from har.evaluation.predictions import Origin, training_names
 from har.files import write_whole
+from har.recording.tables import STANDARD_GRAVITY
 from har.reporting import footer, markdown, write_table
 from har.runs.run_folder import ONNX, RunFolder, check_measurable
-from har.runtime.mounted import remount
+from har.runtime.mounted import Mounting, remount
 from har.runtime.session import open_session, run_windows
-from har.signals.disturbances import Disturbance, disturbances
-from har.signals.mounting import Mounting
+from har.signals.resampling import CUTOFF_SHARE, StreamResampler, sinc_resample
 from har.signals.windows import cut_windows, window_starts
 from har.tasks.base import load_windows
 
@@ -42,6 +44,113 @@ CARD = (  # what the model card tells of it: curve, level, and how it is said th
     ("samples lost, interpolated", 0.1, "a tenth of the samples lost, interpolated"),
     ("clipped accelerometer", 2, "accelerometer clipped at 2 g"),
 )
+
+
+ANGLES_DEG = (15, 30, 45, 60, 90, 120, 150, 180)
+RATES_HZ = (20, 25, 30, 40, 60, 80, 100)
+LOST = (0.01, 0.05, 0.1, 0.2, 0.4)  # shares of the samples
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One change of a recording: (time, 6) samples of ``contract.RAW6`` at 50 Hz, oldest first.
+
+    Attributes:
+        name: of the curve it is a point of.
+        level: how strong, in `unit`.
+        unit: of the level.
+        change: samples and random numbers -> the samples a phone would have delivered, which a client takes for 50 Hz.
+    """
+
+    name: str
+    level: float
+    unit: str
+    change: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def rotation_matrix(axis: int, degrees: float) -> np.ndarray:
+    """(3, 3) right-handed rotation about axis 0, 1 or 2; exact at multiples of 90 degrees."""
+    cosine, sine = np.cos(np.deg2rad(degrees)).round(15), np.sin(np.deg2rad(degrees)).round(15)
+    matrix = np.eye(3)
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    matrix[a, a] = matrix[b, b] = cosine
+    matrix[a, b], matrix[b, a] = -sine, sine
+    return matrix
+
+
+def turned(samples: np.ndarray, axis: int, degrees: float) -> np.ndarray:
+    """The phone mounted otherwise: both sensors turned about one of its axes."""
+    matrix = rotation_matrix(axis, degrees)
+    return np.concatenate((samples[:, :3] @ matrix.T, samples[:, 3:] @ matrix.T), axis=1)
+
+
+def sampled_at(samples: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values of a phone that samples at another rate, with an anti-alias filter as sensors have."""
+    time_s = np.arange(len(samples)) / SAMPLE_RATE_HZ
+    grid_s = np.arange(int(np.floor(time_s[-1] * rate_hz + 1e-9)) + 1) / rate_hz
+    return grid_s, sinc_resample(time_s, samples, grid_s, cutoff_hz=CUTOFF_SHARE * min(rate_hz, SAMPLE_RATE_HZ))
+
+
+def resampled(samples: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Samples at another rate, brought to 50 Hz as `har.runtime` and the web page do."""
+    time_s, values = sampled_at(samples, rate_hz)
+    return StreamResampler(rate_hz, SAMPLE_RATE_HZ).push(time_s, values, last=True)[1]
+
+
+def lost(samples: np.ndarray, rng: np.random.Generator, share: float, *, interpolated: bool) -> np.ndarray:
+    """Samples that never arrive: interpolated from their neighbours, or not noticed, so that the others move together."""
+    kept = rng.random(len(samples)) >= share
+    kept[[0, -1]] = True
+    if not interpolated:
+        return samples[kept]
+    index = np.arange(len(samples))
+    return np.stack([np.interp(index, index[kept], column[kept]) for column in samples.T], axis=1)
+
+
+def scaled(samples: np.ndarray, acc: float, gyro: float) -> np.ndarray:
+    """Samples in other units than the contract's."""
+    return samples * np.repeat((acc, gyro), 3)
+
+
+def shifted(samples: np.ndarray, rng: np.random.Generator, acc: float, gyro: float) -> np.ndarray:
+    """A constant error of each sensor, in a random direction."""
+    direction = rng.normal(size=(2, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    return samples + (direction * ((acc,), (gyro,))).reshape(6)
+
+
+def noisy(samples: np.ndarray, rng: np.random.Generator, acc: float, gyro: float) -> np.ndarray:
+    """White noise of each axis."""
+    return samples + rng.normal(size=samples.shape) * np.repeat((acc, gyro), 3)
+
+
+# Each curve: name, levels, unit of the levels, and the change, by samples, random numbers and level.
+CURVES: tuple[tuple[str, tuple[float, ...], str, Callable[..., np.ndarray]], ...] = (
+    ("none", (0,), "", lambda x, rng, level: x),
+    ("mounting turned about x", ANGLES_DEG, "degrees", lambda x, rng, level: turned(x, 0, level)),
+    ("mounting turned about y", ANGLES_DEG, "degrees", lambda x, rng, level: turned(x, 1, level)),
+    ("mounting turned about z", ANGLES_DEG, "degrees", lambda x, rng, level: turned(x, 2, level)),
+    ("other rate, resampled", RATES_HZ, "Hz", lambda x, rng, level: resampled(x, level)),
+    ("other rate, taken for 50 Hz", RATES_HZ, "Hz", lambda x, rng, level: sampled_at(x, level)[1]),
+    ("acceleration in m/s^2", (1,), "", lambda x, rng, level: scaled(x, STANDARD_GRAVITY, 1.0)),
+    ("angular velocity in deg/s", (1,), "", lambda x, rng, level: scaled(x, 1.0, 180 / np.pi)),
+    ("noise of the accelerometer", (0.003, 0.01, 0.03, 0.1), "g", lambda x, rng, level: noisy(x, rng, level, 0.0)),
+    ("noise of the gyroscope", (0.01, 0.03, 0.1, 0.3), "rad/s", lambda x, rng, level: noisy(x, rng, 0.0, level)),
+    ("bias of the accelerometer", (0.02, 0.05, 0.1), "g", lambda x, rng, level: shifted(x, rng, level, 0.0)),
+    ("bias of the gyroscope", (0.02, 0.05, 0.1, 0.2), "rad/s", lambda x, rng, level: shifted(x, rng, 0.0, level)),
+    ("no gyroscope", (1,), "", lambda x, rng, level: scaled(x, 1.0, 0.0)),
+    ("samples lost, interpolated", LOST, "share", lambda x, rng, level: lost(x, rng, level, interpolated=True)),
+    ("samples lost, not noticed", LOST, "share", lambda x, rng, level: lost(x, rng, level, interpolated=False)),
+    ("clipped accelerometer", (1.5, 2.0, 4.0), "g", lambda x, rng, level: np.concatenate((x[:, :3].clip(-level, level), x[:, 3:]), axis=1)),
+    ("windows that start later", (8, 16, 24, 32, 40, 48, 56), "samples", lambda x, rng, level: x[level:]),
+)
+
+
+def disturbances() -> Iterator[Disturbance]:
+    """Everything that is measured, curve by curve, the undisturbed recording first."""
+    for name, levels, unit, change in CURVES:
+        for level in levels:
+            yield Disturbance(name, level, unit, partial(change, level=level))
 
 
 def write_robustness(

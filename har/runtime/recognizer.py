@@ -19,11 +19,10 @@ from har.runtime.bundle import Bundle, golden_values, of_one_folder, read_bundle
 from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import check_windows
 from har.runtime.manifest import MODEL, STREAMING, VECTORS
-from har.runtime.mounted import MountedModels, remount
+from har.runtime.mounted import MountedModels, Mounting, remount
 from har.runtime.pretrained import find_bundle
 from har.runtime.session import check_finite, open_checked, run_windows
 from har.runtime.stream import Answer, SampleStream, WindowStream, answer_of
-from har.signals.mounting import Mounting
 from har.signals.windows import cut_windows, window_starts
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once

@@ -9,7 +9,7 @@ import numpy as np
 from har.contract import SignalSpec
 from har.errors import HarError
 from har.recording.limits import FROZEN_S, Repeats, outside, within
-from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
+from har.recording.rate import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
 from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import RATE_STEPS, check_finite, check_rate, check_units

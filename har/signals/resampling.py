@@ -49,11 +49,6 @@ def _kernel(distance_s: np.ndarray, cutoff_hz: float) -> np.ndarray:
     return np.sinc(2 * cutoff_hz * distance_s) * window * (np.abs(distance_s) <= HALF_WIDTH_S)
 
 
-def linear_resample(time_s: np.ndarray, values: np.ndarray, grid_s: np.ndarray) -> np.ndarray:
-    """Values at the times of a grid by linear interpolation: (time, channel) -> (grid, channel) float64."""
-    return np.stack([np.interp(grid_s, time_s, values[:, channel]) for channel in range(values.shape[1])], axis=1)
-
-
 class StreamResampler:
     """Uniform samples from one continuous stretch that arrives in pieces with irregular times.
 
@@ -93,7 +88,8 @@ class StreamResampler:
         stop = int(np.floor(end_s / self.source_period + 1e-6)) + 1
         grid_s = self.start_s + np.arange(self.uniform_next, stop) * self.source_period
         if len(grid_s):
-            self.uniform = np.concatenate((self.uniform, linear_resample(pending_s, pending, grid_s)))
+            linear = np.stack([np.interp(grid_s, pending_s, column) for column in pending.T], axis=1)
+            self.uniform = np.concatenate((self.uniform, linear))
             self.uniform_next = stop
         keep = max(0, len(pending_s) - 2)  # the next piece interpolates from the last sample
         self.pending = (pending_s[keep:], pending[keep:])

@@ -1,6 +1,5 @@
 """Runs of one label, rolling windows, and chains of overlapping windows."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, NamedTuple
@@ -164,7 +163,8 @@ def plan_windows(labels: np.ndarray, window_size: int, stride: int, rule: Window
 def _extents(labels: np.ndarray, window_size: int, stride: int, rule: WindowRule) -> tuple[np.ndarray, np.ndarray]:
     """(window,) first samples and (window,) recorded samples of all windows, whatever their label."""
     starts, recorded = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for first, stop in _pieces(labels, rule.cross_labels):
+    inside = [(first, stop) for label, first, stop in label_runs(labels) if label >= 0]
+    for first, stop in [(0, len(labels))] if rule.cross_labels else inside:  # parts of the stretch that a window stays in
         whole = window_starts(stop - first, window_size, stride)
         starts.append(first + whole)
         recorded.append(np.full(len(whole), window_size, dtype=np.int64))
@@ -175,16 +175,6 @@ def _extents(labels: np.ndarray, window_size: int, stride: int, rule: WindowRule
             starts.append(np.array([first + rest], dtype=np.int64))
             recorded.append(np.array([left], dtype=np.int64))
     return np.concatenate(starts), np.concatenate(recorded)
-
-
-def _pieces(labels: np.ndarray, cross_labels: bool) -> Iterator[tuple[int, int]]:
-    """Parts of the stretch that a window stays in, as (first sample, one past the last)."""
-    if cross_labels:
-        yield 0, len(labels)
-        return
-    for label, first, stop in label_runs(labels):
-        if label >= 0:
-            yield first, stop
 
 
 def _labels_of(

@@ -13,7 +13,7 @@ from har.errors import HarError
 from har.evaluation.predictions import Origin
 from har.exporting.mounting_export import export_mounting, mounting_parity
 from har.models.mounting_estimator import WALKING, MountingEstimator
-from har.signals.mounting import Mounting
+from har.runtime.mounted import Mounting
 from har.tasks.base import TaskData, TaskScore, WindowTask, spread_windows, tensor
 from har.training.fit import module_settings
 

@@ -66,9 +66,7 @@ def build_classifier(config: RunConfig, spec: SignalSpec) -> WindowClassifier:
 
 def window_batches(config: RunConfig, train: WindowSet, validation: WindowSet | None) -> WindowDataModule:
     """The batches of a config: shuffled and augmented by its seed."""
-    augmentation = Augmentation(
-        config.augmentation, channels=config.data.channels, num_classes=len(train.labels), seed=config.training.seed
-    )
+    augmentation = Augmentation(config.augmentation, num_classes=len(train.labels), seed=config.training.seed)
     return WindowDataModule(train, validation, batch_size=config.training.batch_size, seed=config.training.seed, augmentation=augmentation)
 
 

@@ -123,30 +123,34 @@ def other_unit(folder: Path) -> None:
         np.savetxt(path, 1.5 * np.loadtxt(path), fmt="%16.7e", delimiter="")
 
 
+OTHER = "differ from the published ones"
 BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "another axis": (another_axis, "train: total_acc_x less body_acc_x is not smooth gravity: it (jumps|bends) by"),
-    "rows moved": (rows_moved, "test: total_acc_. less body_acc_. is not smooth gravity"),
-    "other unit": (other_unit, "train: gravity .* g long in row .*, expected 0.8 to 1.2"),
+    "another axis": (another_axis, OTHER),
+    "rows moved": (rows_moved, OTHER),
+    "other unit": (other_unit, OTHER),
     "file missing": (lambda f: (f / SIGNAL).unlink(), "body_gyro_y_train.txt"),
     "labels missing": (lambda f: (f / "activity_labels.txt").unlink(), "activity_labels.txt|holds no"),
     "other labels": (edit("activity_labels.txt", lambda t: t.replace("LAYING", "LYING")), "LYING; expected WALKING"),
     "row missing": (edit(SIGNAL, lambda t: t.split("\n", 1)[1]), "rows of 128 values; expected"),
     "value missing": (edit(SIGNAL, lambda t: t[:30] + t[47:]), "not a table of numbers"),
-    "glitch": (edit(SIGNAL, lambda t: "           1e+03" + t[16:]), "has 1000 in row 1, column 1, outside the physical limits"),
+    "glitch": (edit(SIGNAL, lambda t: "           1e+03" + t[16:]), OTHER),
     "not finite": (edit(SIGNAL, lambda t: "             nan" + t[16:]), "not finite in row 1, column 1"),
     "text": (edit(SIGNAL, lambda t: "             abc" + t[16:]), "not a table of numbers"),
     "empty": (edit(SIGNAL, lambda t: ""), "is empty"),
-    "label 7": (edit("train/y_train.txt", lambda t: "7" + t[1:]), "labels from 1 to 7"),
-    "label 0": (edit("test/y_test.txt", lambda t: "0" + t[1:]), "labels from 0 to"),
+    "label 7": (edit("train/y_train.txt", lambda t: "7" + t[1:]), OTHER),
+    "label 0": (edit("test/y_test.txt", lambda t: "0" + t[1:]), OTHER),
     "half a label": (edit("train/y_train.txt", lambda t: "1.5" + t[1:]), "1.5"),
     "label row missing": (edit("train/y_train.txt", lambda t: t.split("\n", 1)[1]), "one number a window"),
-    "test subject in train": (edit("train/subject_train.txt", lambda t: "2" + t[1:]), "names subject 2, who is not in the official train"),
+    "test subject in train": (edit("train/subject_train.txt", lambda t: "2" + t[1:]), OTHER),
 }
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_damaged_archive_is_one_clear_sentence(name: str, zipped: bool, uci_har_folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_one_clear_sentence(
+    name: str, zipped: bool, uci_har_folder: Path, reference: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uci_har, "CONTENT_SHA256", reference.digest)
     change, message = BREAKS[name]
     folder = tmp_path / "UCI HAR Dataset"
     shutil.copytree(uci_har_folder, folder)
@@ -220,21 +224,15 @@ def drop_rows(folder: Path, part: str, keep: slice) -> None:
 
 
 @pytest.mark.parametrize(("part", "keep"), [("train", slice(-1)), ("test", slice(5, None)), ("train", slice(24))])
-def test_rows_missing_in_every_file_are_counted(
+def test_rows_missing_in_every_file_are_noticed(
     part: str, keep: slice, uci_har_folder: Path, reference: WindowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = {"train": (1, 5), "test": (2,)}
-    count = {name: int(np.isin(reference.subject, people[name]).sum()) for name in people}
-    monkeypatch.setattr(uci_har, "COUNTS", count)
-    monkeypatch.setattr(uci_har, "OFFICIAL", people)
+    monkeypatch.setattr(uci_har, "CONTENT_SHA256", reference.digest)
     folder = tmp_path / "UCI HAR Dataset"
     shutil.copytree(uci_har_folder, folder)
     assert read(folder).digest == reference.digest
     drop_rows(folder, part, keep)
-    left = len(range(count[part])[keep])
-    with pytest.raises(
-        HarError, match=rf"{part} has {left} windows of \d subjects, expected {count[part]} of {len(people[part])} as published"
-    ):
+    with pytest.raises(HarError, match=OTHER):
         read(folder)
 
 
@@ -247,7 +245,7 @@ def test_a_truncated_real_archive_is_refused(real_data: Path, tmp_path: Path) ->
         content.extractall(tmp_path)
     folder = next(tmp_path.rglob("activity_labels.txt")).parent
     drop_rows(folder, "train", slice(6600))
-    with pytest.raises(HarError, match=r"train has 6,600 windows of 19 subjects, expected 7,352 of 21 as published; .*download"):
+    with pytest.raises(HarError, match="9,547 windows of 28 subjects that differ from the published ones"):
         read(folder)
 
 
@@ -287,8 +285,3 @@ def test_real_archive(real_data: Path) -> None:
     assert np.bincount(found.y).tolist() == [1722, 1544, 1406, 1777, 1906, 1944]
     assert len(set(found.recording.tolist())) == 857
     assert int((found.start > 0).sum()) == 9442
-    body, total = found.x[:, :, :3], found.x[:, :, 6:]
-    assert 0.95 < float(np.median(np.linalg.norm(total, axis=2))) < 1.1
-    step = np.diff(total - body, axis=1)  # what was subtracted is smooth; the bounds in the reader are these, with a margin
-    assert float(np.abs(step).max()) == pytest.approx(0.01402, abs=1e-5)
-    assert float(np.abs(np.diff(step, axis=1)).max()) == pytest.approx(0.00043, abs=1e-5)

@@ -42,8 +42,8 @@ both_channel_sets = pytest.mark.parametrize("channels", CHANNEL_SETS)
 every_field = pytest.mark.parametrize("field", AugmentationConfig.model_fields)
 
 
-def augmentation(channels: str = "raw6", seed: int = 0, **strengths: float) -> Augmentation:
-    return Augmentation(AugmentationConfig.model_validate(strengths), channels=channels, num_classes=6, seed=seed)
+def augmentation(seed: int = 0, **strengths: float) -> Augmentation:
+    return Augmentation(AugmentationConfig.model_validate(strengths), num_classes=6, seed=seed)
 
 
 def batch(channels: str = "raw6", size: int = 64) -> tuple[Tensor, Tensor]:
@@ -61,7 +61,7 @@ def test_every_field_has_a_strength_to_be_tested_at() -> None:
 def test_no_field_is_a_flag_that_does_nothing(field: str, channels: str) -> None:
     x, y = batch(channels)
     kept = x.clone()
-    changed, target = augmentation(channels, **{field: ON[field]})(x, y)
+    changed, target = augmentation(**{field: ON[field]})(x, y)
     assert changed.shape == x.shape
     assert changed.dtype == x.dtype
     assert torch.isfinite(changed).all()
@@ -91,7 +91,7 @@ def test_twice_the_strength_changes_more(field: str) -> None:
 @both_channel_sets
 def test_all_zero_returns_the_very_batch_and_draws_nothing(channels: str) -> None:
     x, y = batch(channels)
-    off = augmentation(channels, **dict.fromkeys(ON, 0))
+    off = augmentation(**dict.fromkeys(ON, 0))
     drawn = off.generator.get_state()
     changed, target = off(x, y)
     assert changed is x
@@ -102,7 +102,7 @@ def test_all_zero_returns_the_very_batch_and_draws_nothing(channels: str) -> Non
 @both_channel_sets
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others(channels: str) -> None:
     x, y = batch(channels)
-    first, again, other = (augmentation(channels, seed, **ON) for seed in (3, 3, 4))
+    first, again, other = (augmentation(seed, **ON) for seed in (3, 3, 4))
     one, two = first(x, y), first(x, y)
     assert not torch.equal(one[0], two[0])  # drawn anew for every batch
     for expected in (one, two):
@@ -124,8 +124,8 @@ def test_nobody_elses_random_numbers_are_drawn() -> None:
 @both_channel_sets
 def test_another_device_gives_the_same_windows(channels: str) -> None:
     x, y = batch(channels)
-    here = augmentation(channels, **ON)(x, y)
-    there = augmentation(channels, **ON)(x.cuda(), y.cuda())
+    here = augmentation(**ON)(x, y)
+    there = augmentation(**ON)(x.cuda(), y.cuda())
     for expected, found in zip(here, there, strict=True):
         assert found.device.type == "cuda"
         torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=1e-4)

@@ -22,7 +22,7 @@ from har.data.prepare import load_dataset
 from har.data.windowset import windows_of
 from har.errors import HarError
 from har.recording import UNLABELLED, Recording
-from har.signals.chain import PUBLISHED
+from har.signals.filters import PUBLISHED
 from tests.helpers import accept_small_hapt, write_hapt, zip_folder
 
 USERS = (1, 5, 2)  # of experiments 1, 2 and 3
@@ -217,9 +217,7 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        monkeypatch.setitem(
-            prepare_module.ARCHIVES, "hapt", replace(HAPT, url=f"http://127.0.0.1:{running.server_address[1]}/hapt+341.zip")
-        )
+        monkeypatch.setitem(prepare_module.OWN, "hapt", replace(HAPT, url=f"http://127.0.0.1:{running.server_address[1]}/hapt+341.zip"))
         monkeypatch.chdir(tmp_path)
         yield served
         running.shutdown()

@@ -1,5 +1,6 @@
 """Recordings folded into lanes: every sample once, in order of time, and no state from one recording in another."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,14 +11,7 @@ import torch
 from har.config import AugmentationConfig
 from har.data import synthetic
 from har.data.audit import audit
-from har.data.datamodule import (
-    BLANK,
-    StreamDataModule,
-    audit_windows,
-    check_lanes,
-    fold_lanes,
-    shuffle_chunks,
-)
+from har.data.datamodule import BLANK, LaneStep, StreamDataModule, audit_windows, fold_lanes, shuffle_chunks
 from har.data.windowset import Stretch, stretches_of
 from har.errors import HarError
 
@@ -43,6 +37,27 @@ def streams() -> list[Stretch]:
 def module(lanes: int = 4, seed: int = 0, **changes: object) -> StreamDataModule:
     options: dict = {"chunk": CHUNK, "lanes": lanes, "carry_state": True, "together": True, "seed": seed}
     return StreamDataModule(streams(), streams()[:2], **(options | changes))
+
+
+def check_lanes(plan: LaneStep, lengths: Sequence[int], chunk: int) -> None:
+    """Prove that a plan reads every sample once, and that a state is carried only to the chunk that follows in the same stream.
+
+    Raises:
+        ValueError: a sample is missing or read twice, or a state would leak from one stream, or one place, into another.
+    """
+    wanted = sorted((stream, start) for stream, length in enumerate(lengths) for start in range(0, length, chunk))
+    own = plan.stream != BLANK
+    if sorted(zip(plan.stream[own].tolist(), plan.start[own].tolist(), strict=True)) != wanted:
+        raise ValueError(f"the plan reads {int(own.sum())} chunks, expected each of {len(wanted)} once")
+    follows = np.zeros(plan.fresh.shape, dtype=bool)
+    follows[1:] = (plan.stream[1:] == plan.stream[:-1]) & (plan.start[1:] == plan.start[:-1] + chunk) & own[1:]
+    wrong = np.argwhere(~plan.fresh & ~follows)
+    if len(wrong):
+        step, lane = wrong[0].tolist()
+        raise ValueError(
+            f"step {step} of lane {lane} carries a state into stream {plan.stream[step, lane]} at sample {plan.start[step, lane]}, "
+            "which does not follow the chunk before; it must start from zero"
+        )
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 4, 100])

@@ -15,7 +15,7 @@ from har.cli import main
 from har.cli.data import similar_label
 from har.config import WindowingConfig
 from har.contract import LABELS, SAMPLE_RATE_HZ, WINDOW_SIZE
-from har.data import motionsense, synthetic
+from har.data import motionsense, prepare, synthetic
 from har.data.loaders import DataSet, at_contract_rate, load_recordings
 from har.data.motionsense import MOTIONSENSE
 from har.data.prepare import data_set_names, label_names, load_dataset, read_recordings
@@ -192,7 +192,7 @@ def test_a_changed_loader_reads_anew(tmp_path: Path, workplace: Path, monkeypatc
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        monkeypatch.setattr("har.data.prepare.LOADED", (replace(one(a_recording()), read=module.read),))
+        monkeypatch.setitem(prepare.OWN, "mine", replace(one(a_recording()), read=module.read))
         counts.append(len(load_dataset("mine", archive=tmp_path)))
     assert counts[0] == counts[1] < counts[2]
 
@@ -325,7 +325,7 @@ def test_what_was_prepared_is_said_with_the_command_that_follows(
     assert "no finished run of cnn1d below runs/motionsense; there are cnn1d-kfold2-0, cnn1d-kfold2-1\n" in capsys.readouterr().err
     (tmp_path / "one.csv").touch()
     near = replace(one(a_recording()), labels=("WALKING", "UPSTAIRS"))
-    monkeypatch.setattr("har.data.prepare.LOADED", (near,))
+    monkeypatch.setitem(prepare.OWN, near.name, near)
     assert main(["data", "prepare", "--dataset", "mine", "--archive", str(tmp_path)]) == 0
     assert "nearly UCI HAR's: UPSTAIRS (WALKING_UPSTAIRS?); the same activity has the same name\n" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from har.recording.limits import Repeats, frozen, outside
-from har.recording.options import STANDARD_GRAVITY
+from har.recording.tables import STANDARD_GRAVITY
 
 ARCHIVES = {
     "hapt": "HAPT Data Set.zip",

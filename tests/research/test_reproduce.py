@@ -16,7 +16,7 @@ from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
 from har.errors import HarError
 from har.recording import Recording
-from har.signals.chain import PUBLISHED, SensorChain
+from har.signals.filters import PUBLISHED, SensorChain
 from research import reproduce
 from research.common import Bench, experiment
 from research.reproduce import TOLERANCE, errors_of, locate, printed

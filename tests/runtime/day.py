@@ -13,8 +13,7 @@ import numpy as np
 from har.contract import SAMPLE_RATE_HZ, STRIDE, WINDOW_SIZE
 from har.errors import HarError
 from har.recording import Recording
-from har.recording.order import LATE_S, ROUNDING_S
-from har.recording.rate import measure_rate
+from har.recording.rate import LATE_S, ROUNDING_S, measure_rate
 from har.recording.types import GAP_PERIODS
 from har.runtime.recognizer import Recognizer
 from har.runtime.stream import Answer

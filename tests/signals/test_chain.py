@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from har.contract import UCI9
-from har.signals.chain import PUBLISHED, SensorChain
-from har.signals.filters import lowpass, median_filter
+from har.signals.filters import PUBLISHED, SensorChain, lowpass, median_filter
 
 
 @pytest.fixture
@@ -59,8 +58,3 @@ def test_a_settled_start_has_no_transient() -> None:
     np.testing.assert_allclose(settled[:, 6:], still[:, :3], atol=1e-9)
     np.testing.assert_allclose(settled[:, :6], 0.0, atol=1e-9)
     assert np.abs(PUBLISHED.apply(still)[:50, :3]).max() > 0.1
-
-
-def test_an_unknown_stage_is_refused() -> None:
-    with pytest.raises(ValueError, match="zero_phase names smooth; expected some of noise, gravity, drift"):
-        SensorChain(zero_phase=("smooth",))

@@ -19,14 +19,13 @@ from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.recording import Recording
 from har.runs.export import export
-from har.runs.robustness import TOLD, card_rows, measure, write_robustness
+from har.runs.robustness import TOLD, card_rows, measure, rotation_matrix, turned, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runtime.manifest import schema
+from har.runtime.mounted import remounted
 from har.runtime.recognizer import load_model
 from har.runtime.verify import verify
-from har.signals.disturbances import rotation_matrix, turned
-from har.signals.mounting import remounted
 from har.signals.windows import cut_windows, window_starts
 from tests.exporting.test_bundle import resign
 from tests.helpers import VALIDATION

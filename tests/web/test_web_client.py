@@ -10,8 +10,8 @@ import pytest
 
 from har.contract import SAMPLE_RATE_HZ
 from har.recording import Recording, write_csv
+from har.runs.robustness import turned
 from har.runtime.recognizer import Recognizer, Timeline, load_model
-from har.signals.disturbances import turned
 from har.signals.resampling import StreamResampler
 from tests.web.conftest import PRETRAINED, UNKNOWN_BELOW
 from tests.web.driver import (

@@ -1,5 +1,5 @@
 /**
- * How the phone is mounted, from what the windows of a stream have told of it so far: the rules of `har/signals/mounting.py`,
+ * How the phone is mounted, from what the windows of a stream have told of it so far: the rules of `har/runtime/mounted.py`,
  * which `export/README.md` specifies ("Any mounting").
  */
 

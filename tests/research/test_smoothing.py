@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from har.signals.smoothing import FLOOR, StreamSmoother, estimate_transitions, smooth
+from research.smooth import FLOOR, StreamSmoother, estimate_transitions, smooth
 
 CLASSES = 3
 

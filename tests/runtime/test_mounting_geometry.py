@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from har.signals.mounting import Mounting, remounted
+from har.runtime.mounted import Mounting, remounted
 
 MOUNTINGS = Rotation.random(20, random_state=0).as_matrix()  # from the axes of the training data to the phone's
 
