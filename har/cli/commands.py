@@ -329,10 +329,9 @@ def robustness(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    from har.runtime.bundle import read_bundle
+    from har.runtime.bundle import bundle_line, find_bundle, read_bundle
     from har.runtime.manifest import MODEL
-    from har.runtime.pretrained import bundle_line, find_bundle
-    from har.runtime.verify import verify as verify_bundle
+    from har.runtime.recognizer import verify as verify_bundle
 
     folder = find_bundle(bundle_of(options))
     count, largest = verify_bundle(folder)

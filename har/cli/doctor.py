@@ -165,9 +165,8 @@ def _tracking(runs: Path) -> list[Finding]:
 
 
 def _bundles(bundle: Path) -> list[Finding]:
-    from har.runtime.bundle import of_one_folder, read_bundle
+    from har.runtime.bundle import of_one_folder, pretrained, read_bundle
     from har.runtime.manifest import MANIFEST
-    from har.runtime.pretrained import pretrained
 
     found: list[Finding] = []
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def predict(options: argparse.Namespace) -> None:
     from har.recording import ReadOptions
-    from har.runtime.pretrained import find_bundle
+    from har.runtime.bundle import find_bundle
 
     reading = ReadOptions(
         columns=pairs(options.columns, "--columns", "OURS=THEIRS, such as total_acc_x_g=ax"),
@@ -45,9 +45,9 @@ def _may_be_file(name: Path) -> bool:
 
 def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
-    from har.runtime.pretrained import bundle_line
+    from har.runtime.bundle import bundle_line
     from har.runtime.recognizer import load_model
-    from har.runtime.report import minutes_text, timeline_text, write_timeline
+    from har.runtime.timeline import minutes_text, timeline_text, write_timeline
 
     recording, output = options.recordings[0], options.output
     to_stdout = output is not None and named_descriptor(output) == 1
@@ -85,8 +85,7 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
 
     if options.output is None:
         raise HarError("argument", "several recordings need a folder for their predictions; name it with --output")
-    from har.runtime.bundle import of_one_folder, read_bundle
-    from har.runtime.pretrained import bundle_line
+    from har.runtime.bundle import bundle_line, of_one_folder, read_bundle
 
     say(bundle_line(of_one_folder(read_bundle, bundle)))
     problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)

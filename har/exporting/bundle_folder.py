@@ -18,7 +18,7 @@ from har.files import CannotWriteError, cannot_write, remove_stale, staging
 from har.models.module import TaskModule
 from har.runtime.bundle import replace_folder, sha256
 from har.runtime.manifest import CARD, FORMAT, MANIFEST
-from har.runtime.verify import verify
+from har.runtime.recognizer import verify
 
 LEAST_RATE = 0.8  # of the model's rate: people move up to 20 Hz, and a model of 50 Hz needs 40
 

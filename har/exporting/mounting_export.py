@@ -15,7 +15,7 @@ from har.exporting.onnx_file import BATCH_SIZES, DeviceGraph, export_onnx, parit
 from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.runtime.bundle import golden_values
-from har.runtime.mounted import TOLD_TOLERANCE
+from har.runtime.recognizer import TOLD_TOLERANCE
 from har.runtime.session import open_session
 from har.signals.mounting import AGREEMENT, ENOUGH, KEEP
 

@@ -11,8 +11,8 @@ from har.errors import HarError
 from har.recording.limits import FROZEN_S, Repeats, outside, within
 from har.recording.order import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
-from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import RATE_STEPS, check_finite, check_rate, check_units
+from har.runtime.timeline import decide, outcomes
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from har.exporting.golden import golden_windows
 from har.exporting.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values
 from har.runtime.manifest import schema
-from har.runtime.recognizer import load_model
-from har.runtime.verify import verify
+from har.runtime.recognizer import load_model, verify
 from har.training.fit import build_classifier
 from tests.exporting.test_onnx_file import classifier
 from tests.helpers import assert_nan_in_nan_out

@@ -23,8 +23,7 @@ from har.runs.robustness import TOLD, card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runtime.manifest import schema
-from har.runtime.recognizer import load_model
-from har.runtime.verify import verify
+from har.runtime.recognizer import load_model, verify
 from har.signals.disturbances import rotation_matrix, turned
 from har.signals.mounting import remounted
 from har.signals.windows import cut_windows, window_starts

@@ -10,7 +10,7 @@ from har.contract import SAMPLE_RATE_HZ, UNKNOWN
 from har.errors import HarError
 from har.recording import ReadReport, Recording, read_pieces
 from har.runtime.recognizer import Recognizer, load_model
-from har.runtime.report import write_timeline
+from har.runtime.timeline import write_timeline
 from har.signals.disturbances import turned
 from har.signals.resampling import StreamResampler
 from tests.web.driver import (
