@@ -35,7 +35,7 @@ from har.signals.chain import PUBLISHED
 from har.signals.smoothing import StreamSmoother, estimate_transitions, smooth
 from har.signals.windows import cut_windows, window_starts
 from har.studies.sweep import RESULT, STUDIES
-from har.training.checkpoint import load_checkpoint
+from har.training.trainer import load_checkpoint
 from research.common import Bench, experiment, listed, markdown
 
 OPTIONS = ("--archive", "--runs", "--model")

@@ -11,7 +11,6 @@ from har.cli import commands as do
 from har.cli import data
 from har.cli.commands import ATTRIBUTIONS, BUNDLE, RESULTS, RUNS, SHELLS
 from har.cli.output import complain
-from har.cli.predict import predict
 from har.contract import CHANNEL_SETS, SPLITS, TRANSITION_LABELS
 from har.errors import HarError
 from har.models.registry import CATALOGUE, COMPARISON, MODELS, model_names
@@ -141,8 +140,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"wearable-har {__version__}")
     groups = {"": parser.add_subparsers(title="commands", metavar="COMMAND", required=True)}
     for group, text in (("data", "Prepare a data set"), ("track", "What MLflow keeps of the runs")):
-        command = groups[""].add_parser(group, help=text, description=f"{text}.")
-        groups[group] = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        parent = groups[""].add_parser(group, help=text, description=f"{text}.")
+        groups[group] = parent.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(words: str, run: Any, options: Sequence[str], text: str, more: str = "", **defaults: str) -> argparse.ArgumentParser:
         """A command, such as ``data prepare``; `defaults` are those of its options as the help says them, and texts of options without."""
@@ -158,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
         return command
 
     more = "It comes from --archive, the folder in HAR_DATA_DIR or the official download; synthetic data are generated."
-    names = ("--dataset", "--archive", "--transitions", "--difficulty")
+    names: tuple[str, ...] = ("--dataset", "--archive", "--transitions", "--difficulty")
     command = add("data prepare", data.prepare, names, "Parse a data set once into the cache", more, transitions="drop")
     command.set_defaults(transitions="drop")
 
@@ -203,10 +202,8 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("register", do.register, ("--bundle", "--name", "--runs"), "Register a bundle in MLflow", more, bundle=str(BUNDLE))
     command.add_argument("place", type=Path, nargs="?", metavar="bundle", help=argparse.SUPPRESS)  # the old name, see `RENAMED`
 
-    more = (
-        "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. With --mounting and --mounted "
-    )
-    more += "the last run is measured in streams too."
+    more = "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. "
+    more += "With --mounting and --mounted the last run is measured in streams too."
     names = (*SELECTION, "--mounting", "--mounted", "--results")
     add("robustness", do.robustness, names, "What models lose when a phone is worn or read otherwise", more)
 
@@ -218,7 +215,7 @@ def build_parser() -> argparse.ArgumentParser:
     more = "also write one row per window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
     text = "Activities over time in one recording, or in many at once, from a bundle alone"
     about = "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md."
-    command = add("predict", predict, names, text, about, bundle=pretrained, output=more)
+    command = add("predict", do.predict, names, text, about, bundle=pretrained, output=more)
     what = "CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s; or folders of them, or patterns such as 'data/**/*.csv'"
     command.add_argument("recordings", type=Path, nargs="+", metavar="recording", help=what)
 

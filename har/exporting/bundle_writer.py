@@ -11,15 +11,15 @@ import numpy as np
 
 from har.contract import PARITY_TOLERANCE
 from har.errors import HarError
-from har.exporting.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
-from har.exporting.golden import golden_answers, golden_windows
+from har.exporting.bundle_folder import as_metadata, finish, golden_windows, rounded, signal_entries, staged, trained_on
 from har.exporting.mounting_export import MountingPart
 from har.exporting.onnx_file import export_onnx, one_line, parity
 from har.exporting.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.files import CannotWriteError
 from har.models.classifier import WindowClassifier
-from har.runtime.bundle import sha256
+from har.runtime.bundle import golden_values, sha256
 from har.runtime.manifest import MODEL, VECTORS
+from har.runtime.session import open_session, run_windows
 
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
 VARIANT_TOLERANCE = {INT8: 0.01, SMALL: PARITY_TOLERANCE}
@@ -157,7 +157,6 @@ def write_bundle(
             "left_out": left_out,
             "tolerance": PARITY_TOLERANCE,
             "parity": {"windows": len(windows), "largest_difference": difference},
-            "versions": made_with(),
             "tested": tested_in(evidence.tested, sha256(temporary / MODEL)),
             "robustness": list(evidence.robustness),
         }
@@ -243,3 +242,11 @@ def _write_variants(
                 left_out[name] = said | {"reason": refusal}
                 (folder / name).unlink(missing_ok=True)
     return kept, left_out
+
+
+def golden_answers(path: Path, golden: dict[str, Any]) -> tuple[list[list[float]], float]:
+    """Probabilities that an ONNX file gives golden windows here, one by one, and their largest difference to those of all at once."""
+    session, windows = open_session(path), golden_values(golden)
+    alone = rounded(run_windows(session, windows, batch_size=1))
+    together = run_windows(session, windows, batch_size=len(windows))
+    return alone, float(np.abs(together - np.array(alone, dtype=np.float32)).max())

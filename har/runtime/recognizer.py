@@ -15,7 +15,7 @@ from har.runtime.bundle import Bundle, find_bundle, golden_values, of_one_folder
 from har.runtime.inputs import check_windows
 from har.runtime.manifest import MODEL, STREAMING, VECTORS
 from har.runtime.session import check_finite, open_checked, run_windows
-from har.runtime.stream import Answer, SampleStream, WindowStream, answer_of
+from har.runtime.stream import Answer, SampleStream, StateStream, WindowStream
 from har.runtime.timeline import Timeline, joined
 from har.signals.mounting import Mounting, remounted
 from har.signals.windows import cut_windows, window_starts
@@ -428,7 +428,7 @@ class StateRecognizer(Recognizer):
         what = f"{self.bundle.folder / model}: the golden stream"
         return len(samples), check_difference(what, np.stack(differences), self.bundle.tolerance(model))
 
-    def open_stream(self, source_hz: float | None = None) -> "StateStream":
+    def open_stream(self, source_hz: float | None = None) -> StateStream:
         return StateStream(self, source_hz)
 
     def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
@@ -439,33 +439,3 @@ class StateRecognizer(Recognizer):
                 from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
                 rows = np.stack([answer.probabilities for answer in answers])
                 yield Timeline(self.labels, from_s, to_s, rows, np.full(len(rows), self.unknown_below), self.spec.sample_rate_hz)
-
-
-class StateStream(SampleStream):
-    """A stream whose model keeps what it needs of the past in a state of fixed size; an answer is the mean over a hop's samples.
-
-    The answers do not depend on how the stream was cut into chunks. A gap starts from an empty state.
-    """
-
-    def __init__(self, recognizer: StateRecognizer, source_hz: float | None = None) -> None:
-        self.recognizer = recognizer
-        super().__init__(recognizer.spec, source_hz)
-
-    def _restart(self) -> None:
-        self._state: np.ndarray | None = None
-        self._rows = np.empty((0, len(self.recognizer.labels)), dtype=np.float32)
-        self._time_s = np.empty(0)
-
-    def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
-        if not len(samples):
-            return []
-        rows, self._state = self.recognizer.label_samples(samples, self._state)
-        rows, times = np.concatenate((self._rows, rows)), np.concatenate((self._time_s, time_s))
-        hop, answers = self.recognizer.hop, []
-        while len(rows) >= hop:
-            end_s = float(times[hop - 1]) + 1 / self.spec.sample_rate_hz
-            mean = rows[:hop].mean(axis=0)
-            answers.append(answer_of(mean, self.recognizer.labels, self.recognizer.unknown_below, float(times[0]), end_s))
-            rows, times = rows[hop:], times[hop:]
-        self._rows, self._time_s = rows, times
-        return answers

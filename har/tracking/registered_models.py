@@ -26,7 +26,7 @@ BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the mani
 # What the served model runs, beside the project's own code, which it brings; pandas holds its answers.
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 # From these, a model can be loaded where the project is not installed.
-RUNTIME = ("__init__.py", "contract.py", "files.py", "redaction.py", "recording", "runtime", "signals")  # what a device needs
+RUNTIME = ("__init__.py", "contract.py", "errors.py", "files.py", "redaction.py", "recording", "runtime", "signals")  # what a device needs
 PLACE = "registered"  # folder of a run's artifacts: the versions that were registered of it
 CODE = "pyfunc.py"  # what MLflow runs to load a version
 Version = ModelVersion  # of a registered model: a bundle

@@ -15,8 +15,7 @@ from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.models.classifier import WindowClassifier
-from har.training.checkpoint import load_checkpoint
-from har.training.trainer import Fitted, run_trainer
+from har.training.trainer import Fitted, load_checkpoint, run_trainer
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.training import trainer
-from har.training.checkpoint import load_checkpoint
 from har.training.fit import FitResult, fit
+from har.training.trainer import load_checkpoint
 from tests.models.test_models import SMALL
 
 Parts = dict[str, WindowSet]
