@@ -367,9 +367,8 @@ def track_push(options: argparse.Namespace) -> None:
 
 
 def dashboard(options: argparse.Namespace) -> None:
-    from har.tracking.server import check_place, serve
+    from har.tracking.server import serve
 
-    check_place(options.runs, options.port)
     serve(options.runs, options.port)
 
 

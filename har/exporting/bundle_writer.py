@@ -17,6 +17,7 @@ from har.exporting.onnx_file import export_onnx, one_line, parity
 from har.exporting.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.files import CannotWriteError
 from har.models.classifier import WindowClassifier
+from har.models.module import TaskModule
 from har.runtime.bundle import golden_values, sha256
 from har.runtime.manifest import MODEL, VECTORS
 from har.runtime.session import open_session, run_windows
@@ -138,7 +139,9 @@ def write_bundle(
             "train with data.channels: raw6 to export",
         )
     evidence = evidence or Evidence()
-    said = _what_is_said(classifier, facts, evidence)
+    size, stride = classifier.frontend.window_size, classifier.spec and classifier.spec.stride
+    stream = {"kind": "ring_buffer", "samples": size, "hop": stride, "reason": WINDOW_STREAM}
+    said = what_is_said(classifier, facts, evidence.answering, stream, evidence.metrics)
     if mounting is not None:
         mounting.check(classifier)
         said["mounting"] = mounting.said()
@@ -164,17 +167,12 @@ def write_bundle(
     return BundleResult(folder, difference, len(windows), len(golden["windows"]), manifest["files"], left_out)
 
 
-def _what_is_said(classifier: WindowClassifier, facts: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
+def what_is_said(
+    module: TaskModule, facts: dict[str, Any], answering: Answering, stream: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
     """All that is known before the files are written; it stands in the manifest and in each ONNX file."""
-    entries, size = signal_entries(classifier), classifier.frontend.window_size
-    return {
-        **trained_on(facts),
-        **entries,
-        "parameters": classifier.num_parameters,
-        **evidence.answering.said(),
-        "stream": {"kind": "ring_buffer", "samples": size, "hop": entries["spec"]["stride"], "reason": WINDOW_STREAM},
-        "metrics": evidence.metrics,
-    }
+    parameters = {"parameters": module.num_parameters}
+    return {**trained_on(facts), **signal_entries(module), **parameters, **answering.said(), "stream": stream, "metrics": metrics}
 
 
 def tested_in(tested: Sequence[dict[str, str]], digest: str) -> list[dict[str, str]]:

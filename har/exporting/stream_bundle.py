@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from har.data import synthetic
 from har.errors import HarError
-from har.exporting.bundle_folder import GOLDEN_SEED, GOLDEN_UNIT, as_metadata, finish, rounded, signal_entries, staged, trained_on
-from har.exporting.bundle_writer import Answering, BundleResult
+from har.exporting.bundle_folder import GOLDEN_SEED, GOLDEN_UNIT, as_metadata, finish, rounded, staged
+from har.exporting.bundle_writer import Answering, BundleResult, what_is_said
 from har.exporting.graph_rewrites import carry_not_finite_along
 from har.exporting.onnx_file import check_graph, trace, write_model
 from har.models.labeller import StreamLabeller
@@ -137,21 +137,15 @@ def write_stream_bundle(
     Raises:
         HarError: the network looks ahead, or a check failed; nothing is written then.
     """
-    said = {
-        **trained_on(facts),
-        **signal_entries(labeller),
-        "parameters": labeller.num_parameters,
-        **Answering(fitted_on=NOBODY).said(),
-        "stream": {
-            "kind": "state",
-            "hop": HOP,
-            "state_size": labeller.state_size,
-            "input": {"name": INPUTS[1], "shape": ["batch", labeller.state_size]},
-            "output": {"name": OUTPUTS[1], "shape": ["batch", labeller.state_size]},
-            "start": "zeros, with each recording and behind each gap",
-        },
-        "metrics": metrics,
+    stream = {
+        "kind": "state",
+        "hop": HOP,
+        "state_size": labeller.state_size,
+        "input": {"name": INPUTS[1], "shape": ["batch", labeller.state_size]},
+        "output": {"name": OUTPUTS[1], "shape": ["batch", labeller.state_size]},
+        "start": "zeros, with each recording and behind each gap",
     }
+    said = what_is_said(labeller, facts, Answering(fitted_on=NOBODY), stream, metrics)
     with staged(folder) as temporary:
         export_stream(labeller, temporary / STREAMING, as_metadata(said))
         difference = stream_parity(labeller, temporary / STREAMING, samples)

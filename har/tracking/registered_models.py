@@ -18,8 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import har
-from har.errors import HarError
-from har.tracking.store import asked, is_missing, opened, search_runs, store_lock, tracking_uri
+from har.tracking.store import asked, check_store, opened, search_runs, store_lock, tracking_uri
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
@@ -42,12 +41,8 @@ class Registry:
     """
 
     def __init__(self, runs: Path, name: str) -> None:
+        check_store(runs)
         self.uri, self.name, self._runs = opened(tracking_uri(runs), runs), name, runs
-        if is_missing(self.uri):
-            raise HarError(
-                "store-missing",
-                f"no MLflow store at {self.uri}; a bundle is registered where its run is tracked: har train, then har export",
-            )
         self._client = self._asked(lambda: mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
 
     def locked(self) -> AbstractContextManager[object]:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,6 +150,11 @@ class Fitted:
     best_score: float | None
     epochs: int
     seconds: float
+
+    @cached_property
+    def classifier(self) -> WindowClassifier:
+        """The weights that are kept, read back from the checkpoint, where they are those of a classifier of windows."""
+        return load_checkpoint(self.checkpoint)
 
 
 def run_trainer(
