@@ -99,7 +99,8 @@ def train_cell(bench: Bench, settings: Settings) -> dict[str, Any]:
     test = split.select(scored, "test")
     audit({"train": train, "test": test})
     with tempfile.TemporaryDirectory() as folder:
-        classifier = fit(config, train, None, Path(folder)).classifier
+        result = fit(config, train, None, Path(folder))
+        classifier = result.classifier
     answer = classifier.predict_proba(tensor(test)).argmax(dim=1).numpy()
     accuracy = pd.Series(answer == test.y).groupby(test.subject).mean()
     return {
