@@ -82,10 +82,6 @@ class MountingEstimator(ErrorModule):
             found.append(torch.rad2deg(torch.acos(nn.functional.cosine_similarity(side, across, dim=1).clamp(-1, 1))))
         return torch.stack(found, dim=1)
 
-    def predict(self, x: Tensor) -> Tensor:
-        """(window, time, 6) -> (window, 2, 3) on the CPU, in evaluation mode."""
-        return torch.cat(self.in_parts(self, x)).cpu()
-
 
 def turned_about_x(x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     """Windows (batch, time, 6) as of phones turned about x by (batch,) radians, and where y points in their axes, (batch, 3)."""
