@@ -14,7 +14,7 @@ from har.exporting.onnx_file import DeviceGraph, export_onnx, graph_difference, 
 from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.runtime.bundle import golden_values
-from har.runtime.recognizer import TOLD_TOLERANCE
+from har.runtime.mounted import TOLD_TOLERANCE
 from har.signals.mounting import AGREEMENT, ENOUGH, KEEP
 
 ESTIMATOR, MOUNTED = "mounting.onnx", "mounted.onnx"

@@ -20,7 +20,7 @@ from har.evaluation.predictions import Origin, training_names
 from har.files import write_whole
 from har.reporting import footer, markdown, write_table
 from har.runs.run_folder import ONNX, RunFolder, check_measurable
-from har.runtime.recognizer import remount
+from har.runtime.mounted import remount
 from har.runtime.session import open_session, run_windows
 from har.signals.disturbances import Disturbance, disturbances
 from har.signals.mounting import Mounting
