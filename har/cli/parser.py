@@ -151,8 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
         for option in options:
             known, key = OPTIONS[option], option.removeprefix("--").replace("-", "_")
             if key in defaults:
-                text = known.get("help", "").split(" (default: ")[0]
-                known = known | {"help": f"{text} (default: {defaults[key]})" if text else defaults[key]}
+                about = known.get("help", "").split(" (default: ")[0]
+                known = known | {"help": f"{about} (default: {defaults[key]})" if about else defaults[key]}
             command.add_argument(option, **known)
         return command
 

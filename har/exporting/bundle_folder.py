@@ -1,4 +1,4 @@
-"""What every bundle has: a folder that appears only when it holds, checksums, terms, versions, and golden windows or a golden stream."""
+"""What every bundle has: a folder that appears only when it holds, checksums, terms, versions and golden windows."""
 
 import contextlib
 import json
