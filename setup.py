@@ -10,7 +10,7 @@ FOLDERS = {"export/pretrained": "pretrained", "configs": "configs"}
 
 
 class BuildWithFolders(build_py):
-    """Copies folders into the package, where `har.runtime.pretrained` and `har.runs.checks` look in an installation."""
+    """Copies folders into the package, where `har.runtime.bundle` and `har.runs.checks` look in an installation."""
 
     def run(self) -> None:
         super().run()

@@ -55,7 +55,7 @@ from har.runs.batch import Job, Maker, predict_file, predict_many
 from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions())
 warm, recording, output = map(Path, sys.argv[1:])
 predict_file(Job(warm, output), maker=maker)  # the model is opened, and what is imported late is there

@@ -34,8 +34,9 @@ from tables import made, write_table
 
 from har.config import load_config
 from har.contract import LABELS, OPSET, UCI_HAR
+from har.errors import HarError
 from har.exporting.onnx_file import export_onnx
-from har.exporting.quantise import INT8, SMALL, NotQuantisable, quantise_int8, quantise_weights
+from har.exporting.quantise import INT8, SMALL, quantise_int8, quantise_weights
 from har.models.registry import MODELS, model_names
 from har.reporting import markdown
 from har.runs.checks import config_path
@@ -157,7 +158,7 @@ def files(folder: Path) -> Iterator[Built]:
         for recipe, smaller in ((lambda a, b: quantise_int8(a, b, windows), INT8), (quantise_weights, SMALL)):
             try:
                 recipe(path, path.with_name(smaller))
-            except NotQuantisable:
+            except HarError:
                 continue
             yield Built(name, path.with_name(smaller), {"windows": windows[:1]}, parameters, eager, path)
     yield from other_files(folder)

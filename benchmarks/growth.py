@@ -76,9 +76,8 @@ def written(samples: int, folder: Path) -> dict[str, float]:
 def predicting(samples: int, folder: Path) -> dict[str, float]:
     from har.recording import ReadOptions
     from har.runs.batch import Job, Maker, predict_file
-    from har.runtime.bundle import sha256
+    from har.runtime.bundle import pretrained, sha256
     from har.runtime.manifest import MANIFEST
-    from har.runtime.pretrained import pretrained
 
     maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions())
     for count, name in ((WARM_SAMPLES, "little.parquet"), (samples, "all.parquet")):

@@ -38,7 +38,7 @@ from har.exporting.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.reporting import git_commit
 from har.runs.checks import config_path
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.runtime.recognizer import StateRecognizer, load_model
 from har.runtime.session import open_session, run_windows
 from har.signals.windows import cut_windows, window_starts

@@ -81,10 +81,10 @@ def one_by_one(config: RunConfig, windows: WindowSet, folds: list[np.ndarray], c
         held_out, clock = folds[number % len(folds)], SinceSecond()
         own = config.with_overrides(training__seed=number // len(folds))
         with tempfile.TemporaryDirectory() as folder:
-            fitted = fit(own, windows.subset(~held_out), None, Path(folder), callbacks=[clock])
+            classifier = fit(own, windows.subset(~held_out), None, Path(folder), callbacks=[clock]).classifier
         seen += (config.training.epochs - 1) * int((~held_out).sum())
         seconds += clock.seconds
-        scores.append(accuracy(fitted.classifier, windows.subset(held_out), device))
+        scores.append(accuracy(classifier, windows.subset(held_out), device))
     return Side(seen / seconds, scores)
 
 

@@ -32,7 +32,7 @@ from tables import write_table
 from har.contract import STRIDE, WINDOW_SIZE
 from har.data import synthetic
 from har.data.windowset import WindowSet, windows_of
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.runtime.session import open_session, run_windows
 
 RESULT = Path("results/benchmarks/peer_inference.csv")

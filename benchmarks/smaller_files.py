@@ -18,8 +18,9 @@ import numpy as np
 from tables import made, write_table
 
 from har.config import load_config
+from har.errors import HarError
 from har.exporting.onnx_file import export_onnx
-from har.exporting.quantise import RECIPES, NotQuantisable, judge
+from har.exporting.quantise import RECIPES, judge
 from har.runs.checks import config_path
 from har.runtime.session import open_session, run_windows
 from har.tasks.base import load_windows
@@ -44,7 +45,7 @@ def judged(name: str, seed: int, epochs: int | None) -> list[dict[str, object]]:
         for file, (_, recipe) in RECIPES.items():
             try:
                 recipe(model, model.with_name(file), np.array(parts["train"].x))
-            except NotQuantisable:
+            except HarError:
                 continue
             found = judge(model, model.with_name(file), x, y)
             row: dict[str, object] = {"config": name, "seed": seed, "file": file, "windows": found.windows}

@@ -37,7 +37,7 @@ ALLOWED_MB = 120  # peak memory of a stream
 STREAM = """
 import json, sys
 import numpy as np
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.runtime.recognizer import load_model
 def peak_mb():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) / 1024

@@ -45,7 +45,7 @@ class ActivityModel(PythonModel):
         Raises:
             HarError: the shape, the order or the units are wrong, or a value or a probability is not finite.
         """
-        from har.runtime.decision import decide, outcomes
+        from har.runtime.timeline import decide, outcomes
 
         probabilities = self._recognizer.predict(model_input)
         labels = self._recognizer.labels

@@ -28,9 +28,8 @@ from har.runs.ledger import record_opening, required_ledger
 from har.runs.train import fit_task, origin_of
 from har.tasks import TASKS, TaskData
 from har.tasks.base import options_of, tensor
-from har.training.checkpoint import load_checkpoint
 from har.training.fit import build_classifier, window_batches
-from har.training.trainer import quiet_lightning, run_trainer
+from har.training.trainer import load_checkpoint, quiet_lightning, run_trainer
 from research.common import SYNTHETIC, Bench, Settings, experiment, listed, markdown, run_cells, spread
 
 ENCODER, CLASSIFIER = "seq2seq", "gru"

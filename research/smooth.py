@@ -34,7 +34,7 @@ from har.runs.run_folder import RunFolder, find_runs
 from har.signals.filters import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
 from har.studies.sweep import RESULT, STUDIES
-from har.training.checkpoint import load_checkpoint
+from har.training.trainer import load_checkpoint
 from research.common import Bench, experiment, listed, markdown
 
 OPTIONS = ("--archive", "--runs", "--model")

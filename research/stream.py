@@ -30,7 +30,7 @@ from har.signals.windows import cut_windows, window_starts
 from har.studies.study import Job
 from har.tasks.base import options_of
 from har.tasks.sequence import label_streams
-from har.training.checkpoint import load_checkpoint, load_module
+from har.training.trainer import load_checkpoint, load_module
 from research.common import SYNTHETIC, Bench, experiment, listed, markdown, spread
 
 NO_ANSWER = -1  # before the first window has ended

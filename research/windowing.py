@@ -100,7 +100,8 @@ def train_cell(bench: Bench, settings: Settings) -> dict[str, Any]:
     audit({"train": train, "test": test})
     with tempfile.TemporaryDirectory() as folder:
         result = fit(config, train, None, Path(folder))
-    answer = result.classifier.predict_proba(tensor(test)).argmax(dim=1).numpy()
+        classifier = result.classifier
+    answer = classifier.predict_proba(tensor(test)).argmax(dim=1).numpy()
     accuracy = pd.Series(answer == test.y).groupby(test.subject).mean()
     return {
         "windows": len(train),

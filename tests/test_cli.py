@@ -173,7 +173,7 @@ def test_what_was_not_foreseen_is_one_line_too(monkeypatch: pytest.MonkeyPatch, 
     def surprise(*_: object) -> None:
         raise ZeroDivisionError("by zero\nsecond line")
 
-    monkeypatch.setattr("har.runtime.verify.verify", surprise)
+    monkeypatch.setattr("har.runtime.recognizer.verify", surprise)
     assert main(["verify", "--bundle", "x"]) == 1
     assert capsys.readouterr().err == "har: unexpected ZeroDivisionError: by zero; run again with --debug\n"
 

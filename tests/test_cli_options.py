@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from har.cli import main
-from har.cli.arguments import RENAMED, Names
-from har.cli.parser import build_parser, current
+from har.cli.parser import RENAMED, Names, build_parser, current
 from har.config import RunConfig
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from har.cli.output import _plain, loading, progress
 from har.cli.parser import build_parser
 from har.data import synthetic
 from har.recording import write_csv
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 
 SMALL = """
 data: {dataset: synthetic, validation_subjects: [5, 15, 25, 30]}

@@ -21,9 +21,8 @@ import pytest
 
 from har.errors import HarError
 from har.runs.register import MODEL_NAME, register_bundle
-from har.runtime.bundle import golden_values, sha256
+from har.runtime.bundle import golden_values, pretrained, sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.pretrained import pretrained
 from har.runtime.recognizer import load_model
 from har.tracking.registered_models import BUNDLE_DIGEST, CHAMPION
 from har.tracking.runs import tracked_run

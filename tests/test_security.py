@@ -11,7 +11,7 @@ import pytest
 from har.cli import main
 from har.errors import HarError
 from har.redaction import redacted, shown
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.tracking import copies, server
 from har.tracking import store as stores
 from har.tracking.runs import tracked_run

@@ -22,7 +22,7 @@ from pathlib import Path
 from trials import Har, arguments, finish, succeeded, tracked, workplace, write_config
 
 from har.runtime.bundle import read_bundle, replace_folder
-from har.runtime.verify import verify
+from har.runtime.recognizer import verify
 from har.tracking.runs import tracked_run
 
 PROCESSES, READERS = 8, 2

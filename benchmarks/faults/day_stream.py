@@ -29,7 +29,7 @@ from har.contract import TRAIN_SUBJECTS
 from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
 from har.recording import Recording
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.runtime.recognizer import load_model
 from tests.runtime.day import FAULTS, QUIET, Day, Expected, batch_answers, live_through, taken_of
 

@@ -27,7 +27,7 @@ from har.data.cache import Damage, load_entry
 from har.runs.run_folder import CHECKPOINT, INFO, RunFolder
 from har.studies.sweep import RESULT
 
-HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking", "har.runtime.report", "mlflow.onnx")
+HEAVY = ("har.studies.sweep", "har.runs.comparison", "har.runs.export", "har.tracking", "har.runtime.timeline", "mlflow.onnx")
 CONFIG: dict[str, dict[str, Any]] = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15, 25, 30]},
     "model": {"name": "cnn1d", "options": {"width": 8, "depth": 2, "dropout": 0.2}},

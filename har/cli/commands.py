@@ -1,10 +1,11 @@
 """What each command does."""
 
 import argparse
+import glob
 import os
 import shlex
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import har
 from har.cli.output import answer, answer_written, complain, loading, on_terminal, progress, say, say_all
 from har.errors import HarError, nearest
-from har.files import check_folder, check_output
+from har.files import check_folder, check_output, named_descriptor
 from har.models.registry import COMPARISON, model_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from har.recording import ReadOptions, Recording
     from har.runs.folds import SplitChoice
     from har.runs.run_folder import RunFolder
 
@@ -44,15 +48,12 @@ def named_runs(options: argparse.Namespace, *, validated: bool = False) -> "list
     return found
 
 
-def _check_mounting(options: argparse.Namespace) -> None:
+def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[RunFolder, RunFolder] | None":
+    """The runs of --mounting and --mounted: of the seed of the run that they belong to, or of any."""
     if (options.mounting is None) != (options.mounted is None):
         raise HarError(
             "argument", "--mounting and --mounted belong together: the run that estimates the mounting, and the run for a known mounting"
         )
-
-
-def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[RunFolder, RunFolder] | None":
-    """The runs of --mounting and --mounted: of the seed of the run that they belong to, or of any."""
     if options.mounting is None:
         return None
     from har.runs.run_folder import find_runs
@@ -63,7 +64,7 @@ def _mounting(options: argparse.Namespace, seed: int | None = None) -> "tuple[Ru
 
 
 def bundle_of(options: argparse.Namespace) -> Path | None:
-    """The bundle of `add_bundle`."""
+    """The bundle that was named, by ``--bundle`` or in the old way."""
     if options.bundle is not None and options.place is not None:
         raise HarError("argument", f"two bundles are named, {options.bundle} and {options.place}; name one")
     if options.place is not None:
@@ -264,13 +265,12 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    _check_mounting(options)
+    _mounting(options)
     runs = named_runs(options)
     from har.data.prepare import describe
     from har.runs.run_folder import exportable
 
     exportable(runs)
-    _mounting(options)
     own = describe(options.dataset).official
     folder = options.output or (BUNDLE if own else BUNDLE.with_name(f"{BUNDLE.name}-{options.dataset}"))
     check_folder(folder, "--output")
@@ -311,7 +311,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def robustness(options: argparse.Namespace) -> None:
-    _check_mounting(options)
+    _mounting(options)
     runs = named_runs(options, validated=True)
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
@@ -329,10 +329,9 @@ def robustness(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    from har.runtime.bundle import read_bundle
+    from har.runtime.bundle import bundle_line, find_bundle, read_bundle
     from har.runtime.manifest import MODEL
-    from har.runtime.pretrained import bundle_line, find_bundle
-    from har.runtime.verify import verify as verify_bundle
+    from har.runtime.recognizer import verify as verify_bundle
 
     folder = find_bundle(bundle_of(options))
     count, largest = verify_bundle(folder)
@@ -368,9 +367,8 @@ def track_push(options: argparse.Namespace) -> None:
 
 
 def dashboard(options: argparse.Namespace) -> None:
-    from har.tracking.server import check_place, serve
+    from har.tracking.server import serve
 
-    check_place(options.runs, options.port)
     serve(options.runs, options.port)
 
 
@@ -426,10 +424,12 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 def doctor(options: argparse.Namespace) -> None:
-    from har.cli.doctor import as_data, examine, report
+    from dataclasses import asdict
+
+    from har.cli.doctor import examine, report
 
     found = examine(options.runs, BUNDLE)
-    answer(options, report(found).split("\n"), as_data(found))
+    answer(options, report(found).split("\n"), [asdict(finding) for finding in found])
 
 
 def completion(options: argparse.Namespace) -> None:
@@ -443,3 +443,76 @@ def completion(options: argparse.Namespace) -> None:
         answer(options, [], {"shell": options.shell, "script": script})
     else:
         sys.stdout.write(f"{script}\n")  # as it is: its tabs and escape sequences belong to it
+
+
+def predict(options: argparse.Namespace) -> None:
+    from har.recording import ReadOptions
+    from har.runtime.bundle import find_bundle
+
+    reading = ReadOptions(
+        columns=pairs(options.columns, "--columns", "OURS=THEIRS, such as total_acc_x_g=ax"),
+        acc_unit=options.acc_unit,
+        gyro_unit=options.gyro_unit,
+        time_unit=options.time_unit,
+        axes=tuple(options.axes.split(",")),
+        interpolate_s=options.interpolate,
+        labels=False,
+    )
+    bundle = find_bundle(options.bundle)
+    first, into_folder = options.recordings[0], options.output is not None and options.output.is_dir()
+    several = len(options.recordings) > 1 or first.is_dir() or (glob.has_magic(str(first)) and not first.is_file())
+    (_predict_many if several or into_folder else _predict_one)(options, bundle, reading)
+
+
+def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
+    from har.recording import ReadReport, read_pieces
+    from har.runtime.bundle import bundle_line
+    from har.runtime.recognizer import load_model
+    from har.runtime.timeline import minutes_text, timeline_text, write_timeline
+
+    recording, output = options.recordings[0], options.output
+    to_stdout = output is not None and named_descriptor(output) == 1
+    if to_stdout and options.json:
+        raise HarError("argument", f"--json prints its answer where --output {output} writes its rows; leave out one of the two")
+    if output is not None:
+        check_output(output, (recording, bundle))
+    recognizer, found = load_model(bundle), ReadReport()
+    with progress(options, recording.name, unit="min") as step:
+
+        def watched() -> "Iterator[tuple[int, Recording]]":
+            for stretch, piece in read_pieces(recording, found, options=recognizer.reading(reading)):
+                step(len(piece.time_s) / piece.sample_rate_hz / 60)
+                yield stretch, piece
+
+        timeline = recognizer.predict_pieces(recording.stem, watched())
+    minutes = timeline.minutes()
+    lines = [bundle_line(recognizer.bundle), *timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
+    if output is not None:
+        write_timeline(timeline, output)
+        lines.append(f"wrote {output}: {len(timeline.from_s)} windows")
+    lines.append(minutes_text(minutes))
+    names = ("from_s", "to_s", "activity", "confidence")
+    spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
+    facts = {"bundle": bundle, "recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
+    facts |= {"spans": spans, "minutes": minutes, "input": found.text(), "written": [output] if output else []}
+    with redirect_stdout(sys.stderr) if to_stdout and not options.quiet else nullcontext():
+        answer(options, lines, facts)
+
+
+def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
+    from har.runs.batch import predict_many
+
+    if options.output is None:
+        raise HarError("argument", "several recordings need a folder for their predictions; name it with --output")
+    from har.runtime.bundle import bundle_line, of_one_folder, read_bundle
+
+    say(bundle_line(of_one_folder(read_bundle, bundle)))
+    problems = predict_many(options.recordings, options.output, bundle, reading, workers=options.workers, engine=options.engine, say=say)
+    for problem in problems:
+        complain(problem)
+    if problems:
+        raise HarError(
+            "jobs-failed",
+            f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays",
+        )
+    answer(options, [f"the predictions are below {options.output}"], {"bundle": bundle, "folder": options.output})

@@ -50,13 +50,22 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def _next(windows: "WindowSet", options: argparse.Namespace) -> str:
-    try:
-        split = _split_option(windows)
-    except HarError as error:
-        return f"these windows cannot be trained on yet: {error}"
+    """The next command, with a split that these subjects can be split by; or why there is none."""
+    from har.config import DataConfig, SplitConfig
+    from har.data.splits import has_official, make_splits
+
+    kinds: tuple[Literal["official", "kfold", "loso"], ...] = ("official",) if has_official(windows) else ("kfold", "loso")
     more = f" --difficulty {options.difficulty:g}" if options.difficulty is not None else ""
     more += f" --transitions {options.transitions}" * (options.transitions != "drop")
-    return f"next: har train --dataset {windows.dataset}{split}{more}"
+    problem = ""
+    for kind in kinds:
+        try:
+            if kind != "official":
+                make_splits(DataConfig(dataset=windows.dataset, split=SplitConfig(kind=kind)), windows)
+            return f"next: har train --dataset {windows.dataset}{f' --split {kind}' * (kind != 'official')}{more}"
+        except HarError as error:
+            problem = str(error)
+    return f"these windows cannot be trained on yet: {problem}"
 
 
 def _activities(windows: "WindowSet", *, named_as_ucis: bool) -> str:
@@ -88,29 +97,6 @@ def similar_label(name: str) -> str | None:
 
 def _parts(word: str) -> set[str]:
     return set(word.replace("STAIRS", "_STAIRS").split("_")) - {""}
-
-
-def _split_option(windows: "WindowSet") -> str:
-    """The option of a split that these subjects can be split by; nothing where the official split fits.
-
-    Raises:
-        HarError: there are too few subjects for any split.
-    """
-    from har.config import DataConfig, SplitConfig
-    from har.data.splits import has_official, make_splits
-
-    if has_official(windows):
-        return ""
-    kinds: tuple[Literal["kfold", "loso"], ...] = ("kfold", "loso")
-    for kind in kinds:
-        try:
-            make_splits(DataConfig(dataset=windows.dataset, split=SplitConfig(kind=kind)), windows)
-        except HarError:
-            if kind == kinds[-1]:
-                raise
-        else:
-            return f" --split {kind}"
-    return ""
 
 
 def splits(options: argparse.Namespace) -> None:

@@ -5,11 +5,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from har import __version__
 from har.errors import HarError
@@ -67,46 +66,40 @@ def report(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def as_data(findings: list[Finding]) -> list[dict[str, Any]]:
-    """The findings for machines."""
-    return [asdict(finding) for finding in findings]
+def _check(area: str, name: str, ok: bool, text: str, mend: str, otherwise: str = PROBLEM) -> Finding:
+    """A finding that is ``ok``, or in another state with advice."""
+    return Finding(area, name, OK if ok else otherwise, text, "" if ok else mend)
 
 
 def _machine() -> list[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
     found = [
         Finding("machine", "system", OK, f"{platform.system()} {platform.machine()}, {cores} cores"),
         Finding("machine", "python", OK, f"{platform.python_version()} ({sys.executable})"),
         Finding("machine", "wearable-har", OK, f"{__version__} ({Path(__file__).parents[1]})"),
+        _check("machine", "disk", free >= LITTLE_DISK_GB, f"{free:.1f} GB free in {Path.cwd()}", "make room, or work in another folder"),
     ]
-    free = shutil.disk_usage(Path.cwd()).free / 1e9
-    state, mend = (OK, "") if free >= LITTLE_DISK_GB else (PROBLEM, "make room, or work in another folder")
-    found.append(Finding("machine", "disk", state, f"{free:.1f} GB free in {Path.cwd()}", mend))
     if find_spec("psutil"):
         import psutil
 
-        memory = psutil.virtual_memory()
-        state, mend = (OK, "") if memory.available / 1e9 >= LITTLE_MEMORY_GB else (PROBLEM, "end other programs, or lower --workers")
-        found.append(Finding("machine", "memory", state, f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB available", mend))
+        free, total = (size / 1e9 for size in (psutil.virtual_memory().available, psutil.virtual_memory().total))
+        text, mend = f"{free:.1f} of {total:.1f} GB available", "end other programs, or lower --workers"
+        found.append(_check("machine", "memory", free >= LITTLE_MEMORY_GB, text, mend))
     return found
 
 
 def _packages() -> list[Finding]:
+    wanted = dict.fromkeys(("numpy", "onnxruntime"), (MISSING, "pip install wearable-har"))
+    wanted |= dict.fromkeys(TRAINING, (MISSING, "needed to train: pip install 'wearable-har[train]'"))
+    wanted |= {name: (OPTIONAL, f"pip install 'wearable-har[{extra}]'") for name, extra in EXTRAS.items()}
     found = []
-    for name in ("numpy", "onnxruntime"):
-        found.append(_package(name, MISSING, "pip install wearable-har"))
-    for name in TRAINING:
-        found.append(_package(name, MISSING, "needed to train: pip install 'wearable-har[train]'"))
-    for name, extra in EXTRAS.items():
-        found.append(_package(name, OPTIONAL, f"pip install 'wearable-har[{extra}]'"))
+    for name, (state, mend) in wanted.items():
+        try:
+            found.append(Finding("packages", name, OK, version(name)))
+        except PackageNotFoundError:
+            found.append(Finding("packages", name, state, "not installed", mend))
     return found
-
-
-def _package(name: str, state: str, mend: str) -> Finding:
-    try:
-        return Finding("packages", name, OK, version(name))
-    except PackageNotFoundError:
-        return Finding("packages", name, state, "not installed", mend)
 
 
 def _torch() -> list[Finding]:
@@ -114,12 +107,13 @@ def _torch() -> list[Finding]:
         return []
     import torch
 
+    text = f"CPU, {torch.get_num_threads()} threads; the shipped networks need no GPU"
     if torch.cuda.is_available():
-        text = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
-        return [Finding("training", "device", OK, f"CUDA {torch.version.cuda}: {text}")]
-    if torch.backends.mps.is_available():
-        return [Finding("training", "device", OK, "Apple GPU (mps)")]
-    return [Finding("training", "device", OK, f"CPU, {torch.get_num_threads()} threads; the shipped networks need no GPU")]
+        names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+        text = f"CUDA {torch.version.cuda}: {names}"
+    elif torch.backends.mps.is_available():
+        text = "Apple GPU (mps)"
+    return [Finding("training", "device", OK, text)]
 
 
 def _data() -> list[Finding]:
@@ -130,22 +124,20 @@ def _data() -> list[Finding]:
 
     found = []
     for layout in (UCI_HAR, HAPT):
-        name = layout.name
+        name, prepare = layout.name, f"har data prepare --dataset {layout.name}"
         try:
             source = find_source(None, data_root() / "downloads", layout) or last_source(name)
         except HarError as error:
             found.append(Finding("data", name, PROBLEM, str(error)))
             continue
-        if source is not None and source.exists():
-            found.append(Finding("data", name, OK, str(source)))
-        elif source is not None:
-            mend = f"har data prepare --dataset {name} --archive PATH"
-            found.append(Finding("data", name, PROBLEM, f"was prepared from {source}, which is gone", mend))
+        if source is None:
+            state, mend = MISSING if layout is UCI_HAR else OPTIONAL, f"{prepare}, with --archive PATH for a copy at hand"
+            found.append(Finding("data", name, state, "not here", mend))
         else:
-            mend = f"har data prepare --dataset {name}, with --archive PATH for a copy at hand"
-            found.append(Finding("data", name, MISSING if layout is UCI_HAR else OPTIONAL, "not here", mend))
+            text = str(source) if source.exists() else f"was prepared from {source}, which is gone"
+            found.append(_check("data", name, source.exists(), text, f"{prepare} --archive PATH"))
     cache = data_root() / "cache"
-    entries = sum(1 for path in cache.glob("*") if path.is_dir() and not path.name.startswith(".")) if cache.is_dir() else 0
+    entries = sum(path.is_dir() and not path.name.startswith(".") for path in cache.glob("*"))
     return [*found, Finding("data", "cache", OK, f"{entries} data sets in {cache}")]
 
 
@@ -165,51 +157,35 @@ def _tracking(runs: Path) -> list[Finding]:
 
 
 def _bundles(bundle: Path) -> list[Finding]:
-    from har.runtime.bundle import of_one_folder, read_bundle
+    from har.runtime.bundle import of_one_folder, pretrained, read_bundle
     from har.runtime.manifest import MANIFEST
-    from har.runtime.pretrained import pretrained
 
     found: list[Finding] = []
-    try:
-        shipped = pretrained()
-    except HarError as error:
-        found.append(Finding("bundles", "pretrained", PROBLEM, str(error)))
-        shipped = None
-    for name, folder in (("your bundle", bundle), ("pretrained", shipped)):
-        if folder is None:
-            continue
-        if not (folder / MANIFEST).is_file():
-            state, mend = (OPTIONAL, "har export") if folder == bundle else (PROBLEM, "install the package again")
-            found.append(Finding("bundles", name, state, f"none at {folder}", mend))
-            continue
+    for name, absent, mend in (("your bundle", OPTIONAL, "har export"), ("pretrained", PROBLEM, "install the package again")):
         try:
-            read = of_one_folder(read_bundle, folder)
-        except HarError as error:
-            found.append(Finding("bundles", name, PROBLEM, str(error), "har export" if folder == bundle else "install the package again"))
-        else:
-            what = ", trained on SYNTHETIC data" if read.synthetic else ""
+            folder = bundle if name == "your bundle" else pretrained()
+            if not (folder / MANIFEST).is_file():
+                found.append(Finding("bundles", name, absent, f"none at {folder}", mend))
+                continue
+            what = ", trained on SYNTHETIC data" if of_one_folder(read_bundle, folder).synthetic else ""
             found.append(Finding("bundles", name, OK, f"{folder}{what}; har verify runs its golden windows"))
+        except HarError as error:
+            found.append(Finding("bundles", name, PROBLEM, str(error), mend))
     return found
 
 
 def _web(web: Path) -> list[Finding]:
+    area, node = "web client", shutil.which("node")
     if not (web / "package.json").is_file():
         return []
-    node = shutil.which("node")
     if node is None:
-        return [Finding("web client", "node", OPTIONAL, "not installed", "Node.js 20 or newer, for make web")]
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30)  # nosec B603 # no shell
-    said = done.stdout.strip()
-    old = said.lstrip("v").split(".")[0].isdecimal() and int(said.lstrip("v").split(".")[0]) < 20
-    found = [Finding("web client", "node", PROBLEM if old else OK, said or "no version", "20 or newer is needed" if old else "")]
+        return [Finding(area, "node", OPTIONAL, "not installed", "Node.js 20 or newer, for make web")]
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30).stdout.strip()  # nosec B603 # no shell
+    number = said.lstrip("v").split(".")[0]
     ready = (web / "node_modules").is_dir()
-    found.append(
-        Finding(
-            "web client", "its packages", OK if ready else OPTIONAL, "installed" if ready else "not installed", "" if ready else "make web"
-        )
-    )
-    browser = next((path for name in ("chromium-headless-shell", "chromium", "google-chrome") if (path := shutil.which(name))), None)
-    found.append(
-        Finding("web client", "Chromium", OK if browser else OPTIONAL, browser or "not found", "" if browser else "only its tests need it")
-    )
-    return found
+    browser = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+    return [
+        _check(area, "node", not number.isdecimal() or int(number) >= 20, said or "no version", "20 or newer is needed"),
+        _check(area, "its packages", ready, "installed" if ready else "not installed", "make web", OPTIONAL),
+        _check(area, "Chromium", browser is not None, browser or "not found", "only its tests need it", OPTIONAL),
+    ]

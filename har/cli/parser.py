@@ -1,20 +1,31 @@
-"""The words of the command line: every command with its options."""
+"""The words of the command line: every option with its one meaning, and every command with its options."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from har import __version__
-from har.cli import arguments as options
 from har.cli import commands as do
 from har.cli import data
-from har.cli.arguments import RENAMED
-from har.cli.commands import ATTRIBUTIONS, BUNDLE, SHELLS
+from har.cli.commands import ATTRIBUTIONS, BUNDLE, RESULTS, RUNS, SHELLS
 from har.cli.output import complain
-from har.cli.predict import predict
+from har.contract import CHANNEL_SETS, SPLITS, TRANSITION_LABELS
 from har.errors import HarError
+from har.models.registry import CATALOGUE, COMPARISON, MODELS, model_names
 
+# Old names of options, by command. They work for one release, with a warning; see docs/options.md.
+RENAMED = {
+    "data splits": {"--split-file": "--split-path"},
+    "train": {"--split-file": "--split-path"},
+    "evaluate": {"--split": "--part"},
+    "explain": {"--split": "--part"},
+    "compare": {"--report": "--output"},
+    "export": {"--bundle": "--output"},
+    "register": {"BUNDLE": "--bundle"},
+    "verify": {"BUNDLE": "--bundle"},
+}
 # Commands that were removed, and the scripts of research/ in their place.
 MOVED = {
     "experiment": "NAME",
@@ -23,8 +34,6 @@ MOVED = {
     "data spectra": "spectra",
     "data reproduce": "reproduce",
 }
-
-Command = Callable[[argparse.Namespace], None]
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +47,89 @@ class Parser(argparse.ArgumentParser):
         raise HarError("argument", f"{message}; see {self.prog} --help")
 
 
+class Names:
+    """Names of a registry, which is imported where a help text, a completion or a value needs it: a command starts without it."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place  # module:attribute, the names or a function that returns them
+
+    def __iter__(self) -> Iterator[str]:
+        module, name = self._place.split(":")
+        found = getattr(import_module(module), name)
+        return iter(found() if callable(found) else found)
+
+
+def data_set(name: str) -> str:
+    """A name of a data set, of this project or of an installed package.
+
+    Raises:
+        HarError: there is none of that name; names the nearest.
+    """
+    from har.data.prepare import label_names
+
+    label_names(name)
+    return name
+
+
+DATA_SET = {"type": data_set, "choices": Names("har.data.prepare:data_set_names"), "metavar": "NAME"}
+PLACE = "processes on this machine, or Ray, on the cluster RAY_ADDRESS: %(choices)s (default: %(default)s)"
+RESULTS_TEXT = "folder of all results, with tables and ledgers (default: %(default)s)"
+SPLIT_TEXT = "kind of split, which says who trains, validates and tests: %(choices)s (default: the config's)"
+SUBJECTS = "of UCI HAR's subjects, whose folds: of its training subjects or of all (default: training; all with fold5)"
+TRANSITIONS = "HAPT's postural transitions as no windows, as classes of their own or as one class (default: the config's)"
+VALIDATION = "subjects of a fold that choose the epoch (default: 4, or a quarter of those left)"
+# Each option as `argparse` takes it. `add` changes the default that a text ends with where it is another one for a command.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--acc-unit": {"default": "g", "help": "of the acceleration: g or m/s2 (default: %(default)s)"},
+    "--archive": {"metavar": "PATH", "help": "a copy of the data set: the zip, or the folder it was extracted to"},
+    "--axes": {"default": "x,y,z", "help": "what becomes x, y and z, such as --axes=y,-x,z (default: %(default)s)"},
+    "--brief": {"action": "store_true", "help": "one line a run, without the tables"},
+    "--bundle": {"type": Path, "metavar": "DIR", "help": "folder of a bundle, or default or robust, which come with the project"},
+    "--channels": {"choices": tuple(CHANNEL_SETS), "help": "input (default: the config's)"},
+    "--columns": {"nargs": "+", "default": [], "metavar": "OURS=THEIRS", "help": "names of columns, such as total_acc_x_g=ax"},
+    "--config": {"nargs": "+", "metavar": "YAML", "help": "config files, instead of --model"},
+    "--dataset": {**DATA_SET, "default": "uci-har", "help": "name of the data set: %(choices)s (default: %(default)s)"},
+    "--difficulty": {"type": float, "metavar": "X", "help": "of the synthetic data set, from 0 (easy) to 2 (hard); normally 1"},
+    "--engine": {"choices": Names("har.runs.engine:ENGINES"), "default": "local", "metavar": "NAME", "help": PLACE},
+    "--epochs": {"type": int, "metavar": "N", "help": "most epochs of a training (default: that of the config)"},
+    "--fold": {"nargs": "+", "type": int, "metavar": "N", "help": "of the split, from 0, a run each (default with --split: all)"},
+    "--folds": {"type": int, "metavar": "K", "help": "how many, with --split kfold (default: 5)"},
+    "--gpus-per-job": {"type": float, "default": 0.0, "metavar": "F", "help": "with Ray: 0.5 for two jobs a GPU (default: none)"},
+    "--gyro-unit": {"default": "rad/s", "help": "of the angular velocity: rad/s or deg/s (default: %(default)s)"},
+    "--interpolate": {"type": float, "default": 0.0, "metavar": "SECONDS", "help": "interpolate gaps up to this long (default: none)"},
+    "--map": {"nargs": "+", "default": [], "metavar": "NAME=LABEL", "help": "count its activity NAME as LABEL of the model"},
+    "--method": {"choices": ATTRIBUTIONS, "default": ATTRIBUTIONS[0], "help": "of the attribution (default: %(default)s)"},
+    "--model": {"nargs": "+", "default": ["all"], "metavar": "NAME", "help": "names of runs (default: all)"},
+    "--most": {"type": int, "default": 60, "metavar": "N", "help": "mistakes in the file, the surest first (default: %(default)s)"},
+    "--mounted": {"metavar": "NAME", "help": "run that answers once the mounting is known"},
+    "--mounting": {"metavar": "NAME", "help": "run that estimates the mounting of a stream, for --mounted"},
+    "--name": {"metavar": "NAME", "help": "of the registered model (default: wearable-har, wearable-har-synthetic)"},
+    "--on": {**DATA_SET, "help": "try the model on another data set: the activities that both have, by name"},
+    "--on-archive": {"metavar": "PATH", "help": "a copy of that data set"},
+    "--output": {"type": Path, "metavar": "PATH"},
+    "--part": {"choices": SPLITS[1:], "default": "validation", "help": "part of the split whose windows are scored (default: %(default)s)"},
+    "--port": {"type": int, "default": 5000, "help": "(default: %(default)s)"},
+    "--refit": {"action": "store_true", "help": "train on all training subjects and keep the last epoch: run NAME-refit"},
+    "--results": {"type": Path, "default": RESULTS, "metavar": "DIR", "help": RESULTS_TEXT},
+    "--resume": {"action": "store_true", "help": "resume what was interrupted, and leave what is finished as it is"},
+    "--runs": {"type": Path, "default": RUNS, "metavar": "DIR", "help": "folder of all runs (default: %(default)s)"},
+    "--seed": {"nargs": "+", "type": int, "metavar": "N", "help": "seeds of the trainings, a run each (default: all that were trained)"},
+    "--split": {"choices": Names("har.data.splits:KINDS"), "metavar": "KIND", "help": SPLIT_TEXT},
+    "--split-path": {"metavar": "PATH", "help": "JSON of har data splits, with --split file"},
+    "--split-seed": {"type": int, "metavar": "N", "help": "of kfold, and of who validates (default: 0)"},
+    "--subjects": {"choices": ("training", "all"), "help": SUBJECTS},
+    "--time-unit": {"default": "s", "help": "of the time: s, ms, us or ns (default: %(default)s)"},
+    "--transitions": {"choices": tuple(TRANSITION_LABELS), "help": TRANSITIONS},
+    "--validation": {"type": int, "metavar": "N", "help": VALIDATION},
+    "--validation-subjects": {"nargs": "+", "type": int, "metavar": "N", "help": "of the official split (default: as in the configs)"},
+    "--window": {"nargs": "+", "type": int, "metavar": "N", "help": "numbers of single windows, as in the predictions: a figure each"},
+    "--workers": {"type": int, "metavar": "N", "help": "jobs at a time (default: one a core)"},
+}
+SELECTION = ("--dataset", "--archive", "--runs", "--model", "--seed")
+SPLIT = ("--split", "--folds", "--subjects", "--validation", "--split-seed", "--split-path")
+READING = ("--columns", "--acc-unit", "--gyro-unit", "--time-unit", "--axes", "--interpolate")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `har` with all its commands."""
     common = Parser(add_help=False)
@@ -46,138 +138,103 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print the answer as JSON; all else goes to standard error")
     parser = Parser(prog="har", description="Human activity recognition from wearable sensors.", parents=[common])
     parser.add_argument("--version", action="version", version=f"wearable-har {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    groups = {"": parser.add_subparsers(title="commands", metavar="COMMAND", required=True)}
+    for group, text in (("data", "Prepare a data set"), ("track", "What MLflow keeps of the runs")):
+        parent = groups[""].add_parser(group, help=text, description=f"{text}.")
+        groups[group] = parent.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(
-        name: str, run: Command, text: str, more: str = "", under: "argparse._SubParsersAction | None" = None
-    ) -> argparse.ArgumentParser:
-        command = (under or commands).add_parser(name, help=text, description=f"{text}. {more}".strip(), parents=[common])
+    def add(words: str, run: Any, options: Sequence[str], text: str, more: str = "", **defaults: str) -> argparse.ArgumentParser:
+        """A command, such as ``data prepare``; `defaults` are those of its options as the help says them, and texts of options without."""
+        group, _, name = words.rpartition(" ")
+        command = groups[group].add_parser(name, help=text, description=f"{text}. {more}".strip(), parents=[common])
         command.set_defaults(run=run)
+        for option in options:
+            known, key = OPTIONS[option], option.removeprefix("--").replace("-", "_")
+            if key in defaults:
+                about = known.get("help", "").split(" (default: ")[0]
+                known = known | {"help": f"{about} (default: {defaults[key]})" if about else defaults[key]}
+            command.add_argument(option, **known)
         return command
 
-    _add_data(commands, add)
-    command = add("train", do.train, "Train models and track them in MLflow", "Each run is left in RUNS/DATASET/MODEL/seed-N.")
-    options.add_training(command)
+    more = "It comes from --archive, the folder in HAR_DATA_DIR or the official download; synthetic data are generated."
+    names: tuple[str, ...] = ("--dataset", "--archive", "--transitions", "--difficulty")
+    command = add("data prepare", data.prepare, names, "Parse a data set once into the cache", more, transitions="drop")
+    command.set_defaults(transitions="drop")
+
+    more, text = "Every fold is audited for leaks. Nothing is trained.", "write the split there (default: only show it)"
+    names = ("--dataset", "--archive", *SPLIT, "--validation-subjects", "--output")
+    add("data splits", data.splits, names, "Write a split as JSON and say who is in it", more, split="official", output=text)
+
+    more, config = "Each run is left in RUNS/DATASET/MODEL/seed-N.", "the config's"
+    names = ("--dataset", "--archive", "--runs", "--config", "--seed", *SPLIT, "--fold", "--refit", "--resume", "--epochs", "--channels")
+    names += ("--transitions", "--difficulty")
+    command = add("train", do.train, names, "Train models and track them in MLflow", more, dataset=config, seed=config)
+    command.set_defaults(dataset=None)
+    others = ", ".join(name for name, entry in MODELS.items() if entry.role == CATALOGUE)
+    text = f"{', '.join(model_names(role=COMPARISON))} or all of these (default: all); or {others}, or one of an installed package"
+    command.add_argument("--model", **OPTIONS["--model"] | {"help": text})
 
     more = "Models x settings x seeds x folds, or the trials of a search; typed again, it does what is missing or has failed."
-    command = add("sweep", do.sweep, "Run the jobs of a study that are not done yet", more)
+    names = ("--archive", "--runs", "--results", "--engine", "--workers", "--gpus-per-job")
+    command = add("sweep", do.sweep, names, "Run the jobs of a study that are not done yet", more)
     command.add_argument("study", type=Path, help="YAML file, such as configs/study/ideas.yaml")
-    options.add_archive(command)
-    options.add_runs(command)
-    options.add_results(command)
-    options.add_engine(command)
-    command.add_argument("--gpus-per-job", type=float, default=0.0, metavar="F", help="with Ray: 0.5 for two jobs a GPU (default: none)")
 
-    command = add(
-        "evaluate",
-        do.evaluate,
-        "Score the saved weights of trained runs",
-        "The official test subjects of UCI HAR and HAPT are scored by --part test alone. Each scoring adds a row to the ledger "
-        "RESULTS/DATASET/test_openings.csv; where it cannot be written, nothing is scored.",
-    )
-    options.add_selection(command)
-    options.add_part(command)
-    options.add_results(command)
-    command.add_argument("--brief", action="store_true", help="one line a run, without the tables")
-    options.add_dataset(command, "--on", default=None)
-    command.add_argument("--on-archive", metavar="PATH", help="a copy of that data set")
-    command.add_argument("--map", nargs="+", default=[], metavar="NAME=LABEL", help="count its activity NAME as LABEL of the model")
+    more = "The official test subjects of UCI HAR and HAPT are scored by --part test alone. Each scoring adds a row to the ledger "
+    more += "RESULTS/DATASET/test_openings.csv; where it cannot be written, nothing is scored."
+    names = (*SELECTION, "--part", "--results", "--brief", "--on", "--on-archive", "--map")
+    add("evaluate", do.evaluate, names, "Score the saved weights of trained runs", more)
 
-    command = add(
-        "explain",
-        do.explain,
-        "Why a run answers as it does: its mistakes as one HTML file, or single windows as figures",
-        "Attribution over the signal, attention weights, the nearest training windows. The test subjects have to be scored before.",
-    )
-    options.add_selection(command)
-    options.add_part(command)
-    text = "numbers of single windows, as in the predictions: a figure each"
-    command.add_argument("--window", nargs="+", type=int, metavar="N", help=text)
-    command.add_argument("--method", choices=ATTRIBUTIONS, default=ATTRIBUTIONS[0], help="of the attribution (default: %(default)s)")
-    command.add_argument("--most", type=int, default=60, metavar="N", help="mistakes in the file, the surest first (default: %(default)s)")
+    text = "Why a run answers as it does: its mistakes as one HTML file, or single windows as figures"
+    more = "Attribution over the signal, attention weights, the nearest training windows. The test subjects have to be scored before."
+    add("explain", do.explain, (*SELECTION, "--part", "--window", "--method", "--most"), text, more)
 
-    command = add("compare", do.compare, "One table over runs and seeds", "Recomputed from prediction files alone; nothing is trained.")
+    more, text = "Recomputed from prediction files alone; nothing is trained.", "also write the tables and the predictions there"
+    names = ("--dataset", "--runs", "--output", "--transitions")
+    command = add("compare", do.compare, names, "One table over runs and seeds", more, output=text, transitions="those of the runs")
     command.add_argument("folder", type=Path, nargs="?", help="with prediction files, searched recursively (default: RUNS/DATASET)")
-    options.add_dataset(command)
-    options.add_runs(command)
-    options.add_output(command, "also write the tables and the predictions there")
-    options.add_transitions(command, where="those of the runs")
 
-    command = add(
-        "export",
-        do.export,
-        "Write the ONNX bundle of a run",
-        "Without --model, the run with the best validation macro-F1. Checked against torch on real windows before it is written.",
-    )
-    options.add_selection(command)
-    options.add_output(command, f"folder of the bundle (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)")
-    options.add_mounting(command)
-    options.add_results(command)
+    more = "Without --model, the run with the best validation macro-F1. Checked against torch on real windows before it is written."
+    text = f"folder of the bundle (default: {BUNDLE}, of other data than UCI HAR and HAPT {BUNDLE}-DATASET)"
+    names = (*SELECTION, "--output", "--mounting", "--mounted", "--results")
+    add("export", do.export, names, "Write the ONNX bundle of a run", more, output=text)
 
-    command = add(
-        "register",
-        do.register,
-        "Register a bundle in MLflow",
-        "Its run must be tracked there. The alias champion moves to it where its validation macro-F1 is higher than the champion's.",
-    )
-    options.add_bundle(command, str(BUNDLE))
-    options.add_place(command)
-    command.add_argument("--name", metavar="NAME", help="of the registered model (default: wearable-har, wearable-har-synthetic)")
-    options.add_runs(command)
+    more = "Its run must be tracked there. The alias champion moves to it where its validation macro-F1 is higher than the champion's."
+    command = add("register", do.register, ("--bundle", "--name", "--runs"), "Register a bundle in MLflow", more, bundle=str(BUNDLE))
+    command.add_argument("place", type=Path, nargs="?", metavar="bundle", help=argparse.SUPPRESS)  # the old name, see `RENAMED`
 
-    command = add(
-        "robustness",
-        do.robustness,
-        "What models lose when a phone is worn or read otherwise",
-        "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. With --mounting and --mounted "
-        "the last run is measured in streams too.",
-    )
-    options.add_selection(command)
-    options.add_mounting(command)
-    options.add_results(command)
+    more = "Mounting, rate, units, noise, bias, loss; the ONNX files of the runs on their validation subjects. "
+    more += "With --mounting and --mounted the last run is measured in streams too."
+    names = (*SELECTION, "--mounting", "--mounted", "--results")
+    add("robustness", do.robustness, names, "What models lose when a phone is worn or read otherwise", more)
 
-    command = add("verify", do.verify, "Check a bundle", "Checksums, metadata and golden windows, in this machine's onnxruntime.")
-    options.add_bundle(command)
-    options.add_place(command)
+    more, pretrained = "Checksums, metadata and golden windows, in this machine's onnxruntime.", "the pretrained bundle, in every folder"
+    command = add("verify", do.verify, ("--bundle",), "Check a bundle", more, bundle=pretrained)
+    command.add_argument("place", type=Path, nargs="?", metavar="bundle", help=argparse.SUPPRESS)
 
+    names = ("--bundle", "--output", "--engine", "--workers", *READING)
+    more = "also write one row per window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
     text = "Activities over time in one recording, or in many at once, from a bundle alone"
-    command = add("predict", predict, text, "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md.")
+    about = "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md."
+    command = add("predict", do.predict, names, text, about, bundle=pretrained, output=more)
     what = "CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s; or folders of them, or patterns such as 'data/**/*.csv'"
     command.add_argument("recordings", type=Path, nargs="+", metavar="recording", help=what)
-    options.add_bundle(command)
-    more = "also write one row per window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
-    options.add_output(command, more, "PATH")
-    options.add_engine(command)
-    options.add_reading(command)
 
-    command = add("doctor", do.doctor, "What is installed, found and missing, and what to do about it")
-    options.add_runs(command)
+    add("doctor", do.doctor, ("--runs",), "What is installed, found and missing, and what to do about it")
 
-    more = (
-        'For example: har completion bash > ~/.local/share/bash-completion/completions/har; zsh: har completion zsh > "${fpath[1]}/_har".'
-    )
-    command = add("completion", do.completion, "A script that completes commands and options in a shell", more)
+    more = "For example: har completion bash > ~/.local/share/bash-completion/completions/har; "
+    more += 'zsh: har completion zsh > "${fpath[1]}/_har".'
+    command = add("completion", do.completion, (), "A script that completes commands and options in a shell", more)
     command.add_argument("shell", choices=SHELLS, help="which: %(choices)s")
 
-    command = add(
-        "demo",
-        do.demo,
-        "The whole way on synthetic data, in minutes",
-        "Generates, trains, compares, exports, verifies, predicts.",
-    )
-    options.add_runs(command)
-    options.add_epochs(command, 4)
+    more = "Generates, trains, compares, exports, verifies, predicts."
+    command = add("demo", do.demo, ("--runs", "--epochs"), "The whole way on synthetic data, in minutes", more, epochs="4")
+    command.set_defaults(epochs=4)
 
-    track = commands.add_parser("track", help="What MLflow keeps of the runs", description="What MLflow keeps of the runs.")
-    under = track.add_subparsers(title="commands", metavar="COMMAND", required=True)
     more = "Copies the runs of the local store that the server in MLFLOW_TRACKING_URI lacks, wholly or in part."
-    command = add("push", do.track_push, "Send to the MLflow server what it lacks", more, under=under)
-    options.add_runs(command)
+    add("track push", do.track_push, ("--runs",), "Send to the MLflow server what it lacks", more)
 
     more = "Prints the addresses of a table and of charts that compare the runs; the view they open is kept in the store, and in no run."
-    command = add("dashboard", do.dashboard, "MLflow's user interface on 127.0.0.1", more)
-    options.add_runs(command)
-    command.add_argument("--port", type=int, default=5000, help="(default: %(default)s)")
+    add("dashboard", do.dashboard, ("--runs", "--port"), "MLflow's user interface on 127.0.0.1", more)
     return parser
 
 
@@ -199,23 +256,3 @@ def current(arguments: list[str]) -> list[str]:
             complain(f"{option} is now {names[option]}; the old name goes with the next release")
         found.append(names.get(option, option) + equals + value)
     return found
-
-
-def _add_data(commands: "argparse._SubParsersAction", add: Callable[..., argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("data", help="Prepare a data set", description="Prepare a data set.")
-    under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    more = "It comes from --archive, the folder in HAR_DATA_DIR or the official download; synthetic data are generated."
-    command = add("prepare", data.prepare, "Parse a data set once into the cache", more, under=under)
-    options.add_dataset(command)
-    options.add_archive(command)
-    options.add_transitions(command, "drop")
-    options.add_difficulty(command)
-    text, more = "Write a split as JSON and say who is in it", "Every fold is audited for leaks. Nothing is trained."
-    command = add("splits", data.splits, text, more, under=under)
-    options.add_dataset(command)
-    options.add_archive(command)
-    options.add_split(command, "official")
-    command.add_argument(
-        "--validation-subjects", nargs="+", type=int, metavar="N", help="of the official split (default: as in the configs)"
-    )
-    options.add_output(command, "write the split there (default: only show it)", "FILE.json")

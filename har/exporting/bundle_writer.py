@@ -11,15 +11,16 @@ import numpy as np
 
 from har.contract import PARITY_TOLERANCE
 from har.errors import HarError
-from har.exporting.bundle_folder import as_metadata, finish, made_with, signal_entries, staged, trained_on
-from har.exporting.golden import golden_answers, golden_windows
+from har.exporting.bundle_folder import as_metadata, finish, golden_windows, rounded, signal_entries, staged, trained_on
 from har.exporting.mounting_export import MountingPart
 from har.exporting.onnx_file import export_onnx, one_line, parity
 from har.exporting.quantise import INT8, MIN_AGREEMENT, RECIPES, SMALL, judge
 from har.files import CannotWriteError
 from har.models.classifier import WindowClassifier
-from har.runtime.bundle import sha256
+from har.models.module import TaskModule
+from har.runtime.bundle import golden_values, sha256
 from har.runtime.manifest import MODEL, VECTORS
+from har.runtime.session import open_session, run_windows
 
 # Of a probability between machines: int8 arithmetic rounds otherwise on other processors.
 VARIANT_TOLERANCE = {INT8: 0.01, SMALL: PARITY_TOLERANCE}
@@ -138,7 +139,9 @@ def write_bundle(
             "train with data.channels: raw6 to export",
         )
     evidence = evidence or Evidence()
-    said = _what_is_said(classifier, facts, evidence)
+    size, stride = classifier.frontend.window_size, classifier.spec and classifier.spec.stride
+    stream = {"kind": "ring_buffer", "samples": size, "hop": stride, "reason": WINDOW_STREAM}
+    said = what_is_said(classifier, facts, evidence.answering, stream, evidence.metrics)
     if mounting is not None:
         mounting.check(classifier)
         said["mounting"] = mounting.said()
@@ -157,7 +160,6 @@ def write_bundle(
             "left_out": left_out,
             "tolerance": PARITY_TOLERANCE,
             "parity": {"windows": len(windows), "largest_difference": difference},
-            "versions": made_with(),
             "tested": tested_in(evidence.tested, sha256(temporary / MODEL)),
             "robustness": list(evidence.robustness),
         }
@@ -165,17 +167,12 @@ def write_bundle(
     return BundleResult(folder, difference, len(windows), len(golden["windows"]), manifest["files"], left_out)
 
 
-def _what_is_said(classifier: WindowClassifier, facts: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
+def what_is_said(
+    module: TaskModule, facts: dict[str, Any], answering: Answering, stream: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
     """All that is known before the files are written; it stands in the manifest and in each ONNX file."""
-    entries, size = signal_entries(classifier), classifier.frontend.window_size
-    return {
-        **trained_on(facts),
-        **entries,
-        "parameters": classifier.num_parameters,
-        **evidence.answering.said(),
-        "stream": {"kind": "ring_buffer", "samples": size, "hop": entries["spec"]["stride"], "reason": WINDOW_STREAM},
-        "metrics": evidence.metrics,
-    }
+    parameters = {"parameters": module.num_parameters}
+    return {**trained_on(facts), **signal_entries(module), **parameters, **answering.said(), "stream": stream, "metrics": metrics}
 
 
 def tested_in(tested: Sequence[dict[str, str]], digest: str) -> list[dict[str, str]]:
@@ -243,3 +240,11 @@ def _write_variants(
                 left_out[name] = said | {"reason": refusal}
                 (folder / name).unlink(missing_ok=True)
     return kept, left_out
+
+
+def golden_answers(path: Path, golden: dict[str, Any]) -> tuple[list[list[float]], float]:
+    """Probabilities that an ONNX file gives golden windows here, one by one, and their largest difference to those of all at once."""
+    session, windows = open_session(path), golden_values(golden)
+    alone = rounded(run_windows(session, windows, batch_size=1))
+    together = run_windows(session, windows, batch_size=len(windows))
+    return alone, float(np.abs(together - np.array(alone, dtype=np.float32)).max())

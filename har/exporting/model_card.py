@@ -34,12 +34,18 @@ def model_card(manifest: dict[str, Any]) -> str:
         + f"A network of kind `{manifest['model']}` with {manifest['parameters']:,} parameters. It names what a person does from "
         f"{reads} at {spec.sample_rate_hz:g} Hz: {', '.join(spec.labels)}.",
         "## Intended use\n\nActivity diaries, posture statistics, apps that adapt to what a person does, teaching and research. "
-        f"{_worn(placement, any_mounting='mounting' in manifest)}; axes: {spec.axes}"
+        "The phone is worn as in the training data"
+        + (f" ({placement})" if placement else "")
+        + (", mounted in any way" if "mounting" in manifest else "")
+        + f"; axes: {spec.axes}"
         + (f"; in the training data {axes}" if axes else "")
-        + ". Not for medical decisions, the detection of falls, or "
-        "watching people who have not agreed.",
+        + ". Not for medical decisions, the detection of falls, or watching people who have not agreed.",
         "## Data\n\n"
-        + "".join(f"`{data['name']}`, digest `{data['digest'][:16]}`: {_about(data)}. " for data in datasets)
+        + "".join(
+            f"`{data['name']}`, digest `{data['digest'][:16]}`: {data.get('subjects', 'see the data set')}"
+            + (f", worn {data['placement']}. " if data.get("placement") else ". ")
+            for data in datasets
+        )
         + f"Subjects, never windows, were split into training, validation and test. Terms: {'; '.join(terms)}.",
     ]
     sections += [_scores(_whose(name, found, official=official), found) for name, found in manifest["metrics"].items()]
@@ -64,16 +70,6 @@ def model_card(manifest: dict[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _worn(placement: str, *, any_mounting: bool) -> str:
-    where = f"The phone is worn as in the training data ({placement})" if placement else "The phone is worn as in the training data"
-    return f"{where}, mounted in any way" if any_mounting else where
-
-
-def _about(dataset: dict[str, Any]) -> str:
-    worn = f"worn {dataset['placement']}" if dataset.get("placement") else ""
-    return ", ".join(filter(None, [dataset.get("subjects", "see the data set"), worn]))
-
-
 def _whose(split: str, found: dict[str, Any], *, official: bool) -> str:
     """Whose scores these are, for a title."""
     if split == "validation":
@@ -83,8 +79,12 @@ def _whose(split: str, found: dict[str, Any], *, official: bool) -> str:
 
 
 def _scores(whose: str, found: dict[str, Any]) -> str:
-    if "samples" in found:
-        return _stream_scores(whose, found)
+    unit = "samples" if "samples" in found else "windows"
+    people = [(row["subject"], row[unit], f"{100 * row['accuracy']:.1f}") for row in found["per_subject"]]
+    by_person, who = markdown(("person", unit, "accuracy, per cent"), people), f"{found['who']}: {found['subjects']} subjects"
+    if unit == "samples":
+        per_sample = f"accuracy {100 * found['accuracy']:.2f} %, macro-F1 {100 * found['macro_f1']:.2f} %"
+        return f"## Scores on {whose}\n\n{who}, {found[unit]} samples.\n\nPer sample: {per_sample}.\n\n{by_person}"
     scores = [
         (title, f"{100 * score['value']:.2f}", f"{100 * score['low']:.1f} to {100 * score['high']:.1f}")
         for title, score in (("accuracy", found["accuracy"]), ("macro-F1", found["macro_f1"]))
@@ -94,25 +94,12 @@ def _scores(whose: str, found: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"## Scores on {whose}",
-            f"{found['who']}: {found['subjects']} subjects, {found['windows']} windows. "
-            "The interval (95 %) comes from resampling subjects.",
+            f"{who}, {found['windows']} windows. The interval (95 %) comes from resampling subjects.",
             markdown(("score", "per cent", "interval"), scores),
             markdown(("activity", "windows", "F1, per cent"), activities),
-            _by_person("windows", found),
+            by_person,
             f"The worst person, number {worst['subject']}, has {100 * worst['accuracy']:.1f} %.",
         ]
-    )
-
-
-def _by_person(unit: str, found: dict[str, Any]) -> str:
-    rows = [(row["subject"], row[unit], f"{100 * row['accuracy']:.1f}") for row in found["per_subject"]]
-    return markdown(("person", unit, "accuracy, per cent"), rows)
-
-
-def _stream_scores(whose: str, found: dict[str, Any]) -> str:
-    return (
-        f"## Scores on {whose}\n\n{found['who']}: {found['subjects']} subjects, {found['samples']} samples.\n\n"
-        f"Per sample: accuracy {100 * found['accuracy']:.2f} %, macro-F1 {100 * found['macro_f1']:.2f} %.\n\n{_by_person('samples', found)}"
     )
 
 

@@ -1,6 +1,5 @@
 """The part of a bundle that estimates how the phone is mounted, and its ONNX file."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from har.errors import HarError
-from har.exporting.golden import rounded
-from har.exporting.onnx_file import BATCH_SIZES, DeviceGraph, export_onnx, parity, write_graph
+from har.exporting.bundle_folder import as_metadata, rounded
+from har.exporting.onnx_file import DeviceGraph, export_onnx, graph_difference, parity, write_graph
 from har.models.classifier import WindowClassifier
 from har.models.mounting_estimator import MountingEstimator
 from har.runtime.bundle import golden_values
 from har.runtime.mounted import AGREEMENT, ENOUGH, KEEP, TOLD_TOLERANCE
-from har.runtime.session import open_session
 
-OUTPUT = "told"
+ESTIMATOR, MOUNTED = "mounting.onnx", "mounted.onnx"
+DIRECTIONS = "x up along the body, y to its front: the axes of the training data"
 
 
 class MountingGraph(nn.Module):
@@ -34,38 +33,24 @@ class MountingGraph(nn.Module):
         return self.module(windows)
 
 
-def export_mounting(module: MountingEstimator, path: Path, metadata: dict[str, str]) -> None:
+def export_mounting(module: MountingEstimator, path: Path, metadata: dict[str, str], windows: np.ndarray) -> float:
     """Write `module` to `path`, whole or not at all.
 
+    Args:
+        module: trained.
+        path: of the ONNX file.
+        metadata: written into the file.
+        windows: (window, time, 6) real windows for parity.
+
+    Returns:
+        Largest difference of a component of a direction between torch and onnxruntime at batch sizes 1, 2 and 7.
+
     Raises:
-        HarError: the exporter gave what no device can read.
+        HarError: the exporter gave what no device can read, or the difference is above `TOLD_TOLERANCE`.
     """
-    size, channels = module.frontend.window_size, module.frontend.in_channels
-    write_graph(MountingGraph(module), {"windows": torch.zeros(2, size, channels)}, OUTPUT, path, metadata)
-
-
-def mounting_parity(module: MountingEstimator, path: Path, windows: np.ndarray) -> float:
-    """Largest difference of a component between torch and onnxruntime over all windows at batch sizes 1, 2 and 7.
-
-    Raises:
-        HarError: it is above `TOLD_TOLERANCE`.
-    """
-    windows = np.ascontiguousarray(windows, dtype=np.float32)
-    expected = module.predict(torch.from_numpy(windows)).numpy()
-    session, largest = open_session(path), 0.0
-    for size in BATCH_SIZES:
-        found = np.concatenate([session.run([OUTPUT], {"windows": windows[i : i + size]})[0] for i in range(0, len(windows), size)])
-        difference = float(np.abs(found - expected).max())
-        if not difference <= TOLD_TOLERANCE:  # also refuses NaN
-            raise HarError(
-                "export-parity", f"{path}: at batch {size} a direction differs from torch by {difference:.2e}, allowed {TOLD_TOLERANCE:.0e}"
-            )
-        largest = max(largest, difference)
-    return largest
-
-
-ESTIMATOR, MOUNTED = "mounting.onnx", "mounted.onnx"
-DIRECTIONS = "x up along the body, y to its front: the axes of the training data"
+    graph, inputs = MountingGraph(module.cpu()), {"windows": torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))}
+    write_graph(graph, {"windows": torch.zeros_like(inputs["windows"][:2])}, ["told"], path, metadata)
+    return graph_difference(graph, path, inputs, TOLD_TOLERANCE, "direction")
 
 
 @dataclass(frozen=True)
@@ -134,10 +119,9 @@ class MountingPart:
             Names of the files.
         """
         temperature = float(self.temperature["value"])
-        export_mounting(self.estimator, folder / ESTIMATOR, {name: json.dumps(value) for name, value in said.items()})
+        export_mounting(self.estimator, folder / ESTIMATOR, as_metadata(said), windows)
         own = said | {"temperature": self.temperature, "unknown": self.unknown}
-        export_onnx(self.classifier, folder / MOUNTED, {name: json.dumps(value) for name, value in own.items()}, temperature)
-        mounting_parity(self.estimator, folder / ESTIMATOR, windows)
+        export_onnx(self.classifier, folder / MOUNTED, as_metadata(own), temperature)
         parity(self.classifier, folder / MOUNTED, windows, temperature)
         made = torch.from_numpy(golden_values(golden))
         with torch.no_grad():

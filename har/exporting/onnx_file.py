@@ -1,4 +1,4 @@
-"""One self-contained ONNX file of a `DeviceGraph`, and its parity with torch."""
+"""Self-contained ONNX files: of classifiers, of any graph with one input, and of novelty scores; and their parity with torch."""
 
 import contextlib
 import io
@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +20,7 @@ from har.exporting.gru_tracing import TRANSLATIONS, OpaqueGRU
 from har.files import write_whole
 from har.models.classifier import WindowClassifier
 from har.models.layers import Ensemble
+from har.models.reconstructor import Reconstructor
 from har.runtime.session import open_session
 
 
@@ -76,15 +76,15 @@ def export_onnx(classifier: WindowClassifier, path: Path, metadata: dict[str, st
         temperature: see `DeviceGraph`.
 
     Raises:
-        HarError: the network cannot be exported, or the exporter gave another opset, a fixed batch, a second file, or a GRU that
-            computes something else.
+        HarError: the network cannot be exported, or the exporter gave another opset, a second file, or a GRU that computes
+            something else.
     """
     reason = refusal(classifier.network)
     if reason is not None:
         raise HarError("not-exportable", f"{classifier.hparams['model']} cannot be exported: {reason}")
     size, channels = classifier.frontend.window_size, classifier.frontend.in_channels
     with one_line(f"{classifier.hparams['model']} cannot be exported to ONNX"):
-        write_graph(DeviceGraph(classifier, temperature), {"windows": torch.zeros(2, size, channels)}, "probabilities", path, metadata)
+        write_graph(DeviceGraph(classifier, temperature), {"windows": torch.zeros(2, size, channels)}, ["probabilities"], path, metadata)
 
 
 @contextlib.contextmanager
@@ -109,54 +109,43 @@ def one_line(what: str) -> Iterator[None]:
         raise HarError("not-exportable", f"{what}: {type(cause).__name__}: {lines[0][:200]}") from error
 
 
-def write_graph(graph: nn.Module, example: Mapping[str, Tensor], output: str, path: Path, metadata: Mapping[str, str]) -> None:
+def write_graph(graph: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str], path: Path, metadata: Mapping[str, str]) -> None:
     """Write a module in evaluation mode to `path`, whole or not at all; the first axis is the batch, of any size.
 
     The file answers NaN where a value of the input is not finite.
 
     Args:
-        graph: takes one input and gives one tensor.
-        example: two of the input, (2, time, channel), by its name.
-        output: name of what it gives.
+        graph: takes one input.
+        example: two of the input, (2, time, channel), by its name: with one, recurrent layers silently freeze the batch to 1.
+        outputs: names of what it gives.
         path: of the ONNX file.
         metadata: written into the file.
 
     Raises:
-        HarError: the exporter gave another opset, a fixed batch, a second file, or a GRU that computes something else.
+        HarError: the exporter gave another opset, a second file, or a GRU that computes something else.
     """
-    # Traced with two: with one, recurrent layers silently freeze the batch to 1.
-    if any(len(values) != 2 for values in example.values()):
-        raise ValueError(f"examples have {[len(values) for values in example.values()]} entries, expected two of each input")
-    batch = torch.export.Dim("batch")
-    model = trace(graph, tuple(example.values()), list(example), [output], tuple({0: batch} for _ in example))
+    model = trace(graph, example, outputs)
     carry_not_finite(model)
     check_graph(model)
-    check_batch(model, [tuple(values.shape[1:]) for values in example.values()])
     write_model(model, path, metadata)
 
 
-def trace(
-    graph: nn.Module,
-    example: tuple[Tensor, ...],
-    inputs: list[str],
-    outputs: list[str],
-    dynamic_shapes: dict[str, Any] | tuple[dict[int, Any], ...],
-) -> onnx.ModelProto:
-    """A module as an ONNX graph, without source paths and code lines.
+def trace(graph: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str]) -> onnx.ModelProto:
+    """A module as an ONNX graph, without source paths and code lines; the first axis of its inputs may have any length.
 
     Args:
         graph: in evaluation mode.
-        example: its inputs.
-        inputs, outputs: their names.
-        dynamic_shapes: by name or in the order of the arguments of the module, the axes that may have any length.
+        example: its inputs by name.
+        outputs: names of its outputs.
     """
+    batch = torch.export.Dim("batch")
     with quiet("onnxscript", "onnx_ir", "torch.onnx"), OpaqueGRU():
         program = torch.onnx.export(
             graph,
-            example,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=dynamic_shapes,
+            tuple(example.values()),
+            input_names=list(example),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in example),
             custom_translation_table=TRANSLATIONS,
             opset_version=OPSET,
             external_data=False,
@@ -241,22 +230,6 @@ def thin_factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
-def check_batch(model: onnx.ModelProto, expected: Sequence[tuple[int, ...]]) -> None:
-    """Refuse a fixed batch, or inputs of another shape than `expected`, which are their axes behind the batch.
-
-    Raises:
-        HarError: the exporter declared another input.
-    """
-    for given, sizes in zip(model.graph.input, expected, strict=True):
-        shape = given.type.tensor_type.shape.dim
-        if shape[0].dim_value or tuple(dim.dim_value for dim in shape[1:]) != sizes:
-            raise HarError(
-                "not-exportable",
-                f"the exporter declared the input {[d.dim_param or d.dim_value for d in shape]}, "
-                f"expected (batch, {', '.join(map(str, sizes))})",
-            )
-
-
 def check_graph(model: onnx.ModelProto) -> None:
     """Refuse what a device could not read, or would compute otherwise.
 
@@ -297,7 +270,9 @@ def parity(classifier: WindowClassifier, path: Path, windows: np.ndarray, temper
         return graph_difference(DeviceGraph(classifier, temperature), path, inputs, PARITY_TOLERANCE, "probability")
 
 
-def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor], tolerance: float, what: str = "value") -> float:
+def graph_difference(
+    graph: nn.Module, path: Path, inputs: Mapping[str, Tensor], tolerance: float, what: str = "value", *, relative: bool = False
+) -> float:
     """Largest difference of a value between torch and onnxruntime, over all inputs at batch sizes 1, 2 and 7.
 
     Args:
@@ -306,15 +281,16 @@ def graph_difference(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor],
         inputs: by name, the batch first.
         tolerance: in the unit of what the graph gives.
         what: that is, for the message.
+        relative: take the difference as a share of the value where that is above 1.
 
     Raises:
         HarError: the difference is above `tolerance`.
     """
     with torch.no_grad():
         expected = graph(*inputs.values()).numpy()
-    largest = 0.0
-    for size, (found,) in answers(path, {name: values.numpy() for name, values in inputs.items()}):
-        difference = float(np.abs(found - expected).max())
+    scale, largest = np.maximum(1, np.abs(expected)) if relative else 1, 0.0
+    for size, (found, *_) in answers(path, {name: values.numpy() for name, values in inputs.items()}):
+        difference = float((np.abs(found - expected) / scale).max())
         if not difference <= tolerance:  # also refuses NaN
             raise HarError(
                 "export-parity",
@@ -330,3 +306,56 @@ def answers(path: Path, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[int,
     for size in BATCH_SIZES:
         parts = [session.run(None, {name: values[i : i + size] for name, values in inputs.items()}) for i in range(0, count, size)]
         yield size, [np.concatenate(found) for found in zip(*parts, strict=True)]
+
+
+SCORE_TOLERANCE = 1e-4  # largest accepted difference of a score, deviations of what is usual; scores are some 0 to 100
+
+
+class NoveltyGraph(nn.Module):
+    """Raw sensor windows in; how unusual each is, and whether that is above the threshold."""
+
+    def __init__(self, module: Reconstructor) -> None:
+        super().__init__()
+        self.module = module
+        self.eval()
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, time, channel) in g and rad/s -> (batch,) score and (batch,) bool, true where the window is unknown."""
+        score = self.module(windows)
+        return score, ~(score <= self.module.threshold)  # unknown also where the score is NaN
+
+
+def export_novelty(module: Reconstructor, path: Path, metadata: dict[str, str]) -> None:
+    """Write the scores of `module` and its threshold to `path`, whole or not at all.
+
+    Raises:
+        HarError: no threshold was fitted, or the exporter gave what no device can read.
+    """
+    if not torch.isfinite(module.threshold):
+        raise HarError("not-exportable", "the module has no threshold, so that nothing would be unknown; train with validation subjects")
+    example = torch.zeros(2, module.frontend.window_size, module.frontend.in_channels)
+    write_graph(NoveltyGraph(module), {"windows": example}, ["score", "unknown"], path, metadata)
+
+
+def novelty_parity(module: Reconstructor, path: Path, windows: np.ndarray) -> float:
+    """Largest difference of a score between torch and onnxruntime over all windows at batch sizes 1, 2 and 7.
+
+    Args:
+        module: that was exported.
+        path: of the ONNX file.
+        windows: (window, time, channel) float32.
+
+    Returns:
+        The difference, as a share of the score where that is above 1.
+
+    Raises:
+        HarError: it is above `SCORE_TOLERANCE`, or a window is unknown to one of the two alone though its score is not at the threshold.
+    """
+    inputs = {"windows": torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))}
+    largest = graph_difference(module.cpu().eval(), path, inputs, SCORE_TOLERANCE, "score", relative=True)
+    score, threshold = module.predict(inputs["windows"]).numpy(), float(module.threshold)
+    clear = np.abs(score - threshold) > SCORE_TOLERANCE * max(1.0, threshold)
+    for size, (_, unknown) in answers(path, {"windows": inputs["windows"].numpy()}):
+        if (unknown != (score > threshold))[clear].any():
+            raise HarError("export-parity", f"{path}: at batch {size} a window is unknown to torch or to the file alone; do not ship it")
+    return largest

@@ -29,6 +29,7 @@ class Seq2Seq(nn.Module):
     """
 
     onnx = "loop"  # the decoder's steps are written out one after the other
+    attends = False  # whether the decoder is given a state of the encoder at every step beside the sample before
 
     def __init__(
         self,
@@ -44,16 +45,11 @@ class Seq2Seq(nn.Module):
         if not 0 <= teacher_forcing <= 1:
             raise ValueError(f"teacher_forcing is {teacher_forcing}, expected a share from 0 to 1")
         self.encoder = nn.GRU(in_channels, hidden_size, num_layers, batch_first=True)
-        self.decoder = nn.GRU(out_channels + self.context_features(hidden_size), hidden_size, num_layers, batch_first=True)
+        self.decoder = nn.GRU(out_channels + hidden_size * self.attends, hidden_size, num_layers, batch_first=True)
         self.step = nn.Linear(hidden_size, out_channels)
         nn.init.zeros_(self.step.weight)
         nn.init.zeros_(self.step.bias)
         self.teacher_forcing = teacher_forcing
-
-    @staticmethod
-    def context_features(hidden_size: int) -> int:
-        """How much the decoder is given at every step beside the sample before."""
-        return 0
 
     def forward(self, features: Tensor, last: Tensor, steps: int, target: Tensor | None = None) -> Tensor:
         """Foretell `steps` samples.
@@ -98,6 +94,8 @@ class Seq2SeqAttention(Seq2Seq):
         options: of `Seq2Seq`.
     """
 
+    attends = True
+
     def __init__(
         self,
         in_channels: int,
@@ -112,10 +110,6 @@ class Seq2SeqAttention(Seq2Seq):
         self.query = nn.Linear(hidden_size, attention_size)
         self.key = nn.Linear(hidden_size, attention_size, bias=False)
         self.energy = nn.Linear(attention_size, 1, bias=False)
-
-    @staticmethod
-    def context_features(hidden_size: int) -> int:
-        return hidden_size
 
     def decode(self, memory: Tensor, state: Tensor, last: Tensor, steps: int, seen: Tensor | None) -> Tensor:
         return self._decode(memory, state, last, steps, seen)[0]
@@ -211,4 +205,4 @@ class Forecaster(ErrorModule):
 
     def predict(self, x: Tensor) -> Tensor:
         """(window, context + horizon, channel) -> (window, horizon, channel) on the CPU, in evaluation mode, in sensor units."""
-        return torch.cat(self.in_parts(self, x[:, : self.context])).cpu()
+        return super().predict(x[:, : self.context])

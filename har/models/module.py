@@ -137,6 +137,10 @@ class ErrorModule(TaskModule):
         self.total += float(errors.double().sum())
         self.values += errors.numel()
 
+    def predict(self, x: Tensor) -> Tensor:
+        """What the module gives for (window, time, channel), on the CPU, in evaluation mode."""
+        return torch.cat(self.in_parts(self, x)).cpu()
+
     def on_validation_epoch_end(self) -> None:
         self.log(self.monitor, (self.total / max(1, self.values)) ** self.power, prog_bar=True)
         self.total, self.values = 0.0, 0

@@ -6,18 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from har.contract import MOVING
 from har.models.frontend import SensorFrontend, upright
-from har.models.module import TaskModule
+from har.models.module import ErrorModule
 from har.models.registry import create_model
 
 WALKING = len(MOVING)  # activities, the first ones, that go forwards with the body upright
 TURNS = 4  # of a quarter, in which each validation window is seen
 
 
-class MountingEstimator(TaskModule):
+class MountingEstimator(ErrorModule):
     """Which directions of the phone are x and y of the training data, as far as a window tells: up along the body, and to its front.
 
     While a person walks, gravity says where up is. What is left is a turn about it, which a network reads from the window in gravity's
@@ -34,7 +33,7 @@ class MountingEstimator(TaskModule):
     """
 
     monitor = "val/error_deg"
-    mode = "min"
+    power = 1.0
 
     def __init__(
         self,
@@ -49,7 +48,6 @@ class MountingEstimator(TaskModule):
         super().__init__(**rates)
         self.frontend = SensorFrontend("raw6", window_size, axes="gravity", compression=compression, differences=differences)
         self.network: nn.Module = create_model(model, self.frontend.out_channels, window_size, 2, options)
-        self.validation_error = MeanMetric()
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, 6) in g and rad/s -> (batch, 2, 3): the directions of x and y in the phone's axes, as long as they are worth."""
@@ -69,13 +67,7 @@ class MountingEstimator(TaskModule):
         return (self.network(self.frontend(x)) - target).square().sum(dim=1)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        errors = self.errors_deg(*batch)
-        if errors.numel():
-            self.validation_error.update(errors)
-
-    def on_validation_epoch_end(self) -> None:
-        self.log("val/error_deg", self.validation_error.compute(), prog_bar=True)
-        self.validation_error.reset()
+        self.count(self.errors_deg(*batch))
 
     @torch.no_grad()
     def errors_deg(self, x: Tensor, y: Tensor) -> Tensor:
@@ -89,10 +81,6 @@ class MountingEstimator(TaskModule):
             across = front - (front * up).sum(dim=1, keepdim=True) * up
             found.append(torch.rad2deg(torch.acos(nn.functional.cosine_similarity(side, across, dim=1).clamp(-1, 1))))
         return torch.stack(found, dim=1)
-
-    def predict(self, x: Tensor) -> Tensor:
-        """(window, time, 6) -> (window, 2, 3) on the CPU, in evaluation mode."""
-        return torch.cat(self.in_parts(self, x)).cpu()
 
 
 def turned_about_x(x: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:

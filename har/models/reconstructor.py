@@ -244,10 +244,6 @@ class Reconstructor(ErrorModule):
         """
         self.threshold.copy_(torch.quantile(self.predict(x), 1 - false_alarms))
 
-    def predict(self, x: Tensor) -> Tensor:
-        """(window, time, channel) -> (window,) novelty score on the CPU, in evaluation mode."""
-        return torch.cat(self.in_parts(self, x)).cpu()
-
     def squared_errors(self, x: Tensor) -> Tensor:
         """(window, time, channel) -> (window,) mean squared error of the reconstruction, in squared standard deviations."""
         return torch.cat([error for _, error in self.in_parts(self.code_and_error, x)]).mean(dim=1).cpu()

@@ -19,9 +19,8 @@ from har.recording import ReadOptions, ReadReport, read_pieces
 from har.runs.engine import Engine, Progress
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.recognizer import Recognizer, Timeline, load_model
-from har.runtime.report import minutes_text
-from har.runtime.timeline_file import need_pyarrow, read_said, write_parquet
+from har.runtime.recognizer import Recognizer, load_model
+from har.runtime.timeline import Timeline, minutes_text, need_pyarrow, read_said, write_parquet
 
 SUFFIXES = (".csv", ".parquet", ".pq")  # of what is taken from a folder
 

@@ -11,9 +11,8 @@ from har.runs.comparison import comparison
 from har.runs.export import best_run, export
 from har.runs.register import log_bundle
 from har.runs.train import train
-from har.runtime.recognizer import load_model
-from har.runtime.report import timeline_text
-from har.runtime.verify import verify
+from har.runtime.recognizer import load_model, verify
+from har.runtime.timeline import timeline_text
 from har.tracking.store import tracking_uri
 
 BUNDLE = Path("export/bundle-synthetic")

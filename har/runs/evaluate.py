@@ -15,7 +15,7 @@ from har.runs.ledger import record_opening, required_ledger
 from har.runs.run_folder import ONNX, RunFolder, opened
 from har.runs.train import compare_scores, write_score
 from har.tasks import Task, TaskData, TaskScore, task_of
-from har.training.checkpoint import load_module
+from har.training.trainer import load_module
 
 EVALUATED = ("validation", "test")
 

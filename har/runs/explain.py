@@ -15,7 +15,7 @@ from har.evaluation.figures import save_figure
 from har.evaluation.predictions import Predictions
 from har.runs.evaluate import load_data
 from har.runs.run_folder import RunFolder, scored_predictions
-from har.training.checkpoint import load_checkpoint
+from har.training.trainer import load_checkpoint
 
 MOST = 60  # mistakes in a report; each is a picture of some 150 kB
 

@@ -32,7 +32,7 @@ from har.tasks.base import load_windows
 from har.tasks.classify import Classify, parity_windows
 from har.tasks.estimate_mounting import EstimateMounting
 from har.tasks.sequence import Sequence, labels_of
-from har.training.checkpoint import load_checkpoint, load_module
+from har.training.trainer import load_checkpoint, load_module
 
 BY_FOLDS = "each predicted by a fold of the cross-validation that did not train on them"
 PARITY_SAMPLES, PARITY_STREAMS = 30_000, 4  # ten minutes at 50 Hz

@@ -31,8 +31,7 @@ from har.runtime.bundle import replace_folder, sha256
 from har.tasks import Task, TaskData, TaskScore, task_of
 from har.tasks.run_key import code_digest, run_key
 from har.tracking.runs import TrackedRun, tracked_run
-from har.training.checkpoint import load_module, save_weights
-from har.training.trainer import Fitted, quiet_lightning, run_trainer
+from har.training.trainer import Fitted, load_module, quiet_lightning, run_trainer, save_weights
 
 CONTEXTS = {"train": "training", "validation": "validation"}  # the test subjects are no input of a training
 

@@ -17,7 +17,7 @@ from har.runs.ledger import required_ledger
 from har.runs.run_folder import RunFolder
 from har.tasks import TaskData, task_of
 from har.tasks.classify import Classify
-from har.training.checkpoint import load_checkpoint
+from har.training.trainer import load_checkpoint
 
 EVERYBODY = "all"  # the split of other people than those of the training
 

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -16,10 +17,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from har.contract import SignalSpec
-from har.errors import HarError
-from har.runtime.manifest import MALFORMED, MANIFEST, MODEL, MODELS, STREAMING, read_manifest
+from har.errors import HarError, nearest
+from har.redaction import shown
+from har.runtime.manifest import MALFORMED, MANIFEST, MODEL, MODELS, STREAMING, VECTORS, read_manifest
 
 T = TypeVar("T")
+# The trained bundles that come with the project: in a clone, and in an installed package.
+PLACES = (Path(__file__).parents[2] / "export" / "pretrained", Path(__file__).parents[1] / "pretrained")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux, linux/fcntl.h and linux/fs.h
 
 
@@ -64,6 +68,10 @@ class Bundle:
     def models(self) -> list[str]:
         """Names of its ONNX files that name activities, the main one first."""
         return [self.main, *(name for name in MODELS if name in self.manifest["files"] and name != self.main)]
+
+    def vectors(self) -> dict[str, Any]:
+        """Content of the file of golden windows, or of the golden stream."""
+        return json.loads((self.folder / VECTORS).read_text(encoding="utf-8"))
 
     def tolerance(self, model: str) -> float:
         """Largest accepted difference of a golden probability."""
@@ -119,6 +127,37 @@ def read_bundle(folder: Path | str) -> Bundle:
                 f"{path} is not the file that was exported (its SHA-256 differs from the manifest); do not use it, export again",
             )
     return Bundle(folder, manifest)
+
+
+def pretrained(name: str = "default") -> Path:
+    """Folder of a bundle that came with the project.
+
+    Raises:
+        HarError: there is none of that name.
+    """
+    found = {path.parent.name: path.parent for place in reversed(PLACES) for path in place.glob(f"*/{MANIFEST}")}
+    if name in found:
+        return found[name]
+    names = sorted(found)
+    if not names:
+        raise HarError("name-unknown", "no pretrained bundle came with this installation; export one: har export")
+    raise HarError("name-unknown", f"no pretrained bundle {name!r}; {nearest(name, names)}")
+
+
+def find_bundle(folder: Path | None) -> Path:
+    """The bundle that was named, by its folder or as a pretrained one; by default the pretrained default."""
+    if folder is None:
+        return pretrained()
+    if len(folder.parts) == 1 and not folder.exists():
+        with contextlib.suppress(HarError):
+            return pretrained(folder.name)
+    return folder
+
+
+def bundle_line(bundle: Bundle) -> str:
+    """Which bundle answers: its name, model, data set and folder, in one line."""
+    data = f"{bundle.datasets}{', SYNTHETIC data' * bundle.synthetic}"
+    return shown(f"bundle {bundle.folder.resolve().name}: {bundle.manifest['model']} trained on {data}, {bundle.folder}")
 
 
 def of_one_folder(read: Callable[[Path], T], folder: Path) -> T:

@@ -1,14 +1,10 @@
 """Answers along a stream of a phone that may be mounted in any way: the mounting is told by what came before."""
 
-import json
-
 import numpy as np
 import onnxruntime as ort
 
-from har.errors import HarError
 from har.runtime.bundle import Bundle, golden_values
-from har.runtime.manifest import VECTORS
-from har.runtime.session import open_checked, run_windows
+from har.runtime.session import check_difference, open_checked, run_windows
 
 KEEP = 0.97  # of what was told before, behind a window that is wholly worth it; 1 / (1 - KEEP) windows count
 ENOUGH = 3.0  # windows; less worth tells no mounting
@@ -89,22 +85,12 @@ class MountedModels:
         Raises:
             HarError: it, or one of a direction, is above what is allowed.
         """
-        vectors = json.loads((self.bundle.folder / VECTORS).read_text(encoding="utf-8"))
-        windows, expected = golden_values(vectors), vectors["mounting"]
-        largest = []
-        for session, name, tolerance in (
-            (self.estimator, "told", TOLD_TOLERANCE),
-            (self.model, "probabilities", float(self.bundle.manifest["tolerance"])),
-        ):
-            difference = float(np.abs(run_windows(session, windows) - np.array(expected[name], dtype=np.float32)).max())
-            if not difference <= tolerance:
-                raise HarError(
-                    "bundle-differs",
-                    f"{self.bundle.folder}: mounting, {name}: a golden window differs by {difference:.2e}, allowed {tolerance:.0e}; "
-                    "this runtime computes something else",
-                )
-            largest.append(difference)
-        return largest[1]
+        vectors, manifest = self.bundle.vectors(), self.bundle.manifest
+        told, probabilities = (np.array(vectors["mounting"][name], dtype=np.float32) for name in ("told", "probabilities"))
+        where = f"{self.bundle.folder}: mounting, {{}}: a golden window"
+        windows = golden_values(vectors)
+        check_difference(where.format("told"), run_windows(self.estimator, windows) - told, TOLD_TOLERANCE)
+        return check_difference(where.format("probabilities"), run_windows(self.model, windows) - probabilities, manifest["tolerance"])
 
 
 def remount(estimator: ort.InferenceSession, windows: np.ndarray, mounting: Mounting) -> tuple[np.ndarray, np.ndarray]:

@@ -15,23 +15,15 @@ from pathlib import Path
 from har.errors import HarError
 
 # Fields of each message that hold, at any depth, a tensor: number -> message.
-GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION = (
-    "GraphProto",
-    "NodeProto",
-    "AttributeProto",
-    "TensorProto",
-    "SparseTensorProto",
-    "FunctionProto",
-)
-MODEL, TRAINING = "ModelProto", "TrainingInfoProto"
+MODEL, TENSOR = "ModelProto", "TensorProto"
 FIELDS = {
-    MODEL: {7: GRAPH, 20: TRAINING, 25: FUNCTION},
-    TRAINING: {1: GRAPH, 2: GRAPH},
-    GRAPH: {1: NODE, 5: TENSOR, 15: SPARSE},
-    FUNCTION: {7: NODE, 11: ATTRIBUTE},
-    NODE: {5: ATTRIBUTE},
-    ATTRIBUTE: {5: TENSOR, 6: GRAPH, 10: TENSOR, 11: GRAPH, 22: SPARSE, 23: SPARSE},
-    SPARSE: {1: TENSOR, 2: TENSOR},
+    MODEL: {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "GraphProto": {1: "NodeProto", 5: TENSOR, 15: "SparseTensorProto"},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {5: TENSOR, 6: "GraphProto", 10: TENSOR, 11: "GraphProto", 22: "SparseTensorProto", 23: "SparseTensorProto"},
+    "SparseTensorProto": {1: TENSOR, 2: TENSOR},
     TENSOR: {},
 }
 EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of a tensor; the location is 0 where the tensor holds its values itself

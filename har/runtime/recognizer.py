@@ -1,28 +1,23 @@
 """Activities from windows and from recordings, with the exported model alone."""
 
-import json
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from har.contract import SAMPLE_RATE_HZ, UNKNOWN
 from har.errors import HarError
 from har.recording import ReadOptions, Recording
-from har.recording.types import GAP_PERIODS
-from har.runtime.bundle import Bundle, golden_values, of_one_folder, read_bundle
-from har.runtime.decision import decide, outcomes
+from har.runtime.bundle import Bundle, find_bundle, golden_values, of_one_folder, read_bundle
 from har.runtime.inputs import check_windows
 from har.runtime.manifest import MODEL, STREAMING, VECTORS
 from har.runtime.mounted import MountedModels, Mounting, remount
-from har.runtime.pretrained import find_bundle
-from har.runtime.session import check_finite, open_checked, run_windows
-from har.runtime.stream import Answer, SampleStream, WindowStream, answer_of
+from har.runtime.session import check_difference, check_finite, open_checked, run_windows
+from har.runtime.stream import Answer, SampleStream, StateStream, WindowStream
+from har.runtime.timeline import Timeline, joined
 from har.signals.windows import cut_windows, window_starts
 
 GOLDEN_CHUNKS = (1, 7, 50, 128)  # samples; and the whole stream at once
@@ -66,63 +61,22 @@ def open_model(bundle: Bundle, model: str | None = None, *, self_test: bool = Tr
     return recognizer
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """Activities over a recording.
+def verify(folder: Path | str) -> tuple[int, float]:
+    """Check a bundle's files, their metadata against the manifest, and its golden windows, or its golden stream, in each of its models.
 
-    Attributes:
-        labels: names of the activities, in the order of ``probabilities``.
-        from_s: (window,) start of the stretch a window speaks for, in the recording's own time.
-        to_s: (window,) its end. Between two overlapping windows the border is half-way between their centres.
-        probabilities: (window, num_classes).
-        below: (window,) least probability that is an answer; 0 where every one is.
-        sample_rate_hz: of the samples.
+    Returns:
+        Number of golden windows, or samples, and the largest difference of a probability in the float model.
+
+    Raises:
+        HarError: anything differs by more than the manifest's tolerance.
     """
 
-    labels: list[str]
-    from_s: np.ndarray
-    to_s: np.ndarray
-    probabilities: np.ndarray
-    below: np.ndarray
-    sample_rate_hz: float = SAMPLE_RATE_HZ
+    def check(folder: Path) -> tuple[int, float]:
+        bundle = read_bundle(folder)
+        found = {name: open_model(bundle, name, self_test=False).check_golden(name) for name in bundle.models}
+        return found[bundle.main]
 
-    def decisions(self) -> np.ndarray:
-        """(window,) index into `outcomes` of the labels; see `decide`."""
-        return decide(self.labels, self.probabilities, self.below)
-
-    def activities(self) -> list[str]:
-        """Name of the activity of each window, UNKNOWN where its model is not sure enough."""
-        names = outcomes(self.labels)
-        return [names[index] for index in self.decisions()]
-
-    def minutes(self) -> dict[str, float]:
-        """Minutes of each activity in the order of the labels, UNKNOWN last; 0 where it does not occur."""
-        names, decided = outcomes(self.labels), self.decisions()
-        seconds = np.bincount(decided, weights=self.to_s - self.from_s, minlength=len(names))
-        found = {name: float(sum_s) / 60 for name, sum_s in zip(names, seconds, strict=True)}
-        return {name: found[name] for name in [*(name for name in names if name != UNKNOWN), UNKNOWN]}
-
-    def spans(self) -> list[tuple[float, float, str, float, int]]:
-        """Runs of one activity: start in s, end in s, name, mean confidence, windows.
-
-        UNKNOWN is an activity here, its confidence the highest probability. A gap in time ends a run, and so does a step back in time.
-        """
-        decided, confidence, names = self.decisions(), self.probabilities.max(axis=1), outcomes(self.labels)
-        # Jitter of the times is less than this, a gap or a step back in time is more.
-        longest_s = (GAP_PERIODS - 1) / self.sample_rate_hz - 1e-6
-        new = (np.diff(decided) != 0) | (np.abs(self.from_s[1:] - self.to_s[:-1]) > longest_s)
-        edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(decided)]
-        return [
-            (float(self.from_s[a]), float(self.to_s[b - 1]), names[decided[a]], float(confidence[a:b].mean()), b - a)
-            for a, b in pairwise(edges)
-        ]
-
-
-def joined(parts: Sequence[Timeline]) -> Timeline:
-    """One timeline of its parts, in order; at least one."""
-    fields = ("from_s", "to_s", "probabilities", "below")
-    joined_fields = {field: np.concatenate([getattr(part, field) for part in parts]) for field in fields}
-    return replace(parts[0], **joined_fields)
+    return of_one_folder(check, Path(folder))
 
 
 class Recognizer(ABC):
@@ -133,19 +87,18 @@ class Recognizer(ABC):
         labels: names of the activities, in the order of the probabilities.
         channels: names of the channels, in their order.
         unknown_below: least probability that is an answer; 0 where every one is.
+        least_samples: of a stretch without a gap, for an answer.
+        mounted: the files for streams of a phone whose mounting is not known beforehand; None in most bundles.
     """
+
+    least_samples: int
+    mounted: MountedModels | None = None
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
         self.bundle, self.session, self.spec = bundle, session, bundle.spec
         self.labels, self.channels = bundle.labels, list(self.spec.channels)
         self.unknown_below = bundle.manifest["unknown"]["below"] or 0.0
         self._stream: SampleStream | None = None
-
-    @classmethod
-    def load(cls, folder: Path | str, model: str | None = None, *, self_test: bool = True) -> "Recognizer":
-        """Deprecated: use `har.load_model`."""
-        warnings.warn("Recognizer.load is deprecated; use har.load_model", DeprecationWarning, stacklevel=2)
-        return load_model(folder, model, self_test=self_test)
 
     @abstractmethod
     def predict(self, windows: np.ndarray) -> np.ndarray:
@@ -174,7 +127,6 @@ class Recognizer(ABC):
     def open_stream(self, source_hz: float | None = None) -> SampleStream:
         """A stream of its own, as many as wanted; see `SampleStream`."""
 
-    @abstractmethod
     def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
         """Activities over a recording that arrives in pieces, as `read_pieces` yields them, part by part of the timeline.
 
@@ -188,11 +140,29 @@ class Recognizer(ABC):
         Raises:
             HarError: no stretch is long enough for an answer.
         """
+        mounting = self.start_mounting()  # a gap is no reason to wear the phone otherwise
+        answered = False
+        for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
+            for part in self._predict_stretch((piece for _, piece in stretch), mounting):
+                answered = True
+                yield part
+        if not answered:
+            seconds = self.least_samples / self.spec.sample_rate_hz
+            raise HarError(
+                "recording-short", f"{name} has no stretch of {self.least_samples} samples ({seconds:.2f} s) without a gap; record longer"
+            )
+
+    @abstractmethod
+    def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
+        """Parts of the timeline of a stretch without a gap."""
+
+    def start_mounting(self) -> Mounting | None:
+        """What `WindowRecognizer.predict_in_order` learns along one stream; None where the bundle has no use for it."""
+        return None if self.mounted is None else self.mounted.start()
 
     def predict_pieces(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Timeline:
         """The whole timeline of a recording that arrives in pieces; see `predict_parts`."""
-        parts = list(self.predict_parts(name, pieces))
-        return joined(parts)
+        return joined(list(self.predict_parts(name, pieces)))
 
     def stream(self, chunk: np.ndarray, time_s: np.ndarray | None = None) -> list[Answer]:
         """Answers that the next samples at the model's rate complete; see `SampleStream.push`, and `open_stream` for other rates."""
@@ -226,7 +196,6 @@ class WindowRecognizer(Recognizer):
 
     Attributes:
         window_size, stride: samples of a window, and from one to the next.
-        mounted: the files for streams of a phone whose mounting is not known beforehand; None in most bundles.
     """
 
     def __init__(self, bundle: Bundle, session: ort.InferenceSession) -> None:
@@ -235,6 +204,7 @@ class WindowRecognizer(Recognizer):
         assert self.spec.window_size is not None  # `read_manifest` has seen to it
         assert self.spec.stride is not None
         self.window_size, self.stride = self.spec.window_size, self.spec.stride
+        self.least_samples = self.window_size
         declared, expected = session.get_inputs()[0].shape[1:], [self.window_size, len(self.channels)]
         if declared != expected:
             raise HarError(
@@ -244,22 +214,16 @@ class WindowRecognizer(Recognizer):
 
     def check_golden(self, model: str = MODEL) -> tuple[int, float]:
         """As `Recognizer.check_golden`, one by one and all at once."""
-        path = self.bundle.folder / VECTORS
-        vectors = json.loads(path.read_text(encoding="utf-8"))
+        path, vectors = self.bundle.folder / VECTORS, self.bundle.vectors()
         listed = vectors["probabilities"] if model == MODEL else vectors["variants"][model]
         windows, expected = golden_values(vectors), np.array(listed, dtype=np.float32)
         if not len(windows) or expected.shape != (len(windows), len(self.labels)):
             raise HarError(
                 "bundle-invalid", f"{path} holds {len(windows)} windows and probabilities of shape {expected.shape}; export again"
             )
-        tolerance = self.bundle.tolerance(model)
-        largest = max(float(np.abs(run_windows(self.session, windows, batch_size=size) - expected).max()) for size in (1, len(windows)))
-        if not largest <= tolerance:
-            raise HarError(
-                "bundle-differs",
-                f"{self.bundle.folder / model}: a golden window differs by {largest:.2e}, allowed {tolerance:.0e}; "
-                "this runtime computes something else",
-            )
+        found = [run_windows(self.session, windows, batch_size=size) for size in (1, len(windows))]
+        what, tolerance = f"{self.bundle.folder / model}: a golden window", self.bundle.tolerance(model)
+        largest = check_difference(what, np.stack(found) - expected, tolerance)
         if self.mounted is not None:
             largest = max(largest, self.mounted.check_golden())
         return len(windows), largest
@@ -276,10 +240,6 @@ class WindowRecognizer(Recognizer):
             windows = windows[np.newaxis]
         check_windows(windows, self.spec)
         return windows
-
-    def start_mounting(self) -> Mounting | None:
-        """What `predict_in_order` learns along one stream; None where the bundle has no use for it."""
-        return None if self.mounted is None else self.mounted.start()
 
     def predict_in_order(self, windows: np.ndarray, mounting: Mounting | None) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities of the next windows of a stream.
@@ -306,19 +266,6 @@ class WindowRecognizer(Recognizer):
         probabilities[known] = run_windows(self.mounted.model, in_place)
         probabilities[~known] = run_windows(self.session, windows[~known])
         return probabilities, np.where(known, self.mounted.unknown_below, self.unknown_below)
-
-    def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
-        mounting = self.start_mounting()  # a gap is no reason to wear the phone otherwise
-        answered = False
-        for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
-            for part in self._predict_stretch((piece for _, piece in stretch), mounting):
-                answered = True
-                yield part
-        if not answered:
-            seconds = self.window_size / self.spec.sample_rate_hz
-            raise HarError(
-                "recording-short", f"{name} has no stretch of {self.window_size} samples ({seconds:.2f} s) without a gap; record longer"
-            )
 
     def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
         """Parts of the timeline of a stretch; the borders between windows lie half-way between their centres."""
@@ -360,6 +307,7 @@ class StateRecognizer(Recognizer):
         super().__init__(bundle, session)
         stream = bundle.manifest["stream"]
         self.hop, self.state_size = int(stream["hop"]), int(stream["state_size"])
+        self.least_samples = self.hop
         declared = [item.shape[1:] for item in session.get_inputs()]
         if len(declared) != 2 or declared[0][1] != len(self.channels) or declared[1] != [self.state_size]:
             path = bundle.folder / bundle.main
@@ -397,76 +345,31 @@ class StateRecognizer(Recognizer):
         Raises:
             HarError: it is above the tolerance: here, this file computes something else than where it was made.
         """
-        path, tolerance = self.bundle.folder / VECTORS, self.bundle.tolerance(model)
-        vectors = json.loads(path.read_text(encoding="utf-8"))
+        path, vectors = self.bundle.folder / VECTORS, self.bundle.vectors()
         samples, every = golden_values(vectors), int(vectors["every"])
         expected = np.array(vectors["probabilities"], dtype=np.float32)
         if samples.ndim != 2 or expected.shape != (len(samples) // every, len(self.labels)):
             raise HarError(
                 "bundle-invalid", f"{path} holds samples of shape {samples.shape} and probabilities of shape {expected.shape}; export again"
             )
-        largest = 0.0
+        differences = []
         for chunk in (*GOLDEN_CHUNKS, len(samples)):
             found, state = [], None
             for first in range(0, len(samples), chunk):
                 probabilities, state = self.label_samples(samples[first : first + chunk], state)
                 found.append(probabilities)
-            largest = max(largest, float(np.abs(np.concatenate(found)[every - 1 :: every] - expected).max()))
-        if not largest <= tolerance:
-            raise HarError(
-                "bundle-differs",
-                f"{self.bundle.folder / model}: the golden stream differs by {largest:.2e}, allowed {tolerance:.0e}; "
-                "this runtime computes something else",
-            )
-        return len(samples), largest
+            differences.append(np.concatenate(found)[every - 1 :: every] - expected)
+        what = f"{self.bundle.folder / model}: the golden stream"
+        return len(samples), check_difference(what, np.stack(differences), self.bundle.tolerance(model))
 
-    def open_stream(self, source_hz: float | None = None) -> "StateStream":
+    def open_stream(self, source_hz: float | None = None) -> StateStream:
         return StateStream(self, source_hz)
 
-    def predict_parts(self, name: str, pieces: Iterable[tuple[int, Recording]]) -> Iterator[Timeline]:
-        answered = False
-        for _, stretch in groupby(pieces, key=lambda piece: piece[0]):
-            stream = self.open_stream()
-            for _, piece in stretch:
-                answers = stream.push(piece.samples, piece.time_s)
-                if answers:
-                    answered = True
-                    from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
-                    rows = np.stack([answer.probabilities for answer in answers])
-                    below = np.full(len(rows), self.unknown_below)
-                    yield Timeline(self.labels, from_s, to_s, rows, below, self.spec.sample_rate_hz)
-        if not answered:
-            raise HarError(
-                "recording-short",
-                f"{name} has no stretch of {self.hop} samples ({self.hop / self.spec.sample_rate_hz:.2f} s) without a gap; record longer",
-            )
-
-
-class StateStream(SampleStream):
-    """A stream whose model keeps what it needs of the past in a state of fixed size; an answer is the mean over a hop's samples.
-
-    The answers do not depend on how the stream was cut into chunks. A gap starts from an empty state.
-    """
-
-    def __init__(self, recognizer: StateRecognizer, source_hz: float | None = None) -> None:
-        self.recognizer = recognizer
-        super().__init__(recognizer.spec, source_hz)
-
-    def _restart(self) -> None:
-        self._state: np.ndarray | None = None
-        self._rows = np.empty((0, len(self.recognizer.labels)), dtype=np.float32)
-        self._time_s = np.empty(0)
-
-    def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
-        if not len(samples):
-            return []
-        rows, self._state = self.recognizer.label_samples(samples, self._state)
-        rows, times = np.concatenate((self._rows, rows)), np.concatenate((self._time_s, time_s))
-        hop, answers = self.recognizer.hop, []
-        while len(rows) >= hop:
-            end_s = float(times[hop - 1]) + 1 / self.spec.sample_rate_hz
-            mean = rows[:hop].mean(axis=0)
-            answers.append(answer_of(mean, self.recognizer.labels, self.recognizer.unknown_below, float(times[0]), end_s))
-            rows, times = rows[hop:], times[hop:]
-        self._rows, self._time_s = rows, times
-        return answers
+    def _predict_stretch(self, pieces: Iterable[Recording], mounting: Mounting | None) -> Iterator[Timeline]:
+        stream = self.open_stream()
+        for piece in pieces:
+            answers = stream.push(piece.samples, piece.time_s)
+            if answers:
+                from_s, to_s = (np.array([getattr(answer, end) for answer in answers]) for end in ("from_s", "to_s"))
+                rows = np.stack([answer.probabilities for answer in answers])
+                yield Timeline(self.labels, from_s, to_s, rows, np.full(len(rows), self.unknown_below), self.spec.sample_rate_hz)

@@ -127,3 +127,15 @@ def check_finite(found: np.ndarray, unit: str) -> None:
         f"the model gives no finite answer for {unit} {first}: its input is not finite or far out of range, or the model is damaged; "
         "leave such samples out, or check the model with har verify",
     )
+
+
+def check_difference(what: str, difference: np.ndarray, tolerance: float) -> float:
+    """The largest absolute difference to golden values.
+
+    Raises:
+        HarError: it is above the tolerance, or no number: here, a file computes something else than where it was made.
+    """
+    largest = float(np.abs(difference).max())
+    if not largest <= tolerance:
+        raise HarError("bundle-differs", f"{what} differs by {largest:.2e}, allowed {tolerance:.0e}; this runtime computes something else")
+    return largest

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from har.contract import SignalSpec
 from har.errors import HarError
 from har.recording.limits import FROZEN_S, Repeats, outside, within
 from har.recording.rate import LATE_S, ROUNDING_S, most_restarts, number_stretches
 from har.recording.types import GAP_PERIODS
-from har.runtime.decision import decide, outcomes
 from har.runtime.inputs import RATE_STEPS, check_finite, check_rate, check_units
+from har.runtime.timeline import decide, outcomes
 from har.signals.resampling import StreamResampler
 
 if TYPE_CHECKING:
-    from har.runtime.recognizer import WindowRecognizer
+    from har.runtime.recognizer import Recognizer, StateRecognizer, WindowRecognizer
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,17 @@ class SampleStream(ABC):
     """Samples of one phone: checked, resampled where they are not at the model's rate, and cut where a gap is.
 
     Args:
-        spec: what the model reads.
+        recognizer: that answers.
+        size, hop: samples of an answer, and from one to the next.
         source_hz: rate of the samples; where it is not the model's, they are resampled and need times.
     """
 
-    def __init__(self, spec: SignalSpec, source_hz: float | None = None) -> None:
-        self.spec, self.channels, self.rate_hz = spec, list(spec.channels), spec.sample_rate_hz
+    _rows: np.ndarray  # of samples that are not answered yet, and their times
+    _time_s: np.ndarray
+
+    def __init__(self, recognizer: "Recognizer", size: int, hop: int, source_hz: float | None) -> None:
+        self.labels, self.spec, self.size, self.hop = recognizer.labels, recognizer.spec, size, hop
+        self.channels, self.rate_hz = recognizer.channels, recognizer.spec.sample_rate_hz
         self._taken_s = float("nan")  # time of the last sample used of the stretch
         self.source_hz = None if source_hz is not None and source_hz == self.rate_hz else source_hz
         self.reset()
@@ -281,9 +285,25 @@ class SampleStream(ABC):
     def _restart(self) -> None:
         """Forget what was kept of the samples before."""
 
-    @abstractmethod
     def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
         """Answers that the next samples at the model's rate, (time, channel) float32, complete."""
+        rows, times = np.concatenate((self._rows, self._read(samples))), np.concatenate((self._time_s, time_s))
+        answers = []
+        while len(rows) >= self.size:
+            probabilities, below = self._answer(rows[: self.size])
+            end_s = float(times[self.size - 1]) + 1 / self.rate_hz
+            answers.append(answer_of(probabilities, self.labels, below, float(times[0]), end_s))
+            rows, times = rows[self.hop :], times[self.hop :]
+        self._rows, self._time_s = rows, times
+        return answers
+
+    def _read(self, samples: np.ndarray) -> np.ndarray:
+        """A row of each sample, to be kept until it is answered."""
+        return samples
+
+    @abstractmethod
+    def _answer(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Probabilities of the next `size` rows, and the least one that is an answer."""
 
 
 class WindowStream(SampleStream):
@@ -299,15 +319,14 @@ class WindowStream(SampleStream):
 
     def __init__(self, recognizer: "WindowRecognizer", source_hz: float | None = None) -> None:
         self.recognizer = recognizer
-        super().__init__(recognizer.spec, source_hz)
+        super().__init__(recognizer, recognizer.window_size, recognizer.stride, source_hz)
 
     def reset(self) -> None:
         self._mounting = self.recognizer.start_mounting()  # a gap is no reason to wear the phone otherwise
         super().reset()
 
     def _restart(self) -> None:
-        self._samples = np.empty((0, len(self.channels)), dtype=np.float32)
-        self._time_s = np.empty(0)
+        self._rows, self._time_s = np.empty((0, len(self.channels)), dtype=np.float32), np.empty(0)
 
     def _insert(self, time_s: float, sample: np.ndarray) -> bool:
         if self._resampler is not None or not len(self._time_s) or time_s <= self._time_s[0]:
@@ -316,17 +335,37 @@ class WindowStream(SampleStream):
         if place < len(self._time_s) and self._time_s[place] == time_s:  # a sample of that time is there already
             return False
         self._time_s = np.insert(self._time_s, place, time_s)
-        self._samples = np.insert(self._samples, place, sample.astype(np.float32), axis=0)
+        self._rows = np.insert(self._rows, place, sample.astype(np.float32), axis=0)
         return True
 
-    def _take(self, samples: np.ndarray, time_s: np.ndarray) -> list[Answer]:
-        samples, times = np.concatenate((self._samples, samples)), np.concatenate((self._time_s, time_s))
-        size, hop = self.recognizer.window_size, self.recognizer.stride
-        answers = []
-        while len(samples) >= size:
-            rows, below = self.recognizer.predict_in_order(samples[:size], self._mounting)
-            end_s = float(times[size - 1]) + 1 / self.rate_hz
-            answers.append(answer_of(rows[0], self.recognizer.labels, float(below[0]), float(times[0]), end_s))
-            samples, times = samples[hop:], times[hop:]
-        self._samples, self._time_s = samples, times
-        return answers
+    def _answer(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        probabilities, below = self.recognizer.predict_in_order(rows, self._mounting)
+        return probabilities[0], float(below[0])
+
+
+class StateStream(SampleStream):
+    """A stream whose model keeps what it needs of the past in a state of fixed size; an answer is the mean over a hop's samples.
+
+    The answers do not depend on how the stream was cut into chunks. A gap starts from an empty state.
+
+    Args:
+        recognizer: that answers.
+        source_hz: see `SampleStream`.
+    """
+
+    def __init__(self, recognizer: "StateRecognizer", source_hz: float | None = None) -> None:
+        self.recognizer = recognizer
+        super().__init__(recognizer, recognizer.hop, recognizer.hop, source_hz)
+
+    def _restart(self) -> None:
+        self._state: np.ndarray | None = None
+        self._rows, self._time_s = np.empty((0, len(self.labels)), dtype=np.float32), np.empty(0)
+
+    def _read(self, samples: np.ndarray) -> np.ndarray:
+        if not len(samples):
+            return self._rows[:0]
+        rows, self._state = self.recognizer.label_samples(samples, self._state)
+        return rows
+
+    def _answer(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        return rows.mean(axis=0), self.recognizer.unknown_below

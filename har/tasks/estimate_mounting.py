@@ -11,7 +11,7 @@ from har.contract import MOVING
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.evaluation.predictions import Origin
-from har.exporting.mounting_export import export_mounting, mounting_parity
+from har.exporting.mounting_export import export_mounting
 from har.models.mounting_estimator import WALKING, MountingEstimator
 from har.runtime.mounted import Mounting
 from har.tasks.base import TaskData, TaskScore, WindowTask, spread_windows, tensor
@@ -70,9 +70,8 @@ class EstimateMounting(WindowTask[MountingEstimator]):
         return TaskScore(values, table, {"no estimate": {"error_deg": 90.0}})
 
     def export(self, module: MountingEstimator, path: Path, metadata: dict[str, str], config: RunConfig, data: TaskData) -> float | None:
-        export_mounting(module, path, metadata)
         windows: WindowSet = data.parts.get("validation", data.parts["train"])
-        return mounting_parity(module, path, spread_windows(windows, PARITY_WINDOWS))
+        return export_mounting(module, path, metadata, spread_windows(windows, PARITY_WINDOWS))
 
 
 def _walk_error(told: np.ndarray) -> float:

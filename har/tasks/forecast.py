@@ -71,7 +71,7 @@ class Forecast(WindowTask[Forecaster]):
         facts = {"horizon": module.horizon, "sample_rate_hz": SAMPLE_RATE_HZ, "channels": data.parts["train"].channels}
         module = module.cpu().eval()
         write_graph(
-            module, {"context": torch.zeros_like(context[:2])}, "forecast", path, metadata | {k: json.dumps(v) for k, v in facts.items()}
+            module, {"context": torch.zeros_like(context[:2])}, ["forecast"], path, metadata | {k: json.dumps(v) for k, v in facts.items()}
         )
         return graph_difference(module, path, {"context": context.contiguous()}, TOLERANCE)
 

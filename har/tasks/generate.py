@@ -22,8 +22,8 @@ from har.reporting import data_title
 from har.runtime.bundle import replace_folder
 from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, tensor
 from har.tasks.run_key import code_digest
-from har.training.checkpoint import load_checkpoint
 from har.training.fit import fit
+from har.training.trainer import load_checkpoint
 
 MODEL = "cnn1d"
 

@@ -12,7 +12,7 @@ from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION, novelty_by_subject, novelty_figure, novelty_scores, reference_scores
 from har.evaluation.predictions import Origin
-from har.exporting.novelty_file import export_novelty, novelty_parity
+from har.exporting.onnx_file import export_novelty, novelty_parity
 from har.models.reconstructor import PROTOTYPES, Reconstructor
 from har.reporting import data_title
 from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, spread_windows, tensor

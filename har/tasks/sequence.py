@@ -18,7 +18,7 @@ from har.evaluation.figures import stream_figure
 from har.evaluation.predictions import Origin
 from har.evaluation.segments import Labelled, stream_scores, subject_scores
 from har.exporting.bundle_folder import as_metadata, signal_entries
-from har.exporting.stream_file import export_stream, stream_parity
+from har.exporting.stream_bundle import export_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.reporting import data_title
 from har.tasks.base import Task, TaskData, TaskScore, options_of

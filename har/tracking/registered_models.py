@@ -3,11 +3,11 @@
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 import mlflow
 import numpy as np
@@ -18,8 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import har
-from har.errors import HarError
-from har.tracking.store import asked, is_missing, opened, search_runs, store_lock, tracking_uri
+from har.tracking.store import asked, check_store, opened, search_runs, store_lock, tracking_uri
 
 CHAMPION = "champion"  # alias of the version that is loaded unless somebody asks for another
 BUNDLE_DIGEST = "bundle_digest"  # tag of runs and versions: SHA-256 of the manifest, which holds those of all files
@@ -30,7 +29,6 @@ RUNTIME = ("__init__.py", "contract.py", "errors.py", "files.py", "redaction.py"
 PLACE = "registered"  # folder of a run's artifacts: the versions that were registered of it
 CODE = "pyfunc.py"  # what MLflow runs to load a version
 Version = ModelVersion  # of a registered model: a bundle
-T = TypeVar("T")
 
 
 class Registry:
@@ -42,12 +40,9 @@ class Registry:
     """
 
     def __init__(self, runs: Path, name: str) -> None:
+        check_store(runs)
         self.uri, self.name, self._runs = opened(tracking_uri(runs), runs), name, runs
-        if is_missing(self.uri):
-            raise HarError(
-                "store-missing",
-                f"no MLflow store at {self.uri}; a bundle is registered where its run is tracked: har train, then har export",
-            )
+        self._asked = partial(asked, self.uri)
         self._client = self._asked(lambda: mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri))
 
     def locked(self) -> AbstractContextManager[object]:
@@ -123,9 +118,6 @@ class Registry:
 
     def _model(self) -> RegisteredModel | None:
         return next(iter(self._asked(lambda: self._client.search_registered_models(f"name = '{self.name}'"))), None)
-
-    def _asked(self, ask: Callable[[], T]) -> T:
-        return asked(self.uri, ask)
 
 
 def save_pyfunc(bundle: Path, path: Path, model: Model, example: np.ndarray, labels: Sequence[str]) -> None:

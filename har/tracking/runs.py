@@ -15,15 +15,16 @@ import numpy as np
 from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pytorch_lightning.loggers.logger import Logger
 
 from har.tracking import store
 from har.tracking.copies import RUNNING, Copies, copying, experiment_of, find_run, log_batches, log_datasets, send
-from har.tracking.system_metrics import measured
 
 MODEL = "model"  # folder of the ONNX model among the artifacts
 PARENT = "study_parent"  # tag of the run of a study
@@ -157,6 +158,35 @@ class TrackedRun(Logger):
             if self._whole:
                 store.warn(f"the MLflow store {self._uri} cannot be written ({store.reason(error)}); {self._name} goes on, tracked in part")
             self._whole = False
+
+
+class _Monitor(SystemMetricsMonitor):
+    """MLflow's thread, which uses no random number; a machine that it cannot measure costs a warning."""
+
+    def monitor(self) -> None:
+        try:
+            super().monitor()
+        except Exception as error:  # psutil's, of the library of a GPU: each machine has its own
+            store.warn(f"the machine is not measured any more ({error}); the training goes on")
+
+
+@contextmanager
+def measured(uri: str, run_id: str) -> Iterator[None]:
+    """Log the machine to a run every 10 s, unless MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING is false.
+
+    Args:
+        uri: of the store.
+        run_id: of the run; one that is resumed has its samples counted on.
+    """
+    if MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.is_set() and not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        yield
+        return
+    monitor = _Monitor(run_id, resume_logging=True, tracking_uri=uri)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def end_run(client: mlflow.MlflowClient, run_id: str, status: int) -> None:

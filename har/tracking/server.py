@@ -22,22 +22,12 @@ if TYPE_CHECKING:
 VIEW = "har"  # the view's key in the tag and in addresses
 TAG = f"mlflow.sharedViewState.{VIEW}"
 SCORE = "best/val_macro_f1"
-COLUMNS = {  # width in px; those that no run of an experiment has are left out by the interface
-    f"metrics.`{SCORE}`": 140,
-    "metrics.`best/val_accuracy`": 140,
-    "metrics.`parameters`": 90,
-    "metrics.`train_seconds`": 110,
-    "metrics.`best/epoch`": 90,
-    "params.`training.epochs`": 130,
-    "tags.`model`": 110,
-    "tags.`seed`": 60,
-    "tags.`dataset`": 80,
-    "tags.`git_commit`": 120,
-    "tags.`study`": 120,
-    "tags.`setting`": 120,
-    "tags.`fold`": 60,
-    "metrics.`subject_mean_accuracy`": 170,
-}
+COLUMNS = (  # those that no run of an experiment has are left out by the interface
+    *(f"metrics.`{name}`" for name in (SCORE, "best/val_accuracy", "parameters", "train_seconds", "best/epoch")),
+    "params.`training.epochs`",
+    *(f"tags.`{name}`" for name in ("model", "seed", "dataset", "git_commit", "study", "setting", "fold")),
+    "metrics.`subject_mean_accuracy`",
+)
 
 
 def serve(runs: Path, port: int) -> None:
@@ -140,7 +130,6 @@ def _saved_view() -> str:
         "orderByAsc": False,
         "selectedColumns": list(COLUMNS),
         "columnOrder": list(COLUMNS),
-        "columnWidths": COLUMNS,
         "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunSections": [{"uuid": VIEW, "name": "Models", "display": True, "columns": 2}],
         "isAccordionReordered": True,  # else the interface puts its own charts, one a metric, above these

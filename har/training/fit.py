@@ -1,7 +1,6 @@
 """Fit one classifier of windows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,7 @@ from har.data.augmentation import Augmentation
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.models.classifier import WindowClassifier
-from har.training.checkpoint import load_checkpoint
 from har.training.trainer import Fitted, run_trainer
-
-
-@dataclass(frozen=True)
-class FitResult(Fitted):
-    """What a training left behind.
-
-    Attributes:
-        classifier: with the weights that are kept, read back from the checkpoint.
-    """
-
-    classifier: WindowClassifier
 
 
 def module_settings(config: RunConfig) -> dict[str, Any]:
@@ -76,7 +63,7 @@ def fit(
     validation: WindowSet | None,
     folder: Path,
     callbacks: Sequence[Callback] = (),
-) -> FitResult:
+) -> Fitted:
     """Train one classifier; on CPU the same config and seed give the same weights.
 
     Args:
@@ -95,5 +82,4 @@ def fit(
     data = window_batches(config, train, validation)
     classifier.frontend.fit(data.train_set.tensors[0])
     validates = validation is not None
-    fitted = run_trainer(classifier, data, config.training, folder, name=config.model.name, validates=validates, callbacks=callbacks)
-    return FitResult(**vars(fitted), classifier=load_checkpoint(fitted.checkpoint))
+    return run_trainer(classifier, data, config.training, folder, name=config.model.name, validates=validates, callbacks=callbacks)

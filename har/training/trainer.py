@@ -1,5 +1,6 @@
-"""Train the module of any task under a fixed budget, keep the best or the last epoch, and resume an interrupted training."""
+"""Train the module of any task, keep the best or the last epoch, resume an interrupted training, and read the weights."""
 
+import io
 import logging
 import math
 import time
@@ -7,8 +8,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -17,12 +19,15 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, Mod
 from pytorch_lightning.loggers import Logger
 
 from har.config import TrainingConfig
+from har.contract import SignalSpec
 from har.errors import HarError
-from har.files import whole_file
-from har.models.module import TaskModule
+from har.files import whole_file, write_whole
+from har.models.classifier import WindowClassifier
+from har.models.module import SPEC, TaskModule
 
 RESUME = "resume.ckpt"
 OWN = "har"  # entry of this project in a checkpoint of Lightning
+M = TypeVar("M", bound=TaskModule)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,11 @@ class Fitted:
     epochs: int
     seconds: float
 
+    @cached_property
+    def classifier(self) -> WindowClassifier:
+        """The weights that are kept, read back from the checkpoint, where they are those of a classifier of windows."""
+        return load_checkpoint(self.checkpoint)
+
 
 def run_trainer(
     module: TaskModule,
@@ -235,6 +245,56 @@ def run_trainer(
     checkpoint = folder / done.kept
     epoch = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
     return Fitted(checkpoint, epoch, done.best_score if keep_best else done.last_score, done.epochs, done.seconds)
+
+
+def load_module(path: Path, kind: type[M]) -> M:
+    """The module saved in a checkpoint, in evaluation mode on the CPU. Only tensors and plain values are unpickled.
+
+    Args:
+        path: of the checkpoint.
+        kind: class of the module.
+
+    Raises:
+        HarError: the file is missing or is not a checkpoint of such a module.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        module = kind(**content["hyper_parameters"])
+        module.load_state_dict(content["state_dict"])
+        if SPEC in content:
+            module.spec = SignalSpec.from_json(content[SPEC])
+    except FileNotFoundError:
+        raise HarError("run-missing", f"no checkpoint at {path}; train first: har train") from None
+    except HarError:
+        raise
+    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
+        first_line = str(error).strip().split("\n")[0][:160]
+        raise HarError(
+            "run-damaged", f"{path} is not a checkpoint of this version ({type(error).__name__}: {first_line}); train again"
+        ) from None
+    return module.eval()
+
+
+def save_weights(path: Path, module: TaskModule) -> None:
+    """Put the weights and buffers of `module` into the checkpoint it was loaded from, whole or not at all.
+
+    Raises:
+        HarError: it cannot be written.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    content["state_dict"] = {name: value.cpu() for name, value in module.state_dict().items()}
+    buffer = io.BytesIO()  # torch does not tell why a file could not be written
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> WindowClassifier:
+    """The classifier of windows saved in a checkpoint.
+
+    Raises:
+        HarError: as `load_module`.
+    """
+    return load_module(path, WindowClassifier)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.models.registry import model_names
-from har.training.fit import FitResult, fit
+from har.training.fit import fit
+from har.training.trainer import Fitted
 
 ROOT = Path(__file__).parents[2]
 Parts = dict[str, WindowSet]
@@ -169,13 +170,13 @@ class Batches(pl.Callback):
         self.validation.append(batch)
 
 
-def run(config: RunConfig, parts: Parts, folder: Path, **strengths: float) -> tuple[FitResult, Batches]:
+def run(config: RunConfig, parts: Parts, folder: Path, **strengths: float) -> tuple[Fitted, Batches]:
     batches = Batches()
     config = config.with_overrides(training__epochs=1, **{f"augmentation__{name}": value for name, value in strengths.items()})
     return fit(config, parts["train"], parts["validation"], folder, callbacks=[batches]), batches
 
 
-def weights(result: FitResult) -> Tensor:
+def weights(result: Fitted) -> Tensor:
     return torch.cat([value.flatten().float() for value in result.classifier.state_dict().values()])
 
 

@@ -15,13 +15,12 @@ from har.contract import AXES_CONVENTION
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.exporting import bundle_writer as bundle_module
+from har.exporting.bundle_folder import golden_windows
 from har.exporting.bundle_writer import Answering, Evidence, Jury, write_bundle
-from har.exporting.golden import golden_windows
 from har.exporting.quantise import Judgement, quantise_weights
 from har.runtime.bundle import golden_values
 from har.runtime.manifest import schema
-from har.runtime.recognizer import load_model
-from har.runtime.verify import verify
+from har.runtime.recognizer import load_model, verify
 from har.training.fit import build_classifier
 from tests.exporting.test_onnx_file import classifier
 from tests.helpers import assert_nan_in_nan_out

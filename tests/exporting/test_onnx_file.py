@@ -208,12 +208,10 @@ def test_a_gru_that_computes_something_else_is_refused(parts: dict[str, WindowSe
         onnx_file.check_graph(model)
 
 
-def test_a_frozen_batch_and_another_opset_are_refused(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
+def test_another_opset_is_refused(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
     made = classifier("cnn1d", parts, config)
     export_onnx(made, tmp_path / "model.onnx", {})
     model = onnx.load(tmp_path / "model.onnx")
-    with pytest.raises(HarError, match="declared the input"):
-        onnx_file.check_batch(model, [(64, 6)])
     model.opset_import[0].version = 17
     with pytest.raises((HarError, onnx.checker.ValidationError)):
         onnx_file.check_graph(model)
@@ -256,7 +254,7 @@ class Compressed(nn.Module):
 
 
 def test_the_compression_is_asinh_from_rest_to_far_beyond_any_sensor(tmp_path: Path) -> None:
-    write_graph(Compressed().eval(), {"x": torch.zeros(2, 1)}, "y", tmp_path / "m.onnx", {})
+    write_graph(Compressed().eval(), {"x": torch.zeros(2, 1)}, ["y"], tmp_path / "m.onnx", {})
     assert "Asinh" not in {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
     sizes = np.concatenate(([0.0], np.logspace(-8, 8, 2001)))
     x = np.concatenate((-sizes, sizes)).astype(np.float32)[:, None]
@@ -279,7 +277,7 @@ class Doubled(nn.Module):
 def test_one_wrong_answer_among_many_is_found(row: int, tmp_path: Path) -> None:
     x = torch.randn(30, 4)
     x[row, 3] = 11.0
-    write_graph(Doubled().eval(), {"x": torch.zeros(2, 4)}, "y", tmp_path / "m.onnx", {})
+    write_graph(Doubled().eval(), {"x": torch.zeros(2, 4)}, ["y"], tmp_path / "m.onnx", {})
     assert graph_difference(Doubled(), tmp_path / "m.onnx", {"x": x}, 1e-6) == 0.0
     with pytest.raises(HarError, match=r"at batch 1 a value differs from torch by 5.00e-01, allowed 1e-01"):
         graph_difference(Doubled(0.5), tmp_path / "m.onnx", {"x": x}, 0.1)

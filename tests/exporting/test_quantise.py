@@ -11,9 +11,10 @@ import pytest
 from har.config import RunConfig
 from har.data.windowset import WindowSet
 from har.exporting.onnx_file import export_onnx
-from har.exporting.quantise import INT8, RECIPES, SMALL, Judgement, NotQuantisable, judge, quantise_int8, quantise_weights
+from har.exporting.quantise import INT8, RECIPES, SMALL, Judgement, judge, quantise_int8, quantise_weights
 from har.runtime.session import open_session, run_windows
 from tests.exporting.test_onnx_file import classifier
+from tests.refusal import refused
 
 WHAT = '"a model"'
 
@@ -98,7 +99,7 @@ def test_weights_become_int8_but_the_gravity_filter(exported: Path) -> None:
 
 @pytest.mark.parametrize(("exported", "reason"), [("gru", "GRU"), ("mlp", "neither")], indirect=["exported"])
 def test_what_onnxruntime_cannot_quantise_is_said(exported: Path, reason: str, parts: dict[str, WindowSet]) -> None:
-    with pytest.raises(NotQuantisable, match=reason):
+    with refused("not-exportable", match=reason):
         quantise_int8(exported, exported.with_name(INT8), parts["train"].x)
     assert not exported.with_name(INT8).exists()
 

@@ -17,8 +17,7 @@ from har.errors import HarError
 from har.exporting.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.recording import Recording, write_csv
-from har.runtime.recognizer import StateRecognizer, load_model
-from har.runtime.verify import verify
+from har.runtime.recognizer import StateRecognizer, load_model, verify
 from tests.exporting.test_bundle import FACTS, SCHEMA, change_json, resign
 from tests.exporting.test_stream_file import labeller
 

@@ -12,7 +12,7 @@ from har.contract import LABELS, RAW6, SignalSpec
 from har.data import synthetic
 from har.errors import HarError
 from har.exporting.bundle_folder import as_metadata, signal_entries
-from har.exporting.stream_file import export_stream, run_stream, stream_parity
+from har.exporting.stream_bundle import export_stream, run_stream, stream_parity
 from har.models.labeller import StreamLabeller
 from har.runtime.session import open_session
 from tests.models.test_sequence_models import LOOKING_AHEAD, SMALL, STREAMING

@@ -155,7 +155,7 @@ def test_the_exported_loop_foretells_the_same_in_sensor_units(name: str, tmp_pat
     assert find_model(name).network.onnx == "loop"  # type: ignore[attr-defined]
     made = forecaster(name)
     path = tmp_path / "model.onnx"
-    write_graph(made, {"context": torch.zeros(2, 32, 6)}, "forecast", path, {"task": '"forecast"'})
+    write_graph(made, {"context": torch.zeros(2, 32, 6)}, ["forecast"], path, {"task": '"forecast"'})
     context = torch.randn(33, 32, 6) * torch.tensor([1.0, 1, 1, 3, 3, 3])
     assert graph_difference(made, path, {"context": context}, 1e-4) <= 1e-4
     model = onnx.load(path)

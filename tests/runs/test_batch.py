@@ -18,10 +18,9 @@ from har.errors import HarError
 from har.files import PARTIAL
 from har.recording import COLUMNS, ReadOptions
 from har.runs.batch import Job, Maker, find_jobs, predict_file
-from har.runtime.bundle import sha256
+from har.runtime.bundle import pretrained, sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.pretrained import pretrained
-from har.runtime.timeline_file import read_said
+from har.runtime.timeline import read_said
 
 pa = pytest.importorskip("pyarrow", reason="predictions of many recordings are Parquet, which needs pyarrow")
 pq = pytest.importorskip("pyarrow.parquet", reason="predictions of many recordings are Parquet, which needs pyarrow")
@@ -256,7 +255,7 @@ from har.runs.batch import Job, Maker, predict_file
 from har.recording import ReadOptions
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions())
 print(predict_file(Job(Path("in/anna/day.csv"), Path("here.parquet")), maker=maker))
 """
@@ -276,7 +275,7 @@ from har.runs.batch import Job, Maker, predict_file
 from har.recording import ReadOptions
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 maker = Maker(pretrained(), sha256(pretrained() / MANIFEST), ReadOptions(chunk_rows=10_000))
 print(predict_file(Job(Path(sys.argv[1]), Path(sys.argv[2])), maker=maker))
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -21,9 +21,8 @@ from har.runs.export import export
 from har.runs.register import log_bundle, register_bundle
 from har.runs.run_folder import RunFolder
 from har.runs.train import spans, train_run
-from har.runtime.bundle import sha256
+from har.runtime.bundle import pretrained, sha256
 from har.runtime.manifest import MANIFEST
-from har.runtime.pretrained import pretrained
 from har.tracking.registered_models import CHAMPION
 from har.tracking.store import tracking_uri
 from tests.conftest import BOUT_SECONDS

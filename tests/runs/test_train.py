@@ -33,8 +33,7 @@ from har.tasks import base as windows_module
 from har.tasks.base import load_windows
 from har.tasks.classify import Classify
 from har.tracking.store import tracking_uri
-from har.training.checkpoint import load_checkpoint
-from har.training.trainer import RESUME
+from har.training.trainer import RESUME, load_checkpoint
 from tests.helpers import write_uci_har
 
 RUNS, RESULTS = Path("runs"), Path("results")

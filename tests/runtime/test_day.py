@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from har.data import synthetic
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.runtime.recognizer import load_model
 from har.signals.resampling import StreamResampler
 from tests.runtime.day import FAULTS, App, Day, batch_answers, live_through

@@ -10,12 +10,10 @@ import pytest
 
 from har.data import synthetic
 from har.errors import HarError
-from har.runtime.bundle import read_bundle
-from har.runtime.decision import decide, outcomes
-from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Timeline, joined, load_model
-from har.runtime.report import minutes_text, timeline_text, write_timeline
+from har.runtime.bundle import pretrained, read_bundle
+from har.runtime.recognizer import load_model
 from har.runtime.stream import answer_of
+from har.runtime.timeline import Timeline, decide, joined, minutes_text, outcomes, timeline_text, write_timeline
 
 CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("decisions.json").read_text())
 

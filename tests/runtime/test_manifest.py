@@ -17,11 +17,9 @@ from har.contract import LABELS
 from har.data import synthetic
 from har.errors import HarError
 from har.recording import ReadOptions, read_recording, write_csv
-from har.runtime.bundle import read_bundle, sha256
+from har.runtime.bundle import pretrained, read_bundle, sha256
 from har.runtime.manifest import MANIFEST, MODEL, VECTORS, convert, faults, read_manifest, schema
-from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import load_model
-from har.runtime.verify import verify
+from har.runtime.recognizer import load_model, verify
 
 FORMAT_2 = json.loads((pretrained() / MANIFEST).read_text())
 FORMAT_3 = convert(FORMAT_2)

@@ -18,9 +18,8 @@ from onnx.external_data_helper import uses_external_data
 from har.cli import main
 from har.errors import HarError
 from har.runtime import onnx_guard
-from har.runtime.bundle import sha256
+from har.runtime.bundle import pretrained, sha256
 from har.runtime.onnx_guard import check_self_contained
-from har.runtime.pretrained import pretrained
 from har.runtime.session import open_session
 
 SECRET = np.array([11.0, 12.0, 13.0, 14.0], dtype=np.float32)

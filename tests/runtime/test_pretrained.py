@@ -15,12 +15,10 @@ from har.data.prepare import load_dataset
 from har.errors import HarError
 from har.evaluation.predictions import read_predictions
 from har.recording import write_csv
-from har.runtime.bundle import read_bundle
+from har.runtime.bundle import PLACES, find_bundle, pretrained, read_bundle
 from har.runtime.manifest import schema
-from har.runtime.pretrained import PLACES, find_bundle, pretrained
-from har.runtime.recognizer import load_model
+from har.runtime.recognizer import load_model, verify
 from har.runtime.session import open_session, run_windows
-from har.runtime.verify import verify
 from tests.helpers import assert_nan_in_nan_out
 
 ROOT = Path(__file__).parents[2]

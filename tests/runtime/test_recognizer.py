@@ -15,8 +15,8 @@ from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.exporting.bundle_writer import write_bundle
 from har.recording import Recording, write_csv
-from har.runtime.recognizer import Recognizer, Timeline, load_model
-from har.runtime.report import timeline_text, write_timeline
+from har.runtime.recognizer import Recognizer, load_model
+from har.runtime.timeline import Timeline, timeline_text, write_timeline
 from tests.exporting.test_bundle import FACTS
 from tests.exporting.test_onnx_file import classifier
 

@@ -11,7 +11,7 @@ from har.contract import UNKNOWN
 from har.data import synthetic
 from har.errors import HarError
 from har.recording import Recording
-from har.runtime.pretrained import pretrained
+from har.runtime.bundle import pretrained
 from har.runtime.recognizer import Recognizer, load_model
 from har.runtime.stream import Answer, StreamFaults, WindowStream
 from har.signals.resampling import StreamResampler

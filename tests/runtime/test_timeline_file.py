@@ -9,9 +9,9 @@ import pytest
 from har.data import synthetic
 from har.errors import HarError
 from har.recording import Recording
-from har.runtime.pretrained import pretrained
-from har.runtime.recognizer import Timeline, load_model
-from har.runtime.timeline_file import ROWS, read_said, write_parquet
+from har.runtime.bundle import pretrained
+from har.runtime.recognizer import load_model
+from har.runtime.timeline import ROWS, Timeline, read_said, write_parquet
 
 pq = pytest.importorskip("pyarrow.parquet", reason="the file is Parquet, which needs pyarrow")
 LABELS = ["A", "B", "C"]

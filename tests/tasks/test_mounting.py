@@ -24,8 +24,7 @@ from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
 from har.runtime.manifest import schema
 from har.runtime.mounted import remounted
-from har.runtime.recognizer import load_model
-from har.runtime.verify import verify
+from har.runtime.recognizer import load_model, verify
 from har.signals.windows import cut_windows, window_starts
 from tests.exporting.test_bundle import resign
 from tests.helpers import VALIDATION

@@ -17,7 +17,7 @@ from har.runs.evaluate import evaluate
 from har.runs.export import best_run, export
 from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
-from har.runtime.verify import verify
+from har.runtime.recognizer import verify
 from har.tasks import classify
 from tests.exporting.test_onnx_file import Unexportable
 

@@ -20,7 +20,7 @@ from har.runs.train import train_run
 from har.runtime.recognizer import StateRecognizer, load_model
 from har.tasks.base import load_windows
 from har.tasks.sequence import Sequence, label_streams
-from har.training.checkpoint import load_module
+from har.training.trainer import load_module
 from tests.helpers import accept_small_hapt, write_hapt
 
 SEQUENCE = {

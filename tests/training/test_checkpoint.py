@@ -5,7 +5,7 @@ import torch
 
 from har.config import RunConfig
 from har.errors import HarError
-from har.training.checkpoint import load_checkpoint
+from har.training.trainer import load_checkpoint
 from tests.training.test_fit import Parts, run
 
 

@@ -15,18 +15,18 @@ from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.training import trainer
-from har.training.checkpoint import load_checkpoint
-from har.training.fit import FitResult, fit
+from har.training.fit import fit
+from har.training.trainer import Fitted, load_checkpoint
 from tests.models.test_models import SMALL
 
 Parts = dict[str, WindowSet]
 
 
-def weights(result: FitResult) -> torch.Tensor:
+def weights(result: Fitted) -> torch.Tensor:
     return torch.cat([value.flatten().float() for value in result.classifier.state_dict().values()])
 
 
-def run(config: RunConfig, parts: Parts, folder: Path, **options: object) -> FitResult:
+def run(config: RunConfig, parts: Parts, folder: Path, **options: object) -> Fitted:
     return fit(config, parts["train"], parts["validation"], folder, **options)  # type: ignore[arg-type]
 
 

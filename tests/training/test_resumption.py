@@ -9,8 +9,8 @@ import torch
 from har.config import RunConfig
 from har.data.windowset import WindowSet
 from har.errors import HarError
-from har.training.fit import FitResult, fit
-from har.training.trainer import RESUME
+from har.training.fit import fit
+from har.training.trainer import RESUME, Fitted
 
 Parts = dict[str, WindowSet]
 VARIANTS = {
@@ -47,11 +47,11 @@ class Epochs(pl.Callback):
         self.begun.append(trainer.current_epoch)
 
 
-def run(config: RunConfig, parts: Parts, folder: Path, *callbacks: pl.Callback) -> FitResult:
+def run(config: RunConfig, parts: Parts, folder: Path, *callbacks: pl.Callback) -> Fitted:
     return fit(config, parts["train"], parts["validation"], folder, callbacks=callbacks)
 
 
-def same(a: FitResult, b: FitResult) -> bool:
+def same(a: Fitted, b: Fitted) -> bool:
     first, second = a.classifier.state_dict(), b.classifier.state_dict()
     told = [(one.best_epoch, one.best_score, one.epochs) for one in (a, b)]
     return told[0] == told[1] and all(torch.equal(value, second[name]) for name, value in first.items())

@@ -12,7 +12,8 @@ import numpy as np
 
 from har.data import synthetic
 from har.recording import COLUMNS, ReadReport, Recording, read_pieces
-from har.runtime.recognizer import Recognizer, Timeline
+from har.runtime.recognizer import Recognizer
+from har.runtime.timeline import Timeline
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "export" / "web"

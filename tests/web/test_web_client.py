@@ -11,7 +11,8 @@ import pytest
 from har.contract import SAMPLE_RATE_HZ
 from har.recording import Recording, write_csv
 from har.runs.robustness import turned
-from har.runtime.recognizer import Recognizer, Timeline, load_model
+from har.runtime.recognizer import Recognizer, load_model
+from har.runtime.timeline import Timeline
 from har.signals.resampling import StreamResampler
 from tests.web.conftest import PRETRAINED, UNKNOWN_BELOW
 from tests.web.driver import (

@@ -11,7 +11,7 @@ from har.errors import HarError
 from har.recording import ReadReport, Recording, read_pieces
 from har.runs.robustness import turned
 from har.runtime.recognizer import Recognizer, load_model
-from har.runtime.report import write_timeline
+from har.runtime.timeline import write_timeline
 from har.signals.resampling import StreamResampler
 from tests.web.driver import (
     CLOSE,
