@@ -84,12 +84,11 @@ def subject_intervals(predictions: list[Predictions], *, draws: int = DRAWS, see
     Raises:
         ValueError: the seeds were scored on different people.
     """
-    labels = predictions[0].labels
     people = sorted(set(predictions[0].table.subject))
     if any(sorted(set(p.table.subject)) != people for p in predictions):
         raise ValueError("the seeds were scored on different subjects")
     # (seed, subject, true, predicted): every score of a draw follows from sums of these.
-    counts = np.stack([_confusions(p, people, labels) for p in predictions])
+    counts = np.stack([_confusions(p) for p in predictions])
     rng = np.random.default_rng(seed)
     weight = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)  # (draw, subject)
     whole = np.ones((1, len(people)), dtype=int)
@@ -111,11 +110,9 @@ def _interval(value: np.floating, drawn: np.ndarray) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def _confusions(predictions: Predictions, people: list[int], labels: list[str]) -> np.ndarray:
-    from sklearn.metrics import confusion_matrix
-
-    groups = dict(list(predictions.table.groupby("subject")))
-    return np.stack([confusion_matrix(groups[s].y_true, groups[s].y_pred, labels=labels) for s in people])
+def _confusions(predictions: Predictions) -> np.ndarray:
+    """(subject, true, predicted), subjects in increasing order."""
+    return np.stack([confusion(Predictions(own, predictions.origin)) for _, own in predictions.table.groupby("subject")])
 
 
 def _weighted(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:

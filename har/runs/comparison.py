@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from har.contract import SPLITS as PARTS
-from har.contract import TRAIN_SUBJECTS, artefact
+from har.contract import SPLITS, TRAIN_SUBJECTS, artefact
 from har.data.prepare import describe
 from har.errors import HarError
 from har.evaluation.calibration import MIN_ERRORS, MIN_SUBJECTS, calibration_table
@@ -36,7 +35,7 @@ PREDICTIONS = "predictions"  # below a report: those that it was made of
 PEERS = "peers"  # below a report: what benchmarks/peers.py predicted for the official test subjects
 PEOPLE = ("studies/people_predictions", "studies/peers_predictions")  # of all 30 subjects, held out fold by fold
 HELD_OUT = "studies/crossvalidation*_predictions"  # of the training subjects, held out fold by fold
-SPLITS, METRICS = PARTS[1:], ("macro_f1", "accuracy")
+SCORED, METRICS = SPLITS[1:], ("macro_f1", "accuracy")
 TRAINING = ("best_epoch", "epochs", "train_seconds", "commit", "checkpoint_sha256")
 Systems = Mapping[str, Sequence[Predictions]]
 
@@ -74,7 +73,7 @@ def summary(predictions: list[Predictions]) -> pd.DataFrame:
     # A row per seed, that of the test subjects where there is one; the validation of a refit is of several trainings.
     trainings = table.sort_values("split", kind="stable").drop_duplicates(["run", "seed"])
     found["train_seconds"] = trainings.groupby("run").train_seconds.mean()
-    for split in SPLITS:
+    for split in SCORED:
         seeds = table[table.split == split].groupby("run")
         found[f"{split}_seeds"] = seeds.size().reindex(found.index, fill_value=0)
         for metric in METRICS:
@@ -85,7 +84,7 @@ def summary(predictions: list[Predictions]) -> pd.DataFrame:
 def _check_seeds(predictions: list[Predictions]) -> None:
     """Refuse seeds of other models or subjects, as those of a split file that was changed in between."""
     for run, seeds in sorted(by_run(predictions).items()):
-        for split in SPLITS:
+        for split in SCORED:
             if len({tuple(sorted(set(item.table.subject))) for item in seeds if item.origin.split == split}) > 1:
                 raise HarError(
                     "not-comparable",
@@ -153,7 +152,7 @@ def subject_table(systems: Systems) -> pd.DataFrame:
 def summary_markdown(table: pd.DataFrame) -> str:
     """The summary as a Markdown table, in per cent, mean ± standard deviation over seeds."""
     absent = {"validation": "-", "test": "not opened"}
-    columns = [(split, metric) for split in (SPLITS if (table.test_seeds > 0).any() else SPLITS[:1]) for metric in METRICS]
+    columns = [(split, metric) for split in (SCORED if (table.test_seeds > 0).any() else SCORED[:1]) for metric in METRICS]
     rows = []
     for row in table.to_dict("records"):
         found = [_percent(row, f"{split}_{metric}_mean", f"{split}_{metric}_sd", ".1f", absent[split]) for split, metric in columns]

@@ -22,6 +22,8 @@ from har.runs.train import compare_scores, write_score
 from har.tasks import Task, TaskData, TaskScore, task_of
 from har.training.checkpoint import load_checkpoint, load_module
 
+EVERYBODY = "all"  # the split of other people than those of the training
+
 
 def results_folder(results: Path, dataset: str) -> Path:
     """Folder of a data set's results: ``results/uci_har``."""
@@ -170,9 +172,6 @@ def load_data(run: RunFolder, archive: Path | str | None = None) -> tuple[Task, 
 
 def _table(table: pd.DataFrame, *, percent: bool) -> str:
     return table.to_string(index=False, float_format=lambda value: f"{100 * value:.1f} %" if percent else f"{value:.4f}")
-
-
-EVERYBODY = "all"  # the split of other people than those of the training
 
 
 def evaluate_on(

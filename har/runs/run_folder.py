@@ -170,8 +170,8 @@ def check_other(run: RunFolder, dataset: str, rename: Mapping[str, str]) -> None
         raise HarError("run-kind", f"{run.origin.run} is no classifier of windows; only those can be tried on another data set")
     if dataset == data.dataset:
         raise HarError("argument", f"{run.origin.run} was trained on {dataset}; name another data set with --on, or leave it out")
-    theirs, ours = label_names(dataset), label_names(data.dataset, data.transitions)
     for name, label in rename.items():
+        theirs, ours = label_names(dataset), label_names(data.dataset, data.transitions)
         if name not in theirs:
             raise HarError("argument", f"--map names {name!r}, which {dataset} has not; {nearest(name, theirs)}")
         if label not in ours:

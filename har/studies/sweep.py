@@ -34,6 +34,8 @@ from har.tasks.run_key import run_key
 from har.tracking.runs import closing_orphans, confirm_finished, note_study, parent_run
 from har.tracking.store import FOLDER
 
+RESULT = "result.json"
+PREDICTIONS = "_predictions"  # behind the name of a study, the folder of its pooled predictions
 LONGEST_S = 86_400  # the time left is estimated from the jobs of so many seconds
 
 
@@ -133,10 +135,6 @@ class Board:
                     text, value = over(outcome)
                     self.ended(job.run, job.text, text, value=value)
         return problems
-
-
-RESULT = "result.json"
-PREDICTIONS = "_predictions"  # behind the name of a study, the folder of its pooled predictions
 
 
 @dataclass(frozen=True)

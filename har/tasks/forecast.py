@@ -1,7 +1,6 @@
 """The task ``forecast``: the next sensor values from the last ones."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ class Forecast(WindowTask[Forecaster]):
         figure = forecast_figure(
             windows.x[chosen, : module.context],
             truth[chosen],
-            {"foretold": found[chosen]},
+            found[chosen],
             tuple(windows.labels[label] for label in shown),
             windows.channels,
             f"{config.model.name}, {data_title(data)}, {part} subjects: of each activity the forecast of median error (faint: what came)",
@@ -164,7 +163,7 @@ def skill(own: np.ndarray, persistence: np.ndarray) -> float:
 def forecast_figure(
     context: np.ndarray,
     truth: np.ndarray,
-    forecasts: Mapping[str, np.ndarray],
+    found: np.ndarray,
     labels: tuple[str, ...],
     channels: tuple[str, ...],
     title: str,
@@ -174,7 +173,7 @@ def forecast_figure(
     Args:
         context: (activity, context, channel) in g and rad/s.
         truth: (activity, horizon, channel).
-        forecasts: the same by name; the first is drawn dashed, the second dotted.
+        found: (activity, horizon, channel), what was foretold, drawn dashed.
         labels: names of the activities.
         channels: names of the channels.
         title: of the figure.
@@ -189,8 +188,7 @@ def forecast_figure(
                 index = channels.index(f"{sensor}_{name}")
                 axis.plot(past, context[row, :, index], color=colour, linewidth=1, label=f"{name}, measured")
                 axis.plot(future, truth[row, :, index], color=colour, linewidth=1, alpha=0.45)
-                for style, (who, values) in zip(("--", ":"), forecasts.items(), strict=False):
-                    axis.plot(future, values[row, :, index], style, color=colour, linewidth=1.6, label=f"{name}, {who}")
+                axis.plot(future, found[row, :, index], "--", color=colour, linewidth=1.6, label=f"{name}, foretold")
             axis.axvline(0, color="0.5", linewidth=0.8)
             axis.set_ylabel(unit, fontsize=8)
             axis.grid(alpha=0.3)

@@ -49,6 +49,12 @@ def named_right(judge: WindowClassifier, windows: WindowSet) -> float:
     return float(np.mean([(found[windows.y == label] == label).mean() for label in np.unique(windows.y)]))
 
 
+BAND_HZ = (0.3, 15.0)  # what a waist does; the published windows are low-passed at 20 Hz
+SIGNALS = {
+    "total_acc": (TOTAL_ACC, "Acceleration", "g²/Hz"),
+    "gyro": (GYRO, "Angular velocity", "(rad/s)²/Hz"),
+}
+SHOWN = 2  # windows of each kind in the figure
 PER_ACTIVITY = 200  # generated windows that are judged
 SEED = 2014  # of the latent vectors of every scoring, so that it can be repeated
 
@@ -145,14 +151,6 @@ def likeness(windows: WindowSet, real: WindowSet, train: WindowSet, deviation: n
         "variety": pairwise_distance(windows, deviation) / pairwise_distance(real, deviation),
         "nearest": nearest_distance(windows, train, deviation) / nearest_distance(real, train, deviation),
     }
-
-
-BAND_HZ = (0.3, 15.0)  # what a waist does; the published windows are low-passed at 20 Hz
-SIGNALS = {
-    "total_acc": (TOTAL_ACC, "Acceleration", "g²/Hz"),
-    "gyro": (GYRO, "Angular velocity", "(rad/s)²/Hz"),
-}
-SHOWN = 2  # windows of each kind in the figure
 
 
 def length_spectra(windows: WindowSet) -> pd.DataFrame:

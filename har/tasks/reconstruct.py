@@ -21,6 +21,11 @@ from har.reporting import data_title
 from har.tasks.base import TaskData, TaskScore, WindowTask, options_of, spread_windows, tensor
 from har.training.fit import module_settings
 
+EVERYDAY, HELD_OUT, TRANSITION = "everyday", "held_out", "transition"
+KINDS = {HELD_OUT: (HELD_OUT,), TRANSITION: (TRANSITION,), "novel": (HELD_OUT, TRANSITION)}  # name of a score -> what counts as novel
+RIDGE = 1e-3  # added to the diagonal of a correlation matrix, so that it can be inverted
+FAINT = 1e-3  # g or rad/s, added to a standard deviation before its logarithm; sensor noise is some 2e-3
+COLOURS = {EVERYDAY: "tab:gray", HELD_OUT: "tab:orange", TRANSITION: "tab:blue"}
 PARITY_WINDOWS = 256
 
 
@@ -105,13 +110,6 @@ def kinds(windows: WindowSet, config: RunConfig) -> np.ndarray:
         for name in windows.labels
     ]
     return np.array(of_label)[windows.y]
-
-
-EVERYDAY, HELD_OUT, TRANSITION = "everyday", "held_out", "transition"
-KINDS = {HELD_OUT: (HELD_OUT,), TRANSITION: (TRANSITION,), "novel": (HELD_OUT, TRANSITION)}  # name of a score -> what counts as novel
-RIDGE = 1e-3  # added to the diagonal of a correlation matrix, so that it can be inverted
-FAINT = 1e-3  # g or rad/s, added to a standard deviation before its logarithm; sensor noise is some 2e-3
-COLOURS = {EVERYDAY: "tab:gray", HELD_OUT: "tab:orange", TRANSITION: "tab:blue"}
 
 
 def novelty_scores(score: np.ndarray, kind: np.ndarray, threshold: float | None) -> dict[str, float]:
