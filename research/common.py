@@ -22,7 +22,7 @@ from har.files import check_folder, write_whole
 from har.redaction import shown
 from har.reporting import write_table
 from har.runs.engine import Progress, default_workers, run_jobs
-from har.runs.work import Say
+from har.runs.train import Say
 from har.tasks.run_key import KEY_LENGTH, code_digest, digest_of, sources_of
 
 SYNTHETIC = "synthetic"

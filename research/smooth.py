@@ -33,7 +33,8 @@ from har.runs.ledger import record_opening, required_ledger
 from har.runs.run_folder import RunFolder, find_runs
 from har.signals.filters import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
-from har.studies.sweep import RESULT, STUDIES
+from har.studies.study import STUDIES
+from har.studies.sweep import RESULT
 from har.training.trainer import load_checkpoint
 from research.common import Bench, experiment, listed, markdown
 
@@ -233,7 +234,7 @@ def run(bench: Bench) -> list[Path]:
     assert ledger is not None
     rows, tables, figure = [], [], None
     for final in finals:
-        found, origin = streams(final, recordings, TEST_SUBJECTS), final.info().origin
+        found, origin = streams(final, recordings, TEST_SUBJECTS), final.origin
         answers = smoothed(found, weight, lag)
         errors = stream_errors(found, answers)
         rows.append({"seed": origin.seed, **summarise(found, answers, errors, lag)})

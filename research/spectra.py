@@ -11,8 +11,8 @@ from har.data import synthetic, uci_har
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
 from har.evaluation.figures import save_figure, words
-from har.evaluation.generation import SIGNALS, length_spectra
 from har.reporting import write_table
+from har.tasks.generate import SIGNALS, length_spectra
 from research.common import Bench, experiment
 
 OPTIONS = ("--archive",)

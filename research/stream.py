@@ -27,8 +27,8 @@ from har.runs.run_folder import INFO, RunFolder
 from har.runs.train import train_run
 from har.signals.filters import PUBLISHED
 from har.signals.windows import cut_windows, window_starts
-from har.studies.study import Job
 from har.tasks.base import options_of
+from har.tasks.run_key import run_key
 from har.tasks.sequence import label_streams
 from har.training.trainer import load_checkpoint, load_module
 from research.common import SYNTHETIC, Bench, experiment, listed, markdown, spread
@@ -62,7 +62,7 @@ def run(bench: Bench) -> list[Path]:
         held_out = held_out_streams(bench, runs)
         found = answers(runs, held_out, filtered=bench.dataset == hapt.NAME)
         for name, items in found.items():
-            origin = runs[ANSWERS[name][0]].info().origin
+            origin = runs[ANSWERS[name][0]].origin
             row = {"answers": name, "seed": seed, "parameters": origin.parameters, "train_seconds": round(origin.train_seconds, 1)}
             scores = stream_scores(items, len(LABELS))
             rows.append(row | scores)
@@ -110,7 +110,7 @@ def _spread(values: pd.Series) -> str:
 def trained(bench: Bench, name: str, seed: int) -> RunFolder:
     """The run of a training, finished before or now; its folder's name holds everything that it depends on."""
     config = experiment_config(bench, name, seed)
-    key = Job("stream", name, name, config).key(prepared(config, bench.archive).digest)
+    key = run_key(config, prepared(config, bench.archive).digest)
     target = bench.runs / bench.dataset / "experiments" / "stream" / name / f"seed-{seed}-{key}"
     if not (target / INFO).is_file():
         tags = {"experiment": "stream", "run_key": key}
@@ -125,7 +125,7 @@ def held_out_streams(bench: Bench, runs: dict[str, RunFolder]) -> list[Stretch]:
     Raises:
         HarError: the runs trained on different subjects, or an official test subject is among those held out.
     """
-    splits = {name: run.info().split or {} for name, run in runs.items()}
+    splits = {name: run.info().split for name, run in runs.items()}
     for name, split in splits.items():
         if split != splits["carried"]:
             raise HarError(

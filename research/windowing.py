@@ -14,9 +14,9 @@ from har.contract import TEST_SUBJECTS
 from har.data.audit import audit
 from har.data.prepare import prepared
 from har.errors import HarError
-from har.evaluation.compare import pairs_markdown
 from har.evaluation.statistics import mean_interval, paired_tests
 from har.runs.checks import config_path
+from har.runs.comparison import pairs_markdown
 from har.runs.evaluate import results_folder
 from har.tasks.base import load_windows, tensor
 from har.training.fit import fit

@@ -116,7 +116,8 @@ def a_run(folder: Path, model: str) -> None:
     run = folder / "runs" / "synthetic" / model / "seed-0"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(config.to_yaml())
-    (run / "run.json").write_text(json.dumps({"origin": asdict(origin), "score": 0.5, "mlflow_run_id": "", "versions": {}}))
+    info = {"origin": asdict(origin), "score": 0.5, "mlflow_run_id": "", "versions": {}, "split": {}, "key": ""}
+    (run / "run.json").write_text(json.dumps(info))
 
 
 @pytest.fixture(scope="module")

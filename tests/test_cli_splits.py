@@ -15,7 +15,7 @@ from har.data import synthetic
 from har.data.splits import read_splits
 from har.errors import HarError
 from har.runs import train as train_module
-from har.runs.folds import VALIDATION_SUBJECTS
+from har.runs.checks import VALIDATION_SUBJECTS
 from har.runs.run_folder import RunFolder
 from har.tracking.store import tracking_uri
 from tests.helpers import VALIDATION
@@ -158,7 +158,7 @@ def test_the_official_split_is_written_too(workplace: Path, capsys: pytest.Captu
 
 
 def test_a_leak_keeps_a_split_from_being_written(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from har.runs import folds as module
+    from har.runs import checks as module
 
     def leak(parts: object) -> None:
         raise HarError("leak", "leak: planted")
@@ -183,7 +183,7 @@ def test_folds_and_difficulty_reach_the_run(workplace: Path, capsys: pytest.Capt
     for name in names:
         run = RunFolder(Path("runs/synthetic", name, "seed-0"))
         assert run.config().data.difficulty == 0.5
-        assert run.info().origin.data_digest == digest
+        assert run.origin.data_digest == digest
         split = run.info().split
         assert split is not None
         assert not tested & set(split["test"])

@@ -15,7 +15,7 @@ import pytest
 from har.errors import HarError
 from har.files import CannotWriteError, append_whole, cannot_write, check_output, named_descriptor, read_small, whole_file, write_whole
 from har.runs.ledger import add_opening
-from har.runs.work import WORK, Work
+from har.runs.train import WORK, Work
 
 resource = pytest.importorskip("resource", reason="limits of a file's size are not known on Windows")
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from har.evaluation.compare import collect, summary, summary_markdown
-from har.evaluation.metrics import scores
-from har.evaluation.predictions import Predictions
+from har.evaluation.predictions import Predictions, collect
+from har.evaluation.statistics import scores
 from har.models.registry import model_names
+from har.runs.comparison import summary, summary_markdown
 from har.runs.ledger import COLUMNS
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from har.config import load_config
-from har.config.yaml_file import read_yaml
+from har.config import load_config, read_yaml
 from har.errors import HarError
 from har.studies.study import load_study
 

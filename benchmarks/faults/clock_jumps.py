@@ -99,7 +99,7 @@ class Command(NamedTuple):
             failed = self.run(place)
         passed = time.monotonic() - begin
         found = Counter(jumps=clock.jumps - before, exit_code_0=int(not failed), same_content=int(self.content(place) == expected))
-        seconds = [RunFolder(path.parent).info().origin.train_seconds for path in place.rglob(INFO)]
+        seconds = [RunFolder(path.parent).origin.train_seconds for path in place.rglob(INFO)]
         found["times_wrong"] = sum(not 0 <= value <= passed for value in seconds)
         found["running_left"] = running(place)
         found["runs_end_before_start"] = sum(end is not None and end < start for _, start, end, _ in tracked(place))

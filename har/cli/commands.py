@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import har
 from har.cli.output import answer, answer_written, complain, loading, on_terminal, progress, say, say_all
-from har.errors import HarError, nearest
+from har.errors import HarError
 from har.files import check_folder, check_output, named_descriptor
 from har.models.registry import COMPARISON, model_names
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from har.recording import ReadOptions, Recording
-    from har.runs.folds import SplitChoice
     from har.runs.run_folder import RunFolder
 
 RUNS, RESULTS, BUNDLE = Path("runs"), Path("results"), Path("export/bundle")
@@ -89,18 +88,11 @@ def typed() -> str:
     return shlex.join(["har", *sys.argv[1:]])
 
 
-def split_choice(options: argparse.Namespace, numbers: list[int] | None = None) -> "SplitChoice":
-    from har.runs.folds import SplitChoice
-
-    return SplitChoice(
-        kind=options.split,
-        numbers=numbers,
-        folds=options.folds,
-        subjects=options.subjects,
-        validation=options.validation,
-        seed=options.split_seed,
-        path=options.split_path,
-    )
+def split_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Those of `add_split` that are given, by key of ``data.split``."""
+    found = {name: getattr(options, name) for name in ("folds", "subjects", "validation")}
+    found |= {"kind": options.split, "seed": options.split_seed, "path": options.split_path}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def train(options: argparse.Namespace) -> None:
@@ -116,8 +108,8 @@ def train(options: argparse.Namespace) -> None:
     if options.refit:
         change |= {"data.validation_subjects": (), "training.keep": "last"}
     check_folder(options.runs, "--runs")
-    split = split_choice(options, options.fold)
-    jobs = planned_runs(names, change, seeds=options.seed, split=split, archive=options.archive)
+    split = split_options(options)
+    jobs = planned_runs(names, change, seeds=options.seed, split=split, folds=options.fold, archive=options.archive)
     with loading(options):
         from har.runs.train import train_planned
 
@@ -135,7 +127,7 @@ def _after_training(options: argparse.Namespace, runs: "list[RunFolder]") -> str
     """The next line: the commands that work for the runs that were trained."""
     from har.runs.run_folder import exportable
 
-    first = runs[0].info().origin
+    first = runs[0].origin
     where, steps = _where(options, first.dataset), [shlex.join(["har", "dashboard", *_where(options)]) + " shows the curves"]
     if any(run.info().score is not None for run in runs):
         steps.insert(0, shlex.join(["har", "evaluate", *where]))
@@ -184,9 +176,14 @@ def evaluate(options: argparse.Namespace) -> None:
     runs = named_runs(options, validated=options.part == "validation")
     check_folder(options.results, "--results")
     if options.on is not None:
-        _check_other(runs, options, rename)
+        from har.data.prepare import check_source
+        from har.runs.run_folder import check_other
+
+        for run in runs:
+            check_other(run, options.on, rename)
+        check_source(options.on, options.on_archive)
     with loading(options):
-        from har.runs.transfer import evaluate_on
+        from har.runs.evaluate import evaluate_on
     found, ledgers = [], []
     with progress(options, f"Scoring the {options.part} subjects", len(runs)) as step:
         for run in runs:
@@ -207,7 +204,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") -> list[str]:
     """The next line, where there is one: the commands that work for the runs that were evaluated."""
-    from har.evaluation.compare import collect
+    from har.evaluation.predictions import collect
     from har.models.registry import WINDOW, find_model
     from har.runs.export import best_run
 
@@ -221,39 +218,19 @@ def _after_evaluation(options: argparse.Namespace, scored: "list[RunFolder]") ->
     with suppress(HarError):
         best_run(named_runs(options))
         steps.append(shlex.join(["har", "export", *these]))
-    if find_spec("captum") is not None and all(find_model(run.info().origin.model).task == WINDOW for run in scored):
+    if find_spec("captum") is not None and all(find_model(run.origin.model).task == WINDOW for run in scored):
         part = [] if options.part == "validation" else ["--part", options.part]
         steps.append(shlex.join(["har", "explain", *these, *part]) + " shows the mistakes")
     return [f"next: {'; '.join(steps)}"] if steps else []
 
 
-def _check_other(runs: "list[RunFolder]", options: argparse.Namespace, rename: dict[str, str]) -> None:
-    """Find mistakes in --on, --on-archive and --map without torch."""
-    from har.data.prepare import check_source, label_names
-
-    for run in runs:
-        data = run.config().data
-        if options.on == data.dataset:
-            raise HarError(
-                "argument", f"{run.info().origin.run} was trained on {options.on}; name another data set with --on, or leave it out"
-            )
-        theirs, ours = label_names(options.on), label_names(data.dataset, data.transitions)
-        for name, label in rename.items():
-            if name not in theirs:
-                raise HarError("argument", f"--map names {name!r}, which {options.on} has not; {nearest(name, theirs)}")
-            if label not in ours:
-                raise HarError("argument", f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, ours)}")
-    check_source(options.on, options.on_archive)
-
-
 def compare(options: argparse.Namespace) -> None:
-    from har.evaluation.compare import prediction_files
+    from har.evaluation.predictions import prediction_files
 
     prediction_files(options.folder or options.runs / options.dataset)
     check_folder(options.output, "--output")
     with loading(options):
-        from har.evaluation.compare import per_run
-        from har.runs.comparison import comparison, write_report
+        from har.runs.comparison import comparison, per_run, write_report
 
     with progress(options, "Comparing"):
         predictions, table = comparison(options.folder or options.runs / options.dataset, options.transitions)
@@ -315,7 +292,7 @@ def robustness(options: argparse.Namespace) -> None:
     runs = named_runs(options, validated=True)
     if "all" not in options.model:
         runs.sort(key=lambda run: options.model.index(run.path.parent.name))  # as they were named: the last is measured in streams too
-    mounting = _mounting(options, runs[-1].info().origin.seed)
+    mounting = _mounting(options, runs[-1].origin.seed)
     from har.runs.run_folder import check_measurable
 
     for run in runs:
@@ -372,7 +349,7 @@ def dashboard(options: argparse.Namespace) -> None:
     serve(options.runs, options.port)
 
 
-ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.evaluation.attribution, known without torch; a test compares
+ATTRIBUTIONS = ("integrated_gradients", "occlusion")  # of har.runs.explain, known without torch; a test compares
 
 
 def explain(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from har.cli.commands import split_choice
+from har.cli.commands import split_options
 from har.cli.output import answer, progress
 from har.contract import LABELS
 from har.errors import HarError
@@ -100,11 +100,11 @@ def _parts(word: str) -> set[str]:
 
 
 def splits(options: argparse.Namespace) -> None:
-    from har.runs.folds import describe_splits
+    from har.runs.checks import describe_splits
 
     if options.output:
         check_output(options.output, [Path(path) for path in (options.split_path, options.archive) if path])
-    text = describe_splits(options.dataset, split_choice(options), options.validation_subjects, options.archive, options.output)
+    text = describe_splits(options.dataset, split_options(options), options.validation_subjects, options.archive, options.output)
     lines = text.split("\n")
     if options.output:
         path = shlex.quote(str(options.output))

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from har.config import DataConfig, SplitConfig, explained
+from har.config import DataConfig, SplitConfig, checked
 from har.contract import SPLITS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.audit import audit
 from har.data.windowset import WindowSet
@@ -263,11 +263,7 @@ def split(
     chosen = {"kind": kind, "fold": fold, "folds": folds, "subjects": subjects, "validation": validation, "seed": seed}
     official = VALIDATION_SUBJECTS if kind == "official" and validation_subjects is None else validation_subjects
     content = {"dataset": windows.dataset, "validation_subjects": official, "split": chosen | {"path": path and str(path)}}
-    try:
-        config = DataConfig.model_validate(content)
-    except ValidationError as error:
-        raise HarError("config", f"split: {explained(error, DataConfig)}") from None
-    parts = make_split(config, windows).parts(windows)
+    parts = make_split(checked(DataConfig, content, "split"), windows).parts(windows)
     audit(parts)
     return parts
 

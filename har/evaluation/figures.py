@@ -12,13 +12,14 @@ from matplotlib.patches import Patch
 
 from har.contract import SAMPLE_RATE_HZ
 from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
-from har.evaluation.metrics import confusion, scores
 from har.evaluation.predictions import Predictions
+from har.evaluation.statistics import confusion, scores
 from har.files import whole_file
 from har.reporting import data_title
 from har.signals.windows import label_runs
 
 AXIS_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # x, y, z; Okabe and Ito 2008, different for colour-blind readers too
+SENSORS = {"total_acc": "acceleration (g)", "gyro": "angular velocity (rad/s)"}
 
 
 def panel(width: float, height: float) -> tuple[Figure, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from har.contract import artefact
+from har.contract import TRANSITION_LABELS, artefact
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.files import whole_file
@@ -189,6 +189,55 @@ def read_predictions(path: Path) -> Predictions:
     return found
 
 
+def prediction_files(folder: Path) -> list[Path]:
+    """All prediction files below `folder`.
+
+    Raises:
+        HarError: there is none.
+    """
+    # A folder with a dot in front is a training that is not finished; studies have folds and tables of their own.
+    found = {path: path.relative_to(folder).parts for path in sorted(folder.rglob("predictions_*.parquet"))}
+    paths = [path for path, names in found.items() if not any(name.startswith(".") or name == "studies" for name in names)]
+    if not paths:
+        raise HarError("run-missing", f"no prediction files below {folder}; train first: har train")
+    return paths
+
+
+def collect(folder: Path, transitions: str | None = None) -> list[Predictions]:
+    """All prediction files below `folder`, each run named so that one name is one training but for the seed (`name_trainings`).
+
+    Args:
+        folder: searched recursively.
+        transitions: ``drop``, ``keep`` or ``unknown``: only files over these labels, see `har.contract.TRANSITION_LABELS`.
+
+    Raises:
+        HarError: there is none, they come from several data sets or are over different labels, or one run and seed appears twice.
+    """
+    pairs = [(path, read_predictions(path)) for path in prediction_files(folder)]
+    if transitions is not None:
+        pairs = [(path, item) for path, item in pairs if item.labels == list(TRANSITION_LABELS[transitions])]
+        if not pairs:
+            raise HarError(
+                "run-missing", f"no prediction files over the labels of --transitions {transitions} below {folder}; train first: har train"
+            )
+    kinds = {kind: [p.origin.run for _, p in pairs if p.labels == list(labels)] for kind, labels in TRANSITION_LABELS.items()}
+    if sum(map(bool, kinds.values())) > 1:
+        names = "; ".join(f"{kind}: {', '.join(sorted(set(runs)))}" for kind, runs in kinds.items() if runs)
+        raise HarError("not-comparable", f"{folder} mixes predictions over different labels ({names}); choose one kind with --transitions")
+    found = name_trainings(item for _, item in pairs)
+    digests = {p.origin.data_digest for p in found}
+    if len(digests) > 1:
+        names = ", ".join(sorted({f"{p.origin.dataset} ({p.origin.data_digest[:8]})" for p in found}))
+        raise HarError("not-comparable", f"{folder} mixes predictions on {names}; compare one data set at a time")
+    seen: dict[tuple[str, int, str], Path] = {}
+    for (path, _), item in zip(pairs, found, strict=True):
+        key = (item.origin.run, item.origin.seed, item.origin.split)
+        if key in seen:
+            raise HarError("not-comparable", f"{path} and {seen[key]} both hold {key[0]}, seed {key[1]}, {key[2]}; keep one")
+        seen[key] = path
+    return found
+
+
 def name_trainings(predictions: Iterable[Predictions]) -> list[Predictions]:
     """The predictions, each run named so that one name is one training but for the seed: ``cnn1d (epochs 2)``.
 
@@ -224,7 +273,9 @@ def _titles(origins: list[Origin]) -> dict[str, str]:
     titles = {}
     for key, origin in trainings.items():
         if key in recorded:
-            what = [f"{_short(name, different)} {_value(recorded[key].get(name))}" for name in different[:MOST_NAMED]]
+            values = {name: recorded[key].get(name) for name in different[:MOST_NAMED]}
+            texts = ("unset" if value is None else value if isinstance(value, str) else json.dumps(value) for value in values.values())
+            what = [f"{_short(name, different)} {text}" for name, text in zip(values, texts, strict=True)]
             what += [f"config {hashlib.sha256(key.encode()).hexdigest()[:8]}"] * (len(different) > MOST_NAMED)
         else:
             what = [NOT_RECORDED] * bool(recorded) + [f"{origin.epochs} epochs"] * epochs
@@ -236,10 +287,6 @@ def _short(name: str, names: list[str]) -> str:
     """The last part of a dotted key, or all of it where another ends in the same."""
     last = name.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in names) == 1 else name
-
-
-def _value(value: Any) -> str:
-    return "unset" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 DECIMALS = 4  # of pooled probabilities; the predicted activity was decided before the rounding

@@ -2,11 +2,59 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from har.evaluation.predictions import Predictions
+
+
+def scores(predictions: Predictions) -> dict[str, float]:
+    """Accuracy and macro-averaged F1 over windows, each from 0 to 1.
+
+    An activity that no window is of and none is taken for has no F1, and the mean is over the others, as in training: some
+    postural transitions are so rare that a few subjects may have none.
+    """
+    return _scores(predictions.table, predictions.labels)
+
+
+def _scores(table: pd.DataFrame, labels: list[str]) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, f1_score
+
+    return {
+        "accuracy": float(accuracy_score(table.y_true, table.y_pred)),
+        "macro_f1": float(f1_score(table.y_true, table.y_pred, labels=labels, average="macro", zero_division=np.nan)),
+    }
+
+
+def per_class(predictions: Predictions) -> pd.DataFrame:
+    """Precision, recall, F1 and number of windows of each activity; none of them where it is neither true nor predicted."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    table, labels = predictions.table, predictions.labels
+    values = precision_recall_fscore_support(table.y_true, table.y_pred, labels=labels, zero_division=0.0)
+    result = pd.DataFrame({"activity": labels} | dict(zip(("precision", "recall", "f1", "windows"), values, strict=True)))
+    seen = {*table.y_true, *table.y_pred}
+    result.loc[[label not in seen for label in labels], ["precision", "recall", "f1"]] = np.nan
+    return result
+
+
+def per_subject(predictions: Predictions) -> pd.DataFrame:
+    """Accuracy, macro-F1 over the activities the subject did, and number of windows of each subject."""
+    rows = []
+    for subject, table in predictions.table.groupby("subject"):
+        done = [label for label in predictions.labels if (table.y_true == label).any()]
+        rows.append({"subject": subject, **_scores(table, done), "windows": len(table)})
+    return pd.DataFrame(rows)
+
+
+def confusion(predictions: Predictions) -> np.ndarray:
+    """(true, predicted) number of windows, in the order of the labels."""
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(predictions.table.y_true, predictions.table.y_pred, labels=predictions.labels)
+
 
 DRAWS = 5_000
 CONFIDENCE = 0.95
@@ -36,12 +84,11 @@ def subject_intervals(predictions: list[Predictions], *, draws: int = DRAWS, see
     Raises:
         ValueError: the seeds were scored on different people.
     """
-    labels = predictions[0].labels
     people = sorted(set(predictions[0].table.subject))
     if any(sorted(set(p.table.subject)) != people for p in predictions):
         raise ValueError("the seeds were scored on different subjects")
     # (seed, subject, true, predicted): every score of a draw follows from sums of these.
-    counts = np.stack([_confusions(p, people, labels) for p in predictions])
+    counts = np.stack([_confusions(p) for p in predictions])
     rng = np.random.default_rng(seed)
     weight = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)  # (draw, subject)
     whole = np.ones((1, len(people)), dtype=int)
@@ -63,11 +110,9 @@ def _interval(value: np.floating, drawn: np.ndarray) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def _confusions(predictions: Predictions, people: list[int], labels: list[str]) -> np.ndarray:
-    from sklearn.metrics import confusion_matrix
-
-    groups = dict(list(predictions.table.groupby("subject")))
-    return np.stack([confusion_matrix(groups[s].y_true, groups[s].y_pred, labels=labels) for s in people])
+def _confusions(predictions: Predictions) -> np.ndarray:
+    """(subject, true, predicted), subjects in increasing order."""
+    return np.stack([confusion(Predictions(own, predictions.origin)) for _, own in predictions.table.groupby("subject")])
 
 
 def _weighted(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -111,17 +156,13 @@ def paired_tests(scores: Mapping[str, pd.Series], control: str | None = None) ->
     from scipy.stats import wilcoxon
 
     rows = []
-    names = list(scores) if control is None else [control, *(name for name in scores if name != control)]
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            if control is not None and control != a:
-                continue
-            if not scores[a].index.equals(scores[b].index):
-                raise ValueError(f"{a} and {b} were scored on different subjects")
-            difference = (scores[a] - scores[b]).round(12)
-            p = float(wilcoxon(difference, zero_method="pratt").pvalue) if difference.any() else 1.0
-            better, worse = int((difference > 0).sum()), int((difference < 0).sum())
-            rows.append({"a": a, "b": b, "difference": difference.mean(), "better": better, "worse": worse, "p": p})
+    for a, b in combinations(scores, 2) if control is None else ((control, name) for name in scores if name != control):
+        if not scores[a].index.equals(scores[b].index):
+            raise ValueError(f"{a} and {b} were scored on different subjects")
+        difference = (scores[a] - scores[b]).round(12)
+        p = float(wilcoxon(difference, zero_method="pratt").pvalue) if difference.any() else 1.0
+        better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+        rows.append({"a": a, "b": b, "difference": difference.mean(), "better": better, "worse": worse, "p": p})
     table = pd.DataFrame(rows)
     if len(table):
         table["p_holm"] = holm(table.p)

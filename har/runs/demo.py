@@ -36,7 +36,7 @@ def run_demo(models: list[str], runs: Path, *, epochs: int, progress: bool, say:
     run = best_run(trained)
     result = export(run, BUNDLE)
     log_bundle(run, BUNDLE, runs)
-    say(f"{run.info().origin.run} -> {BUNDLE}: {result.bytes / 1000:.0f} kB")
+    say(f"{run.origin.run} -> {BUNDLE}: {result.bytes / 1000:.0f} kB")
     say(f"onnxruntime against torch, {result.parity_windows} synthetic windows at batch 1, 2 and 7: largest difference {result.parity:.1e}")
     golden, largest = verify(BUNDLE)
     say(f"{golden} golden synthetic windows hold; largest difference {largest:.1e}")

@@ -100,42 +100,42 @@ def run_jobs(
         attempts: at most, of a job whose process died.
         started: gets each job when it starts, also when it starts again.
     """
-    tries = dict.fromkeys(range(len(jobs)), 0)
-    waiting = list(range(len(jobs)))
-    while waiting:
+
+    def pool_of(count: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(workers, len(waiting)), mp_context=context, initializer=_die_with_the_driver)
-        running: dict[Future, int] = {}
-        broken = False
-        try:
-            while (waiting and not broken) or running:
-                # No more than the processes can take, so that a broken pool costs the running jobs an attempt and no other.
-                while waiting and not broken and len(running) < workers:
-                    number = waiting.pop(0)
-                    tries[number] += 1
-                    try:
-                        running[pool.submit(guarded, work, jobs[number])] = number
-                        started(jobs[number])
-                    except BrokenProcessPool:
-                        tries[number] -= 1
+        return ProcessPoolExecutor(min(workers, max(1, count)), mp_context=context, initializer=_die_with_the_driver)
+
+    tries, waiting = dict.fromkeys(range(len(jobs)), 0), list(range(len(jobs)))
+    running: dict[Future, int] = {}
+    pool = pool_of(len(jobs))
+    try:
+        while waiting or running:
+            # No more than the processes can take, so that a broken pool costs the running jobs an attempt and no other.
+            while waiting and len(running) < workers:
+                try:
+                    future = pool.submit(guarded, work, jobs[waiting[0]])
+                except BrokenProcessPool:
+                    pool.shutdown()  # waits for its processes, which may have run the same jobs
+                    pool = pool_of(len(waiting) + len(running))
+                    continue
+                number = waiting.pop(0)
+                tries[number] += 1
+                running[future] = number
+                started(jobs[number])
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                number = running.pop(future)
+                try:
+                    result, problem = future.result()
+                except BrokenProcessPool:
+                    if tries[number] < attempts:
                         waiting.insert(0, number)
-                        broken = True
-                ready, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
-                for future in ready:
-                    number = running.pop(future)
-                    try:
-                        result, problem = future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        if tries[number] < attempts:
-                            waiting.insert(0, number)
-                            continue
-                        result, problem = None, died(tries[number])
-                    yield Outcome(jobs[number], result, problem, tries[number])
-        except BaseException:
-            _end(pool)
-            raise
-        pool.shutdown()
+                        continue
+                    result, problem = None, died(tries[number])
+                yield Outcome(jobs[number], result, problem, tries[number])
+    except BaseException:
+        _end(pool)
+        raise
+    pool.shutdown()
 
 
 def died(times: int) -> str:

@@ -1,5 +1,6 @@
 """Choose a run by its validation score and make its bundle."""
 
+import glob
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -8,30 +9,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from har.contract import RAW6, SignalSpec, artefact
-from har.data.splits import SubjectSplit
-from har.data.windowset import WindowSet
+from har.contract import TEST_SUBJECTS, artefact
 from har.errors import HarError
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
-from har.evaluation.metrics import per_class, per_subject
-from har.evaluation.predictions import Predictions
-from har.evaluation.statistics import subject_intervals
+from har.evaluation.predictions import Predictions, same_but_fold
+from har.evaluation.statistics import per_class, per_subject, subject_intervals
 from har.exporting.bundle_writer import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
 from har.exporting.mounting_export import MountingPart
 from har.exporting.onnx_file import refusal
 from har.exporting.stream_bundle import write_stream_bundle
+from har.models.labeller import StreamLabeller
 from har.models.mounting_estimator import MountingEstimator
-from har.models.registry import find_model
+from har.models.registry import SEQUENCE, WINDOW, find_model
 from har.runs.comparison import held_out_by_folds
-from har.runs.evaluate import results_folder
+from har.runs.evaluate import load_data, results_folder
 from har.runs.robustness import card_rows
-from har.runs.run_folder import INFO, REFIT, RunFolder, exportable, opened, validation_of_all_folds
+from har.runs.run_folder import INFO, REFIT, RunFolder, exportable, opened
 from har.runs.train import device_facts
-from har.tasks import task_of
-from har.tasks.base import load_windows
-from har.tasks.classify import Classify, parity_windows
+from har.tasks import TaskData
+from har.tasks.classify import parity_windows
 from har.tasks.estimate_mounting import EstimateMounting
-from har.tasks.sequence import Sequence, labels_of
 from har.training.trainer import load_checkpoint, load_module
 
 BY_FOLDS = "each predicted by a fold of the cross-validation that did not train on them"
@@ -49,22 +46,22 @@ def best_run(runs: list[RunFolder]) -> RunFolder:
         HarError: no run can be exported, or they tell different activities apart.
     """
     device = exportable(runs)
-    if isinstance(task_of(device[0].info().origin.model), Sequence):
+    if device[0].task == SEQUENCE:
         return device[0]  # a stream model, which is compared with no other
-    reasons = {run.path: refusal(find_model(run.info().origin.model).network) for run in device}
+    reasons = {run.path: refusal(find_model(run.origin.model).network) for run in device}
     device = [run for run in device if reasons[run.path] is None] or device[:1]  # a refusal is said by the export itself
     # Scores on other people cannot be compared; a fold is exported where it alone is named.
     device = [run for run in device if run.config().data.split.kind == "official"] or device[:1] * (len(device) == 1)
     if not device:
         raise HarError("not-comparable", "every run is a fold of some other split, so that none is best; name one with --model and --seed")
     scored = [run.info() for run in device if run.info().score is not None]
-    watched = {tuple((info.split or {}).get("validation", ())): info.origin.run for info in scored}
+    watched = {tuple(info.split["validation"]): info.origin.run for info in scored}
     if len(watched) > 1:
         found = "; ".join(f"{run} ({', '.join(map(str, who))})" for who, run in watched.items())
         raise HarError(
             "not-comparable", f"scores on different validation subjects cannot be compared: {found}; name runs of one kind with --model"
         )
-    kinds = {run.config().data.transitions: run.info().origin.run for run in device}
+    kinds = {run.config().data.transitions: run.origin.run for run in device}
     if len(kinds) > 1:
         found = ", ".join(f"{run} (transitions: {kind})" for kind, run in sorted(kinds.items()))
         raise HarError("not-comparable", f"scores over different labels cannot be compared: {found}; name runs of one kind with --model")
@@ -115,36 +112,32 @@ def export(
         ['WALKING', 'WALKING_UPSTAIRS']
     """
     run, folder, results = opened(run), Path(output), Path(results)
-    info = run.info()
-    run.check_weights()
-    if isinstance(task_of(info.origin.model), Sequence):
-        if mounting is not None:
-            raise HarError("run-kind", f"{info.origin.run} labels streams by itself; --mounting is for models of windows")
-        return _export_stream_run(run, folder, archive)
-    windows, split = load_windows(run.config(), archive)
-    classifier = load_checkpoint(run.checkpoint)
-    classifier.spec = classifier.spec or windows.spec(run.config().windowing.step)  # checkpoints of older versions hold none
+    if run.task == SEQUENCE and mounting is not None:
+        raise HarError("run-kind", f"{run.origin.run} labels streams by itself; --mounting is for models of windows")
+    _, data = load_data(run, archive)
+    if run.task == SEQUENCE:
+        return _export_stream_run(run, folder, data)
     held_out, judge = _held_out(run, results), _judge_run(run)
     return write_bundle(
-        classifier,
+        load_checkpoint(run.checkpoint),
         folder,
-        facts=device_facts(info.origin),
-        windows=parity_windows(split.parts(windows)),
+        facts=device_facts(run.origin),
+        windows=parity_windows(data.parts),
         mounting=_mounting_part(*mounting, results) if mounting is not None else None,
         evidence=Evidence(
             metrics=_metrics(held_out, run.predictions("test")),
             answering=_calibration(run, results),
-            jury=_jury(judge, run, windows, split, archive) if judge else None,
+            jury=_jury(judge, run, data, archive) if judge else None,
             tested=tested_files(results),
-            robustness=card_rows(results, judge.info().origin) if judge else [],
+            robustness=card_rows(results, judge.origin) if judge else [],
         ),
     )
 
 
 def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -> MountingPart:
-    if not isinstance(task_of(estimator.info().origin.model), EstimateMounting):
+    if estimator.task != EstimateMounting.name:
         raise HarError("run-kind", f"{estimator.path} does not tell the mounting; name a run of mounting_cnn with --mounting")
-    if not isinstance(task_of(classifier.info().origin.model), Classify):
+    if classifier.task != WINDOW:
         raise HarError("run-kind", f"{classifier.path} does not name activities of windows; name a run that does with --mounted")
     for run in (estimator, classifier):
         run.check_weights()
@@ -159,16 +152,13 @@ def _mounting_part(estimator: RunFolder, classifier: RunFolder, results: Path) -
 
 
 def _named(run: RunFolder) -> str:
-    origin = run.info().origin
+    origin = run.origin
     return f"{origin.run}, seed {origin.seed}"
 
 
-def _export_stream_run(run: RunFolder, folder: Path, archive: Path | str | None) -> BundleResult:
+def _export_stream_run(run: RunFolder, folder: Path, data: TaskData) -> BundleResult:
     """Of a network that labels every sample and carries a state; parity is checked over ten minutes of its first training people."""
-    config, origin = run.config(), run.info().origin
-    task = Sequence()
-    data = task.load(config, archive)
-    module = load_module(run.checkpoint, task.module)
+    origin, module = run.origin, load_module(run.checkpoint, StreamLabeller)
     metrics = {}
     for part in ("validation", "test"):
         score = run.path / artefact(f"scores_{part}", ".json", synthetic=origin.synthetic)
@@ -176,7 +166,6 @@ def _export_stream_run(run: RunFolder, folder: Path, archive: Path | str | None)
         if score.is_file() and people.is_file():
             metrics[part] = _stream_scores(json.loads(score.read_text())["values"], pd.read_csv(people), f"{part} subjects")
     samples = np.concatenate([stream.samples for stream in data.parts["train"][:PARITY_STREAMS]])[:PARITY_SAMPLES]
-    module.spec = module.spec or SignalSpec.of(RAW6, labels_of(config))  # as above
     return write_stream_bundle(module, folder, facts=device_facts(origin), samples=samples.astype(np.float32), metrics=metrics)
 
 
@@ -186,12 +175,31 @@ def _stream_scores(values: dict[str, float], people: pd.DataFrame, who: str) -> 
     return about | {name: round(values[name], 6) for name in ("accuracy", "macro_f1")} | {"per_subject": _records(rows)}
 
 
+def _validation_of_all_folds(run: RunFolder) -> Predictions | None:
+    """Validation predictions of all folds of a run's split, its own first and each window once; None where there is one fold.
+
+    The test subjects of the run are left out, and official test subjects: nothing is fitted on subjects whose scores are reported.
+    """
+    info, own, split = run.info(), run.predictions("validation"), run.config().data.split
+    if split.kind == "official" or own is None:
+        return None
+    stem = info.origin.run.removesuffix(str(split.fold))
+    folders = sorted(path.parent for path in run.path.parent.parent.glob(f"{glob.escape(stem)}*/{run.path.name}/{INFO}"))
+    tables = [own.table]
+    for other in (RunFolder(path) for path in folders if path != run.path and path.parent.name.removeprefix(stem).isdigit()):
+        found = other.predictions("validation")
+        if found is not None and same_but_fold(found.origin, info.origin):
+            tables.append(found.table[~found.table.subject.isin({*info.split["test"], *TEST_SUBJECTS})])
+    table = pd.concat(tables).drop_duplicates(["subject", "recording", "start"], ignore_index=True)
+    return Predictions(table, own.origin) if len(tables) > 1 else None
+
+
 def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
     """Predictions for subjects who did not train the model that made them and are no test subjects, and who they are."""
     own = run.predictions("validation")
     if own is not None:
         return own, "validation subjects"
-    origin = run.info().origin
+    origin = run.origin
     if not origin.run.endswith(REFIT):
         return None
     pooled = held_out_by_folds(origin, results_folder(results, origin.dataset))
@@ -201,7 +209,7 @@ def _held_out(run: RunFolder, results: Path) -> tuple[Predictions, str] | None:
 
 def _calibration(run: RunFolder, results: Path) -> Answering:
     """Temperature and threshold: from all folds of the run's split where it is a fold, else from its own held-out subjects."""
-    folds = validation_of_all_folds(run)
+    folds = _validation_of_all_folds(run)
     if folds is not None:
         return fit_answering(folds, f"subjects, {BY_FOLDS}")
     held_out = _held_out(run, results)
@@ -272,20 +280,19 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _judge_run(run: RunFolder) -> RunFolder | None:
     """The run itself where people were held out, else the one of the same config and seed that held some out; None where there is none."""
-    name = run.info().origin.run
+    name = run.origin.run
     if not name.endswith(REFIT):
         return run if run.info().score is not None else None
     sibling = RunFolder(run.path.parent.with_name(name.removesuffix(REFIT)) / run.path.name)
-    if not (sibling.path / INFO).is_file() or sibling.info().score is None or not sibling.info().origin.same_config(run.info().origin):
+    if not (sibling.path / INFO).is_file() or sibling.info().score is None or not sibling.origin.same_config(run.origin):
         return None
-    sibling.check_weights()
     return sibling
 
 
-def _jury(judge: RunFolder, exported: RunFolder, windows: WindowSet, split: SubjectSplit, archive: Path | str | None) -> Jury:
+def _jury(judge: RunFolder, exported: RunFolder, data: TaskData, archive: Path | str | None) -> Jury:
+    other = None
     if judge.path != exported.path:
-        windows, split = load_windows(judge.config(), archive)
-    judges, taught = split.select(windows, "validation"), split.select(windows, "train")
-    who = f"the {len(split.subjects('validation'))} validation subjects of run {judge.info().origin.run}"
-    other = load_checkpoint(judge.checkpoint) if judge.path != exported.path else None
+        other, (_, data) = load_checkpoint(judge.checkpoint), load_data(judge, archive)
+    judges, taught = data.parts["validation"], data.parts["train"]
+    who = f"the {len(data.split.validation)} validation subjects of run {judge.origin.run}"
     return Jury(other, np.array(judges.x), np.array(judges.y), np.array(taught.x), who)

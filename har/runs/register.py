@@ -81,8 +81,7 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
     recognizer = load_model(folder)
     bundle = recognizer.bundle
     name = name or MODEL_NAME + "-synthetic" * bundle.synthetic
-    tags = criterion(bundle) | facts(bundle)
-    digest = sha256(folder / MANIFEST)
+    tags, digest = _tags(bundle), sha256(folder / MANIFEST)
     registry = Registry(runs, name)
     run = registry.run_of(digest)
     if run is None:
@@ -101,12 +100,12 @@ def register_bundle(folder: Path, runs: Path, name: str | None = None) -> Regist
             version = registry.add(folder, run, about, named, example=windows, labels=recognizer.labels)
         said = f"Version {version.version} {reason}"
         if not holds:  # why it became the champion stays as it was written down
-            registry.decide(version, said, describe(bundle, said), moves=moves)
+            registry.decide(version, said, _page(bundle, said), moves=moves)
     return Registration(name, str(version.version), new, said)
 
 
-def criterion(bundle: Bundle) -> dict[str, str]:
-    """The validation score of a bundle, and on whom it was measured, as tags.
+def _tags(bundle: Bundle) -> dict[str, str]:
+    """Where a bundle comes from, its validation score, and on whom that was measured.
 
     Raises:
         HarError: nobody was held out, or a test subject was among them.
@@ -125,17 +124,13 @@ def criterion(bundle: Bundle) -> dict[str, str]:
             "not-comparable",
             f"{bundle.folder} was validated on test subjects ({spans(tested)}), who must not choose a champion; use another split",
         )
-    who = {"subjects": people, "who": held_out["who"], "labels": bundle.labels, "data_digest": digests(bundle)}
-    return {SCORE: f"{held_out['macro_f1']['value']:.6f}", SCORED_ON: json.dumps(who)}
+    who = {"subjects": people, "who": held_out["who"], "labels": bundle.labels, "data_digest": _digests(bundle)}
+    tags = {SCORE: f"{held_out['macro_f1']['value']:.6f}", SCORED_ON: json.dumps(who)}
+    tags |= {name: str(bundle.manifest.get(name, "")) for name in ("model", "run", "seed", "commit")}
+    return tags | {"dataset": bundle.datasets, "data_digest": _digests(bundle), "synthetic": str(bundle.synthetic).lower()}
 
 
-def facts(bundle: Bundle) -> dict[str, str]:
-    """Where a bundle comes from, as tags."""
-    own = {name: str(bundle.manifest.get(name, "")) for name in ("model", "run", "seed", "commit")}
-    return own | {"dataset": bundle.datasets, "data_digest": digests(bundle), "synthetic": str(bundle.synthetic).lower()}
-
-
-def digests(bundle: Bundle) -> str:
+def _digests(bundle: Bundle) -> str:
     """Those of its data sets, in their order."""
     return " ".join(dataset.get("digest", "") for dataset in bundle.manifest["datasets"])
 
@@ -144,7 +139,7 @@ def verdict(tags: dict[str, str], champion: Version | None, *, itself: bool) -> 
     """Whether the alias moves, and why: the rest of a sentence that begins with the version.
 
     Args:
-        tags: of `criterion` and `facts`.
+        tags: of the bundle.
         champion: the version that has the alias.
         itself: whether that is the version in question.
 
@@ -181,13 +176,13 @@ def _who(tags: Any) -> str:
         return "nobody that `har register` wrote down"
 
 
-def describe(bundle: Bundle, said: str) -> str:
+def _page(bundle: Bundle, said: str) -> str:
     """Markdown on the page of a version."""
     manifest = bundle.manifest
     held_out = manifest["metrics"]["validation"]
     warning = "**SYNTHETIC data: this model says nothing about people.**\n\n" if bundle.synthetic else ""
     return (
         f"{warning}{said}\n\n{RULE}\n\nScored on {held_out['subjects']} people ({held_out['who']}), {held_out['windows']} windows. "
-        f"Run `{manifest['run']}`, seed {manifest.get('seed')}, data {bundle.datasets} `{digests(bundle)[:12]}`, "
+        f"Run `{manifest['run']}`, seed {manifest.get('seed')}, data {bundle.datasets} `{_digests(bundle)[:12]}`, "
         f"commit `{manifest.get('commit')}`."
     )

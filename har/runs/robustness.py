@@ -22,12 +22,12 @@ from har.evaluation.predictions import Origin, training_names
 from har.files import write_whole
 from har.recording.tables import STANDARD_GRAVITY
 from har.reporting import footer, markdown, write_table
+from har.runs.evaluate import load_data
 from har.runs.run_folder import ONNX, RunFolder, check_measurable
 from har.runtime.mounted import Mounting, remount
 from har.runtime.session import open_session, run_windows
 from har.signals.resampling import CUTOFF_SHARE, StreamResampler, sinc_resample
 from har.signals.windows import cut_windows, window_starts
-from har.tasks.base import load_windows
 
 FOLDER, STEM = "device", "robustness"
 TOLD = ", mounting told"  # behind the name of a run that is measured with what tells the mounting of a stream
@@ -178,7 +178,7 @@ def write_robustness(
     if mounting is not None:
         tables.append(measure(runs[-1], archive, mounting))
     table = pd.concat(tables, ignore_index=True)
-    origin = runs[0].info().origin
+    origin = runs[0].origin
     synthetic = origin.synthetic
     folder, stem = results / FOLDER, artefact(stem_of(origin.dataset), "", synthetic=synthetic)
     write_table(table, folder / f"{stem}.csv")
@@ -194,7 +194,7 @@ def stem_of(dataset: str) -> str:
 
 def _check_seeds(runs: Sequence[RunFolder]) -> None:
     """Refuse runs of one name that differ in more than the seed: their mean would say nothing."""
-    origins = [run.info().origin for run in runs]
+    origins = [run.origin for run in runs]
     for origin, title in zip(origins, training_names(origins), strict=True):
         if title != origin.run:
             raise HarError(
@@ -216,14 +216,14 @@ def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[R
         HarError: a run is of another task, has no ONNX file or no validation subjects, was not trained on what a phone delivers, or the
             runs of `mounting` did not leave the same people out.
     """
-    origin, path = run.info().origin, run.path / ONNX
+    origin, path = run.origin, run.path / ONNX
     check_measurable(run)
-    windows, split = load_windows(run.config(), archive)
-    if not split.subjects("validation"):
+    _, data = load_data(run, archive)
+    if "validation" not in data.parts:
         raise HarError(
             "run-kind", f"{run.path} has no validation subjects, and the test subjects decide nothing; name a run that is no refit"
         )
-    people: WindowSet = split.select(windows, "validation")
+    people: WindowSet = data.parts["validation"]
     segments, stride = segments_of(people), run.config().windowing.step
     session, rows = open_session(path), []
     beside = _sessions(mounting, people) if mounting is not None else None
@@ -249,13 +249,13 @@ def measure(run: RunFolder, archive: Path | str | None = None, mounting: tuple[R
 
 def _sessions(mounting: tuple[RunFolder, RunFolder], people: WindowSet) -> tuple[Any, Any]:
     for run in mounting:
-        trained = (run.info().split or {}).get("train", [])
+        trained = run.info().split["train"]
         if set(trained) & set(people.subject.tolist()) or not trained:
             raise HarError(
                 "leak", f"{run.path} trained on people it would be measured on; name a run with the same validation subjects, no refit"
             )
         if not (run.path / ONNX).is_file():
-            raise HarError("run-kind", f"{run.path} has no ONNX file; train it again: har train --model {run.info().origin.run}")
+            raise HarError("run-kind", f"{run.path} has no ONNX file; train it again: har train --model {run.origin.run}")
     return open_session(mounting[0].path / ONNX), open_session(mounting[1].path / ONNX)
 
 
@@ -303,7 +303,7 @@ def card_rows(results: Path, origin: Origin) -> list[dict[str, Any]]:
 
 def _report(table: pd.DataFrame, runs: Sequence[RunFolder], command: str, *, synthetic: bool) -> str:
     names = list(dict.fromkeys(table.run))
-    people = {tuple((run.info().split or {}).get("validation", ())) for run in runs}
+    people = {tuple(run.info().split["validation"]) for run in runs}
     lines = []
     for (disturbance, level), rows in table.groupby(["disturbance", "level"], sort=False):
         means = rows.groupby("run")[["accuracy", "moving_or_still"]].mean()

@@ -1,19 +1,16 @@
 """A finished training on disk: ``runs/DATASET/RUN/seed-N`` describes itself."""
 
-import glob
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from har.config import RunConfig, parse_config
-from har.config.yaml_file import read_yaml
-from har.contract import TEST_SUBJECTS, artefact
-from har.errors import HarError
-from har.evaluation.predictions import Origin, Predictions, read_predictions, same_but_fold
+from har.config import RunConfig, parse_config, read_yaml
+from har.contract import artefact
+from har.data.prepare import label_names
+from har.errors import HarError, nearest
+from har.evaluation.predictions import Origin, Predictions, read_predictions
 from har.models.registry import MODELS, SEQUENCE, WINDOW, find_model
 from har.runtime.bundle import sha256
 
@@ -31,16 +28,16 @@ class RunInfo:
         score: the task's primary score on the validation subjects, of the saved weights; None without validation subjects.
         mlflow_run_id: where it is tracked.
         versions: of the packages that trained it.
-        split: subjects of train, validation and test; None in runs of an older version.
-        key: of code, config and data (`har.tasks.run_key.run_key`); None in runs of an older version.
+        split: subjects of train, validation and test.
+        key: of code, config and data (`har.tasks.run_key.run_key`).
     """
 
     origin: Origin
     score: float | None
     mlflow_run_id: str
     versions: dict[str, str]
-    split: dict[str, list[int]] | None = None
-    key: str | None = None
+    split: dict[str, list[int]]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,19 @@ class RunFolder:
         """The weights of the best epoch."""
         return self.path / CHECKPOINT
 
+    @property
+    def origin(self) -> Origin:
+        """As in `info`."""
+        return self.info().origin
+
+    @property
+    def task(self) -> str:
+        """Name of the task of its model."""
+        return find_model(self.origin.model).task
+
     def config(self) -> RunConfig:
-        """The config of the run, defaults included; that of an older version says nothing of the task's name, and has keys of all tasks."""
-        content = read_yaml(self.path / CONFIG, "config", "one of har train")
-        if isinstance(content, dict) and "name" not in (content.get("task") or {}):
-            kind = {"name": find_model(self.info().origin.model).task}
-            keys = parse_config(content | {"task": kind}, str(self.path / CONFIG)).task.model_dump()
-            content["task"] = kind | {name: value for name, value in (content.get("task") or {}).items() if name in keys}
-        return parse_config(content, str(self.path / CONFIG))
+        """The config of the run, defaults included."""
+        return parse_config(read_yaml(self.path / CONFIG, "config", "one of har train"), str(self.path / CONFIG))
 
     def check_weights(self) -> None:
         """Refuse weights that are not those of the training.
@@ -69,7 +71,7 @@ class RunFolder:
         Raises:
             HarError: the file is missing or another.
         """
-        origin = self.info().origin
+        origin = self.origin
         found = sha256(self.checkpoint) if self.checkpoint.is_file() else "missing"
         if found != origin.checkpoint_sha256:
             raise HarError(
@@ -93,7 +95,7 @@ class RunFolder:
 
     def predictions_path(self, split: str) -> Path:
         """Where the predictions on `split` are written."""
-        return self.path / artefact(f"predictions_{split}", ".parquet", synthetic=self.info().origin.synthetic)
+        return self.path / artefact(f"predictions_{split}", ".parquet", synthetic=self.origin.synthetic)
 
     def predictions(self, split: str) -> Predictions | None:
         """Predictions on `split`, or None where it was not evaluated."""
@@ -106,25 +108,14 @@ def opened(run: RunFolder | Path | str) -> RunFolder:
     return run if isinstance(run, RunFolder) else RunFolder(Path(run))
 
 
-def write_info(folder: Path, info: RunInfo) -> None:
-    """Write ``run.json``."""
-    (folder / INFO).write_text(json.dumps(asdict(info), indent=1) + "\n")
-
-
-def run_path(runs: Path, dataset: str, run: str, seed: int) -> Path:
-    """Folder of one run."""
-    return runs / dataset / run / f"seed-{seed}"
-
-
 def exportable(runs: list[RunFolder]) -> list[RunFolder]:
     """The runs that a bundle can be made of: one of a stream model alone, else all of models of windows that read what a phone delivers.
 
     Raises:
         HarError: there is none; the reason of the first is given where all have one task.
     """
-    tasks = {find_model(run.info().origin.model).task for run in runs}
-    if tasks == {SEQUENCE} and len(runs) == 1:
-        model = runs[0].info().origin.model
+    if {run.task for run in runs} == {SEQUENCE} and len(runs) == 1:
+        model = runs[0].origin.model
         if not getattr(find_model(model).network, "streams", False):
             raise HarError(
                 "not-exportable",
@@ -136,7 +127,7 @@ def exportable(runs: list[RunFolder]) -> list[RunFolder]:
         raise HarError(
             "run-kind", "none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model"
         )
-    device = [run for run in windows if run.info().origin.channels == "raw6"]
+    device = [run for run in windows if run.origin.channels == "raw6"]
     if not device:
         raise HarError("not-exportable", "every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
     return device
@@ -144,7 +135,7 @@ def exportable(runs: list[RunFolder]) -> list[RunFolder]:
 
 def of_windows(runs: list[RunFolder]) -> list[RunFolder]:
     """Those whose model names the activity of a window."""
-    return [run for run in runs if find_model(run.info().origin.model).task == WINDOW]
+    return [run for run in runs if run.task == WINDOW]
 
 
 def check_measurable(run: RunFolder) -> None:
@@ -153,15 +144,38 @@ def check_measurable(run: RunFolder) -> None:
     Raises:
         HarError: it is of another task, or has no ONNX file of raw sensors.
     """
-    origin = run.info().origin
-    if find_model(origin.model).task != WINDOW:
+    if run.task != WINDOW:
         raise HarError(
             "run-kind", f"{run.path} does not name activities of windows, which is what is measured; name another run with --model"
         )
-    if origin.channels != "raw6" or not (run.path / ONNX).is_file():
+    if run.origin.channels != "raw6" or not (run.path / ONNX).is_file():
         raise HarError(
             "run-kind", f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects"
         )
+
+
+def check_other(run: RunFolder, dataset: str, rename: Mapping[str, str]) -> None:
+    """Refuse to score a run on another data set.
+
+    Args:
+        run: a classifier of windows.
+        dataset: the other one.
+        rename: activities of the data set to labels of the model.
+
+    Raises:
+        HarError: it is that of the training, or an activity or a label is not known.
+    """
+    data = run.config().data
+    if run.task != WINDOW:
+        raise HarError("run-kind", f"{run.origin.run} is no classifier of windows; only those can be tried on another data set")
+    if dataset == data.dataset:
+        raise HarError("argument", f"{run.origin.run} was trained on {dataset}; name another data set with --on, or leave it out")
+    for name, label in rename.items():
+        theirs, ours = label_names(dataset), label_names(data.dataset, data.transitions)
+        if name not in theirs:
+            raise HarError("argument", f"--map names {name!r}, which {dataset} has not; {nearest(name, theirs)}")
+        if label not in ours:
+            raise HarError("argument", f"--map takes {name} for {label!r}, which the model does not know; {nearest(label, ours)}")
 
 
 def scored_predictions(run: RunFolder, split: str, windows: Sequence[int] = ()) -> Predictions:
@@ -170,8 +184,8 @@ def scored_predictions(run: RunFolder, split: str, windows: Sequence[int] = ()) 
     Raises:
         HarError: the run is of another task or was not scored on `split`, or there is no window of such a number.
     """
-    origin = run.info().origin
-    if find_model(origin.model).task != WINDOW:
+    origin = run.origin
+    if run.task != WINDOW:
         raise HarError("run-kind", f"{origin.run} is no classifier of windows; only those can be explained")
     predictions = run.predictions(split)
     if predictions is None:  # the test subjects are only looked at after their evaluation is in the ledger
@@ -190,18 +204,19 @@ def find_runs(runs: Path, dataset: str, names: list[str] | None = None, seeds: l
         HarError: there is none, or a named one is missing.
     """
     base = runs / dataset
-    found = [RunFolder(path.parent) for path in sorted(base.glob(f"*/seed-*/{INFO}")) if not path.parent.name.startswith(".")]
-    found = [run for run in found if names is None or run.path.parent.name in names]
-    found = [run for run in found if seeds is None or run.path.name in {f"seed-{seed}" for seed in seeds}]
-    missing = [name for name in names or [] if name not in {run.path.parent.name for run in found}]
-    absent = [seed for seed in seeds or [] if f"seed-{seed}" not in {run.path.name for run in found}]
+    every = [RunFolder(path.parent) for path in sorted(base.glob(f"*/seed-*/{INFO}"))]
+    known = {run: (run.path.parent.name, run.path.name) for run in every if not run.path.name.startswith(".")}
+    wanted = {f"seed-{seed}": seed for seed in seeds or []}
+    found = [run for run, (name, _) in known.items() if names is None or name in names]
+    found = [run for run in found if seeds is None or run.path.name in wanted]
+    missing = [name for name in names or [] if name not in {known[run][0] for run in found}]
+    absent = [seed for folder, seed in wanted.items() if folder not in {known[run][1] for run in found}]
     if missing or absent or not found:
-        wanted = f" of {', '.join(missing or names or [dataset])}"
+        what = f" of {', '.join(missing or names or [dataset])}"
         with_seeds = f" with seed {', '.join(map(str, absent or seeds))}" if seeds else ""
-        every = sorted(base.glob(f"*/seed-*/{INFO}"))
-        there = list(dict.fromkeys(f"{path.parts[-3]} ({path.parts[-2]})" if seeds else path.parts[-3] for path in every))
-        known = f"there are {', '.join(there)}" if there else f"train first: {_training(dataset, names or [], seeds or [])}"
-        raise HarError("run-missing", f"no finished run{wanted}{with_seeds} below {base}; {known}")
+        there = list(dict.fromkeys(f"{name} ({seed})" if seeds else name for name, seed in known.values()))
+        hint = f"there are {', '.join(there)}" if there else f"train first: {_training(dataset, names or [], seeds or [])}"
+        raise HarError("run-missing", f"no finished run{what}{with_seeds} below {base}; {hint}")
     return found
 
 
@@ -215,22 +230,3 @@ def _training(dataset: str, names: list[str], seeds: list[int]) -> str:
     words += ["--split", "kfold"] * (dataset not in OFFICIAL)
     words += ["--seed", *map(str, seeds)] if seeds else []
     return shlex.join(words)
-
-
-def validation_of_all_folds(run: RunFolder) -> Predictions | None:
-    """Validation predictions of all folds of a run's split, its own first and each window once; None where there is one fold.
-
-    The test subjects of the run are left out, and official test subjects: nothing is fitted on subjects whose scores are reported.
-    """
-    info, own, split = run.info(), run.predictions("validation"), run.config().data.split
-    if split.kind == "official" or own is None or info.split is None:
-        return None
-    stem = info.origin.run.removesuffix(str(split.fold))
-    folders = sorted(path.parent for path in run.path.parent.parent.glob(f"{glob.escape(stem)}*/{run.path.name}/{INFO}"))
-    tables = [own.table]
-    for other in (RunFolder(path) for path in folders if path != run.path and path.parent.name.removeprefix(stem).isdigit()):
-        found = other.predictions("validation")
-        if found is not None and same_but_fold(found.origin, info.origin):
-            tables.append(found.table[~found.table.subject.isin({*info.split["test"], *TEST_SUBJECTS})])
-    table = pd.concat(tables).drop_duplicates(["subject", "recording", "start"], ignore_index=True)
-    return Predictions(table, own.origin) if len(tables) > 1 else None

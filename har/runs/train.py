@@ -1,10 +1,14 @@
 """One run of any task: audit, train, score the saved weights, export, track."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from matplotlib import colormaps
@@ -13,64 +17,134 @@ from pytorch_lightning.loggers import Logger
 
 from har.config import RunConfig
 from har.contract import SPLITS, artefact
-from har.data import synthetic
 from har.data.prepare import describe, label_names
-from har.data.splits import SubjectSplit, split_document
+from har.data.splits import split_document
 from har.errors import HarError
 from har.evaluation.predictions import Origin, write_predictions
 from har.exporting.onnx_file import one_line
-from har.files import CannotWriteError, write_whole
+from har.files import FULL, CannotWriteError, InUseError, cannot_write, remove_stale, staging, write_whole
 from har.models.frontend import network_inputs
 from har.models.module import TaskModule
 from har.models.registry import MODELS, check_network
 from har.reporting import data_title, git_commit, versions, write_table
 from har.runs.checks import check_task, planned_runs
-from har.runs.run_folder import CONFIG, ONNX, RunFolder, RunInfo, run_path, write_info
-from har.runs.work import Say, close_dead_runs, finished_before, work_folder
+from har.runs.run_folder import CONFIG, INFO, ONNX, RunFolder, RunInfo
 from har.runtime.bundle import replace_folder, sha256
 from har.tasks import Task, TaskData, TaskScore, task_of
 from har.tasks.run_key import code_digest, run_key
-from har.tracking.runs import TrackedRun, tracked_run
-from har.training.trainer import Fitted, load_module, quiet_lightning, run_trainer, save_weights
+from har.tracking.runs import TrackedRun, close_orphans, confirm_finished, tracked_run
+from har.training.trainer import RESUME, Fitted, load_module, quiet_lightning, run_trainer, save_weights
+
+WORK = "work.json"
+Say = Callable[[str], None]  # gets one line of what a command prints
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder that is renamed to its final name when everything is in it.
+
+    Attributes:
+        path: of the folder.
+        key: of the run, see `har.tasks.run_key.run_key`.
+        run_id: of the MLflow run that the interrupted training had; None where there was none.
+    """
+
+    path: Path
+    key: str
+    run_id: str | None
+
+    def remember(self, run_id: str | None) -> None:
+        """Note where the training is tracked, for a resumed one, and its process, for another one that is refused meanwhile."""
+        write_whole(self.path / WORK, json.dumps({"key": self.key, "run_id": run_id, "pid": os.getpid()}) + "\n")
+
+    def finish(self) -> None:
+        """Take away what only an unfinished training needs."""
+        for name in (WORK, RESUME):
+            (self.path / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def work_folder(target: Path, key: str, *, resume: bool, who: str, say: Say) -> Iterator[Work]:
+    """A folder next to `target` to train in, which one process at a time has.
+
+    The operating system's lock on it ends with its process, so that a killed training blocks none.
+    An error removes it. Ctrl-C, SIGTERM and a killed process leave it where an epoch was over, for the next call with `resume` and the
+    same key; without it, or with another key, what was left is removed.
+
+    Args:
+        target: where the run will lie.
+        key: of the run.
+        resume: go on with an interrupted training of this key, where there is one.
+        who: the run, for messages.
+        say: gets one line on what is gone on with, or was left.
+
+    Raises:
+        HarError: another process trains into `target`, or the disk is full.
+    """
+
+    def worth_keeping(path: Path) -> bool:
+        return (path / RESUME).is_file() and _noted(path).get("key") == key
+
+    if not resume:
+        remove_stale(target.parent, target.name)
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(staging(target.parent, target.name, keep=worth_keeping))
+        except InUseError as error:
+            process = _noted(error.path).get("pid")
+            by = f"process {process}" if process is not None else "another process"
+            raise HarError(
+                "run-busy",
+                f"{target} is being trained by {by}; wait until that ends, or train with another --seed or into another folder with --runs",
+            ) from None
+        path.chmod(0o755)
+        run_id = _noted(path).get("run_id")
+        if run_id is not None:
+            say(f"{who}: goes on where it was interrupted")
+        try:
+            work = Work(path, key, run_id)
+            work.remember(run_id)
+            yield work
+        except (OSError, CannotWriteError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            raise cannot_write(target, error, "the run") from None
+        except (KeyboardInterrupt, SystemExit):
+            if worth_keeping(path):
+                say(f"{who}: interrupted; the same command with --resume goes on after its last whole epoch")
+            raise
+
+
+def finished_before(target: Path, key: str) -> RunInfo | None:
+    """Of the run that lies at `target`, where it has this key and is whole."""
+    run = RunFolder(target)
+    with suppress(HarError):
+        info = run.info()
+        return info if info.key == key and run.checkpoint.is_file() else None
+    return None
+
+
+def close_dead_runs(runs: Path, say: Say) -> None:
+    """End what processes that died left RUNNING in MLflow, and say so."""
+    closed = close_orphans(runs)
+    if closed:
+        say(f"{closed} tracked runs of processes that died are closed as KILLED")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads((path / WORK).read_text())
+    except (OSError, ValueError):
+        return {}
+
 
 CONTEXTS = {"train": "training", "validation": "validation"}  # the test subjects are no input of a training
 
 
-def log_inputs(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, digest: str) -> None:
-    """Log who trains and who validates as MLflow data sets.
-
-    MLflow knows a data set by name and digest alone, so that the people stand in the name.
-
-    Args:
-        tracked: the run.
-        config: names the data set.
-        split: who trains and validates.
-        digest: of the whole data set.
-    """
-    dataset = config.data.dataset
-    for part, context in CONTEXTS.items():
-        people = split.subjects(part)
-        if people:
-            profile = {"subjects": list(people), "digest": digest, "synthetic": dataset == synthetic.NAME}
-            tracked.log_dataset(f"{dataset}: subjects {spans(people)}", digest, context, source_of(dataset), profile)
-
-
-def source_of(dataset: str) -> dict[str, Any]:
-    """Where MLflow says that a data set comes from."""
-    url = describe(dataset).url
-    if url:
-        return {"type": "http", "url": url}
-    return {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {dataset}"}}
-
-
 def spans(numbers: Sequence[int]) -> str:
     """Numbers in short: 1, 2, 3, 5 -> ``1-3 5``."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    ordered = np.sort(np.array(numbers))
+    runs = np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1)
     return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
@@ -100,13 +174,24 @@ def _colour(model: str) -> str:
     return to_hex(colours[(2 * index + index // 10) % 20])
 
 
-def log_start(tracked: TrackedRun, config: RunConfig, split: SubjectSplit, counts: dict[str, int], digest: str) -> None:
-    """Log config, data, split, counts and versions of a run."""
-    flat = {f"{section}.{key}": value for section, part in config.model_dump(mode="json").items() for key, value in part.items()}
-    tracked.log_params(flat | {f"windows.{name}": count for name, count in counts.items()})
-    tracked.log_dict(config.model_dump(mode="json"), "config.yaml")
-    log_inputs(tracked, config, split, digest)
-    tracked.log_dict(split_document([split], config.data.split.kind, config.data.dataset), "split.json")
+def _log_start(tracked: TrackedRun, config: RunConfig, data: TaskData) -> None:
+    """Log config, data, split, counts and versions of a run.
+
+    MLflow knows a data set by name and digest alone, so that the people who train and who validate stand in the name.
+    """
+    content = config.model_dump(mode="json")
+    flat = {f"{section}.{key}": value for section, part in content.items() for key, value in part.items()}
+    tracked.log_params(flat | {f"windows.{name}": count for name, count in data.counts.items()})
+    tracked.log_dict(content, "config.yaml")
+    url = describe(data.dataset).url
+    made = {"type": "code", "tags": {"mlflow.source.name": f"har data prepare --dataset {data.dataset}"}}
+    for part, context in CONTEXTS.items():
+        people = data.split.subjects(part)
+        if people:
+            profile = {"subjects": list(people), "digest": data.digest, "synthetic": data.synthetic}
+            source = {"type": "http", "url": url} if url else made
+            tracked.log_dataset(f"{data.dataset}: subjects {spans(people)}", data.digest, context, source, profile)
+    tracked.log_dict(split_document([data.split], config.data.split.kind, data.dataset), "split.json")
     tracked.log_dict(versions(), "versions.json")
 
 
@@ -154,11 +239,13 @@ def train_run(
     data = task.load(config, archive)
     who = f"{run}, seed {config.training.seed}"
     say(f"{who}: {_about(task, data)}; no leak found")
-    target = target or run_path(runs, data.dataset, run, config.training.seed)
+    target = target or runs / data.dataset / run / f"seed-{config.training.seed}"
     key, commit = run_key(config, data.digest), git_commit()
-    done = finished_before(target, key, runs, who=who, say=say) if resume else None
+    done = finished_before(target, key) if resume else None
     if done is not None:
-        return done
+        confirm_finished(runs, done.mlflow_run_id)
+        say(f"{who}: finished before")
+        return RunFolder(target)
     if export:
         _try_export(task, config, data, who)
     facts = run_facts(config, run, data.dataset, data.digest, commit, synthetic=data.synthetic) | (tags or {})
@@ -167,7 +254,7 @@ def train_run(
         (work.path / CONFIG).write_text(config.to_yaml())
         with tracked_run(runs, data.dataset, title, facts, work.run_id) as tracked:
             work.remember(tracked.run_id)
-            log_start(tracked, config, data.split, data.counts, data.digest)
+            _log_start(tracked, config, data)
             module, fitted = fit_task(task, config, data, work.path, logger=tracked, progress=progress)
             origin = origin_of(run, config, data, module, fitted, commit)
             score = task.score(module, config, data, "validation", origin) if "validation" in data.parts else None
@@ -177,7 +264,8 @@ def train_run(
                 _log_score(tracked, task, module, config, data, score)
             subjects = {part: list(data.split.subjects(part)) for part in SPLITS}
             primary = None if score is None else score.values[task.primary]
-            write_info(work.path, RunInfo(origin, primary, tracked.run_id, versions(), subjects, key))
+            info = RunInfo(origin, primary, tracked.run_id, versions(), subjects, key)
+            write_whole(work.path / INFO, json.dumps(asdict(info), indent=1) + "\n")
             metrics = {"best/epoch": float(fitted.best_epoch), "parameters": float(module.num_parameters), "train_seconds": fitted.seconds}
             difference = _export(task, module, work.path / ONNX, config, data, origin, who, say) if export else None
             tracked.log_metrics(metrics | ({} if difference is None else {"onnx_largest_difference": difference}))
@@ -311,9 +399,9 @@ def _about(task: Task, data: TaskData) -> str:
 def _try_export(task: Task, config: RunConfig, data: TaskData, who: str) -> None:
     try:
         task.try_export(config, data)
+    except CannotWriteError:
+        raise
     except HarError as error:
-        if isinstance(error, CannotWriteError):
-            raise
         raise HarError(
             "not-exportable",
             f"{who}: nothing was trained, since the export fails on fresh weights: {error}; change the network, or, to train it "
@@ -333,9 +421,9 @@ def _export(
     try:
         with one_line(f"{config.model.name} cannot be exported to ONNX"):
             return task.export(module, path, {name: json.dumps(value) for name, value in facts.items()}, config, data)
+    except CannotWriteError:
+        raise
     except HarError as error:
-        if isinstance(error, CannotWriteError):
-            raise
         path.unlink(missing_ok=True)
         say(f"{who}: no ONNX file: {error}; the checkpoint is kept: har export tries again")
         return None
@@ -418,17 +506,12 @@ def train_planned(
 ) -> list[RunFolder]:
     """Train what `planned_runs` gave, one after the other; every network is tried before the first training starts."""
     for config, _ in jobs:
-        _check_model(config)
+        check_network(
+            config.model.name,
+            config.model.options,
+            in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
+            window_size=config.windowing.window_size,
+            num_classes=len(label_names(config.data.dataset, config.data.transitions)),
+        )
     close_dead_runs(runs, say)
     return [train_run(config, run, runs, archive=archive, progress=progress, say=say, resume=resume) for config, run in jobs]
-
-
-def _check_model(config: RunConfig) -> None:
-    """Find odd options before anything is trained."""
-    check_network(
-        config.model.name,
-        config.model.options,
-        in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
-        window_size=config.windowing.window_size,
-        num_classes=len(label_names(config.data.dataset, config.data.transitions)),
-    )

@@ -5,7 +5,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import optuna
 import pandas as pd
@@ -22,13 +22,15 @@ from har.files import write_whole
 from har.reporting import footer, git_commit, markdown, write_table
 from har.runs.engine import Outcome
 from har.runs.train import fit_task, origin_of, run_facts
-from har.studies.board import Board
 from har.studies.study import SearchSpace, Study, example
 from har.studies.study_report import whose_tests
-from har.tasks import Task, task_of
+from har.tasks import Task
 from har.tasks.run_key import KEY_LENGTH, code_digest
 from har.tracking.runs import tracked_run
 from har.training.trainer import quiet_lightning
+
+if TYPE_CHECKING:
+    from har.studies.sweep import Board
 
 STARTUP_TRIALS = 5  # before a trial is compared with the others and may be pruned
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -38,17 +40,10 @@ OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 class Slot:
     """One trial to be run by a process; which values it tries is decided when it starts."""
 
-    name: str
+    study: Study
     run: str
-    config: RunConfig
-    space: dict[str, SearchSpace]
-    folds: tuple[int, ...]
-    storage: Path
-    runs: Path
-    archive: str | None
-    parent: str
+    name: str
     seed: int
-    data_digest: str
 
     @property
     def text(self) -> str:
@@ -76,70 +71,55 @@ def storage_name(study: Study, run: str) -> str:
     return f"{study.name}-{run}-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]}"
 
 
-def search(study: Study) -> list[Path]:
-    """Run the trials of a search that are not done yet, for every config, and write the table.
-
-    Raises:
-        HarError: a trial failed; the others are kept.
-    """
+def search(study: Study, board: "Board", command: str) -> tuple[list[Path], str | None]:
+    """Run the trials of a search that are not done yet, for every config, and write the table; returns its files and what went wrong."""
     wanted, task = study.config.search, study.task
     assert wanted is not None
-    folds = tuple(range(study.folds)) if study.config.folds is None else study.config.folds
-    storage = study.base / "trials.log"
     study.base.mkdir(parents=True, exist_ok=True)
-    slots, names = [], {}
-    title = "best, %" if task.percent else f"best {task.by_subject}"
-    board = Board(dict.fromkeys(study.configs, wanted.trials), score=title, summary=task.best, say=study.say, live=study.live)
-    for run, config in study.configs.items():
-        names[run] = storage_name(study, run)
-        known = _open(storage, names[run], task)
-        with FileLock(f"{storage}.stale.lock"):
+    names, slots = {run: storage_name(study, run) for run in study.configs}, []
+    board.rows(dict.fromkeys(names, wanted.trials), "best, %" if task.percent else f"best {task.by_subject}", task.best)
+    for run, name in names.items():
+        known = _open(study, name)
+        with FileLock(f"{_storage(study)}.stale.lock"):
             for trial in known.get_trials(states=(TrialState.RUNNING,)):  # of a driver that was killed
                 known.tell(trial.number, state=TrialState.FAIL)
         trials = known.get_trials(states=OVER)
         complete = [task.shown(float(trial.value or 0)) for trial in trials if trial.state == TrialState.COMPLETE]
         board.before(run, complete, min(len(trials), wanted.trials))
-        slots += [
-            Slot(names[run], run, config, wanted.space, folds, storage, study.runs, study.archive, study.parent, number, study.digest)
-            for number in range(len(trials), wanted.trials)
-        ]
-    study.say(f"search {study.name}: {board.total} trials, {board.done} done before, {len(slots)} to do {study.engine.text(len(slots))}")
+        slots += [Slot(study, run, name, number) for number in range(len(trials), wanted.trials)]
+    board.say(f"search {study.name}: {board.total} trials, {board.done} done before, {len(slots)} to do {board.engine.text(len(slots))}")
 
     def over(outcome: Outcome[Slot, Ended]) -> tuple[str, float | None]:
-        write_search(study, storage, names)
+        write_search(study, names, command)
         assert outcome.result is not None
         return f"{outcome.job.run}, {outcome.result.text}", outcome.result.value
 
-    problems = board.run(study.engine, slots, run_trial, study.runs, over)
-    written = write_search(study, storage, names)
-    if problems:
-        raise HarError(
-            "jobs-failed", f"{len(problems)} trials failed, first {problems[0]}; type the same command again to try as many others"
-        )
-    return written
+    problems = board.run(slots, run_trial, study.runs, over)
+    again = "type the same command again to try as many others"
+    return write_search(study, names, command), f"{len(problems)} trials failed, first {problems[0]}; {again}" if problems else None
 
 
-def _open(storage: Path, name: str, task: Task, seed: int = 0) -> optuna.Study:
+def _storage(study: Study) -> Path:
+    return study.base / "trials.log"
+
+
+def _open(study: Study, name: str, seed: int = 0) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(storage))),
-        direction="maximize" if task.higher_is_better else "minimize",
+        storage=JournalStorage(JournalFileBackend(str(_storage(study)))),
+        direction="maximize" if study.task.higher_is_better else "minimize",
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
     )
 
 
-def _suggest(trial: optuna.Trial, key: str, option: SearchSpace) -> Any:
+def _distribution(option: SearchSpace) -> optuna.distributions.BaseDistribution:
     if option.choices is not None:
-        return trial.suggest_categorical(key, option.choices)
-    low, high = option.low, option.high
-    assert low is not None
-    assert high is not None
-    if option.integer:
-        return trial.suggest_int(key, int(low), int(high), log=option.log)
-    return trial.suggest_float(key, low, high, log=option.log)
+        return optuna.distributions.CategoricalDistribution(option.choices)
+    kind: Any = optuna.distributions.IntDistribution if option.integer else optuna.distributions.FloatDistribution
+    return kind(example(option), int(option.high or 0) if option.integer else option.high, log=option.log)
 
 
 def run_trial(slot: Slot) -> Ended:
@@ -148,37 +128,36 @@ def run_trial(slot: Slot) -> Ended:
     Its MLflow run ends FINISHED, KILLED where it was pruned, FAILED after an error.
     """
     quiet_lightning()
-    task = task_of(slot.config.model.name)
-    study = _open(slot.storage, slot.name, task, slot.seed)
-    trial = study.ask()
+    study, task, wanted = slot.study, slot.study.task, slot.study.config.search
+    assert wanted is not None
+    folds = study.config.folds or tuple(range(study.folds))
+    known = _open(study, slot.name, slot.seed)
+    trial = known.ask({key: _distribution(option) for key, option in wanted.space.items()})
     try:
-        values = {key: _suggest(trial, key, option) for key, option in slot.space.items()}
-        config = slot.config.changed(values, "search")
+        config = study.configs[slot.run].changed(trial.params, "search")
         torch.set_num_threads(config.training.threads)
-        dataset = config.data.dataset
-        tags = run_facts(config, slot.run, dataset, slot.data_digest, git_commit(), synthetic=dataset == synthetic.NAME)
-        tags |= {"study": slot.name, "trial": str(trial.number), "fold": " ".join(map(str, slot.folds))}
-        if slot.parent:
-            tags["mlflow.parentRunId"] = slot.parent
+        dataset, generated = study.dataset, study.dataset == synthetic.NAME
+        tags = run_facts(config, slot.run, dataset, study.digest, git_commit(), synthetic=generated)
+        tags |= study.tags(study=slot.name, trial=str(trial.number), fold=" ".join(map(str, folds)))
         scores: list[float] = []
-        with tracked_run(slot.runs, dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
-            tracked.log_params(values)
-            for step, fold in enumerate(slot.folds):
-                scores += _fold_scores(task, config.changed({"data.split.fold": fold}, "search"), slot.archive)
+        with tracked_run(study.runs, dataset, f"{slot.run}-trial{trial.number}", tags) as tracked:
+            tracked.log_params(trial.params)
+            for step, fold in enumerate(folds):
+                scores += _fold_scores(task, config.changed({"data.split.fold": fold}, "search"), study.archive)
                 value = sum(scores) / len(scores)
                 tracked.log_metrics({f"subject_mean_{task.by_subject}": value}, step=step)
                 trial.report(value, step)
-                if step < len(slot.folds) - 1 and trial.should_prune():
+                if step < len(folds) - 1 and trial.should_prune():
                     tracked.log_params({"state": "pruned"})
                     tracked.killed = True
                     break
     except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
+        known.tell(trial, state=TrialState.FAIL)
         raise
     if tracked.killed:
-        study.tell(trial, state=TrialState.PRUNED)
+        known.tell(trial, state=TrialState.PRUNED)
         return Ended(f"trial {trial.number}: pruned at {task.line(value)}", None)
-    study.tell(trial, value)
+    known.tell(trial, value)
     return Ended(f"trial {trial.number}: {task.line(value)}", task.shown(value))
 
 
@@ -193,11 +172,11 @@ def _fold_scores(task: Task, config: RunConfig, archive: str | None) -> list[flo
     return task.score(module, config, data, "test", origin).subjects[task.by_subject].tolist()
 
 
-def write_search(study: Study, storage: Path, names: dict[str, str]) -> list[Path]:
+def write_search(study: Study, names: dict[str, str], command: str) -> list[Path]:
     """Write ``NAME_trials.csv``, a row a trial, and ``NAME.md`` with the best of every config."""
     task, rows, lines = study.task, [], []
     for run, stored in names.items():
-        trials = [trial for trial in _open(storage, stored, task).get_trials() if trial.state.is_finished()]
+        trials = [trial for trial in _open(study, stored).get_trials() if trial.state.is_finished()]
         for trial in trials:
             last = trial.value if trial.value is not None else trial.intermediate_values.get(max(trial.intermediate_values, default=-1))
             rows.append({"run": run, "trial": trial.number, "state": trial.state.name, "value": last, **trial.params})
@@ -214,5 +193,5 @@ def write_search(study: Study, storage: Path, names: dict[str, str]) -> list[Pat
         f"{whose_tests(study.dataset, opened=False)}."
     )
     found = markdown(("config", "trials", "pruned", "best", "values of the best"), lines, "lrrrl")
-    write_whole(text, f"# {study.config.question}\n\n{found}\n\n{about}\n{footer(study.command)}")
+    write_whole(text, f"# {study.config.question}\n\n{found}\n\n{about}\n{footer(command)}")
     return [table, text]

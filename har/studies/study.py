@@ -2,24 +2,21 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from har.config import MAX_SEED, SENSELESS, RunConfig, SplitConfig, explained, parse_config
-from har.config.yaml_file import read_yaml
+from har.config import MAX_SEED, RunConfig, Section, SplitConfig, checked, read_yaml
 from har.data.prepare import check_source
 from har.data.splits import fold_count
 from har.errors import HarError
 from har.models.registry import find_model
 from har.runs.checks import CONFIG_FOLDER, check_task, named_config
-from har.runs.engine import Engine
 
 if TYPE_CHECKING:
-    from har.runs.work import Say
     from har.tasks import Task
 
 STUDIES = "studies"
@@ -27,57 +24,47 @@ TASK_TABLES = "tasks"  # reports of studies that test no gains
 SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes the name of a folder
 
 
-class Setting(BaseModel):
+class Setting(Section):
     """One idea: what it is, and what it changes in every config of the study."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     idea: str
     """One sentence, as it will stand in the research log."""
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     """Dotted keys of the run config, such as ``augmentation.rotation_deg: 8``."""
 
 
-class SearchSpace(BaseModel):
+class SearchSpace(Section):
     """One option of a search: a range or a list of choices."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     low: float | None = None
     high: float | None = None
     log: bool = False
     integer: bool = False
     choices: tuple[Any, ...] | None = None
 
-    @model_validator(mode="after")
-    def _range_or_choices(self) -> Self:
-        if (self.choices is None) == (self.low is None or self.high is None):
-            raise PydanticCustomError(SENSELESS, "expected either low and high, or choices")
-        if self.choices is not None:
-            if not self.choices or not all(choice is None or isinstance(choice, str | int | float) for choice in self.choices):
-                raise PydanticCustomError(SENSELESS, "choices are texts, numbers, true, false or null; expected at least one")
-        elif self.low is not None and self.high is not None:
-            if self.low > self.high or (self.log and self.low <= 0):
-                raise PydanticCustomError(
-                    SENSELESS, f"the range {self.low:g} to {self.high:g} is not one; expected low <= high, with log 0 < low"
-                )
-            if self.integer and (self.low % 1 or self.high % 1):
-                raise PydanticCustomError(SENSELESS, f"the range {self.low:g} to {self.high:g} has integer: true; expected whole numbers")
-        return self
+    def _refused(self) -> Iterator[tuple[object, str]]:
+        low, high, choices = self.low, self.high, self.choices
+        yield (choices is None) == (low is None or high is None), "expected either low and high, or choices"
+        odd = choices is not None and not all(choice is None or isinstance(choice, str | int | float) for choice in choices)
+        yield choices == () or odd, "choices are texts, numbers, true, false or null; expected at least one"
+        if choices is None and low is not None and high is not None:
+            what = f"the range {low:g} to {high:g}"
+            yield low > high or (self.log and low <= 0), f"{what} is not one; expected low <= high, with log 0 < low"
+            yield self.integer and (low % 1 or high % 1), f"{what} has integer: true; expected whole numbers"
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(Section):
     """An Optuna search over the folds of the study."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     trials: int = Field(ge=1)
     """Of each model, pruned ones included."""
     space: dict[str, SearchSpace] = Field(min_length=1)
     """Dotted keys of the run config, which all models of the study have."""
 
 
-class StudyConfig(BaseModel):
+class StudyConfig(Section):
     """One file of ``configs/study/``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     question: str
     """What is to be found out; stands above the table."""
     configs: tuple[str, ...] = Field(min_length=1)
@@ -91,24 +78,20 @@ class StudyConfig(BaseModel):
     seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field(default=(0,), min_length=1)
     keep_predictions: bool = False
     """Whether the predictions for held-out people are kept beside the tables, pooled over the folds, a file a run and seed."""
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     """Dotted keys of the run config that every job changes, such as ``training.epochs: 15``."""
     settings: dict[str, Setting] | None = None
     """By default one, the configs as they are. The first is what the others are compared with."""
     search: SearchConfig | None = None
 
-    @model_validator(mode="after")
-    def _settings_or_search(self) -> Self:
-        if self.settings is not None and (self.search is not None or not self.settings):
-            raise PydanticCustomError(SENSELESS, "a study has settings or a search, not both, and at least one setting")
+    def _refused(self) -> Iterator[tuple[object, str]]:
+        both = self.settings is not None and (self.search is not None or not self.settings)
+        yield both, "a study has settings or a search, not both, and at least one setting"
         for name in self.settings or ():
-            if not SETTING.fullmatch(name):
-                raise PydanticCustomError(SENSELESS, f"setting {name!r:.80} is no name; expected letters, digits, '_', '-' and '.'")
+            yield not SETTING.fullmatch(name), f"setting {name!r:.80} is no name; expected letters, digits, '_', '-' and '.'"
         for what, found in (("configs", [Path(name).stem for name in self.configs]), ("seeds", self.seeds), ("folds", self.folds or ())):
-            twice = [each for each, count in Counter(found).items() if count > 1]
-            if twice:
-                raise PydanticCustomError(SENSELESS, f"{what} has {twice[0]!r:.80} twice; remove one")
-        return self
+            for each, count in Counter(found).items():
+                yield count > 1, f"{what} has {each!r:.80} twice; remove one"
 
 
 @dataclass(frozen=True)
@@ -116,13 +99,11 @@ class Job:
     """One training of a study.
 
     Attributes:
-        study: its name.
         run: name of the config and, where the study has several, of the setting.
         setting: name of the setting.
         config: everything that is trained, seed and fold included.
     """
 
-    study: str
     run: str
     setting: str
     config: RunConfig
@@ -132,57 +113,62 @@ class Job:
         """The fold whose subjects are scored."""
         return self.config.data.split.fold
 
-    def key(self, data_digest: str) -> str:
-        """See `har.tasks.run_key.run_key`."""
-        from har.tasks.run_key import run_key  # imports torch; mistakes in a study are reported before that
-
-        return run_key(self.config, data_digest)
+    @property
+    def text(self) -> str:
+        """What it is, for people."""
+        return f"{self.run}, fold {self.fold}, seed {self.config.training.seed}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study, its data, and where it runs and is written.
+    """A study and its data: everything that a process needs to run one of its jobs.
 
     Attributes:
         name: of its file.
         config: what it asks.
         configs: by run, without seeds and folds.
-        task: of all of them.
         dataset: name of the data set.
         digest: of the data set.
         folds: how many the split has.
         runs: folder of all runs.
         results: folder of all results, with the ledgers.
-        report: folder of the report.
         archive: a copy of the data set.
         parent: the study's own MLflow run.
-        engine: runs the jobs.
-        command: that was typed, named in the report.
-        say: gets one line a job.
-        live: instead, draw bars where the standard output is a terminal.
     """
 
     name: str
     config: StudyConfig
     configs: dict[str, RunConfig]
-    task: "Task"
     dataset: str
     digest: str
     folds: int
     runs: Path
     results: Path
-    report: Path
     archive: str | None
     parent: str
-    engine: Engine
-    command: str
-    say: "Say"
-    live: bool
+
+    @property
+    def task(self) -> "Task":
+        """Of all its configs."""
+        from har.tasks import task_of  # imports torch; mistakes in a study are reported before that
+
+        return task_of(next(iter(self.configs.values())).model.name)
 
     @property
     def base(self) -> Path:
         """Folder of its jobs."""
         return self.runs / self.dataset / STUDIES / self.name
+
+    @property
+    def report(self) -> Path:
+        """Folder of its report."""
+        from har.runs.evaluate import results_folder  # as above
+
+        return results_folder(self.results, self.dataset) / (STUDIES if self.task.gains else TASK_TABLES)
+
+    def tags(self, **own: str) -> dict[str, str]:
+        """Of the MLflow run of a job."""
+        return own | ({"mlflow.parentRunId": self.parent} if self.parent else {})
 
 
 def load_study(path: Path | str) -> StudyConfig:
@@ -192,11 +178,7 @@ def load_study(path: Path | str) -> StudyConfig:
         HarError: it is missing, is not YAML, or has an unknown key or a wrong value.
     """
     path = Path(path)
-    content = read_yaml(path, "study", "configs/study/ideas.yaml")
-    try:
-        return StudyConfig.model_validate(content)
-    except ValidationError as error:
-        raise HarError("config", f"{path}: {explained(error, StudyConfig)}") from None
+    return checked(StudyConfig, read_yaml(path, "study", "configs/study/ideas.yaml"), str(path))
 
 
 def checked_study(path: Path, archive: Path | str | None = None, folder: Path = CONFIG_FOLDER) -> tuple[StudyConfig, dict[str, RunConfig]]:
@@ -243,11 +225,9 @@ def study_configs(study: StudyConfig, folder: Path, origin: str) -> dict[str, Ru
     found: dict[str, RunConfig] = {}
     for name in study.configs:
         config = named_config(name, folder).changed(study.change, origin)
-        content = config.model_dump()
-        official = study.split.kind == "official"
-        content["data"] |= {"split": study.split.model_dump(), "validation_subjects": study.validation_subjects if official else None}
-        found[Path(name).stem] = parse_config(content, origin)
         check_task(config)
+        who = study.validation_subjects if study.split.kind == "official" else None
+        found[Path(name).stem] = config.changed({"data.split": study.split.model_dump(), "data.validation_subjects": who}, origin)
     return found
 
 
@@ -276,5 +256,5 @@ def plan(name: str, study: StudyConfig, configs: dict[str, RunConfig], folds: in
                 full = config.changed({**idea.change, "training.seed": seed}, f"study {name}, setting {setting}")
                 check_task(full)
                 label = "-".join(filter(None, (run, setting)))
-                jobs += [Job(name, label, setting or run, full.changed({"data.split.fold": fold}, name)) for fold in wanted]
+                jobs += [Job(label, setting or run, full.changed({"data.split.fold": fold}, name)) for fold in wanted]
     return jobs

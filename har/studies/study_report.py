@@ -18,7 +18,7 @@ IDENTITY = ("run", "seed", "fold", "subject", "windows")
 GAIN = ("gain", "better", "worse", "p")
 
 
-def write_study(study: Study, results: list[dict[str, Any]]) -> list[Path]:
+def write_study(study: Study, results: list[dict[str, Any]], command: str) -> list[Path]:
     """Write ``NAME.csv`` (a row per run and reference), ``NAME_jobs.csv``, ``NAME_subjects.csv`` and ``NAME.md``.
 
     Where the task asks for intervals, ``NAME_intervals.csv`` too; where it tests gains, the research log next to the folder.
@@ -26,6 +26,7 @@ def write_study(study: Study, results: list[dict[str, Any]]) -> list[Path]:
     Args:
         study: that was run.
         results: of the finished jobs.
+        command: that was typed, named in the report.
 
     Returns:
         The files written.
@@ -46,7 +47,7 @@ def write_study(study: Study, results: list[dict[str, Any]]) -> list[Path]:
         finding(task, table, subjects, control),
         study_table(task, table),
         _explanation(task) + f" Split {config.split.kind}{whose_tests(study.dataset, opened=bool(jobs.opens_test_subjects.any()))}.",
-        footer(study.command, trained=jobs.commit),
+        footer(command, trained=jobs.commit),
     ]
     path = folder / f"{study.name}.md"
     write_whole(path, "\n\n".join(sections))
@@ -143,13 +144,11 @@ def score_intervals(subjects: pd.DataFrame) -> pd.DataFrame:
     names = [str(name) for name in subjects if name not in IDENTITY]
     rows = []
     for run, own in subjects.groupby("run", sort=False):
-        people = own.groupby("subject")[names].mean()
-        for name in names:
-            values = people[name].dropna().to_numpy()
-            if len(values):
+        for name, column in own.groupby("subject")[names].mean().items():
+            if len(values := column.dropna().to_numpy()):
                 found = mean_interval(values)
-                row = {"run": run, "score": name, "subjects": len(values)}
-                rows.append(row | {"mean": found.value, "low": found.low, "high": found.high})
+                about = {"run": run, "score": name, "subjects": len(values)}
+                rows.append(about | {"mean": found.value, "low": found.low, "high": found.high})
     return pd.DataFrame(rows)
 
 

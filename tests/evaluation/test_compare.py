@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from har.config import parse_config
 from har.errors import HarError
-from har.evaluation.compare import collect, per_run, summary, summary_markdown, tables_by
-from har.evaluation.predictions import write_pooled, write_predictions
-from har.runs.comparison import chosen, comparison, cross_validated, write_report
+from har.evaluation.predictions import collect, write_pooled, write_predictions
+from har.runs.comparison import chosen, comparison, cross_validated, per_run, summary, summary_markdown, tables_by, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 
 GOOD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, STAND), (2, WALK, WALK)]
@@ -196,16 +194,6 @@ def test_files_that_do_not_record_their_config_are_one_training_where_as_many_ep
     assert sorted(summary(collect(tmp_path)).run) == ["gru (2 epochs)", "gru (5 epochs)"]
     write_predictions(predictions(GOOD, run="gru", model="gru", seed=3, **recipe(5)), tmp_path / "predictions_3.parquet")
     assert sorted(summary(collect(tmp_path)).run) == ["gru", "gru (config not recorded, 2 epochs)", "gru (config not recorded, 5 epochs)"]
-
-
-def test_a_file_without_its_config_has_that_of_its_run_folder(tmp_path: Path) -> None:
-    content = {"data": {"validation_subjects": [5]}, "model": {"name": "gru"}}
-    for seed, epochs in enumerate((7, 4)):  # stopped early, each at its own epoch
-        config = parse_config({**content, "training": {"seed": seed, "epochs": 30}}, "test")
-        item = predictions(GOOD, run="gru", model="gru", seed=seed, epochs=epochs)
-        write_predictions(item, tmp_path / f"seed-{seed}" / "predictions_validation.parquet")
-        (tmp_path / f"seed-{seed}" / "config.yaml").write_text(config.to_yaml())
-    assert summary(collect(tmp_path)).validation_seeds.to_dict() == {0: 2}
 
 
 def test_seeds_on_different_subjects_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from har.data.windowset import WindowSet
-from har.evaluation.generation import length_spectra
+from har.tasks.generate import length_spectra
 
 
 def test_a_sine_stands_at_its_frequency_with_its_power(windows: WindowSet) -> None:

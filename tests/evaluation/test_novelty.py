@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from har.evaluation.novelty import (
+from har.tasks.reconstruct import (
     EVERYDAY,
     HELD_OUT,
     TRANSITION,

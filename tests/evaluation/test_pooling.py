@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from har.errors import HarError
-from har.evaluation.metrics import scores
 from har.evaluation.predictions import pool_folds, read_pooled, write_pooled
+from har.evaluation.statistics import scores
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 
 FIRST = [(3, WALK, WALK), (1, SIT, STAND)]

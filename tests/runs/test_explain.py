@@ -13,10 +13,9 @@ from har.cli.commands import ATTRIBUTIONS
 from har.config import RunConfig
 from har.contract import LABELS
 from har.data.windowset import WindowSet
-from har.evaluation.attribution import METHODS, attention_of, attribute, baseline_of, embed, nearest_windows
 from har.models.classifier import WindowClassifier
 from har.models.registry import model_names
-from har.runs.explain import _of_sensors
+from har.runs.explain import METHODS, _of_sensors, attention_of, attribute, baseline_of, embed, nearest_windows
 from har.runs.run_folder import RunFolder, find_runs
 from tests.models.test_models import SMALL
 

@@ -130,9 +130,9 @@ def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: P
     assert "validation macro-F1 90.00 %, and there was none before" in said
     version = client().get_model_version(NAME, "1")
     assert version.run_id == run_id
-    expected = {"run_id": run_id, "bundle_digest": sha256(first / MANIFEST), "commit": place.run.info().origin.commit, "synthetic": "true"}
+    expected = {"run_id": run_id, "bundle_digest": sha256(first / MANIFEST), "commit": place.run.origin.commit, "synthetic": "true"}
     assert expected.items() <= version.tags.items()
-    assert version.tags["data_digest"] == place.run.info().origin.data_digest
+    assert version.tags["data_digest"] == place.run.origin.data_digest
     assert "SYNTHETIC" in version.description
     for number, (score, holder, reason) in enumerate(
         ((0.9, "1", "90.00 % against 90.00 % of version 1, which stays"), (0.91, "3", "91.00 % against 90.00 %"), (0.905, "3", "stays")), 2

@@ -18,8 +18,7 @@ from har.config import RunConfig, parse_config
 from har.errors import HarError
 from har.files import PARTIAL, InUseError, remove_stale, staging
 from har.runs.run_folder import RunFolder
-from har.runs.train import train_run
-from har.runs.work import WORK
+from har.runs.train import WORK, train_run
 from har.tracking.runs import HOST, OWNERS, close_orphans, closing_orphans, tracked_run
 from har.tracking.store import tracking_uri
 from har.training.trainer import RESUME, Resumption
@@ -159,7 +158,7 @@ def test_a_folder_in_use_is_nobody_elses(tmp_path: Path) -> None:
 WAITS = """
 import sys, time
 from pathlib import Path
-from har.runs.work import work_folder
+from har.runs.train import work_folder
 with work_folder(Path(sys.argv[1]), "key", resume=False, who="first", say=print):
     print("trains", flush=True)
     time.sleep(200)

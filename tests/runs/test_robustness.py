@@ -39,7 +39,7 @@ def test_table_figure_and_summary_are_written_and_named_synthetic(run: RunFolder
     assert "SYNTHETIC data" in text
     assert "Written by `har" in text
     assert "wrote results/device/robustness_synthetic.csv" in capsys.readouterr().out
-    origin = run.info().origin
+    origin = run.origin
     rows = card_rows(Path("results"), origin)
     assert [row["disturbance"] for row in rows[:2]] == ["none", "mounting turned by 30 degrees about x"]
     assert card_rows(Path("results"), replace(origin, checkpoint_sha256="0" * 64)) == []  # other weights of the same name and seed

@@ -20,8 +20,8 @@ from har.config import RunConfig, load_config
 from har.data import audit as audit_module
 from har.data.splits import SubjectSplit, write_splits
 from har.errors import HarError
-from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
+from har.evaluation.statistics import scores
 from har.runs.checks import config_path
 from har.runs.evaluate import evaluate
 from har.runs.export import best_run, export
@@ -93,8 +93,8 @@ def test_everything_is_tracked(run: RunFolder, config: RunConfig) -> None:
     assert tracked.data.params["model.name"] == "cnn1d"
     tags = tracked.data.tags
     assert (tags["synthetic"], tags["seed"], tags["model"]) == ("true", "0", "cnn1d")
-    assert tags["data_digest"] == run.info().origin.data_digest
-    assert tags["git_commit"] == run.info().origin.commit
+    assert tags["data_digest"] == run.origin.data_digest
+    assert tags["git_commit"] == run.origin.commit
     for curve in ("train/loss", "val/loss", "val/macro_f1", "val/accuracy"):
         assert [m.step for m in client.get_metric_history(tracked.info.run_id, curve)] == [0, 1], curve
     assert tracked.data.metrics["best/val_macro_f1"] == pytest.approx(run.info().score)
@@ -157,7 +157,7 @@ def test_the_best_run_is_chosen_by_validation_and_exported(run: RunFolder, confi
     manifest = json.loads(Path("bundle/manifest.json").read_text())
     assert manifest["metrics"]["validation"]["macro_f1"]["value"] == pytest.approx(run.info().score, abs=1e-6)
     assert set(manifest["metrics"]) == {"validation", "test"}
-    assert manifest["commit"] == run.info().origin.commit
+    assert manifest["commit"] == run.origin.commit
 
 
 def test_published_channels_get_a_run_of_their_own_and_no_bundle(workplace: Path) -> None:
@@ -258,7 +258,7 @@ def test_only_evaluate_opens_the_test_subjects_and_the_ledger_says_so(workplace:
     table = pd.read_csv(ledger)
     assert tuple(table.columns) == COLUMNS
     assert table.macro_f1.tolist() == [pytest.approx(score["macro_f1"], abs=1e-6)] * 2
-    assert table.checkpoint_sha256.tolist() == [run.info().origin.checkpoint_sha256] * 2
+    assert table.checkpoint_sha256.tolist() == [run.origin.checkpoint_sha256] * 2
     assert table.seed.tolist() == [0, 0]
     assert [p.name for p in ledger.parent.iterdir()] == ["test_openings.csv"]
     assert set(read_predictions(run.path / "predictions_test.parquet").table.subject) == {2, 4}

@@ -11,8 +11,8 @@ from har.contract import LABELS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.motionsense import LABELS as THEIRS
 from har.errors import HarError
 from har.evaluation.predictions import read_predictions
+from har.runs.evaluate import evaluate_on
 from har.runs.run_folder import RunFolder, find_runs
-from har.runs.transfer import evaluate_on
 from tests.helpers import write_motionsense
 
 SMALL = """
@@ -94,7 +94,7 @@ def test_of_the_same_people_only_those_of_the_split_are_scored(run: RunFolder, w
     from dataclasses import replace
 
     from har.data.prepare import load_dataset
-    from har.runs import transfer
+    from har.runs import evaluate as transfer
 
     own = load_dataset("synthetic")
     rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def test_whoever_trained_elsewhere_opens_the_test_subjects_on_request_alone(
     from dataclasses import replace
 
     from har.data.prepare import load_dataset
-    from har.runs import transfer
+    from har.runs import evaluate as transfer
 
     theirs = "dataset: motionsense, split: {kind: loso, validation: 2}"
     Path("theirs.yaml").write_text(SMALL.replace("dataset: synthetic, validation_subjects: [5, 15, 25, 30]", theirs))

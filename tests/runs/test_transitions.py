@@ -12,8 +12,8 @@ from har.config import RunConfig, parse_config
 from har.contract import HAPT_LABELS, LABELS, UNKNOWN
 from har.data import synthetic
 from har.errors import HarError
-from har.evaluation.compare import collect
 from har.evaluation.figures import confusion_figure
+from har.evaluation.predictions import collect
 from har.recording import write_csv
 from har.runs.checks import run_name
 from har.runs.export import best_run

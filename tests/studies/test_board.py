@@ -7,12 +7,13 @@ from rich.console import Console
 
 from har.errors import HarError
 from har.runs.engine import Engine
-from har.studies.board import Board
+from har.studies.sweep import Board
 
 
 def test_the_bars_count_by_run_and_show_what_runs() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120, _environ={"TERM": "xterm"})
-    board = Board({"gru": 4, "lstm": 2, "rnn": 1}, score="mean accuracy, %", say=pytest.fail, live=True, console=console)
+    board = Board(Engine(), say=pytest.fail, live=True, console=console)
+    board.rows({"gru": 4, "lstm": 2, "rnn": 1}, "mean accuracy, %")
     board.before("gru", [90.0], 1)
 
     def seen() -> list[str]:
@@ -46,7 +47,9 @@ def test_the_bars_count_by_run_and_show_what_runs() -> None:
 )
 def test_what_is_no_terminal_gets_one_line_a_job(console: Console) -> None:
     said: list[str] = []
-    with Board({"gru": 3}, score="mean accuracy, %", say=said.append, live=True, console=console) as board:
+    board = Board(Engine(), say=said.append, live=True, console=console)
+    board.rows({"gru": 3}, "mean accuracy, %")
+    with board:
         board.started("gru", "a")
         board.ended("gru", "a", "gru: fine", value=92.0)
         board.ended("gru", "b", "gru FAILED: not so", failed=True)

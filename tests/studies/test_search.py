@@ -11,7 +11,7 @@ from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.studies import search as searches
 from har.studies.search import STARTUP_TRIALS, Slot, run_trial
-from har.studies.study import SearchSpace
+from har.studies.study import Study, StudyConfig
 from har.studies.sweep import sweep
 from har.tasks import task_of
 from har.tracking.store import tracking_uri
@@ -75,8 +75,11 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_killed(tmp_path: Path, 
         },
         "test",
     )
-    space = {"training.learning_rate": SearchSpace(low=0.001, high=0.01)}
-    slot = Slot("pruning", "cnn1d", config, space, (0, 1), tmp_path / "trials.log", tmp_path, None, "", 0, "digest")
+    asked = {"question": "?", "configs": ["cnn1d"], "split": {"kind": "kfold"}, "folds": [0, 1]}
+    asked |= {"search": {"trials": 1, "space": {"training.learning_rate": {"low": 0.001, "high": 0.01}}}}
+    study = Study("tiny", StudyConfig(**asked), {"cnn1d": config}, "synthetic", "digest", 5, tmp_path, tmp_path, None, "")
+    study.base.mkdir(parents=True)
+    slot = Slot(study, "cnn1d", "pruning", 0)
     monkeypatch.setattr(searches, "_fold_scores", lambda *given: [0.9, 0.8])
     for _ in range(STARTUP_TRIALS):
         assert "85.00 %" in run_trial(slot).text

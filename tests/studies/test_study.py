@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from har.errors import HarError
-from har.evaluation.metrics import scores
 from har.evaluation.predictions import read_pooled
+from har.evaluation.statistics import scores
 from har.runs.engine import run_jobs
 from har.studies import study as studies
 from har.studies.study import load_study, plan, study_configs
@@ -59,16 +59,16 @@ def test_a_plan_has_every_setting_and_fold_once(study: Path) -> None:
 
 def test_a_key_changes_with_everything_the_result_depends_on(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = jobs_of(study)[0]
-    key = job.key("data")
-    assert key == jobs_of(study)[0].key("data")
+    key = run_key.run_key(job.config, "data")
+    assert key == run_key.run_key(jobs_of(study)[0].config, "data")
     others = {
-        "fold": jobs_of(study)[1].key("data"),
-        "setting": jobs_of(study)[2].key("data"),
-        "data": job.key("other data"),
-        "seed": studies.Job("tiny", "small", "plain", job.config.changed({"training.seed": 1}, "test")).key("data"),
+        "fold": run_key.run_key(jobs_of(study)[1].config, "data"),
+        "setting": run_key.run_key(jobs_of(study)[2].config, "data"),
+        "data": run_key.run_key(job.config, "other data"),
+        "seed": run_key.run_key(job.config.changed({"training.seed": 1}, "test"), "data"),
     }
     monkeypatch.setattr(run_key, "code_digest", lambda model: "other code")
-    others["code"] = job.key("data")
+    others["code"] = run_key.run_key(job.config, "data")
     assert key not in others.values()
     assert len(set(others.values())) == len(others)
 
@@ -77,7 +77,7 @@ def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
     assert run_key.code_digest("gru") != run_key.code_digest("cnn1d")  # the network's own file
     followed = run_key.sources("gru")
     assert {"har.models.recurrent", "har.data.augmentation", "har.signals.filters", "har.training.fit"} <= set(followed)
-    assert not {"har.models.convolutional", "har.evaluation.metrics", "har.studies.sweep"} & set(followed)
+    assert not {"har.models.convolutional", "har.evaluation.statistics", "har.studies.sweep"} & set(followed)
 
 
 def test_a_docstring_changes_no_key_and_a_statement_does() -> None:

@@ -9,13 +9,12 @@ import torch
 
 from har.config import RunConfig, parse_config
 from har.contract import UCI9
-from har.evaluation.forecasts import Errors, errors, forecast_scores
 from har.models.forecaster import Forecaster
 from har.runs.train import train_run
 from har.runtime.session import open_session
 from har.tasks import task_of
 from har.tasks.base import TaskData
-from har.tasks.forecast import Forecast, references
+from har.tasks.forecast import Errors, Forecast, errors, forecast_scores, references
 from tests.helpers import origin
 
 CONFIG = {

@@ -165,7 +165,7 @@ def test_robustness_is_measured_in_streams_too(runs: dict[str, RunFolder]) -> No
     write_robustness([runs["robust"]], results, "test", mounting=beside)
     text = (results / "device/robustness_synthetic.md").read_text()
     assert "`mounting told`: the windows of a person are one stream" in text
-    rows = card_rows(results, runs["robust"].info().origin)
+    rows = card_rows(results, runs["robust"].origin)
     assert all(0 < row["in_stream"] <= 1 for row in rows)
     table = measure(runs["robust"], mounting=beside)
     assert set(table.run) == {f"robust{TOLD}"}

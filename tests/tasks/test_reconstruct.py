@@ -14,7 +14,6 @@ from har.config import RunConfig, parse_config
 from har.contract import LABELS, OPSET, UNKNOWN
 from har.data.prepare import load_dataset
 from har.errors import HarError
-from har.evaluation.novelty import EVERYDAY, HELD_OUT, TRANSITION
 from har.exporting.onnx_file import NoveltyGraph, export_novelty, novelty_parity
 from har.models.reconstructor import Reconstructor
 from har.runs.evaluate import evaluate
@@ -25,7 +24,7 @@ from har.studies.study_report import score_intervals, summarise
 from har.studies.sweep import sweep
 from har.tasks import task_of
 from har.tasks.base import TaskData, tensor
-from har.tasks.reconstruct import Reconstruct, kinds
+from har.tasks.reconstruct import EVERYDAY, HELD_OUT, TRANSITION, Reconstruct, kinds
 from har.training.trainer import load_module
 from tests.helpers import accept_small_hapt, origin, write_hapt
 
