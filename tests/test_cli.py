@@ -14,6 +14,7 @@ from har.data import synthetic
 from har.evaluation.predictions import write_predictions
 from har.recording import write_csv
 from tests.evaluation.test_metrics import predictions
+from tests.refusal import refused
 
 COMMANDS = (
     "data prepare",
@@ -134,11 +135,10 @@ def _files() -> set[str]:
 
 
 def test_debug_shows_the_traceback(workplace: Path) -> None:
-    from har.errors import HarError
 
-    with pytest.raises(HarError, match="no bundle"):
+    with refused("bundle-missing"):
         main(["verify", "--bundle", "none", "--debug"])
-    with pytest.raises(HarError, match="no bundle"):
+    with refused("bundle-missing"):
         main(["--debug", "verify", "--bundle", "none"])
 
 

@@ -19,6 +19,7 @@ from har.runs.checks import VALIDATION_SUBJECTS
 from har.runs.run_folder import RunFolder
 from har.tracking.store import tracking_uri
 from tests.helpers import VALIDATION
+from tests.refusal import refused
 
 TRAIN = "train --dataset synthetic --model cnn1d --epochs 1"
 ROOT = Path(__file__).parents[1]
@@ -198,7 +199,7 @@ def test_folds_and_difficulty_reach_the_run(workplace: Path, capsys: pytest.Capt
 def test_a_difficulty_is_for_synthetic_data_alone() -> None:
     base = {"model": {"name": "gru"}}
     for dataset in ("uci-har", "hapt"):
-        with pytest.raises(HarError, match=f"data: difficulty has no meaning for dataset '{dataset}'"):
+        with refused("config", f"data: difficulty has no meaning for dataset '{dataset}'"):
             parse_config(base | {"data": {"dataset": dataset, "validation_subjects": [5], "difficulty": 1}}, "test")
     data = {"dataset": "synthetic", "validation_subjects": [5]}
     suffixes = {value: parse_config(base | {"data": data | {"difficulty": value}}, "test").data.suffix for value in (None, 0, 1, 1.5)}

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from har.config import RunConfig, load_config, parse_config
-from har.errors import HarError
+from tests.refusal import refused
 
 GOOD = {"data": {"validation_subjects": [5, 15]}, "model": {"name": "gru"}}
 
@@ -49,18 +49,18 @@ def test_a_mistake_is_one_clear_sentence(name: str, tmp_path: Path) -> None:
     change, message = BREAKS[name]
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(GOOD | change))
-    with pytest.raises(HarError, match=message) as caught:
+    with refused("config", message) as caught:
         load_config(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
-    with pytest.raises(HarError, match="cannot read the config"):
+    with refused("config", "cannot read the config"):
         load_config(tmp_path / "none.yaml")
     for content, message in (("a: [", "is not valid YAML"), ("- 1", "holds list, expected the sections data"), ("", "holds NoneType")):
         (tmp_path / "c.yaml").write_text(content)
-        with pytest.raises(HarError, match=message) as caught:
+        with refused("config", message) as caught:
             load_config(tmp_path / "c.yaml")
         assert "\n" not in str(caught.value)
 
@@ -69,7 +69,7 @@ def test_overrides_replace_values_and_are_checked() -> None:
     config: RunConfig = parse_config(GOOD, "test")
     changed = config.with_overrides(training__epochs=3, data__channels=None)
     assert (changed.training.epochs, changed.data.channels, config.training.epochs) == (3, "raw6", 30)
-    with pytest.raises(HarError, match=r"command line: training\.epochs"):
+    with refused("config", r"command line: training\.epochs"):
         config.with_overrides(training__epochs=-1)
     for override, message in (
         ("nothing__there", "command line: 'nothing.there' names no section of a config"),
@@ -78,5 +78,5 @@ def test_overrides_replace_values_and_are_checked() -> None:
         ("epochs", "unknown key 'epochs'"),
         ("data__split__nothing__there", "'data.split.nothing.there' names no section"),
     ):
-        with pytest.raises(HarError, match=message):
+        with refused("config", message):
             config.with_overrides(**{override: 3})

@@ -16,6 +16,7 @@ from har.errors import HarError
 from har.files import CannotWriteError, append_whole, cannot_write, check_output, named_descriptor, read_small, whole_file, write_whole
 from har.runs.ledger import add_opening
 from har.runs.train import WORK, Work
+from tests.refusal import refused
 
 resource = pytest.importorskip("resource", reason="limits of a file's size are not known on Windows")
 
@@ -93,10 +94,10 @@ def test_a_full_disk_takes_nothing_from_a_training_that_was_interrupted(tmp_path
 def test_pipes_devices_and_large_files_are_not_read_as_small_ones(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with pytest.raises(HarError, match="is no regular file, expected a manifest; name a file"):
+        with refused("file", "is no regular file, expected a manifest; name a file"):
             read_small(path, "a manifest")
     (tmp_path / "large").write_text("0123456789")
-    with pytest.raises(HarError, match="has more than 9 bytes, expected a manifest"):
+    with refused("file", "has more than 9 bytes, expected a manifest"):
         read_small(tmp_path / "large", "a manifest", 9)
     assert read_small(tmp_path / "large", "a manifest", 10) == "0123456789"
 
@@ -113,7 +114,7 @@ def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path: Path) -> 
     write_whole(tmp_path / "dangling.csv", "new")
     assert (tmp_path / "later/table.csv").read_text() == "new"
     (tmp_path / "round.csv").symlink_to("round.csv")
-    with pytest.raises(HarError, match="cannot write"):
+    with refused("file", "cannot write"):
         write_whole(tmp_path / "round.csv", "new")
 
 
@@ -148,7 +149,7 @@ def test_an_open_descriptor_is_written_where_it_stands(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "before\ncontent\nafter\n"
     assert named_descriptor(Path("/dev/stdout")) == 1
     assert named_descriptor(tmp_path / "1") is None
-    with pytest.raises(HarError, match="Bad file descriptor"):
+    with refused("file", "Bad file descriptor"):
         write_whole(Path("/dev/fd/987"), "content")
 
 
@@ -169,13 +170,13 @@ def test_an_output_that_is_read_is_refused_under_every_name(tmp_path: Path, monk
         "folder/same.csv",
         str(path.resolve()),
     ):
-        with pytest.raises(HarError, match=rf"--output {re.escape(str(Path(name)))} is .*same\.csv, which is read .* with --output"):
+        with refused("file", rf"--output {re.escape(str(Path(name)))} is .*same\.csv, which is read .* with --output"):
             check_output(Path(name), [path], "--output")
-        with pytest.raises(HarError, match="which is read"):
+        with refused("file", "which is read"):
             check_output(path, [Path(name)])
-    with pytest.raises(HarError, match=r"--output data holds data/same\.csv"):
+    with refused("file", r"--output data holds data/same\.csv"):
         check_output(Path("data"), [path])
-    with pytest.raises(HarError, match=r"--output link\.csv is a file of folder, which is read"):
+    with refused("file", r"--output link\.csv is a file of folder, which is read"):
         check_output(Path("link.csv"), [Path("folder")])
     check_output(Path("data/other.csv"), [path, Path("data"), Path("none.csv")])
     check_output(Path("other"), [path])

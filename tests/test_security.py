@@ -9,12 +9,12 @@ import mlflow.server
 import pytest
 
 from har.cli import main
-from har.errors import HarError
 from har.redaction import redacted, shown
 from har.runtime.bundle import pretrained
 from har.tracking import copies, server
 from har.tracking import store as stores
 from har.tracking.runs import tracked_run
+from tests.refusal import refused
 
 ROOT = Path(__file__).parents[1]
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve", "pickletools"}
@@ -136,7 +136,7 @@ def test_a_password_of_the_store_is_nowhere(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(copies, "_failed_at", {})
     with tracked_run(runs, "e", "name", {"seed": "0"}) as run:
         run.log_metrics({"a": 1.0})
-    with pytest.raises(HarError) as caught:
+    with refused("store") as caught:
         raise stores.unreachable(uri, OSError(f"no answer from {uri}"))
     stores.warn(f"{uri} is slow")
     said = "".join(capfd.readouterr())
@@ -159,7 +159,7 @@ def test_a_password_without_a_scheme_is_nowhere(
     assert said.count("cannot open the MLflow store") == 3
     assert "write MLFLOW_TRACKING_URI as http://HOST:PORT" in said
     assert SECRET not in said
-    with pytest.raises(HarError) as caught:
+    with refused("store") as caught:
         raise stores.unreachable("http://host", OSError("x" * 190 + uri))  # the reason is cut short in the password
     assert SECRET[:4] not in str(caught.value)
     assert not list(tmp_path.iterdir())

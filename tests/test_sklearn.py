@@ -14,9 +14,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from har.config import RunConfig
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.sklearn import ActivityClassifier
 from har.training.fit import fit
+from tests.refusal import refused
 
 SMALL = {"width": 8, "depth": 2}
 CHANGE = {"training.epochs": 4, "training.batch_size": 16, "training.learning_rate": 0.003}
@@ -111,9 +111,9 @@ def test_wrong_arrays_are_told_in_a_sentence(raw: WindowSet, fitted: ActivityCla
         fitted.predict(raw.x[:10, :100])
     with pytest.raises(NotFittedError):
         small().predict(raw.x[:10])
-    with pytest.raises(HarError, match="unknown model 'cnn2d'; did you mean 'cnn1d'"):
+    with refused("name-unknown", "unknown model 'cnn2d'; did you mean 'cnn1d'"):
         ActivityClassifier("cnn2d").fit(raw.x[:10], np.arange(10) % 2)
-    with pytest.raises(HarError, match=r"unknown key 'training\.epoch'"):
+    with refused("config", r"unknown key 'training\.epoch'"):
         small(change={"training.epoch": 3}).fit(raw.x[:10], np.arange(10) % 2)
 
 

@@ -11,6 +11,7 @@ from har.data.cache import ARRAYS, Damage, cache_key, load_entry, load_or_build
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.files import PARTIAL, remove_stale, staging
+from tests.refusal import refused
 
 
 def test_the_key_depends_on_content_and_every_setting() -> None:
@@ -113,7 +114,7 @@ def test_a_writer_that_fails_leaves_nothing(windows: WindowSet, tmp_path: Path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(HarError, match="cannot write the cache"):
+    with refused("file", "cannot write the cache"):
         load_or_build(tmp_path, "k", lambda: windows)
     assert list(tmp_path.iterdir()) == []
 

@@ -17,6 +17,7 @@ from har.data.splits import SubjectSplit, check_split, make_split, make_splits, 
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from tests.helpers import VALIDATION
+from tests.refusal import refused
 
 KINDS: list[dict[str, Any]] = [
     {"kind": "fold5"},
@@ -154,7 +155,7 @@ def test_a_planted_leak_is_refused_in_every_kind_of_split(windows: WindowSet, ki
     parts = {name: split.select(windows, name) for name in SPLITS}
     audit(parts)
     change, message = PLANTS[plant]
-    with pytest.raises(HarError, match=message):
+    with refused("leak", message):
         audit(change(parts))
 
 
@@ -172,16 +173,16 @@ def test_a_planted_leak_is_refused_in_every_kind_of_split(windows: WindowSet, ki
     ],
 )
 def test_a_senseless_split_is_one_clear_sentence(kind: dict[str, Any], message: str) -> None:
-    with pytest.raises(HarError, match=message) as caught:
+    with refused("config", message) as caught:
         data(**kind)
     assert "\n" not in str(caught.value)
 
 
 def test_validation_subjects_belong_to_the_official_split() -> None:
     base = {"model": {"name": "gru"}}
-    with pytest.raises(HarError, match="data: key 'validation_subjects' is missing"):
+    with refused("config", "data: key 'validation_subjects' is missing"):
         parse_config(base | {"data": {}}, "test")
-    with pytest.raises(HarError, match="validation_subjects belongs to the official split"):
+    with refused("config", "validation_subjects belongs to the official split"):
         parse_config(base | {"data": {"validation_subjects": [5], "split": {"kind": "loso"}}}, "test")
     config: RunConfig = parse_config(base | {"data": {"validation_subjects": [5]}}, "test")
     changed = config.with_split(kind="kfold", fold=2, subjects="all")
@@ -191,13 +192,13 @@ def test_validation_subjects_belong_to_the_official_split() -> None:
 
 
 def test_too_few_people_are_named() -> None:
-    with pytest.raises(HarError, match="has 4 subjects to split into 5 folds"):
+    with refused("split-impossible", "has 4 subjects to split into 5 folds"):
         make_splits(data(kind="kfold"), small([1, 3, 5, 6]))
-    with pytest.raises(HarError, match="asks for 4 subjects, but fold 0 of d leaves 4 to train and validate; lower it: --validation 1"):
+    with refused("split-impossible", "asks for 4 subjects, but fold 0 of d leaves 4 to train and validate; lower it: --validation 1"):
         make_splits(data(kind="loso", validation=4), small([1, 3, 5, 6, 7]))
-    with pytest.raises(HarError, match="fold 1 of d has no subject"):
+    with refused("split-impossible", "fold 1 of d has no subject"):
         make_splits(data(kind="fold5"), small([1, 6, 11, 3, 5, 8]))
-    with pytest.raises(HarError, match=r"data\.split\.fold is 20; the loso split has folds 0 to 7"):
+    with refused("split-subjects", r"data\.split\.fold is 20; the loso split has folds 0 to 7"):
         make_split(data(kind="loso", fold=20), small([1, 3, 5, 6, 7, 8, 11, 14]))
 
 
@@ -209,7 +210,7 @@ def test_a_split_is_read_as_it_was_written(windows: WindowSet, tmp_path: Path) -
     assert make_split(data(kind="file", path=str(path), fold=3), windows) == splits[3]
     assert [p.name for p in path.parent.iterdir()] == ["splits.json"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(HarError, match="cannot write"):
+    with refused("file", "cannot write"):
         write_splits(tmp_path / "file" / "s.json", splits, "kfold", "d")
 
 
@@ -246,13 +247,13 @@ def test_a_damaged_split_file_is_one_clear_sentence(name: str, tmp_path: Path) -
 
 def test_a_split_file_that_does_not_fit_the_data(windows: WindowSet, tmp_path: Path) -> None:
     path = tmp_path / "s.json"
-    with pytest.raises(HarError, match="cannot read the split"):
+    with refused("split-file"):
         check_split(data(kind="file", path=str(path)))
     path.write_text(broken(folds=[{"train": [1], "validation": [3], "test": [77]}]))
-    with pytest.raises(HarError, match=r"s\.json, fold 0: test names subject 77, whom synthetic does not have; it has 1, 2"):
+    with refused("split-subjects", r"s\.json, fold 0: test names subject 77, whom synthetic does not have; it has 1, 2"):
         make_split(data(kind="file", path=str(path)), windows)
     path.write_text(broken())
-    with pytest.raises(HarError, match=r"data\.split\.fold is 4; the file split has folds 0 to 0"):
+    with refused("split-subjects", r"data\.split\.fold is 4; the file split has folds 0 to 0"):
         make_split(data(kind="file", path=str(path), fold=4), windows)
 
 
@@ -263,9 +264,9 @@ def test_a_split_is_checked_before_the_data_are_read(tmp_path: Path) -> None:
         return parse_config({"data": {"dataset": "synthetic"} | data, "model": {"name": "cnn1d"}}, "test").data
 
     check_split(config(validation_subjects=[5]))
-    with pytest.raises(HarError, match="a test subject must never validate"):
+    with refused("split-subjects", "a test subject must never validate"):
         check_split(config(validation_subjects=[5, 2]))
-    with pytest.raises(HarError, match=r"none\.json"):
+    with refused("split-file", r"none\.json"):
         check_split(config(split={"kind": "file", "path": str(tmp_path / "none.json")}))
     check_split(config(split={"kind": "kfold", "folds": 7}))
 
@@ -288,7 +289,7 @@ def test_the_fold_behind_the_last_is_refused(windows: WindowSet) -> None:
         if there:
             assert make_split(config, windows).test == (TRAIN_SUBJECTS[-1],)
         else:
-            with pytest.raises(HarError, match=rf"data.split.fold is {fold}; the loso split has folds 0 to {last}"):
+            with refused("split-subjects", rf"data.split.fold is {fold}; the loso split has folds 0 to {last}"):
                 make_split(config, windows)
 
 
@@ -317,7 +318,7 @@ def test_those_who_validate_do_what_all_do() -> None:
 def test_three_people_can_be_split_and_two_cannot() -> None:
     splits = make_splits(data(kind="loso", validation=1), small([1, 3, 5]))
     assert [(len(s.train), len(s.validation), s.test) for s in splits] == [(1, 1, (1,)), (1, 1, (3,)), (1, 1, (5,))]
-    with pytest.raises(HarError, match="has 2 subjects to split into 2 folds; at least 3 are needed"):
+    with refused("split-impossible", "has 2 subjects to split into 2 folds; at least 3 are needed"):
         make_splits(data(kind="loso", validation=1), small([1, 3]))
 
 

@@ -13,7 +13,7 @@ from har.data import synthetic
 from har.data.audit import audit
 from har.data.datamodule import BLANK, LaneStep, StreamDataModule, audit_windows, fold_lanes, shuffle_chunks
 from har.data.windowset import Stretch, stretches_of
-from har.errors import HarError
+from tests.refusal import refused
 
 LENGTHS, CHUNK = (100, 7, 64, 250), 16
 
@@ -170,7 +170,7 @@ def test_a_recording_is_turned_as_a_whole_and_anew_each_epoch() -> None:
 
 @pytest.mark.parametrize("name", ["crop", "time_warp", "mixup_alpha"])
 def test_augmentation_that_would_part_samples_from_their_labels_is_refused(name: str) -> None:
-    with pytest.raises(HarError, match=f"augmentation.{name} moves or mixes samples"):
+    with refused("config", f"augmentation.{name} moves or mixes samples"):
         module(augmentation=AugmentationConfig(**{name: 0.2}))
 
 
@@ -189,5 +189,5 @@ def test_the_audit_reads_every_sample_also_those_without_a_label() -> None:
     audit({name: audit_windows(own, "synthetic", synthetic=True) for name, own in parts.items()})
     unlabelled = np.flatnonzero(b.labels < 0)[:1][0]
     b.samples[unlabelled : unlabelled + 16] = a.samples[117:133]  # across the border of two windows of the audit
-    with pytest.raises(HarError, match=r"leak: window .* hold the same 16 samples"):
+    with refused("leak", r"leak: window .* hold the same 16 samples"):
         audit({name: audit_windows(own, "synthetic", synthetic=True) for name, own in parts.items()})

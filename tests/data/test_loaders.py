@@ -22,6 +22,7 @@ from har.data.prepare import data_set_names, label_names, load_dataset, read_rec
 from har.errors import HarError
 from har.recording import Recording
 from tests.helpers import write_motionsense
+from tests.refusal import refused
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def _edit(folder: Path, old: str, new: str) -> None:
 def test_a_missing_copy_is_one_sentence(archive: str | None, message: str, workplace: Path) -> None:
     Path("data.zip").touch()
     Path("empty").mkdir()
-    with pytest.raises(HarError, match=message):
+    with refused("archive-missing", message):
         load_dataset("motionsense", archive=archive)
 
 
@@ -150,7 +151,7 @@ def test_a_recording_that_breaks_the_contract_is_refused(change: dict, message: 
 
 def test_two_recordings_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = replace(one(a_recording()), read=lambda folder: iter([a_recording(), a_recording()]))
-    with pytest.raises(HarError, match="two recordings named 'one'"):
+    with refused("loader", "two recordings named 'one'"):
         list(load_recordings(twice, tmp_path))
 
 
@@ -165,7 +166,7 @@ def test_samples_outside_the_limits_are_gaps_in_training_too(tmp_path: Path, cap
     assert "mine: 61 of 1000 samples are left out as gaps, the first in recording one: outside the physical limits" in caplog.text
     off = a_recording()
     off.samples[:, 3:] = 0
-    with pytest.raises(HarError, match="no sample is within the physical limits; the sensor was off"):
+    with refused("loader", "no sample is within the physical limits; the sensor was off"):
         list(load_recordings(one(off), tmp_path))
 
 
@@ -174,9 +175,9 @@ def test_a_mistake_in_a_loader_is_told_with_its_place(tmp_path: Path) -> None:
         yield a_recording()
         raise KeyError("24")
 
-    with pytest.raises(HarError, match=rf"the loader of mine fails at {__file__}, line \d+ \(KeyError: '24'\); mend it there"):
+    with refused("loader", rf"the loader of mine fails at {__file__}, line \d+ \(KeyError: '24'\); mend it there"):
         list(load_recordings(replace(one(a_recording()), read=read), tmp_path))
-    with pytest.raises(HarError, match=r"the loader of mine fails \(TypeError: 'NoneType' object is not iterable\)"):
+    with refused("loader", r"the loader of mine fails \(TypeError: 'NoneType' object is not iterable\)"):
         list(load_recordings(replace(one(a_recording()), read=lambda folder: None), tmp_path))
 
 
@@ -222,7 +223,7 @@ def test_another_rate_is_brought_to_50_hz_stretch_by_stretch() -> None:
     ],
 )
 def test_a_description_that_makes_no_sense_is_refused(options: dict, message: str) -> None:
-    with pytest.raises(HarError, match=message):
+    with refused("loader", message):
         replace(MOTIONSENSE, **options)
 
 
@@ -242,10 +243,10 @@ def test_a_data_set_of_another_package(folder: Path, workplace: Path, monkeypatc
     assert load_dataset("motionsense", archive=folder).dataset == "motionsense"  # this project's own comes first
     for value, message in (("other", "is one named 'motionsense', expected a har.data.loaders.DataSet"), ("odd", "is int 3, expected")):
         points[:] = [Point("theirs", value, "har.datasets")]
-        with pytest.raises(HarError, match=message):
+        with refused("plugin", message):
             load_dataset("theirs", archive=folder)
     points.clear()
-    with pytest.raises(HarError, match=r"unknown data set 'theirs'; .*valid: uci-har, hapt, synthetic, motionsense"):
+    with refused("name-unknown", r"unknown data set 'theirs'; .*valid: uci-har, hapt, synthetic, motionsense"):
         load_dataset("theirs", archive=folder)
 
 

@@ -10,10 +10,10 @@ import pytest
 from har.config import WindowingConfig, parse_config
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
-from har.errors import HarError
 from har.recording import Recording
 from har.signals.windows import WindowRule
 from tests.helpers import zip_folder
+from tests.refusal import refused
 
 ARRAYS = ("x", "y", "subject", "recording", "start")
 OTHERS: list[dict[str, Any]] = [
@@ -78,7 +78,7 @@ def test_a_label_change_is_crossed_by_option_alone() -> None:
 
 
 def test_a_stretch_too_short_for_the_filter_gives_no_window() -> None:
-    with pytest.raises(HarError, match="no labelled stretch gives a window of 16 samples"):
+    with refused("windows", "no labelled stretch gives a window of 16 samples"):
         cut([recording(np.zeros(12, dtype=int))], 16, 8, padding="edge", min_recorded=0.1)
     assert len(cut([recording(np.zeros(13, dtype=int))], 16, 8, padding="edge")) == 1
 
@@ -104,7 +104,7 @@ def test_the_defaults_are_the_published_windows() -> None:
     ],
 )
 def test_a_senseless_windowing_is_one_clear_sentence(windowing: dict[str, Any], message: str) -> None:
-    with pytest.raises(HarError, match=message) as caught:
+    with refused("config", message) as caught:
         parse_config({"data": {"validation_subjects": [5]}, "model": {"name": "gru"}, "windowing": windowing}, "test")
     assert "\n" not in str(caught.value)
 
@@ -138,7 +138,7 @@ def test_windows_of_any_size_come_from_the_published_ones(uci_har_folder: Path, 
     assert found.window_size == 50
     for x, name, start in zip(found.x, found.recording, found.start, strict=True):
         np.testing.assert_array_equal(x, by_name[str(name)].samples[start : start + 50])
-    with pytest.raises(HarError, match="no labelled stretch gives a window of 1000 samples; use shorter windows"):
+    with refused("windows", "no labelled stretch gives a window of 1000 samples; use shorter windows"):
         load_dataset("uci-har", archive=uci_har_folder, windowing=WindowingConfig(window_size=1000))
 
 

@@ -11,9 +11,9 @@ from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UCI9
 from har.data import synthetic, uci_har
 from har.data.archives import UCI_HAR, open_source
 from har.data.windowset import Stretch, WindowSet, content_digest, cut_stretches, offline_uci9, windows_of
-from har.errors import HarError
 from har.signals.filters import gravity_lowpass
 from har.signals.windows import WindowRule
+from tests.refusal import refused
 
 
 def test_windows_hold_the_samples_of_their_place_and_cross_no_gap() -> None:
@@ -38,7 +38,7 @@ def test_labels_that_are_not_one_a_sample_are_refused() -> None:
         ([[label] for label in recording.labels], "labels are list"),
         (recording.labels[1:], "expected \\(.*one integer for each sample"),
     ):
-        with pytest.raises(HarError, match=message):
+        with refused("windows", message):
             windows_of([replace(recording, labels=labels)], window_size=128, stride=64, dataset="d", synthetic=True)
 
 
@@ -87,7 +87,7 @@ def test_windows_of_another_shape_or_other_channels_are_refused() -> None:
     raw = a_set(np.zeros((4, 16, 6), dtype=np.float32))
     assert raw.labels == LABELS
     assert raw.select_channels("raw6").channels == RAW6
-    with pytest.raises(HarError, match=r"d has no channel body_acc_x, body_acc_y, body_acc_z; it has total_acc_x"):
+    with refused("name-unknown", r"d has no channel body_acc_x, body_acc_y, body_acc_z; it has total_acc_x"):
         raw.select_channels("uci9")
 
 

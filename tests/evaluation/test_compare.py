@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from har.errors import HarError
 from har.evaluation.predictions import collect, write_pooled, write_predictions
 from har.runs.comparison import chosen, comparison, cross_validated, per_run, summary, summary_markdown, tables_by, write_report
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
+from tests.refusal import refused
 
 GOOD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, STAND), (2, WALK, WALK)]
 BAD = [(1, WALK, WALK), (1, SIT, SIT), (2, STAND, SIT), (2, WALK, SIT)]
@@ -120,14 +120,14 @@ def test_cross_validation_stands_for_the_validation_of_a_refit_alone(folder: Pat
 
 
 def test_mixtures_and_doubles_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(HarError, match="no prediction files"):
+    with refused("run-missing"):
         collect(tmp_path / "none")
     double = predictions(GOOD, run="gru", model="gru", seed=1)
     write_predictions(double, folder / "predictions_double.parquet")
-    with pytest.raises(HarError, match="both hold gru, seed 1, validation"):
+    with refused("not-comparable", "both hold gru, seed 1, validation"):
         collect(folder)
     write_predictions(predictions(GOOD, run="x", dataset="uci-har", data_digest="e"), folder / "predictions_double.parquet")
-    with pytest.raises(HarError, match="mixes predictions"):
+    with refused("not-comparable", "mixes predictions"):
         collect(folder)
 
 
@@ -136,7 +136,7 @@ def test_seeds_that_are_not_comparable_are_refused_and_unfinished_runs_not_read(
     write_predictions(predictions(GOOD, run="gru", model="gru", seed=0), hidden / "predictions_validation.parquet")
     assert len(collect(folder)) == 5
     write_predictions(predictions(GOOD, run="gru", model="gru", seed=7, channels="uci9"), folder / "predictions_other.parquet")
-    with pytest.raises(HarError, match="the seeds of gru differ in channels"):
+    with refused("not-comparable", "the seeds of gru differ in channels"):
         summary(collect(folder))
 
 
@@ -149,11 +149,11 @@ def test_a_report_replaces_its_own_predictions_and_nothing_else(folder: Path, tm
     assert {path.name for path in own.iterdir()} == names
     some = [item for item in comparison(own)[0] if item.origin.run == "gru"]
     assert len(some) < len(names)
-    with pytest.raises(HarError, match=r"predictions would be replaced and holds predictions_.*parquet, which this report does not write"):
+    with refused("file", r"predictions would be replaced and holds predictions_.*parquet, which this report does not write"):
         write_report(some, report, "har compare", own)
     write_report(some, tmp_path / "other", "har compare", own)  # as the error advises
     (own / "sub").mkdir()
-    with pytest.raises(HarError, match="holds sub, which this report does not write; name another folder with --output"):
+    with refused("file", "holds sub, which this report does not write; name another folder with --output"):
         write_report(some, report, "har compare", folder)
     assert {path.name for path in own.iterdir()} == {*names, "sub"}
 
@@ -199,7 +199,7 @@ def test_files_that_do_not_record_their_config_are_one_training_where_as_many_ep
 def test_seeds_on_different_subjects_are_refused(tmp_path: Path) -> None:
     write_predictions(predictions(GOOD, seed=0, **recipe(5)), tmp_path / "predictions_0.parquet")
     write_predictions(predictions([*GOOD, (3, WALK, WALK)], seed=1, **recipe(5)), tmp_path / "predictions_1.parquet")
-    with pytest.raises(HarError, match="were scored on different validation subjects"):
+    with refused("not-comparable", "were scored on different validation subjects"):
         summary(collect(tmp_path))
 
 

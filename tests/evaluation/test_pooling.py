@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from har.errors import HarError
 from har.evaluation.predictions import pool_folds, read_pooled, write_pooled
 from har.evaluation.statistics import scores
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
+from tests.refusal import refused
 
 FIRST = [(3, WALK, WALK), (1, SIT, STAND)]
 SECOND = [(2, STAND, STAND), (4, WALK, WALK)]
@@ -30,7 +30,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         pool_folds([predictions(FIRST), predictions(SECOND, seed=1)])
     write_pooled(predictions(FIRST, run="a"), tmp_path)
     write_pooled(predictions(SECOND, run="b"), tmp_path)
-    with pytest.raises(HarError, match="mixes people or data"):
+    with refused("not-comparable", "mixes people or data"):
         read_pooled(tmp_path)
     assert read_pooled(tmp_path / "none") == {}
 

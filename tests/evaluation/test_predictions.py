@@ -7,9 +7,9 @@ import pytest
 
 from har.contract import LABELS
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.evaluation.predictions import ID_COLUMNS, make_predictions, read_predictions, write_predictions
 from tests.helpers import origin
+from tests.refusal import refused
 
 
 def probabilities(count: int, seed: int = 0) -> np.ndarray:
@@ -45,14 +45,14 @@ def test_probabilities_that_do_not_fit_are_refused(windows: WindowSet) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
-    with pytest.raises(HarError, match="is not a prediction file"):
+    with refused("predictions-file"):
         read_predictions(path)
     path.write_bytes(b"PAR1garbage")
-    with pytest.raises(HarError, match="is not a prediction file") as caught:
+    with refused("predictions-file") as caught:
         read_predictions(path)
     assert "\n" not in str(caught.value)
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    with pytest.raises(HarError, match="is not a prediction file"):
+    with refused("predictions-file"):
         read_predictions(path)
 
 
@@ -61,5 +61,5 @@ def test_a_file_without_a_column_is_refused(windows: WindowSet, tmp_path: Path) 
     write_predictions(make_predictions(windows.subset(np.arange(4)), probabilities(4), origin()), path)
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["p_SITTING"]), path)
-    with pytest.raises(HarError, match="has windows of SITTING, but probabilities of WALKING"):
+    with refused("predictions-file"):
         read_predictions(path)

@@ -13,7 +13,6 @@ import torch
 from har.config import RunConfig
 from har.contract import AXES_CONVENTION
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.exporting import bundle_writer as bundle_module
 from har.exporting.bundle_folder import golden_windows
 from har.exporting.bundle_writer import Answering, Evidence, Jury, write_bundle
@@ -24,6 +23,7 @@ from har.runtime.recognizer import load_model, verify
 from har.training.fit import build_classifier
 from tests.exporting.test_onnx_file import classifier
 from tests.helpers import assert_nan_in_nan_out
+from tests.refusal import refused
 
 FACTS = {"model": "cnn1d", "run": "cnn1d", "seed": 0, "dataset": "synthetic", "synthetic": True, "data_digest": "d", "commit": "c"}
 
@@ -103,7 +103,7 @@ def test_golden_windows_hold_every_activity_and_edge_values(parts: dict[str, Win
 def test_a_second_export_replaces_the_first_and_a_failed_one_does_not(bundle: Path, parts: dict[str, WindowSet], config: RunConfig) -> None:
     before = (bundle / "manifest.json").read_bytes()
     made = classifier("cnn1d", parts, config)
-    with pytest.raises(HarError, match="at least 256"):
+    with refused("export-parity", "at least 256"):
         write_bundle(made, bundle, facts=FACTS, windows=parts["validation"].x[:5])
     assert (bundle / "manifest.json").read_bytes() == before
     write_bundle(made, bundle, facts=FACTS | {"seed": 9}, windows=parts["validation"].x)
@@ -113,7 +113,7 @@ def test_a_second_export_replaces_the_first_and_a_failed_one_does_not(bundle: Pa
 
 def test_published_channels_are_no_device_input(windows: WindowSet, config: RunConfig, tmp_path: Path) -> None:
     made = build_classifier(config.with_overrides(data__channels="uci9"), windows.spec(64))
-    with pytest.raises(HarError, match="a phone does not deliver"):
+    with refused("not-exportable", "a phone does not deliver"):
         write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=windows.x)
     assert list(tmp_path.iterdir()) == []
 
@@ -121,7 +121,7 @@ def test_published_channels_are_no_device_input(windows: WindowSet, config: RunC
 def test_a_folder_with_other_things_is_not_replaced(parts: dict[str, WindowSet], config: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
-    with pytest.raises(HarError, match="is not a bundle"):
+    with refused("file", "is not a bundle"):
         write_bundle(classifier("cnn1d", parts, config), tmp_path / "photos", facts=FACTS, windows=parts["validation"].x)
     assert (tmp_path / "photos" / "a.jpg").exists()
 
@@ -145,13 +145,13 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.onnx").write_bytes(content)
-    with pytest.raises(HarError, match="is not the file that was exported"):
+    with refused("bundle-changed"):
         verify(folder)
 
     folder = broken("labels")
     spec = json.loads((folder / "manifest.json").read_text())["spec"]
     change_json(folder / "manifest.json", spec=spec | {"labels": ["A", "B", "C", "D", "E", "F"]})
-    with pytest.raises(HarError, match=r"says spec\.labels ="):
+    with refused("bundle-changed", r"says spec\.labels ="):
         verify(folder)
 
     folder = broken("vectors")
@@ -159,37 +159,37 @@ def test_verify_finds_what_was_changed(bundle: Path, tmp_path: Path) -> None:
     vectors["probabilities"][3][0] += 0.01
     change_json(folder / "test_vectors.json", **vectors)
     resign(folder, "test_vectors.json")
-    with pytest.raises(HarError, match="a golden window differs by 1"):
+    with refused("bundle-differs", "a golden window differs by 1"):
         verify(folder)
 
     folder = broken("gone")
     (folder / "model.onnx").unlink()
-    with pytest.raises(HarError, match=r"'model\.onnx', which is not there"):
+    with refused("bundle-changed", r"'model\.onnx', which is not there"):
         verify(folder)
 
     folder = broken("version")
     change_json(folder / "manifest.json", schema_version=99)
-    with pytest.raises(HarError, match="schema version 99, expected 2 or 3"):
+    with refused("bundle-invalid", "schema version 99, expected 2 or 3"):
         verify(folder)
 
     folder = broken("escape")
     change_json(
         folder / "manifest.json", files={name: {"sha256": 64 * "0"} for name in ("../model.onnx", "model.onnx", "test_vectors.json")}
     )
-    with pytest.raises(HarError, match=r"names the file '\.\./model\.onnx'"):
+    with refused("bundle-invalid", r"names the file '\.\./model\.onnx'"):
         verify(folder)
 
     folder = broken("text")
     (folder / "manifest.json").write_text("{")
-    with pytest.raises(HarError, match="not valid JSON"):
+    with refused("bundle-invalid", "not valid JSON"):
         verify(folder)
 
     folder = broken("garbage")
     (folder / "model.onnx").write_bytes(b"garbage")
     resign(folder, "model.onnx")
-    with pytest.raises(HarError, match="not a readable ONNX model"):
+    with refused("model-file", "not a readable ONNX model"):
         verify(folder)
-    with pytest.raises(HarError, match="no bundle at"):
+    with refused("bundle-missing"):
         verify(tmp_path / "none")
 
 
@@ -201,17 +201,17 @@ def test_json_that_no_reader_takes_is_refused_in_words(name: str, content: str, 
     (bundle / name).write_text(content)
     if name != "manifest.json":
         resign(bundle, name)
-    with pytest.raises(HarError, match="export again"):
+    with refused("bundle-invalid", "export again"):
         verify(bundle)
 
 
 def test_a_bundle_names_no_model_elsewhere(bundle: Path, tmp_path: Path) -> None:
     shutil.copyfile(bundle / "model.onnx", tmp_path / "other.onnx")
     files = json.loads((bundle / "manifest.json").read_text())["files"]
-    with pytest.raises(HarError, match=r"has no \.\./other\.onnx"):
+    with refused("bundle-missing", r"has no \.\./other\.onnx"):
         load_model(bundle, "../other.onnx")
     change_json(bundle / "manifest.json", files=files | {"../other.onnx": files["model.onnx"]})
-    with pytest.raises(HarError, match=r"names the file '\.\./other\.onnx'"):
+    with refused("bundle-invalid", r"names the file '\.\./other\.onnx'"):
         load_model(bundle, "../other.onnx")
 
 
@@ -294,7 +294,7 @@ def test_a_smaller_file_that_answers_otherwise_is_left_out(
     result = write_bundle(made, tmp_path / "bundle", facts=FACTS, windows=x, evidence=evidence_of(parts, config))
     assert "90.00 % of 100 windows" in result.left_out["model.small.onnx"]["reason"]
     assert not (result.folder / "model.small.onnx").exists()
-    with pytest.raises(HarError, match=r"has no model\.small\.onnx \(90\.00 % of 100 windows.*it has model\.onnx"):
+    with refused("bundle-missing", r"has no model\.small\.onnx \(90\.00 % of 100 windows.*it has model\.onnx"):
         load_model(result.folder, "model.small.onnx")
 
 
@@ -372,7 +372,7 @@ def test_a_bundle_that_computes_something_else_here_is_refused_at_load(bundle: P
     vectors["probabilities"][3][0] += 0.01
     change_json(bundle / "test_vectors.json", **vectors)
     resign(bundle, "test_vectors.json")
-    with pytest.raises(HarError, match="a golden window differs by 1"):
+    with refused("bundle-differs", "a golden window differs by 1"):
         load_model(bundle)
 
 
@@ -380,5 +380,5 @@ def test_a_model_that_names_another_file_is_refused(bundle: Path) -> None:
     model = onnx.load(bundle / "model.onnx")
     onnx.save(model, bundle / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     resign(bundle, "model.onnx")
-    with pytest.raises(HarError, match="takes weights from another file"):
+    with refused("model-file", "takes weights from another file"):
         load_model(bundle)

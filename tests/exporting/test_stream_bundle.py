@@ -13,13 +13,13 @@ import torch
 from har.cli import main
 from har.contract import SignalSpec
 from har.data import synthetic
-from har.errors import HarError
 from har.exporting.stream_bundle import HOP, write_stream_bundle
 from har.models.labeller import StreamLabeller
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import StateRecognizer, load_model, verify
 from tests.exporting.test_bundle import FACTS, SCHEMA, change_json, resign
 from tests.exporting.test_stream_file import labeller
+from tests.refusal import refused
 
 RECORDING: Recording = synthetic.generate(2, 0, bout_seconds=8.0)
 PEOPLE = [{"subject": 5, "samples": 700, "accuracy": 0.9}]
@@ -76,7 +76,7 @@ def test_pieces_of_any_length_give_the_answers_of_torch(written: Path, made: Str
 def test_a_sample_that_is_not_finite_is_refused_after_the_model_too(written: Path) -> None:
     samples = np.array(RECORDING.samples[:50])
     samples[20, 3] = np.nan
-    with pytest.raises(HarError, match="no finite answer for sample 20"):
+    with refused("not-finite", "no finite answer for sample 20"):
         load_model(written).label_samples(samples)
 
 
@@ -89,7 +89,7 @@ def test_a_gap_starts_from_an_empty_state(written: Path) -> None:
     alone = recognizer.open_stream().push(samples[300:])
     np.testing.assert_allclose(broken.probabilities[12:], [answer.probabilities for answer in alone], atol=1e-6)
     assert broken.from_s[12] == pytest.approx(11.0)
-    with pytest.raises(HarError, match=r"no stretch of 25 samples \(0\.50 s\)"):
+    with refused("recording-short", r"no stretch of 25 samples \(0\.50 s\)"):
         recognizer.predict_recording(Recording("r", 2, time_s[:20], samples[:20], RECORDING.labels[:20]))
 
 
@@ -98,7 +98,7 @@ def test_a_wrong_unit_is_said_before_it_is_a_window_long(written: Path) -> None:
     samples = RECORDING.samples[:128] * (9.81, 9.81, 9.81, 1, 1, 1)
     for sample in samples[:-1]:
         stream.push(sample)
-    with pytest.raises(HarError, match=r"m/s\^2"):
+    with refused("recording-units", r"m/s\^2"):
         stream.push(samples[-1])
 
 
@@ -111,24 +111,24 @@ def test_the_command_line_takes_it(written: Path, tmp_path: Path, capsys: pytest
 
 
 def test_what_was_changed_is_found(folder: Path, written: Path) -> None:
-    with pytest.raises(HarError, match="holds a model of streams, which answers no single windows"):
+    with refused("argument", "holds a model of streams, which answers no single windows"):
         load_model(written).predict(np.zeros((1, 128, 6), dtype=np.float32))
     vectors = json.loads((folder / "test_vectors.json").read_text())
     vectors["probabilities"][7][0] += 0.01
     change_json(folder / "test_vectors.json", **vectors)
     resign(folder, "test_vectors.json")
-    with pytest.raises(HarError, match="the golden stream differs by 1"):
+    with refused("bundle-differs", "the golden stream differs by 1"):
         load_model(folder)
     spec = json.loads((folder / "manifest.json").read_text())["spec"]
     change_json(folder / "manifest.json", spec=spec | {"labels": ["A", "B", "C", "D", "E", "F"]})
-    with pytest.raises(HarError, match=r"says spec\.labels ="):
+    with refused("bundle-changed", r"says spec\.labels ="):
         load_model(folder)
     (folder / "streaming.onnx").write_bytes(b"x")
-    with pytest.raises(HarError, match="is not the file that was exported"):
+    with refused("bundle-changed"):
         load_model(folder)
 
 
 def test_what_looks_ahead_has_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(HarError, match="looks ahead"):
+    with refused("not-exportable", "looks ahead"):
         write_stream_bundle(labeller("dense_gru"), tmp_path / "bundle", facts=FACTS, samples=RECORDING.samples[:500], metrics={})
     assert list(tmp_path.iterdir()) == []

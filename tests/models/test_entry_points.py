@@ -11,12 +11,12 @@ from torch import nn
 from har import plugins
 from har.cli import main
 from har.config import load_config
-from har.errors import HarError
 from har.models import registry
 from har.models.convolutional import CNN1D
 from har.models.recurrent import GRU
 from har.models.registry import ModelEntry, find_model
 from har.tasks.run_key import sources
+from tests.refusal import refused
 
 PROJECT = """
 [build-system]
@@ -169,13 +169,13 @@ def test_a_class_or_an_entry_may_be_offered(value: str, offered: list[Point]) ->
 )
 def test_what_cannot_be_used_is_named(value: str, message: str, offered: list[Point]) -> None:
     offered.append(Point("other", value, registry.ENTRY_POINTS))
-    with pytest.raises(HarError, match=message):
+    with refused("plugin", message):
         find_model("other")
 
 
 def test_two_packages_with_one_name_are_refused(offered: list[Point]) -> None:
     offered += [Point("other", "class", registry.ENTRY_POINTS), Point("other", "entry", registry.ENTRY_POINTS)]
-    with pytest.raises(HarError, match="is offered by several packages"):
+    with refused("plugin", "is offered by several packages"):
         find_model("other")
-    with pytest.raises(HarError, match="unknown model 'othr'; did you mean 'other'"):
+    with refused("name-unknown", "unknown model 'othr'; did you mean 'other'"):
         find_model("othr")

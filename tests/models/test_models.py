@@ -12,11 +12,11 @@ import torch
 
 from har.config import load_config
 from har.contract import LABELS
-from har.errors import HarError
 from har.models.classifier import WindowClassifier
 from har.models.registry import MODELS, check_network, create_model, find_model, model_names, option_names
 from har.studies.study import load_study, plan, study_configs
 from har.training.fit import build_classifier
+from tests.refusal import refused
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, dict] = {
@@ -147,9 +147,9 @@ def test_other_window_sizes_work(name: str, window_size: int) -> None:
 @every_model
 def test_unknown_options_name_the_nearest(name: str) -> None:
     option = option_names(find_model(name).network)[0]
-    with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
+    with refused("name-unknown", f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
         create_model(name, 9, 64, 6, {option + "x": 1})
-    with pytest.raises(HarError, match="cannot be built"):
+    with refused("config", "cannot be built"):
         create_model(name, 9, 64, 6, {option: "wide"})
 
 
@@ -157,7 +157,7 @@ def test_options_of_a_base_class_are_options_where_they_are_passed_on() -> None:
     assert option_names(find_model("rnn").network)[-3:] == ["nonlinearity", "initialisation", "identity_scale"]
     assert {"hidden_size", "forget_bias", "gate_slope", "pooling"} <= set(option_names(find_model("lstm").network))
     assert "forget_bias" not in option_names(find_model("gru").network)
-    with pytest.raises(HarError, match="model 'gru' has no option 'forget_bias'"):
+    with refused("name-unknown", "model 'gru' has no option 'forget_bias'"):
         create_model("gru", 9, 64, 6, {"forget_bias": 1.0})
 
 
@@ -195,7 +195,7 @@ ODD = {  # model, options, the option that is to blame, why
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_option_is_named_before_anything_is_built(name: str) -> None:
     model, options, place, reason = ODD[name]
-    with pytest.raises(HarError, match=re.escape(place) + f": {model} cannot work so on windows of 128 samples .*{reason}") as caught:
+    with refused("config", re.escape(place) + f": {model} cannot work so on windows of 128 samples .*{reason}") as caught:
         check_network(model, options, in_channels=15, window_size=128, num_classes=6)
     assert "\n" not in str(caught.value)
 
@@ -204,14 +204,14 @@ def test_an_odd_option_is_named_before_anything_is_built(name: str) -> None:
 def test_what_can_be_built_passes_the_check(name: str) -> None:
     for options in ({}, SMALL[name]):
         check_network(name, options, in_channels=9, window_size=20, num_classes=12)
-    with pytest.raises(HarError, match="has no option"):
+    with refused("name-unknown", "has no option"):
         check_network(name, {"widht": 3}, in_channels=9, window_size=20, num_classes=12)
 
 
 def test_an_unknown_model_names_the_nearest() -> None:
-    with pytest.raises(HarError, match="unknown model 'ltsm'; did you mean 'lstm'"):
+    with refused("name-unknown", "unknown model 'ltsm'; did you mean 'lstm'"):
         find_model("ltsm")
-    with pytest.raises(HarError, match="unknown model 'peephole'; did you mean 'peephole_lstm'"):
+    with refused("name-unknown", "unknown model 'peephole'; did you mean 'peephole_lstm'"):
         find_model("peephole")
 
 

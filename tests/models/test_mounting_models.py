@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from har.config import load_config
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.models.frontend import SensorFrontend, upright
 from har.models.mounting_estimator import TURNS, WALKING, MountingEstimator, turned_about_x
+from tests.refusal import refused
 
 TURNS_OF_ALL_KINDS = torch.from_numpy(Rotation.random(200, random_state=0).as_matrix()).float()
 
@@ -49,7 +49,7 @@ def test_any_mounting_gives_the_same_features_up_to_a_turn_about_x(parts: dict[s
     assert torch.isfinite(frontend.derive(torch.zeros(2, 128, 6))).all()
     with pytest.raises(ValueError, match="uci9"):
         SensorFrontend("uci9", 128, axes="gravity")
-    with pytest.raises(HarError, match="axes: gravity turns raw sensors"):
+    with refused("config", "axes: gravity turns raw sensors"):
         load_config("configs/robust.yaml").with_overrides(data__channels="uci9")
 
 

@@ -8,10 +8,10 @@ import torch
 
 from har.config import load_config
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.models.reconstructor import Reconstructor
 from har.models.registry import MODELS, create_model, find_model, option_names
 from tests.helpers import VALIDATION
+from tests.refusal import refused
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, dict] = {"lstm_autoencoder": {"hidden_size": 8, "code_size": 4}, "conv_autoencoder": {"width": 8, "code_size": 4}}
@@ -110,12 +110,12 @@ def test_the_seed_decides_the_weights_and_saved_ones_are_the_same_model(name: st
 @every_model
 def test_odd_options_are_refused(name: str) -> None:
     option = option_names(find_model(name).network)[0]
-    with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
+    with refused("name-unknown", f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
         create_model(name, 9, 64, 6, {option + "x": 1})
-    with pytest.raises(HarError, match="cannot be built"):
+    with refused("config", "cannot be built"):
         create_model(name, 9, 64, 6, {option: "wide"})
     if name == "conv_autoencoder":
-        with pytest.raises(HarError, match="kernel_size is 4, expected an odd number"):
+        with refused("config", "kernel_size is 4, expected an odd number"):
             create_model(name, 9, 64, 6, {"kernel_size": 4})
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from har.config import load_config
-from har.errors import HarError
 from har.models.frontend import StreamFrontend
 from har.models.labeller import StreamLabeller
 from har.models.registry import MODELS, create_model, find_model, option_names
+from tests.refusal import refused
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, dict] = {
@@ -108,7 +108,7 @@ def test_saved_weights_are_the_same_model(name: str) -> None:
 @every_model
 def test_unknown_options_name_the_nearest(name: str) -> None:
     option = option_names(find_model(name).network)[0]
-    with pytest.raises(HarError, match=f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
+    with refused("name-unknown", f"model '{name}' has no option '{option}x'; did you mean '{option}'"):
         create_model(name, 9, 64, 6, {option + "x": 1})
 
 
@@ -148,7 +148,7 @@ def test_the_future_changes_nothing_unless_a_network_says_so(name: str) -> None:
 
 @looking_ahead
 def test_what_looks_ahead_carries_nothing(name: str) -> None:
-    with pytest.raises(HarError, match=f"model '{name}' looks ahead and has no state to carry; set task.carry_state: false"):
+    with refused("config", f"model '{name}' looks ahead and has no state to carry; set task.carry_state: false"):
         labeller(name, carry_state=True)
     with pytest.raises(ValueError, match="give it the whole recording at once"):
         labeller(name)(torch.zeros(1, 9, 6), torch.zeros(1, 7))

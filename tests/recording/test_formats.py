@@ -9,6 +9,7 @@ import pytest
 from har.data import synthetic
 from har.errors import HarError
 from har.recording import COLUMNS, Recording, read_recording, write_csv
+from tests.refusal import refused
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_two_decimal_signs_are_refused(recording: Recording, tmp_path: Path) -> 
     lines = path.read_text().splitlines()
     lines[60] = lines[60].replace(",", ".")
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(HarError, match=r"has both '0,000' in line 2 and '1\.180' in line 61; expected one decimal sign") as caught:
+    with refused("recording-values", r"has both '0,000' in line 2 and '1\.180' in line 61; expected one decimal sign") as caught:
         read_recording(path)
     assert "\n" not in str(caught.value)
 
@@ -94,7 +95,7 @@ def test_pipes_and_devices_are_refused_at_once(kind: str, tmp_path: Path) -> Non
         path = Path("/dev/zero")
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(HarError, match="it is a pipe or a device, expected a regular file; write the recording to a file first"):
+    with refused("recording-format", "it is a pipe or a device, expected a regular file; write the recording to a file first"):
         read_recording(path)
 
 
@@ -103,10 +104,10 @@ def test_a_file_without_line_breaks_is_not_read_whole(recording: Recording, tmp_
     path = tmp_path / "r.csv"
     with open(path, "wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(HarError, match="line 1 is longer than 65,536 characters; expected CSV with one row a line"):
+    with refused("recording-format", "line 1 is longer than 65,536 characters; expected CSV with one row a line"):
         read_recording(path)
     write_csv(recording, path)
     with open(path, "ab") as file:
         file.truncate(1 << 40)
-    with pytest.raises(HarError, match=f"line {len(recording.time_s) + 2} is longer than 65,536 characters"):
+    with refused("recording-format", f"line {len(recording.time_s) + 2} is longer than 65,536 characters"):
         read_recording(path)

@@ -20,6 +20,7 @@ from research.common import Bench, experiment, run_cells
 from research.gradients import input_gradients
 from research.memory import MemorySequences
 from research.recurrent_cells import CELLS, Clipping, build_cell, recurrent_norm, train_steps
+from tests.refusal import refused
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--dataset", "synthetic", "--quick", "--seed", "0", "1", "--results", "out", "--runs", "runs"]
@@ -46,7 +47,7 @@ def test_a_memory_is_asked_for_the_first_window_and_nothing_later_tells_it() -> 
 
 
 def test_somebody_without_an_activity_is_named() -> None:
-    with pytest.raises(HarError, match="subject 2 has no window of activity 1"):
+    with refused("argument", "subject 2 has no window of activity 1"):
         MemorySequences(torch.zeros(3, 4, 1), np.array([0, 1, 0]), np.array([1, 1, 2]), 0)
 
 

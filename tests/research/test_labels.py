@@ -13,12 +13,12 @@ from har.config import load_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data.splits import SubjectSplit
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.models.classifier import WindowClassifier
 from har.models.forecaster import Forecaster
 from research import labels
 from research.common import experiment
 from research.labels import QUICK, Budget, by_count, configs, labelled_people, start_from, unlabelled
+from tests.refusal import refused
 
 SPLIT = SubjectSplit(TRAIN_SUBJECTS[:14], (), TRAIN_SUBJECTS[14:])
 
@@ -27,7 +27,7 @@ def test_nobody_who_is_scored_is_heard(windows: WindowSet) -> None:
     heard = replace(windows, dataset="hapt")
     assert set(unlabelled(heard, SPLIT).subject) == set(SPLIT.train)
     for subject in (SPLIT.test[0], TEST_SUBJECTS[0]):
-        with pytest.raises(HarError, match=f"would use subject {subject} of hapt.*user N is UCI HAR's subject N"):
+        with refused("test-subjects", f"would use subject {subject} of hapt.*user N is UCI HAR's subject N"):
             unlabelled(heard, SubjectSplit((*SPLIT.train, subject), (), SPLIT.test))
 
 
@@ -54,7 +54,7 @@ def test_the_recurrent_weights_are_those_of_the_encoder() -> None:
     torch.testing.assert_close(states, memory)
     assert (classifier(x) - before).abs().max() > 1e-3
     other = Forecaster(model="seq2seq", options={"hidden_size": 4}, window_size=178, horizon=50, **common)
-    with pytest.raises(HarError, match="same hidden_size and num_layers"):
+    with refused("argument", "same hidden_size and num_layers"):
         start_from(classifier, other)
 
 

@@ -14,12 +14,12 @@ from har.data import hapt, synthetic
 from har.data.archives import HAPT, find_source, open_source
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet, segments_of, windows_of
-from har.errors import HarError
 from har.recording import Recording
 from har.signals.filters import PUBLISHED, SensorChain
 from research import reproduce
 from research.common import Bench, experiment
 from research.reproduce import TOLERANCE, errors_of, locate, printed
+from tests.refusal import refused
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_changed_sample_is_no_match(recordings: list[Recording], published: Wi
 
 
 def test_other_people_are_named(recordings: list[Recording], published: WindowSet) -> None:
-    with pytest.raises(HarError, match="no recording of subject 1 has the"):
+    with refused("argument", "no recording of subject 1 has the"):
         locate(segments_of(published)[:1], recordings[2:], PUBLISHED.apply)
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from har.config import parse_config
 from har.contract import HAPT_LABELS
-from har.errors import HarError
 from har.runs.checks import run_name
 from har.runs.train import train_run
 from har.studies.sweep import RESULT, sweep
@@ -17,6 +16,7 @@ from research import smooth
 from research.common import Bench, experiment
 from research.smooth import crossvalidated
 from tests.helpers import accept_small_hapt, write_hapt, write_uci_har
+from tests.refusal import refused
 
 TRAINED, TESTED = (1, 3, 5, 6), (2,)
 STUDY = """
@@ -78,7 +78,7 @@ def test_everything_is_fitted_on_training_subjects_and_only_the_test_subjects_ar
     folds = crossvalidated("small", Path("runs"), smooth.find_runs(Path("runs"), "uci-har", ["small-refit"]))
     assert sorted(subject for _, subjects in folds for subject in subjects) == list(TRAINED)
     next(Path("runs/uci-har/studies/crossvalidation/small").glob(f"*/{RESULT}")).unlink()
-    with pytest.raises(HarError, match=r"holds out \d subjects .*; run har sweep configs/study/crossvalidation.yaml"):
+    with refused("argument", r"holds out \d subjects .*; run har sweep configs/study/crossvalidation.yaml"):
         smooth.run(Bench(Path("results"), "command", model="small", archive=str(smoothed)))
     with open(report / "test_openings.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 1  # refused before anything was scored

@@ -14,13 +14,13 @@ import pytest
 from har.cli import main
 from har.contract import LABELS
 from har.data import synthetic
-from har.errors import HarError
 from har.files import PARTIAL
 from har.recording import COLUMNS, ReadOptions
 from har.runs.batch import Job, Maker, find_jobs, predict_file
 from har.runtime.bundle import pretrained, sha256
 from har.runtime.manifest import MANIFEST
 from har.runtime.timeline import read_said
+from tests.refusal import refused
 
 pa = pytest.importorskip("pyarrow", reason="predictions of many recordings are Parquet, which needs pyarrow")
 pq = pytest.importorskip("pyarrow.parquet", reason="predictions of many recordings are Parquet, which needs pyarrow")
@@ -211,16 +211,16 @@ def test_a_recording_or_bundle_that_changes_meanwhile_is_named(place: Path, monk
     write = "har.runs.batch.write_parquet"
     with monkeypatch.context() as patch:
         patch.setattr(write, lambda *_: os.utime(job.recording, (0, 0)))
-        with pytest.raises(HarError, match="changed while it was read"):
+        with refused("recording-format", "changed while it was read"):
             predict_file(job, maker=maker)
     manifest = json.loads(Path("bundle", MANIFEST).read_text())
     Path("bundle", MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(HarError, match="bundle was changed while its predictions were made"):
+    with refused("bundle-changed"):
         predict_file(job, maker=Maker(Path("bundle"), "another", ReadOptions()))
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
         patch.setattr(write, lambda *_: (_ for _ in ()).throw(full))
-        with pytest.raises(HarError, match=r"cannot read or write .*No space left"):
+        with refused("file", r"cannot read or write .*No space left"):
             predict_file(job, maker=maker)
     assert [path.name for path in place.iterdir() if "out" in path.name] == []
 

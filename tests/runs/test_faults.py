@@ -22,6 +22,7 @@ from har.studies import sweep as sweeps
 from har.tracking import store
 from har.tracking.runs import close_orphans, confirm_finished, end_run, parent_run, tracked_run
 from har.tracking.store import tracking_uri
+from tests.refusal import refused
 from tests.runs.test_tracking import runs_of
 from tests.studies.test_study import study  # noqa: F401
 
@@ -52,7 +53,7 @@ def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr(store.os, "replace", full)
-        with pytest.raises(HarError, match="No space left"), tracked_run(tmp_path, "e", "name", {}):
+        with refused("store", "No space left"), tracked_run(tmp_path, "e", "name", {}):
             pass
     assert [path.name for path in tmp_path.glob("*mlflow.db*")] == [".mlflow.db.lock"]
 
@@ -172,7 +173,7 @@ def test_a_bundle_of_another_structure_is_refused_in_words(tmp_path: Path) -> No
     def read(folder: Path) -> object:
         return {}["variants"]
 
-    with pytest.raises(HarError, match="is not a bundle of this version"):
+    with refused("bundle-invalid", "is not a bundle of this version"):
         of_one_folder(read, _folder(tmp_path / "bundle", ""))
 
 

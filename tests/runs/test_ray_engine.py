@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from har.errors import HarError
 from har.runs import ray_engine
 from har.runs.ray_engine import run_jobs_on_ray
+from tests.refusal import refused
 from tests.runs.test_batch import outputs, predict, write_recording
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'wearable-har[ray]'")
@@ -70,7 +70,7 @@ def test_ray_gives_the_same_files_and_listens_on_this_machine_alone(tmp_path: Pa
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "somewhere"])
 def test_a_cluster_that_is_not_there_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(HarError, match=f"no Ray cluster at RAY_ADDRESS={address}"):
+    with refused("engine", f"no Ray cluster at RAY_ADDRESS={address}"):
         list(run_jobs_on_ray([1], str, 1))
 
 

@@ -16,7 +16,6 @@ import pytest
 from har.cli import main
 from har.config import parse_config
 from har.data import synthetic
-from har.errors import HarError
 from har.runs.export import export
 from har.runs.register import log_bundle, register_bundle
 from har.runs.run_folder import RunFolder
@@ -27,6 +26,7 @@ from har.tracking.registered_models import CHAMPION
 from har.tracking.store import tracking_uri
 from tests.conftest import BOUT_SECONDS
 from tests.helpers import VALIDATION
+from tests.refusal import refused
 
 RUNS = Path("runs")
 NAME = "wearable-har-synthetic"
@@ -163,10 +163,10 @@ def test_the_alias_moves_by_the_validation_score_alone(place: Place, tmp_path: P
         )
     ):
         other = place.variant(tmp_path / f"other{number}", 0.99, **changes)
-        with pytest.raises(HarError, match=message):
+        with refused("not-comparable", message):
             register_bundle(other, RUNS)
     log_bundle(place.run, pretrained(), RUNS)
-    with pytest.raises(HarError, match="version 3, and this bundle is of SYNTHETIC data; name another model"):
+    with refused("not-comparable", "version 3, and this bundle is of SYNTHETIC data; name another model"):
         register_bundle(pretrained(), RUNS, NAME)
     assert (champion(), versions()) == ("3", before)
 
@@ -175,9 +175,9 @@ def test_a_bundle_of_no_tracked_run_is_refused(place: Place, tmp_path: Path) -> 
     folder = place.variant(tmp_path / "bundle", 0.5)
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | {"versions": {"wearable-har": "elsewhere"}}))
-    with pytest.raises(HarError, match=r"no run in the MLflow store .* holds the bundle .*; export it again there"):
+    with refused("run-missing"):
         register_bundle(folder, RUNS)
-    with pytest.raises(HarError, match="no MLflow store at"):
+    with refused("store-missing"):
         register_bundle(folder, tmp_path / "nothing")
 
 
@@ -192,7 +192,7 @@ def test_a_version_that_could_not_be_made_leaves_nothing(place: Place, tmp_path:
     for step in ("log_artifacts", "create_model_version"):
         with monkeypatch.context() as patch:
             patch.setattr(mlflow.MlflowClient, step, fails)
-            with pytest.raises(HarError, match="gone"):
+            with refused("store", "gone"):
                 register_bundle(folder, RUNS, name)
         assert not client().search_model_versions(f"name = '{name}'")
         assert not client().search_registered_models(f"name = '{name}'")
@@ -200,7 +200,7 @@ def test_a_version_that_could_not_be_made_leaves_nothing(place: Place, tmp_path:
     assert register_bundle(folder, RUNS, name).version == "1"
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "create_model_version", fails)
-        with pytest.raises(HarError, match="gone"):
+        with refused("store", "gone"):
             register_bundle(place.variant(tmp_path / "second", 0.98, versions={"wearable-har": "y"}), RUNS, name)
     assert len(client().search_model_versions(f"name = '{name}'")) == 1  # what was there stays
 

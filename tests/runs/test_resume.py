@@ -15,7 +15,6 @@ from filelock import FileLock
 
 import har.training.trainer as trainer_module
 from har.config import RunConfig, parse_config
-from har.errors import HarError
 from har.files import PARTIAL, InUseError, remove_stale, staging
 from har.runs.run_folder import RunFolder
 from har.runs.train import WORK, train_run
@@ -23,6 +22,7 @@ from har.tracking.runs import HOST, OWNERS, close_orphans, closing_orphans, trac
 from har.tracking.store import tracking_uri
 from har.training.trainer import RESUME, Resumption
 from tests.helpers import VALIDATION
+from tests.refusal import refused
 from tests.tasks.test_tasks import forecast
 
 RUNS = Path("runs")
@@ -173,7 +173,7 @@ def test_one_process_at_a_time_trains_into_a_folder(resume: bool, workplace: Pat
         assert first.stdout is not None
         assert first.stdout.readline() == "trains\n"
         before = sorted(target.parent.iterdir())
-        with pytest.raises(HarError, match=rf"seed-0 is being trained by process {first.pid}; wait until that ends, or .*--seed .*--runs"):
+        with refused("run-busy", rf"seed-0 is being trained by process {first.pid}; wait until that ends, or .*--seed .*--runs"):
             train(config, RUNS, resume=resume)
         assert sorted(target.parent.iterdir()) == before
         assert not RUNS.joinpath("mlflow.db").exists()  # nothing was tracked

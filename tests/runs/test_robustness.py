@@ -8,11 +8,11 @@ import pytest
 
 from har.cli import main
 from har.config import RunConfig
-from har.errors import HarError
 from har.runs.evaluate import evaluate
 from har.runs.robustness import card_rows, measure, write_robustness
 from har.runs.run_folder import RunFolder
 from har.runs.train import train_run
+from tests.refusal import refused
 
 RUNS = Path("runs")
 
@@ -50,6 +50,6 @@ def test_table_figure_and_summary_are_written_and_named_synthetic(run: RunFolder
 def test_a_run_without_validation_subjects_is_refused(workplace: Path, config: RunConfig) -> None:
     config = config.with_overrides(data__validation_subjects=(), training__keep="last", training__epochs=1)
     run = train_run(config, "cnn1d-refit", RUNS, progress=False, say=lambda line: None)
-    with pytest.raises(HarError, match="has no validation subjects"):
+    with refused("run-kind", "has no validation subjects"):
         write_robustness([run], Path("results"), "test")
     assert not Path("results/device").exists()

@@ -14,6 +14,7 @@ from har.errors import HarError
 from har.tracking.runs import tracked_run
 from har.tracking.server import serve
 from har.tracking.store import tracking_uri, unlocked
+from tests.refusal import refused
 
 
 def runs_of(folder: Path) -> list:
@@ -71,17 +72,17 @@ def test_the_environment_names_another_store(tmp_path: Path, monkeypatch: pytest
 def test_a_store_that_cannot_be_reached_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that may come back is only warned of: tests/tracking/test_copies.py."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
-    with pytest.raises(HarError, match="cannot open the MLflow store nonsense://x") as caught, tracked_run(tmp_path, "e", "name", {}):
+    with refused("store", "cannot open the MLflow store nonsense://x") as caught, tracked_run(tmp_path, "e", "name", {}):
         pass
     assert "\n" not in str(caught.value)
 
 
 def test_the_dashboard_needs_a_store_and_a_port(tmp_path: Path) -> None:
-    with pytest.raises(HarError, match="no MLflow store"):
+    with refused("store-missing"):
         serve(tmp_path, 5000)
     with tracked_run(tmp_path, "e", "name", {}):
         pass
-    with pytest.raises(HarError, match="port 70000"):
+    with refused("argument", "port 70000"):
         serve(tmp_path, 70000)
 
 

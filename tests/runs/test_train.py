@@ -19,7 +19,6 @@ from har.cli import main
 from har.config import RunConfig, load_config
 from har.data import audit as audit_module
 from har.data.splits import SubjectSplit, write_splits
-from har.errors import HarError
 from har.evaluation.predictions import make_predictions, read_predictions
 from har.evaluation.statistics import scores
 from har.runs.checks import config_path
@@ -35,6 +34,7 @@ from har.tasks.classify import Classify
 from har.tracking.store import tracking_uri
 from har.training.trainer import RESUME, load_checkpoint
 from tests.helpers import write_uci_har
+from tests.refusal import refused
 
 RUNS, RESULTS = Path("runs"), Path("results")
 
@@ -79,7 +79,7 @@ def test_the_reported_score_is_that_of_the_saved_weights_and_of_the_exported_fil
 def test_an_export_of_other_weights_is_not_reported(run: RunFolder, config: RunConfig) -> None:
     other = train_run(config.with_overrides(training__seed=1), "cnn1d", RUNS, progress=False, say=quietly)
     (run.path / "model.onnx").write_bytes((other.path / "model.onnx").read_bytes())
-    with pytest.raises(HarError, match=r"model\.onnx differs from the saved weights by .*; train again"):
+    with refused("export-parity", r"model\.onnx differs from the saved weights by .*; train again"):
         evaluate(run, "validation", RESULTS)
 
 
@@ -139,9 +139,9 @@ def test_synthetic_test_subjects_leave_no_ledger(run: RunFolder) -> None:
 def test_other_weights_are_not_scored(run: RunFolder) -> None:
     with open(run.checkpoint, "ab") as file:
         file.write(b"x")
-    with pytest.raises(HarError, match="is not the file that was trained"):
+    with refused("run-damaged"):
         evaluate(run, "test", RESULTS)
-    with pytest.raises(HarError, match="is not the file that was trained"):
+    with refused("run-damaged"):
         export(run, Path("bundle"))
     assert not Path("bundle").exists()
 
@@ -163,7 +163,7 @@ def test_the_best_run_is_chosen_by_validation_and_exported(run: RunFolder, confi
 def test_published_channels_get_a_run_of_their_own_and_no_bundle(workplace: Path) -> None:
     run = train("cnn1d", dataset="synthetic", epochs=1, seed=3, change={"data.channels": "uci9"}, runs=RUNS)
     assert run.path == RUNS / "synthetic" / "cnn1d-uci9" / "seed-3"
-    with pytest.raises(HarError, match="every run was trained on uci9"):
+    with refused("not-exportable", "every run was trained on uci9"):
         best_run([run])
 
 
@@ -179,7 +179,7 @@ def test_a_leak_makes_training_refuse(workplace: Path, config: RunConfig, monkey
 
     original = windows_module.load_windows
     monkeypatch.setattr(windows_module, "load_windows", leaky)
-    with pytest.raises(HarError, match=r"leak: .*training refused"):
+    with refused("leak"):
         train_run(config, "cnn1d", RUNS, progress=False, say=quietly)
     assert not RUNS.exists()
 
@@ -290,7 +290,7 @@ def test_the_ledger_tells_official_test_subjects_from_others(
         assert pd.read_csv(ledger).config.tolist() == [run.path.parent.name]
         document["folds"][0] |= {"train": [1, 3, 6, 8], "test": [2, 4, 7, 10]}
         Path("split.json").write_text(json.dumps(document))
-        with pytest.raises(HarError, match="was trained on another split"):
+        with refused("run-other"):
             evaluate(run, "test", RESULTS, archive=folder)
 
 
@@ -310,7 +310,7 @@ def test_without_its_ledger_the_test_split_is_not_scored(
         path.unlink()
     RESULTS.write_text("a file where the folder should be")
     monkeypatch.setattr("har.tasks.classify.make_predictions", lambda *_: pytest.fail("scored without a ledger"))
-    with pytest.raises(HarError, match="are not scored without it"):
+    with refused("file", "are not scored without it"):
         evaluate(run, "test", RESULTS)
     assert not list(run.path.glob("*test*"))
 
@@ -320,34 +320,34 @@ def test_other_data_than_the_trained_ones_are_refused(workplace: Path, config: R
     run = train_run(real, "cnn1d", RUNS, archive=small_uci_har, progress=False, say=quietly)
     other = tmp_path / "other" / "UCI HAR Dataset"
     write_uci_har(other, train=(1, 5, 15, 25, 30), test=(2, 4), bout_seconds=4.0)
-    with pytest.raises(HarError, match="was trained on other data"):
+    with refused("run-other"):
         evaluate(run, "test", RESULTS, archive=other)
 
 
 def test_a_ledger_with_other_columns_is_not_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "test_openings.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(HarError, match="has the columns a, b"):
+    with refused("predictions-file"):
         add_opening(path, seed=1)
     assert path.read_text() == "a,b\n1,2\n"
 
 
 def test_configs_are_found_by_name(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_config(config_path("gru")).model.name == "gru"
-    with pytest.raises(HarError, match="unknown model 'gur'; did you mean 'gru'"):
+    with refused("name-unknown", "unknown model 'gur'; did you mean 'gru'"):
         config_path("gur")
     (workplace / "configs").unlink()
     assert load_config(config_path("gru")).model.name == "gru"  # the one that comes with the project
     monkeypatch.setattr("har.runs.checks.SHIPPED", ())
-    with pytest.raises(HarError, match=r"no config at configs/gru\.yaml"):
+    with refused("config", r"no config at configs/gru\.yaml"):
         config_path("gru")
 
 
 def test_runs_are_found_by_name_and_seed(run: RunFolder) -> None:
     assert [r.path for r in find_runs(RUNS, "synthetic", ["cnn1d"], [0])] == [run.path]
     for names, seeds in ((["gru"], None), (None, [5]), (["cnn1d"], [5])):
-        with pytest.raises(HarError, match="no finished run of"):
+        with refused("run-missing"):
             find_runs(RUNS, "synthetic", names, seeds)
     (run.path / "run.json").write_text("{}")
-    with pytest.raises(HarError, match="is not a finished run"):
+    with refused("run-damaged"):
         run.info()

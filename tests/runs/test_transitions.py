@@ -11,7 +11,6 @@ from har.cli import main
 from har.config import RunConfig, parse_config
 from har.contract import HAPT_LABELS, LABELS, UNKNOWN
 from har.data import synthetic
-from har.errors import HarError
 from har.evaluation.figures import confusion_figure
 from har.evaluation.predictions import collect
 from har.recording import write_csv
@@ -19,6 +18,7 @@ from har.runs.checks import run_name
 from har.runs.export import best_run
 from har.runs.run_folder import find_runs
 from tests.helpers import VALIDATION, accept_small_hapt, write_hapt
+from tests.refusal import refused
 
 SEVEN = (*LABELS, UNKNOWN)
 
@@ -93,9 +93,9 @@ def test_runs_over_other_labels_are_kept_apart(small: str, capsys: pytest.Captur
         assert found.origin.run == name
         assert main(["compare", "--dataset", "hapt", "--transitions", kind]) == 0
         assert f"| {name} " in capsys.readouterr().out
-    with pytest.raises(HarError, match="no prediction files over the labels of --transitions keep"):
+    with refused("run-missing", "no prediction files over the labels of --transitions keep"):
         collect(Path("runs/hapt"), "keep")
-    with pytest.raises(HarError, match=r"different labels cannot be compared: small .*name runs of one kind with --model"):
+    with refused("not-comparable", r"different labels cannot be compared: small .*name runs of one kind with --model"):
         best_run(runs)
     assert best_run(runs[1:]).path == runs[1].path
 

@@ -7,6 +7,7 @@ from har.contract import RAW6, UCI_HAR
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.runtime.inputs import check_rate, check_windows
+from tests.refusal import refused
 
 CHANNELS = list(RAW6)
 SPEC = UCI_HAR
@@ -49,7 +50,7 @@ def test_every_window_of_a_person_is_accepted_alone(parts: dict[str, WindowSet])
 def test_a_value_outside_the_limits_is_named(channel: int, value: float, parts: dict[str, WindowSet]) -> None:
     x = np.array(parts["test"].x[:20])
     x[7, 100, channel] = value
-    with pytest.raises(HarError, match=f"window 7 has {CHANNELS[channel]} = .* at sample 100, outside the physical limits"):
+    with refused("recording-values", f"window 7 has {CHANNELS[channel]} = .* at sample 100, outside the physical limits"):
         check_windows(x, SPEC)
 
 
@@ -60,14 +61,14 @@ def test_a_frozen_sensor_is_named(first: int, sensor: str, channels: slice, part
     x[7, first : first + 50, channels] = x[7, first, channels]
     check_windows(x, SPEC)
     x[7, first : first + 51, channels] = x[7, first, channels]  # 50 steps are one second
-    with pytest.raises(HarError, match=f"window 7: the {sensor} repeats one value for 1 s or longer; leave the window out"):
+    with refused("recording-values", f"window 7: the {sensor} repeats one value for 1 s or longer; leave the window out"):
         check_windows(x, SPEC)
 
 
 def test_another_rate_is_named() -> None:
     check_rate(np.full(140, 0.0201), 50.0)
     check_rate(np.full(100, 0.01), 50.0)  # too few to know
-    with pytest.raises(HarError, match="the samples come at 100 Hz, expected 50 Hz; open the stream with source_hz=100"):
+    with refused("recording-rate", "the samples come at 100 Hz, expected 50 Hz; open the stream with source_hz=100"):
         check_rate(np.full(140, 0.01), 50.0)
 
 
@@ -76,5 +77,5 @@ def test_a_lost_sample_is_no_other_rate_and_another_rate_is_found_anywhere() -> 
     steps[[150, 200]] = 0.04
     check_rate(steps, 50.0)
     steps[30:160] = 0.019
-    with pytest.raises(HarError, match=r"the samples come at 52\.\d+ Hz"):
+    with refused("recording-rate", r"the samples come at 52\.\d+ Hz"):
         check_rate(steps, 50.0)

@@ -12,7 +12,6 @@ from har.cli import main
 from har.contract import LABELS, RAW6, SignalSpec
 from har.data import synthetic
 from har.data.prepare import load_dataset
-from har.errors import HarError
 from har.evaluation.predictions import read_predictions
 from har.recording import write_csv
 from har.runtime.bundle import PLACES, find_bundle, pretrained, read_bundle
@@ -20,6 +19,7 @@ from har.runtime.manifest import schema
 from har.runtime.recognizer import load_model, verify
 from har.runtime.session import open_session, run_windows
 from tests.helpers import assert_nan_in_nan_out
+from tests.refusal import refused
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in PLACES[0].iterdir())
@@ -49,12 +49,12 @@ def test_a_window_that_is_not_finite_gets_no_finite_answer(path: Path) -> None:
     assert_nan_in_nan_out(path)
     session, windows = open_session(path), np.zeros((3, 128, 6), dtype=np.float32)
     windows[1, 127, 5] = np.nan
-    with pytest.raises(HarError, match="no finite answer for window 1"):
+    with refused("not-finite", "no finite answer for window 1"):
         run_windows(session, windows)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(HarError, match="no pretrained bundle 'defualt'; did you mean 'default'"):
+    with refused("name-unknown", "no pretrained bundle 'defualt'; did you mean 'default'"):
         pretrained("defualt")
     assert find_bundle(None) == pretrained()
     assert find_bundle(Path("named")) == Path("named")

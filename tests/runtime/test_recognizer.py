@@ -12,13 +12,13 @@ import pytest
 from har.config import RunConfig
 from har.data import synthetic
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.exporting.bundle_writer import write_bundle
 from har.recording import Recording, write_csv
 from har.runtime.recognizer import Recognizer, load_model
 from har.runtime.timeline import Timeline, timeline_text, write_timeline
 from tests.exporting.test_bundle import FACTS
 from tests.exporting.test_onnx_file import classifier
+from tests.refusal import refused
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +50,14 @@ def test_one_window_and_many_agree(recognizer: Recognizer, parts: dict[str, Wind
 
 @pytest.mark.parametrize("shape", [(128,), (64, 6), (2, 128, 9), (2, 6, 128), (1, 1, 128, 6)])
 def test_wrong_shapes_are_named(shape: tuple[int, ...], recognizer: Recognizer) -> None:
-    with pytest.raises(HarError, match=r"expected \(window, 128, 6\): time, then total_acc_x"):
+    with refused("windows", r"expected \(window, 128, 6\): time, then total_acc_x"):
         recognizer.predict(np.zeros(shape, dtype=np.float32))
 
 
 def test_a_value_that_is_not_finite_is_named(recognizer: Recognizer) -> None:
     windows = np.zeros((3, 128, 6), dtype=np.float32)
     windows[1, 7, 4] = np.inf
-    with pytest.raises(HarError, match="window 1 is not finite at sample 7, channel gyro_y"):
+    with refused("not-finite", "window 1 is not finite at sample 7, channel gyro_y"):
         recognizer.predict(windows)
 
 
@@ -91,7 +91,7 @@ def test_spans_end_at_a_gap_even_within_one_activity() -> None:
 
 def test_a_recording_shorter_than_a_window_is_named(recognizer: Recognizer, recording: Recording) -> None:
     short = Recording("short", 2, recording.time_s[:127], recording.samples[:127], recording.labels[:127])
-    with pytest.raises(HarError, match=r"no stretch of 128 samples \(2.56 s\)"):
+    with refused("recording-short", r"no stretch of 128 samples \(2.56 s\)"):
         recognizer.predict_recording(short)
 
 
@@ -107,7 +107,7 @@ def test_the_report_says_synthetic_and_the_file_has_a_row_a_window(recognizer: R
         assert row[2] == name
         assert float(row[3]) == pytest.approx(probabilities.max(), abs=1e-6)
         np.testing.assert_allclose([float(v) for v in row[4:]], probabilities, atol=1e-6)
-    with pytest.raises(HarError, match="cannot write"):
+    with refused("file", "cannot write"):
         write_timeline(timeline, path / "timeline.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["timeline.csv"]
 
@@ -149,7 +149,7 @@ def test_an_edited_manifest_is_not_believed(bundle: Path, tmp_path: Path) -> Non
     for change in ({"labels": spec["labels"][::-1]}, {"stride": 32}, {"sample_rate_hz": 100.0}):
         stream = manifest["stream"] | {"hop": change.get("stride", spec["stride"])}
         path.write_text(json.dumps(manifest | {"spec": spec | change, "stream": stream}))
-        with pytest.raises(HarError, match=r"says spec\.\w+ = .* the manifest says"):
+        with refused("bundle-changed", r"says spec\.\w+ = .* the manifest says"):
             load_model(path.parent)
 
 

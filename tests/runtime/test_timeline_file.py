@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from har.data import synthetic
-from har.errors import HarError
 from har.recording import Recording
 from har.runtime.bundle import pretrained
 from har.runtime.recognizer import load_model
 from har.runtime.timeline import ROWS, Timeline, read_said, write_parquet
+from tests.refusal import refused
 
 pq = pytest.importorskip("pyarrow.parquet", reason="the file is Parquet, which needs pyarrow")
 LABELS = ["A", "B", "C"]
@@ -78,5 +78,5 @@ def test_answers_come_before_the_recording_ends() -> None:
 def test_no_file_says_nothing_and_another_is_refused(tmp_path: Path) -> None:
     assert read_said(tmp_path / "none.parquet") is None
     (tmp_path / "text.parquet").write_text("PAR1 but not really")
-    with pytest.raises(HarError, match=r"text\.parquet is there and no file of har predict"):
+    with refused("file", r"text\.parquet is there and no file of har predict"):
         read_said(tmp_path / "text.parquet")

@@ -22,6 +22,7 @@ from har.runs.run_folder import CHECKPOINT
 from har.studies.sweep import RESULT, sweep
 from har.tracking.store import tracking_uri
 from tests.ray_jobs import answer, wait_for_a_sign
+from tests.refusal import refused
 from tests.studies.test_search import STUDY as SEARCH
 from tests.studies.test_study import SMALL, STUDY
 
@@ -183,7 +184,7 @@ def test_a_lost_node_costs_its_running_job_alone(cluster: Any, tmp_path: Path) -
 def test_a_machine_that_is_not_as_the_drivers_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     driver = ray_engine._Driver.here()
     gone = ray_engine._Driver(str(tmp_path / "none"), {}, driver.code)
-    with pytest.raises(HarError, match=r"cannot open the folder .*none .*all machines need the same version of this package and the same"):
+    with refused("engine", r"cannot open the folder .*none .*all machines need the same version of this package and the same"):
         gone.imitate()
-    with pytest.raises(HarError, match="has another version of this package than the machine of the command"):
+    with refused("engine", "has another version of this package than the machine of the command"):
         ray_engine._Driver(driver.folder, {}, "other").imitate()

@@ -18,6 +18,7 @@ from har.studies.study import load_study, plan, study_configs
 from har.studies.sweep import sweep
 from har.tasks import run_key
 from har.tracking.store import tracking_uri
+from tests.refusal import refused
 
 STUDY = """
 question: Does anything help?
@@ -112,7 +113,7 @@ def test_a_wrong_study_is_refused_before_anything_is_trained(study: Path, text: 
 
 
 def test_a_missing_study_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HarError, match="cannot read the study"):
+    with refused("config", "cannot read the study"):
         load_study(tmp_path / "none.yaml")
 
 

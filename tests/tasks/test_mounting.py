@@ -12,7 +12,6 @@ import pytest
 from har.cli import main
 from har.config import RunConfig, load_config
 from har.data import synthetic
-from har.errors import HarError
 from har.exporting import mounting_export
 from har.exporting.mounting_export import MountingPart
 from har.models.classifier import WindowClassifier
@@ -28,6 +27,7 @@ from har.runtime.recognizer import load_model, verify
 from har.signals.windows import cut_windows, window_starts
 from tests.exporting.test_bundle import resign
 from tests.helpers import VALIDATION
+from tests.refusal import refused
 
 RUNS, ROOT = Path("runs"), Path(__file__).parents[2]
 RECORDING: Recording = synthetic.generate(2, 3, bout_seconds=10.0)
@@ -112,16 +112,16 @@ def test_what_was_changed_or_does_not_fit_is_refused(runs: dict[str, RunFolder],
         inner[0] += 0.01
         Path("changed/test_vectors.json").write_text(json.dumps(content))
         resign(Path("changed"), "test_vectors.json")
-        with pytest.raises(HarError, match=f"mounting, {name}: a golden window differs by 1"):
+        with refused("bundle-differs", f"mounting, {name}: a golden window differs by 1"):
             load_model("changed")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["mounting"]["enough"] = 0.0
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(HarError, match="says mounting ="):
+    with refused("bundle-changed"):
         load_model(folder)
     del manifest["files"]["mounted.onnx"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(HarError, match=r"no checksum for mounted\.onnx"):
+    with refused("bundle-invalid", r"no checksum for mounted\.onnx"):
         load_model(folder)
 
     words = ["export", "--dataset", "synthetic", "--model", "robust", "--output", "other"]
@@ -147,10 +147,10 @@ def test_a_model_beside_must_read_and_name_the_same() -> None:
         ({"num_classes": 12}, "b has num_classes 12, the bundle's model 6"),
         ({"channels": "uci9"}, "b has channels uci9, the bundle's model raw6"),
     ):
-        with pytest.raises(HarError, match=said):
+        with refused("run-kind", said):
             MountingPart(estimator, "a", classifier(**changes), "b", {}, {}).check(classifier())
     part = MountingPart(estimator, "a", classifier(window_size=64), "b", {}, {})
-    with pytest.raises(HarError, match="a reads windows of 128 samples"):
+    with refused("run-kind", "a reads windows of 128 samples"):
         part.check(classifier(window_size=64))
     MountingPart(estimator, "a", classifier(), "b", {}, {}).check(classifier())
 
@@ -175,11 +175,11 @@ def test_robustness_is_measured_in_streams_too(runs: dict[str, RunFolder]) -> No
         data__dataset="synthetic", data__validation_subjects=(), training__keep="last", training__epochs=1, model__options={"width": 8}
     )
     taught = train_run(refit, "mounting_cnn-refit", RUNS, progress=False, say=quiet)
-    with pytest.raises(HarError, match="trained on people it would be measured on"):
+    with refused("leak"):
         measure(runs["robust"], mounting=(taught, runs["cnn1d"]))
 
 
 def test_only_walking_on_raw_sensors_tells_it(workplace: Path) -> None:
     config = load_config("configs/mounting_cnn.yaml").with_overrides(data__dataset="synthetic", data__validation_subjects=VALIDATION)
-    with pytest.raises(HarError, match="told from raw sensors, not from uci9"):
+    with refused("config", "told from raw sensors, not from uci9"):
         train_run(config.with_overrides(data__channels="uci9"), "mounting_cnn", RUNS, progress=False, say=quiet)

@@ -20,20 +20,21 @@ from har.runs.train import train_run
 from har.runtime.recognizer import verify
 from har.tasks import classify
 from tests.exporting.test_onnx_file import Unexportable
+from tests.refusal import refused
 
 RUNS = Path("runs")
 
 
 @pytest.fixture
-def refused(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[RunFolder, list[str]]:
+def unexported(workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[RunFolder, list[str]]:
     monkeypatch.setitem(registry.MODELS, "unexportable", ModelEntry("unexportable", Unexportable, "test"))
     said: list[str] = []
     made = config.with_overrides(model__name="unexportable", model__options={}, training__epochs=1)
     return train_run(made, "unexportable", RUNS, progress=False, say=said.append), said
 
 
-def test_it_is_trained_and_scored_without_an_onnx_file(refused: tuple[RunFolder, list[str]]) -> None:
-    run, said = refused
+def test_it_is_trained_and_scored_without_an_onnx_file(unexported: tuple[RunFolder, list[str]]) -> None:
+    run, said = unexported
     assert "unexportable, seed 0: no ONNX file: its layer has no operator in ONNX" in said
     assert {path.name for path in run.path.iterdir()} == {
         "best.ckpt",
@@ -44,14 +45,14 @@ def test_it_is_trained_and_scored_without_an_onnx_file(refused: tuple[RunFolder,
     assert len(evaluate(run, "validation", Path("results")).predictions.table) > 0
 
 
-def test_the_best_run_is_one_that_can_be_exported(refused: tuple[RunFolder, list[str]], config: RunConfig) -> None:
-    run, _ = refused
+def test_the_best_run_is_one_that_can_be_exported(unexported: tuple[RunFolder, list[str]], config: RunConfig) -> None:
+    run, _ = unexported
     other = train_run(config.with_overrides(training__epochs=1), "cnn1d", RUNS, progress=False, say=lambda line: None, export=False)
     info = json.loads((run.path / INFO).read_text())
     (run.path / INFO).write_text(json.dumps(info | {"score": 1.0}))  # it would be chosen by its score
     assert best_run([run, other]).path == other.path
     assert best_run([run]).path == run.path
-    with pytest.raises(HarError, match="unexportable cannot be exported: its layer has no operator in ONNX"):
+    with refused("not-exportable", "unexportable cannot be exported: its layer has no operator in ONNX"):
         export(run, Path("bundle"))
     assert not Path("bundle").exists()
 
@@ -82,7 +83,7 @@ def test_a_network_that_cannot_be_exported_is_not_trained_first(
     workplace: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "fit_task", lambda *given, **options: pytest.fail("it was trained"))
-    with pytest.raises(HarError, match=r"ranking, seed 0: nothing was trained, since the export fails on fresh weights: .*bessel") as found:
+    with refused("not-exportable", r"ranking, seed 0: nothing was trained, since the export fails on fresh weights: .*bessel") as found:
         trained(config, monkeypatch, Ranking, lambda line: None)
     assert "\n" not in str(found.value)
     assert not RUNS.exists()

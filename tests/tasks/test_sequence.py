@@ -11,7 +11,6 @@ from har.cli import main
 from har.config import RunConfig, load_config, parse_config
 from har.contract import TEST_SUBJECTS, TRAIN_SUBJECTS
 from har.data import hapt
-from har.errors import HarError
 from har.models.labeller import StreamLabeller
 from har.recording import UNLABELLED
 from har.runs.evaluate import evaluate
@@ -22,6 +21,7 @@ from har.tasks.base import load_windows
 from har.tasks.sequence import Sequence, label_streams
 from har.training.trainer import load_module
 from tests.helpers import accept_small_hapt, write_hapt
+from tests.refusal import refused
 
 SEQUENCE = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
@@ -83,7 +83,7 @@ def test_a_network_that_looks_ahead_is_trained_and_not_exported(workplace: Path)
     dense = sequence(model__name="dense_gru", model__options={"hidden_size": 8}, task__carry_state=False, training__epochs=1)
     made = train(dense, "dense", workplace, export=True)
     assert not (made.path / ONNX).exists()
-    with pytest.raises(HarError, match="model 'dense_gru' looks ahead and has no state to carry"):
+    with refused("config", "model 'dense_gru' looks ahead and has no state to carry"):
         train(dense.with_overrides(task__carry_state=True), "dense", workplace)
 
 
@@ -94,9 +94,9 @@ def test_a_stream_is_exported_with_its_run(workplace: Path) -> None:
 
 
 def test_windows_are_no_recordings(workplace: Path) -> None:
-    with pytest.raises(HarError, match=r"uci-har was published as windows and has no continuous recordings; .* --dataset hapt"):
+    with refused("dataset-option", r"uci-har was published as windows and has no continuous recordings; .* --dataset hapt"):
         train(sequence(data__dataset="uci-har"), "small", workplace)
-    with pytest.raises(HarError, match=r"data\.channels is uci9; a stream has what a phone delivers"):
+    with refused("config", r"data\.channels is uci9; a stream has what a phone delivers"):
         train(sequence(data__channels="uci9"), "small", workplace)
 
 

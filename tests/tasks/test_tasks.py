@@ -12,7 +12,6 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from har.config import RunConfig, parse_config
 from har.contract import TEST_SUBJECTS
-from har.errors import HarError
 from har.models.registry import MODELS
 from har.runs.checks import planned_runs
 from har.runs.evaluate import evaluate
@@ -23,6 +22,7 @@ from har.studies.study_report import summarise
 from har.studies.sweep import sweep
 from har.tasks import TASKS, task_of
 from har.tasks.run_key import sources
+from tests.refusal import refused
 
 FORECAST = {
     "data": {"dataset": "synthetic", "validation_subjects": [5, 15]},
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_run(run: RunFolder, workplace: Path) -> No
 
 def test_other_weights_are_refused(run: RunFolder) -> None:
     run.checkpoint.write_bytes(run.checkpoint.read_bytes() + b"x")
-    with pytest.raises(HarError, match="is not the file that was trained"):
+    with refused("run-damaged"):
         evaluate(run, "validation", run.path.parent)
 
 
@@ -93,7 +93,7 @@ def test_a_part_without_people_is_refused(workplace: Path) -> None:
     everybody = forecast(data__validation_subjects=(), training__keep="last")
     made = train_run(everybody, "small-refit", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert made.info().score is None
-    with pytest.raises(HarError, match="has no validation subjects, all trained"):
+    with refused("run-kind", "has no validation subjects, all trained"):
         evaluate(made, "validation", workplace)
     assert set(evaluate(made, "test", workplace).score.subjects.subject) == set(TEST_SUBJECTS)
 
@@ -102,21 +102,21 @@ def test_the_report_names_the_references(run: RunFolder, workplace: Path) -> Non
     text = evaluate(run, "validation", workplace).text
     assert "SYNTHETIC data, validation subjects: rmse" in text
     assert "reference persistence: rmse" in text
-    with pytest.raises(HarError, match="none of these runs names activities of windows"):
+    with refused("run-kind", "none of these runs names activities of windows"):
         best_run(find_runs(workplace / "runs", "synthetic"))
 
 
 def test_a_horizon_leaves_something_to_foretell_from(workplace: Path) -> None:
-    with pytest.raises(HarError, match=r"task\.horizon is 47 samples of windows of 48"):
+    with refused("config", r"task\.horizon is 47 samples of windows of 48"):
         train_run(forecast(task__horizon=47), "small", workplace / "runs", progress=False, say=lambda text: None, export=False)
     assert not list((workplace / "runs").rglob("best.ckpt"))
 
 
 def test_a_model_is_not_trained_for_another_task(config: RunConfig, workplace: Path) -> None:
-    with pytest.raises(HarError, match=r"task\.name is 'window', but model 'seq2seq' is for the task 'forecast'; set task\.name: forecast"):
+    with refused("config", r"task\.name is 'window', but model 'seq2seq' is for the task 'forecast'; set task\.name: forecast"):
         train_run(config.with_overrides(model__name="seq2seq", model__options={}), "small", workplace / "runs")
     (workplace / "mine.yaml").write_text(config.with_overrides(model__name="seq2seq", model__options={}).to_yaml())
-    with pytest.raises(HarError, match=r"set task\.name: forecast"):
+    with refused("config", r"set task\.name: forecast"):
         planned_runs(["mine.yaml"], {})
     content = config.model_dump(mode="json") | {"model": {"name": "seq2seq"}, "task": {"name": "forecast"}}
     (workplace / "mine.yaml").write_text(yaml.safe_dump(content))  # as the message says
@@ -136,12 +136,12 @@ def test_a_model_is_not_trained_for_another_task(config: RunConfig, workplace: P
     ],
 )
 def test_a_key_of_another_task_is_refused(section: dict, message: str) -> None:
-    with pytest.raises(HarError, match=message):
+    with refused("config", message):
         parse_config(FORECAST | {"task": section}, "test")
 
 
 def test_members_have_no_effect_for_other_tasks_and_are_refused() -> None:
-    with pytest.raises(HarError, match=r"model\.members: 2 has no effect for the task forecast, only for the task window; remove it"):
+    with refused("config", r"model\.members: 2 has no effect for the task forecast, only for the task window; remove it"):
         forecast(model__members=2)
 
 
@@ -187,7 +187,7 @@ def test_tasks_are_not_mixed_in_a_study(workplace: Path) -> None:
     path.write_text(STUDY.replace("[small]", "[small, cnn1d]"))
     (workplace / "small.yaml").write_text(json.dumps(FORECAST))
     (workplace / "cnn1d.yaml").write_text((workplace / "configs/cnn1d.yaml").read_text().replace("uci-har", "synthetic"))
-    with pytest.raises(HarError, match=r"mixes tasks: seq2seq \(forecast\), cnn1d \(window\)"):
+    with refused("config", r"mixes tasks: seq2seq \(forecast\), cnn1d \(window\)"):
         sweep(path, workplace / "runs", workplace / "results", folder=workplace, say=lambda text: None)
 
 
@@ -210,7 +210,7 @@ def test_the_spread_is_over_seeds_and_not_over_folds() -> None:
 
 
 def test_gravitys_axes_are_for_activities_of_windows() -> None:
-    with pytest.raises(HarError, match=r"frontend\.axes: gravity has no effect for the task forecast"):
+    with refused("config", r"frontend\.axes: gravity has no effect for the task forecast"):
         forecast(frontend__axes="gravity")
 
 

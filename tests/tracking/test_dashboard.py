@@ -19,11 +19,11 @@ import mlflow
 import pytest
 
 from har.config import RunConfig
-from har.errors import HarError
 from har.runs.train import train_run
 from har.tracking.runs import tracked_run
 from har.tracking.server import COLUMNS, SCORE, TAG, keep_views, serve
 from har.tracking.store import tracking_uri
+from tests.refusal import refused
 from tests.web.driver import CHROMIUM, TIMEOUT_S, missing, node
 
 MODELS = {
@@ -87,10 +87,10 @@ def test_a_port_that_is_taken_and_a_store_that_is_no_store_are_named(tracked: Pa
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(HarError, match=f"port {port} on 127.0.0.1 cannot be used"):
+        with refused("argument", f"port {port} on 127.0.0.1 cannot be used"):
             serve(tracked, port)
     (tracked / "mlflow.db").write_text("this is no database at all, " * 100)
-    with pytest.raises(HarError, match="cannot open the MLflow store") as caught:
+    with refused("store", "cannot open the MLflow store") as caught:
         serve(tracked, port)
     assert "\n" not in str(caught.value)
     assert "table:" not in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_a_server_gets_the_view_too_and_a_killed_dashboard_leaves_nothing(
         process.kill()
         process.wait()
         assert not left(process)
-        with pytest.raises(HarError, match=f"cannot open the MLflow store {address}"):
+        with refused("store", f"cannot open the MLflow store {address}"):
             serve(tmp_path / "elsewhere", 5000)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from har.errors import HarError
 from har.tracking.runs import close_orphans, ended_run, push, tracked_run
 from har.tracking.store import ARTIFACTS, PLACES, tracking_uri
+from tests.refusal import refused
 
 
 def track(runs: Path, name: str) -> str:
@@ -129,7 +129,7 @@ def test_a_store_that_was_copied_without_its_artifacts_is_refused(original: tupl
         lambda: push(copy),
         lambda: ended_run(copy, "n", run_id).__enter__(),
     ):
-        with pytest.raises(HarError, match=r"copy .*/original/runs/mlartifacts to .*/copy/mlartifacts, or .* --runs .*/original/runs$"):
+        with refused("store", r"copy .*/original/runs/mlartifacts to .*/copy/mlartifacts, or .* --runs .*/original/runs$"):
             act()
     assert files(copy) == before | {name: content for name, content in files(copy).items() if name.startswith(".")}
     shutil.copytree(runs / ARTIFACTS, copy / ARTIFACTS)  # as the message says
@@ -150,7 +150,7 @@ def test_odd_names_of_folders(name: str, tmp_path: Path) -> None:
 def test_names_that_mlflow_cannot_hold_are_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
     runs = tmp_path / name / "runs"
     for act in (lambda: track(runs, "first"), lambda: close_orphans(runs), lambda: push(runs)):
-        with pytest.raises(HarError, match=r"MLflow cannot keep a store in the folder .*name a folder without them with --runs"):
+        with refused("store", r"MLflow cannot keep a store in the folder .*name a folder without them with --runs"):
             act()
     assert not list(tmp_path.iterdir())
 

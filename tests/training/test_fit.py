@@ -13,11 +13,11 @@ from sklearn.metrics import f1_score
 from har.config import RunConfig
 from har.data.datamodule import WindowDataModule
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.training import trainer
 from har.training.fit import fit
 from har.training.trainer import Fitted, load_checkpoint
 from tests.models.test_models import SMALL
+from tests.refusal import refused
 
 Parts = dict[str, WindowSet]
 
@@ -90,7 +90,7 @@ def test_nothing_but_training_subjects_is_fitted(config: RunConfig, parts: Parts
 
 def test_a_loss_that_is_not_finite_is_one_clear_sentence(config: RunConfig, parts: Parts, tmp_path: Path) -> None:
     broken = replace(parts["train"], x=np.full_like(parts["train"].x, np.nan))
-    with pytest.raises(HarError, match="diverged"):
+    with refused("diverged"):
         run(config, parts | {"train": broken}, tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_bfloat16_is_of_the_network_in_training_alone(config: RunConfig, parts: 
 
 def test_a_module_without_bfloat16_refuses_it(config: RunConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("har.models.classifier.WindowClassifier.can_use_bfloat16", False)
-    with pytest.raises(HarError, match=r"trains in float32 alone; take training\.precision: bfloat16 away"):
+    with refused("config", r"trains in float32 alone; take training\.precision: bfloat16 away"):
         run(config.with_overrides(training__precision="bfloat16"), parts, tmp_path)
 
 

@@ -8,9 +8,9 @@ import torch
 
 from har.config import RunConfig
 from har.data.windowset import WindowSet
-from har.errors import HarError
 from har.training.fit import fit
 from har.training.trainer import RESUME, Fitted
+from tests.refusal import refused
 
 Parts = dict[str, WindowSet]
 VARIANTS = {
@@ -87,5 +87,5 @@ def test_a_damaged_file_is_named(config: RunConfig, parts: Parts, tmp_path: Path
     run(config, parts, tmp_path)
     whole = (tmp_path / RESUME).read_bytes()
     (tmp_path / RESUME).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(HarError, match=r"resume\.ckpt is damaged .*; delete it"):
+    with refused("run-damaged", r"resume\.ckpt is damaged .*; delete it"):
         run(config, parts, tmp_path)
