@@ -14,7 +14,7 @@ from har.cli import main
 from har.cli.parser import RENAMED, Names, build_parser, current
 from har.config import RunConfig
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TWO_MEANINGS = {  # options whose help differs between commands, each with the reason
     "--model": "train takes models, the other commands take runs, which are named by their model",
     "--output": "what a command writes; each writes something else",

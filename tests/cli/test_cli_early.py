@@ -124,7 +124,7 @@ def a_run(folder: Path, model: str) -> None:
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, list[str]]]:
     """Exit code, message and heavy modules of each command, typed one after the other in one fresh process."""
     folder = tmp_path_factory.mktemp("early")
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     (folder / "configs").symlink_to(root / "configs")
     (folder / "file").write_text("a file where a folder should be")
     write_csv(synthetic.generate(1, 0, bout_seconds=1.0), folder / "r.csv")

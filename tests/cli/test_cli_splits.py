@@ -22,7 +22,7 @@ from tests.helpers import VALIDATION
 from tests.refusal import refused
 
 TRAIN = "train --dataset synthetic --model cnn1d --epochs 1"
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
