@@ -39,9 +39,10 @@ def trained(workplace: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> li
 
     class Stub:
         path = Path("nowhere")
+        origin = SimpleNamespace(dataset="synthetic", run="run", model="cnn1d", seed=0)
 
         def info(self) -> object:
-            return SimpleNamespace(origin=SimpleNamespace(dataset="synthetic", run="run", model="cnn1d", seed=0), score=0.9)
+            return SimpleNamespace(origin=self.origin, score=0.9)
 
     monkeypatch.setattr(train_module, "train_run", lambda config, run, *_, **__: jobs.append((run, config)) or Stub())
     return jobs

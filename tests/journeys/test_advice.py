@@ -62,7 +62,7 @@ def test_rows_in_no_order_are_sorted_as_the_error_says(place: Place) -> None:
     add_recordings(place)
     expected = place.succeeds(PREDICT).output
     change(place, lambda rows: rows.__setitem__(slice(1, None), rows[:0:-1]))
-    assert place.fails(PREDICT).endswith("expected the rows in the order of their times: sort them")
+    assert place.fails(PREDICT).endswith("expected the rows in the order of their times: sort them [recording-times]")
     change(place, lambda rows: rows.__setitem__(slice(1, None), sorted(rows[1:], key=lambda row: float(row[0]))))
     assert place.succeeds(PREDICT).output == expected
 
@@ -70,14 +70,14 @@ def test_rows_in_no_order_are_sorted_as_the_error_says(place: Place) -> None:
 def test_a_pipe_is_written_to_a_file_first(place: Place) -> None:
     add_recordings(place)
     os.mkfifo(place.folder / "pipe.csv")
-    assert place.fails(["har", "predict", "pipe.csv"]).endswith("write the recording to a file first")
+    assert place.fails(["har", "predict", "pipe.csv"]).endswith("write the recording to a file first [recording-format]")
     place.succeeds(PREDICT)
 
 
 def test_several_recordings_go_into_a_folder(place: Place) -> None:
     add_recordings(place)
     words = ["har", "predict", RECORDING, "recordings/one.csv"]
-    assert place.fails(words).endswith("name it with --output")
+    assert place.fails(words).endswith("name it with --output [argument]")
     place.succeeds([*words, "--output", "predictions"])
 
 

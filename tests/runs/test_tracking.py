@@ -24,17 +24,23 @@ def runs_of(folder: Path) -> list:
 
 @pytest.mark.parametrize(
     ("raised", "status"),
-    [(None, "FINISHED"), (ValueError, "FAILED"), (HarError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
+    [
+        (None, "FINISHED"),
+        (ValueError("end"), "FAILED"),
+        (HarError("diverged", "end"), "FAILED"),
+        (KeyboardInterrupt("end"), "KILLED"),
+        (SystemExit("end"), "KILLED"),
+    ],
 )
-def test_status_at_the_end(raised: type[BaseException] | None, status: str, tmp_path: Path) -> None:
+def test_status_at_the_end(raised: BaseException | None, status: str, tmp_path: Path) -> None:
     def work() -> None:
         with tracked_run(tmp_path, "e", "name", {"seed": "1"}) as run:
             run.log_metrics({"a": 1.0})
             if raised:
-                raise raised("end")
+                raise raised
 
     if raised:
-        with pytest.raises(raised):
+        with pytest.raises(type(raised)):
             work()
     else:
         work()

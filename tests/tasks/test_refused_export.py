@@ -111,17 +111,15 @@ def test_a_checkpoint_is_kept_where_the_export_fails_and_can_be_exported_later(
     said: list[str] = []
     made = config.with_overrides(training__epochs=1)
     with monkeypatch.context() as patch:
-        parity, calls = classify.parity, []
+        calls = []
 
         def fails_at_the_end(*given: object) -> float:
             calls.append(given)
-            if len(calls) > 1:
-                raise HarError("export-parity", "a probability differs from torch by 1.00e+00")
-            return parity(*given)  # type: ignore[arg-type]
+            raise HarError("export-parity", "a probability differs from torch by 1.00e+00")
 
         patch.setattr(classify, "parity", fails_at_the_end)
         run = train_run(made, "cnn1d", RUNS, progress=False, say=said.append)
-    assert len(calls) == 2
+    assert len(calls) == 1  # networks of this package are not exported with fresh weights first
     assert any("no ONNX file: a probability differs" in line and "har export tries again" in line for line in said)
     assert not (run.path / "model.onnx").exists()
     assert len(evaluate(run, "validation", Path("results")).predictions.table) > 0

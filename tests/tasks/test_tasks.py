@@ -145,22 +145,6 @@ def test_members_have_no_effect_for_other_tasks_and_are_refused() -> None:
         forecast(model__members=2)
 
 
-def test_the_config_of_an_older_run_is_read(run: RunFolder) -> None:
-    """It had the keys of all tasks, and no name."""
-    path = run.path / "config.yaml"
-    content = yaml.safe_load(path.read_text())
-    old = {
-        "horizon": content["task"]["horizon"],
-        "chunk": 128,
-        "carry_state": False,
-        "judge_epochs": 8,
-        "held_out": [],
-        "false_alarms": 0.05,
-    }
-    path.write_text(yaml.safe_dump(content | {"task": old}))
-    assert run.config() == forecast()
-
-
 def test_a_study_of_a_task_has_means_over_seeds_and_its_references(workplace: Path) -> None:
     (workplace / "small.yaml").write_text(json.dumps(FORECAST))
     path = workplace / "tiny.yaml"
