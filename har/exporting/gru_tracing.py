@@ -1,6 +1,6 @@
 """Trace `torch.gru` as one operator: torch 2.13 otherwise computes the shapes of every gate at every sample, twice.
 
-The exported graph is the same; the export of the network `gru` takes about a tenth of the time (`results/benchmarks/export.csv`).
+The exported graph is the same; the export of the network `gru` takes a tenth of the time (`results/benchmarks/export.csv`).
 """
 
 from collections.abc import Callable
