@@ -323,7 +323,8 @@ def test_what_was_prepared_is_said_with_the_command_that_follows(
     assert main(["verify", "--bundle", "export/bundle"]) == 2
     assert "make one with har export, or take export/bundle-motionsense [bundle-missing]\n" in capsys.readouterr().err
     assert main(["evaluate", "--dataset", "motionsense", "--model", "cnn1d"]) == 2
-    assert "no finished run of cnn1d below runs/motionsense; there are cnn1d-kfold2-0, cnn1d-kfold2-1 [run-missing]\n" in capsys.readouterr().err
+    said = "no finished run of cnn1d below runs/motionsense; there are cnn1d-kfold2-0, cnn1d-kfold2-1 [run-missing]\n"
+    assert said in capsys.readouterr().err
     (tmp_path / "one.csv").touch()
     near = replace(one(a_recording()), labels=("WALKING", "UPSTAIRS"))
     monkeypatch.setitem(prepare.OWN, near.name, near)
