@@ -143,7 +143,8 @@ def found_in(path: Path) -> pd.DataFrame:
     """
     if path.name not in RULES:
         raise HarError("argument", f"{path} is unknown here; add a rule for it to benchmarks/faults/reliability_summary.py")
-    table = pd.read_csv(path).rename(columns={"date": "date_utc"}).replace({"refused": {float("nan"): 0}, "verified": {float("nan"): 0}})
+    table = pd.read_csv(path, dtype={"commit": str}).rename(columns={"date": "date_utc"})  # a commit may be digits alone
+    table = table.replace({name: {float("nan"): 0} for name in ("refused", "verified")})
     found = []
     for rule in RULES[path.name]:
         try:

@@ -156,3 +156,9 @@ def test_a_result_of_changed_code_is_told(module: ModuleType, tmp_path: Path, mo
     write(tmp_path / "disk_full.csv", DISK | {"commit": "0123456789ab-dirty"})
     assert run(module, tmp_path, monkeypatch) == 1
     assert "Not from a commit: disk_full.csv." in (tmp_path / "summary.md").read_text()
+
+
+def test_a_commit_of_digits_alone_is_a_commit(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "disk_full.csv", DISK | {"commit": "1720160"})
+    assert run(module, tmp_path, monkeypatch) == 0
+    assert "| 1720160 |" in (tmp_path / "summary.md").read_text()
