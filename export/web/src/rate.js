@@ -10,8 +10,8 @@ export const MAX_JITTER = 0.25; // of a period, for the 99th percentile of the s
 export const MAX_DRIFT = 0.1; // of the rate, for any block of a window's length: more is resampled
 export const MIN_RATE_HZ = 40; // people move up to 20 Hz, so a slower rate has lost what the models were trained on
 export const MAX_RATE_HZ = 5000; // faster than any phone: the time is in another unit
-const BURST_RATIO = 1.25; // mean over median step, pauses included; more is not a sensor that lost some samples
-const MAX_PAUSE = 1.75; // mean periods; a sensor that is late once is early the next time
+export const BURST_RATIO = 1.25; // mean over median step, pauses included; more is not a sensor that lost some samples
+export const MAX_PAUSE = 1.75; // mean periods; a sensor that is late once is early the next time
 const SHORT = 0.4; // of the mean step
 const SHORT_SHARE = 1 / 3; // of all steps: half of them are short where samples arrive in pairs
 
