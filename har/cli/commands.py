@@ -490,6 +490,6 @@ def _predict_many(options: argparse.Namespace, bundle: Path, reading: "ReadOptio
     if problems:
         raise HarError(
             "jobs-failed",
-            f"no predictions of {len(problems)} recordings, each named above; mend them and type the command again: what is done stays",
+            f"no predictions of {len(problems)} recordings, each named above; fix them and run the command again: what is done stays",
         )
     answer(options, [f"the predictions are below {options.output}"], {"bundle": bundle, "folder": options.output})

@@ -29,14 +29,14 @@ class Finding:
         name: of the thing.
         state: ``ok``, ``missing`` (something that is normally needed), ``optional`` (not there, and only few need it) or ``problem``.
         text: what was found.
-        mend: what to do, where there is something to do.
+        fix: what to do, where there is something to do.
     """
 
     area: str
     name: str
     state: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(runs: Path, bundle: Path, web: Path = Path("export/web")) -> list[Finding]:
@@ -59,16 +59,16 @@ def report(findings: list[Finding]) -> str:
         if finding.area != area:
             area = finding.area
             lines.append(area)
-        mend = f"; {finding.mend}" if finding.mend else ""
-        lines.append(f"  {marks[finding.state]}{finding.name:<{width}}  {finding.text}{mend}")
+        fix = f"; {finding.fix}" if finding.fix else ""
+        lines.append(f"  {marks[finding.state]}{finding.name:<{width}}  {finding.text}{fix}")
     wrong = sum(finding.state in (MISSING, PROBLEM) for finding in findings)
     lines.append("nothing is missing" if not wrong else f"{wrong} of {len(findings)} need something")
     return "\n".join(lines)
 
 
-def _check(area: str, name: str, ok: bool, text: str, mend: str, otherwise: str = PROBLEM) -> Finding:
+def _check(area: str, name: str, ok: bool, text: str, fix: str, otherwise: str = PROBLEM) -> Finding:
     """A finding that is ``ok``, or in another state with advice."""
-    return Finding(area, name, OK if ok else otherwise, text, "" if ok else mend)
+    return Finding(area, name, OK if ok else otherwise, text, "" if ok else fix)
 
 
 def _machine() -> list[Finding]:
@@ -84,8 +84,8 @@ def _machine() -> list[Finding]:
         import psutil
 
         free, total = (size / 1e9 for size in (psutil.virtual_memory().available, psutil.virtual_memory().total))
-        text, mend = f"{free:.1f} of {total:.1f} GB available", "end other programs, or lower --workers"
-        found.append(_check("machine", "memory", free >= LITTLE_MEMORY_GB, text, mend))
+        text, fix = f"{free:.1f} of {total:.1f} GB available", "end other programs, or lower --workers"
+        found.append(_check("machine", "memory", free >= LITTLE_MEMORY_GB, text, fix))
     return found
 
 
@@ -94,11 +94,11 @@ def _packages() -> list[Finding]:
     wanted |= dict.fromkeys(TRAINING, (MISSING, "needed to train: pip install 'wearable-har[train]'"))
     wanted |= {name: (OPTIONAL, f"pip install 'wearable-har[{extra}]'") for name, extra in EXTRAS.items()}
     found = []
-    for name, (state, mend) in wanted.items():
+    for name, (state, fix) in wanted.items():
         try:
             found.append(Finding("packages", name, OK, version(name)))
         except PackageNotFoundError:
-            found.append(Finding("packages", name, state, "not installed", mend))
+            found.append(Finding("packages", name, state, "not installed", fix))
     return found
 
 
@@ -131,8 +131,8 @@ def _data() -> list[Finding]:
             found.append(Finding("data", name, PROBLEM, str(error)))
             continue
         if source is None:
-            state, mend = MISSING if layout is UCI_HAR else OPTIONAL, f"{prepare}, with --archive PATH for a copy at hand"
-            found.append(Finding("data", name, state, "not here", mend))
+            state, fix = MISSING if layout is UCI_HAR else OPTIONAL, f"{prepare}, with --archive PATH for a copy at hand"
+            found.append(Finding("data", name, state, "not here", fix))
         else:
             text = str(source) if source.exists() else f"was prepared from {source}, which is gone"
             found.append(_check("data", name, source.exists(), text, f"{prepare} --archive PATH"))
@@ -161,16 +161,16 @@ def _bundles(bundle: Path) -> list[Finding]:
     from har.runtime.manifest import MANIFEST
 
     found: list[Finding] = []
-    for name, absent, mend in (("your bundle", OPTIONAL, "har export"), ("pretrained", PROBLEM, "install the package again")):
+    for name, absent, fix in (("your bundle", OPTIONAL, "har export"), ("pretrained", PROBLEM, "install the package again")):
         try:
             folder = bundle if name == "your bundle" else pretrained()
             if not (folder / MANIFEST).is_file():
-                found.append(Finding("bundles", name, absent, f"none at {folder}", mend))
+                found.append(Finding("bundles", name, absent, f"none at {folder}", fix))
                 continue
             what = ", trained on SYNTHETIC data" if of_one_folder(read_bundle, folder).synthetic else ""
             found.append(Finding("bundles", name, OK, f"{folder}{what}; har verify runs its golden windows"))
         except HarError as error:
-            found.append(Finding("bundles", name, PROBLEM, str(error), mend))
+            found.append(Finding("bundles", name, PROBLEM, str(error), fix))
     return found
 
 
