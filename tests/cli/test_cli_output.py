@@ -145,7 +145,7 @@ def test_the_doctor_says_what_is_there(workplace: Path, capsys: pytest.CaptureFi
         "name": "uci-har",
         "state": "missing",
         "text": "not here",
-        "mend": "har data prepare --dataset uci-har, with --archive PATH for a copy at hand",
+        "fix": "har data prepare --dataset uci-har, with --archive PATH for a copy at hand",
     }
     assert found["MLflow store"]["text"].endswith("made by the first training")
     assert found["pretrained"]["state"] == "ok"
