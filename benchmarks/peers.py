@@ -28,8 +28,8 @@ from har.data.audit import audit
 from har.data.prepare import load_dataset
 from har.data.splits import SubjectSplit, make_splits, official_split
 from har.data.windowset import WindowSet
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import Origin, Predictions, make_predictions, pool_folds, read_predictions, write_pooled, write_predictions
-from har.evaluation.statistics import scores
 from har.reporting import git_commit
 from har.runs.ledger import record_opening
 

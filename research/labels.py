@@ -17,8 +17,8 @@ from har.data.prepare import prepared
 from har.data.splits import SubjectSplit, make_split
 from har.data.windowset import WindowSet
 from har.errors import HarError
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions
-from har.evaluation.statistics import scores
 from har.models.classifier import WindowClassifier
 from har.models.forecaster import Forecaster
 from har.reporting import git_commit

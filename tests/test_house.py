@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import Predictions, collect
-from har.evaluation.statistics import scores
 from har.models.registry import model_names
 from har.runs.comparison import summary, summary_markdown
 from har.runs.ledger import COLUMNS

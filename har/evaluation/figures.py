@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 
 from har.contract import SAMPLE_RATE_HZ
 from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
+from har.evaluation.metrics import confusion, scores
 from har.evaluation.predictions import Predictions
-from har.evaluation.statistics import confusion, scores
 from har.files import whole_file
 from har.reporting import data_title
 from har.signals.windows import label_runs

@@ -25,8 +25,9 @@ from har.evaluation.figures import (
     save_figure,
     subjects_figure,
 )
+from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, Predictions, by_run, collect, pooled_tables, read_pooled, write_predictions
-from har.evaluation.statistics import mean_interval, paired_tests, per_class, per_subject, scores, subject_intervals, subject_scores
+from har.evaluation.statistics import mean_interval, paired_tests, subject_intervals, subject_scores
 from har.files import write_whole
 from har.reporting import footer, markdown, spread, write_table
 from har.runs.run_folder import REFIT

@@ -19,8 +19,8 @@ from har.contract import RAW6, SAMPLE_RATE_HZ, artefact
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.evaluation.figures import AXIS_COLOURS, confusion_figure, save_figure, words
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import Predictions
-from har.evaluation.statistics import scores
 from har.files import write_whole
 from har.models.classifier import WindowClassifier
 from har.models.layers import Ensemble

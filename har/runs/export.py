@@ -12,8 +12,9 @@ import pandas as pd
 from har.contract import TEST_SUBJECTS, artefact
 from har.errors import HarError
 from har.evaluation.calibration import fit_temperature, probabilities, risk_coverage, too_few, with_temperature
+from har.evaluation.metrics import per_class, per_subject
 from har.evaluation.predictions import Predictions, same_but_fold
-from har.evaluation.statistics import per_class, per_subject, subject_intervals
+from har.evaluation.statistics import subject_intervals
 from har.exporting.bundle_writer import DEFAULT_THRESHOLD, NOT_FITTED, Answering, BundleResult, Evidence, Jury, write_bundle
 from har.exporting.mounting_export import MountingPart
 from har.exporting.onnx_file import refusal

@@ -14,8 +14,8 @@ from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.evaluation.calibration import has_probabilities
 from har.evaluation.figures import confusion_figure, reliability_figure
+from har.evaluation.metrics import per_class, per_subject, scores
 from har.evaluation.predictions import Origin, make_predictions
-from har.evaluation.statistics import per_class, per_subject, scores
 from har.exporting.bundle_folder import as_metadata, signal_entries
 from har.exporting.onnx_file import MIN_PARITY_WINDOWS, export_onnx, parity, refusal
 from har.models.classifier import WindowClassifier

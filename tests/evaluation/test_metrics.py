@@ -8,8 +8,8 @@ from torchmetrics.classification import MulticlassF1Score
 
 from har.contract import LABELS
 from har.evaluation.figures import confusion_figure
+from har.evaluation.metrics import confusion, per_class, per_subject, scores
 from har.evaluation.predictions import Predictions
-from har.evaluation.statistics import confusion, per_class, per_subject, scores
 from tests.helpers import origin
 
 WALK, SIT, STAND = "WALKING", "SITTING", "STANDING"

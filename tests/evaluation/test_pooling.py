@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import pool_folds, read_pooled, write_pooled
-from har.evaluation.statistics import scores
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 from tests.refusal import refused
 

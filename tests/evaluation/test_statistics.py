@@ -6,8 +6,9 @@ import pytest
 from scipy.stats import wilcoxon
 
 from har.contract import LABELS
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import Predictions
-from har.evaluation.statistics import leading, mean_interval, paired_tests, scores, subject_intervals, subject_scores
+from har.evaluation.statistics import leading, mean_interval, paired_tests, subject_intervals, subject_scores
 from har.runs.comparison import interval_table, intervals_markdown, pairs_markdown, people_markdown, people_table, subject_table
 from tests.evaluation.test_metrics import SIT, STAND, WALK, predictions
 

@@ -19,8 +19,8 @@ from har.cli import main
 from har.config import RunConfig, load_config
 from har.data import audit as audit_module
 from har.data.splits import SubjectSplit, write_splits
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import make_predictions, read_predictions
-from har.evaluation.statistics import scores
 from har.runs.checks import config_path
 from har.runs.evaluate import evaluate
 from har.runs.export import best_run, export

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from har.errors import HarError
+from har.evaluation.metrics import scores
 from har.evaluation.predictions import read_pooled
-from har.evaluation.statistics import scores
 from har.runs.engine import run_jobs
 from har.studies import study as studies
 from har.studies.study import load_study, plan, study_configs
@@ -78,7 +78,7 @@ def test_the_code_of_a_key_is_what_decides_the_weights(tmp_path: Path) -> None:
     assert run_key.code_digest("gru") != run_key.code_digest("cnn1d")  # the network's own file
     followed = run_key.sources("gru")
     assert {"har.models.recurrent", "har.data.augmentation", "har.signals.filters", "har.training.fit"} <= set(followed)
-    assert not {"har.models.convolutional", "har.evaluation.statistics", "har.studies.sweep"} & set(followed)
+    assert not {"har.models.convolutional", "har.evaluation.metrics", "har.evaluation.statistics", "har.studies.sweep"} & set(followed)
 
 
 def test_a_docstring_changes_no_key_and_a_statement_does() -> None:
