@@ -40,7 +40,7 @@ def load_offered(group: str, what: str, name: str, own: Collection[str]) -> tupl
         return found[0].load(), where
     except Exception as error:  # whatever the import of another package raises
         raise HarError(
-            "plugin", f"{what} {name!r} of {where} cannot be imported ({type(error).__name__}: {error}); mend or uninstall that package"
+            "plugin", f"{what} {name!r} of {where} cannot be imported ({type(error).__name__}: {error}); fix or uninstall that package"
         ) from None
 
 

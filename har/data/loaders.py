@@ -146,7 +146,7 @@ def _read(data: DataSet, folder: Path) -> Iterator[Recording]:
         places = [place for place in traceback.extract_tb(error.__traceback__) if place.filename != __file__]
         places = [place for place in places if "site-packages" not in place.filename] or places  # rather there than in numpy
         where = f" at {places[-1].filename}, line {places[-1].lineno}" if places else ""
-        raise HarError("loader", f"the loader of {data.name} fails{where} ({type(error).__name__}: {error}); mend it there") from error
+        raise HarError("loader", f"the loader of {data.name} fails{where} ({type(error).__name__}: {error}); fix it there") from error
 
 
 def _check(data: DataSet, recording: Recording) -> None:

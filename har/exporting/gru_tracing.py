@@ -41,5 +41,6 @@ class OpaqueGRU(TorchFunctionMode):
     """While it is entered, `torch.gru` is the operator above."""
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Call `func`, or what stands for it."""
-        return (torch.ops.har.gru if func is torch.gru else func)(*args, **(kwargs or {}))
+        """Call `func`, or what stands for it; packed sequences, whose third argument is no list of weights, stay as they are."""
+        is_gru = func is torch.gru and isinstance(args[2], list | tuple)
+        return (torch.ops.har.gru if is_gru else func)(*args, **(kwargs or {}))

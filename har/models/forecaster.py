@@ -29,7 +29,7 @@ class Seq2Seq(nn.Module):
     """
 
     onnx = "loop"  # the decoder's steps are written out one after the other
-    attends = False  # whether the decoder is given a state of the encoder at every step beside the sample before
+    attends = False  # whether the decoder is given a state of the encoder at every step, next to the previous sample
 
     def __init__(
         self,

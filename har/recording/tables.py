@@ -37,7 +37,7 @@ class ReadOptions:
         gyro_unit: unit of the file's angular velocity, ``rad/s`` or ``deg/s``.
         time_unit: unit of the file's time, ``s``, ``ms``, ``us`` or ``ns``.
         axes: which axis of the file becomes x, y and z, with a sign: ``("y", "-x", "z")``; for both sensors.
-        interpolate_s: missing samples and gaps up to this many seconds are interpolated; 0 mends nothing.
+        interpolate_s: missing samples and gaps up to this many seconds are interpolated; 0 fills nothing.
         labels: whether labels are read; off where activities are predicted, so that a column in other words is no fault.
         sample_rate_hz: of the samples that are given; a file at another rate is resampled.
         least_rate_hz: of a file; a slower one has lost what a model needs.

@@ -184,10 +184,10 @@ def evaluate_on(
     own_archive: Path | str | None = None,
     rename: Mapping[str, str] | None = None,
 ) -> Evaluation:
-    """Score the saved weights of a run on another data set and write the predictions beside them.
+    """Score the saved weights of a run on another data set and write the predictions next to them.
 
     Of the people of the training, as HAPT has those of UCI HAR, only those of `split` are scored; of other people all, but for UCI HAR's
-    official test subjects, whom ``test`` scores and nothing else does, with a row in the ledger of the data set. Nobody and no stretch of
+    official test subjects, whom ``test`` scores and nothing else does, with a row in the ledger of the data set. No subject and no
     signal of the training may be among them.
 
     Args:

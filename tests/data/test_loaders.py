@@ -175,7 +175,7 @@ def test_a_mistake_in_a_loader_is_told_with_its_place(tmp_path: Path) -> None:
         yield a_recording()
         raise KeyError("24")
 
-    with refused("loader", rf"the loader of mine fails at {__file__}, line \d+ \(KeyError: '24'\); mend it there"):
+    with refused("loader", rf"the loader of mine fails at {__file__}, line \d+ \(KeyError: '24'\); fix it there"):
         list(load_recordings(replace(one(a_recording()), read=read), tmp_path))
     with refused("loader", r"the loader of mine fails \(TypeError: 'NoneType' object is not iterable\)"):
         list(load_recordings(replace(one(a_recording()), read=lambda folder: None), tmp_path))

@@ -162,7 +162,7 @@ def test_a_class_or_an_entry_may_be_offered(value: str, offered: list[Point]) ->
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("broken", r"cannot be imported \(ImportError: no module named nothing\); mend or uninstall"),
+        ("broken", r"cannot be imported \(ImportError: no module named nothing\); fix or uninstall"),
         ("name", "is one named 'another', expected a torch.nn.Module class or a ModelEntry of that name"),
         ("odd", "is int 3, expected a torch"),
     ],
