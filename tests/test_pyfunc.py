@@ -48,11 +48,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def champion(store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def champion(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The store of `store`, as MLflow's own commands find it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     mlflow.set_tracking_uri(store)
-    return store
+    yield store
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # the setting of a process, which other tests would find
 
 
 @pytest.fixture(scope="module")
