@@ -36,7 +36,7 @@ $(if $(filter export,$(MAKECMDGOALS)),$(call renamed,BUNDLE,OUTPUT))
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Options: DATASET=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all or any other SEED=N EPOCHS=N CHANNELS=raw6|uci9"
+	@echo "  Options: DATASET=uci-har|hapt|synthetic MODEL=cnn1d|lstm|gru|cnn_lstm|dilated_cnn|all or any other SEED=N EPOCHS=N CHANNELS=raw6|acc3|uci9"
 	@echo "           ARCHIVE=PATH PART=validation|test OUTPUT=DIR BUNDLE=DIR PORT=N REFIT=1 STUDY=NAME SCRIPT=NAME"
 
 $(STAMP): pyproject.toml constraints.txt

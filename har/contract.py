@@ -41,11 +41,18 @@ AXES = ("x", "y", "z")
 TOTAL_ACC = tuple(f"total_acc_{axis}" for axis in AXES)  # g, gravity included
 BODY_ACC = tuple(f"body_acc_{axis}" for axis in AXES)  # g, gravity removed
 GYRO = tuple(f"gyro_{axis}" for axis in AXES)  # rad/s
+GRAVITY = tuple(f"gravity_{axis}" for axis in AXES)  # g, gravity alone, as phones estimate it
 
 RAW6 = TOTAL_ACC + GYRO
 UCI9 = BODY_ACC + GYRO + TOTAL_ACC
-CHANNEL_SETS = {"raw6": RAW6, "uci9": UCI9}
-SENSORS = {"accelerometer": ("g", TOTAL_ACC), "linear_acceleration": ("g", BODY_ACC), "gyroscope": ("rad/s", GYRO)}  # unit, channels
+CHANNEL_SETS = {"raw6": RAW6, "uci9": UCI9, "acc3": TOTAL_ACC}
+MEASURED = ("raw6", "acc3")  # channel sets that a phone or a watch delivers: models of these can be exported
+SENSORS = {
+    "accelerometer": ("g", TOTAL_ACC),
+    "linear_acceleration": ("g", BODY_ACC),
+    "gravity": ("g", GRAVITY),
+    "gyroscope": ("rad/s", GYRO),
+}  # unit, channels
 AXES_CONVENTION = (
     "right-handed, as Android names them: with the screen towards you, x to the right, y up, z out of the screen; at rest total "
     "acceleration is +1 g on the axis that points up"
@@ -66,12 +73,43 @@ OPSET = 18
 PARITY_TOLERANCE = 1e-5  # largest accepted difference of a probability between torch and ONNX
 
 
+def kind_of(sensor: str) -> str:
+    """The key of `SENSORS` of a sensor, whose name may begin with a position on the body: ``wrist_gyroscope``.
+
+    Raises:
+        HarError: there is no such sensor.
+    """
+    found = [kind for kind in SENSORS if sensor == kind or sensor.endswith(f"_{kind}")]
+    if not found:
+        raise HarError("name-unknown", f"unknown sensor {sensor!r}; {nearest(sensor, list(SENSORS))}, behind a position or alone")
+    return max(found, key=len)
+
+
+def channels_of(sensor: str) -> tuple[str, ...]:
+    """Names of a sensor's channels, with its position: ``wrist_gyro_x``."""
+    kind = kind_of(sensor)
+    return tuple(sensor.removesuffix(kind) + channel for channel in SENSORS[kind][1])
+
+
+def sensor_of(channel: str) -> str:
+    """Name of the sensor that a channel belongs to, with its position.
+
+    Raises:
+        HarError: it belongs to none.
+    """
+    for kind, (_, own) in SENSORS.items():
+        for name in own:
+            if channel == name or channel.endswith(f"_{name}"):
+                return channel.removesuffix(name) + kind
+    raise HarError("name-unknown", f"channel {channel!r} belongs to no sensor; {nearest(channel, list(UNITS))}")
+
+
 @dataclass(frozen=True)
 class Sensor:
     """One sensor of a specification.
 
     Attributes:
-        name: a key of `SENSORS`.
+        name: a key of `SENSORS`; with several on the body, behind its position: ``left_wrist_accelerometer``.
         unit: of all its channels.
         channels: their names, in their order.
     """
@@ -108,12 +146,8 @@ class SignalSpec:
         Raises:
             HarError: a channel belongs to no sensor.
         """
-        owner = {channel: name for name, (_, own) in SENSORS.items() for channel in own}
-        unknown = next((channel for channel in channels if channel not in owner), None)
-        if unknown is not None:
-            raise HarError("name-unknown", f"channel {unknown!r} belongs to no sensor; {nearest(unknown, list(owner))}")
-        grouped = [(name, tuple(own)) for name, own in groupby(channels, key=lambda channel: owner[channel])]
-        return cls(tuple(Sensor(name, SENSORS[name][0], own) for name, own in grouped), tuple(labels), **rest)
+        grouped = [(name, tuple(own)) for name, own in groupby(channels, key=sensor_of)]
+        return cls(tuple(Sensor(name, SENSORS[kind_of(name)][0], own) for name, own in grouped), tuple(labels), **rest)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "SignalSpec":
@@ -131,6 +165,11 @@ class SignalSpec:
     def channels(self) -> tuple[str, ...]:
         """Names of the channels, in the order of the last axis of a window."""
         return tuple(channel for sensor in self.sensors for channel in sensor.channels)
+
+    @property
+    def sensor_names(self) -> tuple[str, ...]:
+        """Names of the sensors, in their order."""
+        return tuple(sensor.name for sensor in self.sensors)
 
     def signals(self) -> str:
         """The channels with their units, for messages."""

@@ -82,7 +82,7 @@ class ActivityClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             X: (window, time, channel) windows, acceleration in g and angular velocity in rad/s; six channels in the order of
-                ``contract.RAW6``, or the nine of ``contract.UCI9`` where the config says so.
+                ``contract.RAW6``, or those of the config's ``data.channels``.
             y: (window,) labels of any kind.
 
         Raises:

@@ -21,7 +21,7 @@ def run(bench: Bench) -> list[Path]:
     rows = []
     for name in (name for name, entry in MODELS.items() if entry.task == "window"):
         config = load_config(config_path(name))
-        inputs = network_inputs(config.frontend.compression, config.frontend.differences)
+        inputs = network_inputs(config.data.channels, config.frontend.compression, config.frontend.differences)
         for size in WINDOW_SIZES:
             with torch.device("meta"):
                 network = create_model(name, inputs, size, len(LABELS), config.model.options)

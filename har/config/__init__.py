@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from har.contract import LABELS, WINDOW_SIZE, WITH_TRANSITIONS
+from har.contract import LABELS, MEASURED, WINDOW_SIZE, WITH_TRANSITIONS
 from har.errors import HarError, nearest
 from har.files import read_small
 
@@ -84,8 +84,9 @@ class DataConfig(Section):
 
     dataset: str = "uci-har"
     """``uci-har``, ``hapt`` (own windows of the same recordings), ``synthetic``, or one of `har.data.loaders`."""
-    channels: Literal["raw6", "uci9"] = "raw6"
-    """``raw6``: what a phone delivers. ``uci9``: as published, body acceleration precomputed; not exportable."""
+    channels: Literal["raw6", "uci9", "acc3"] = "raw6"
+    """``raw6``: what a phone delivers. ``acc3``: its accelerometer alone. ``uci9``: as published, body acceleration precomputed; not
+    exportable."""
     difficulty: float | None = Field(default=None, ge=0, le=2)
     """Of the synthetic data set, from 0 (easy) over 1 (the default) to 2 (hard)."""
     transitions: Literal["drop", "keep", "unknown"] = "drop"
@@ -152,8 +153,8 @@ class FrontendConfig(Section):
     """The layer from sensor values to network inputs; part of the model, fitted on training subjects, exported."""
 
     axes: Literal["sensor", "gravity"] = "sensor"
-    """As the phone delivers them, or turned so that the window's mean acceleration points along x, for any mounting; of raw6 and of
-    models that name the activity of a window."""
+    """As the phone delivers them, or turned so that the window's mean acceleration points along x, for any mounting; of raw6 and
+    acc3, and of models that name the activity of a window."""
     compression: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     """Scales of the added asinh(x / scale) copies of body acceleration and angular velocity, which show what happens near rest,
     in units of 0.01 g and 0.03 rad/s; ``[]`` adds none."""
@@ -280,7 +281,7 @@ class AugmentationConfig(Section):
     jitter_gyro_rad_s: float = Field(default=0.0, ge=0, le=5)
     """Root mean square of white noise on angular velocity, rad/s."""
     bias_gyro_rad_s: float = Field(default=0.0, ge=0, le=1)
-    """Standard deviation of a constant error of each axis of the gyroscope, rad/s."""
+    """Standard deviation of a constant error of each axis of the gyroscope, rad/s; acc3 has none, so nothing changes there."""
     channel_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Probability that an axis of a sensor reads zero for the whole window."""
     sensor_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -310,8 +311,13 @@ class RunConfig(Section):
         for key, value, default in (("model.members", self.model.members, 1), ("frontend.axes", self.frontend.axes, "sensor")):
             text = f"{key}: {value} has no effect for the task {self.task.name}, only for the task window; remove it"
             yield self.task.name != "window" and value != default, text
-        turned = self.frontend.axes == "gravity" and self.data.channels != "raw6"
+        turned = self.frontend.axes == "gravity" and self.data.channels not in MEASURED
         yield turned, "frontend.axes: gravity turns raw sensors; set data.channels: raw6"
+        alone, task = self.data.channels == "acc3", self.task.name
+        text = f"data.channels: acc3 is for the tasks window and reconstruct; the task {task} needs a gyroscope: set data.channels: raw6"
+        yield alone and task not in ("window", "reconstruct"), text
+        text = "augmentation.sensor_dropout zeroes whole windows of data.channels acc3, which has one sensor; set it to 0"
+        yield alone and self.augmentation.sensor_dropout > 0, text
 
     def with_overrides(self, **overrides: Any) -> "RunConfig":
         """A copy with values replaced, named ``section__key``; None leaves a value as it is.

@@ -5,8 +5,8 @@ vectorised over the batch: each window gets a draw of its own, with no loop over
 
 Random numbers come from a generator on the CPU and then move to the windows. They are few compared with the windows, and the
 same seed gives the same augmentation on every device. What happens to a sensor is drawn per physical axis (3 of the
-accelerometer, 3 of the gyroscope), so that ``uci9`` windows, where body and total acceleration come from one sensor,
-get the same change in both, and so do ``raw6`` windows of the same seed.
+accelerometer, 3 of the gyroscope), whichever of them the windows have. So ``uci9`` windows, where body and total acceleration come from
+one sensor, get the same change in both, and so do ``raw6`` and ``acc3`` windows of the same seed.
 """
 
 import math
@@ -77,7 +77,7 @@ KNOTS = 4  # of a smooth random curve, between its two ends; Um et al. 2017
 
 
 def sensor_axes(x: Tensor) -> Tensor:
-    """The physical axis, an index into ``contract.RAW6``, of each channel of ``raw6`` or ``uci9`` windows: (channel,) int64."""
+    """The physical axis, an index into ``contract.RAW6``, of each channel of windows of any channel set: (channel,) int64."""
     origin = dict(zip(BODY_ACC + TOTAL_ACC + GYRO, (*range(3), *range(3), *range(3, 6)), strict=True))
     return torch.tensor([origin[name] for name in _names(x)])
 

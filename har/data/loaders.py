@@ -191,7 +191,7 @@ def at_contract_rate(recording: Recording) -> Recording:
     Raises:
         HarError: the rate is below 40 Hz, or the times are not those of the samples.
     """
-    rate = measure_rate(Path(recording.name), recording.time_s, "expected seconds from the loader")
+    rate = measure_rate(recording.name, recording.time_s, "expected seconds from the loader")
     if rate.regular:
         return recording
     parts = []

@@ -12,7 +12,7 @@ from har.data.archives import HAPT, UCI_HAR, ArchiveLayout, fetch, find_source, 
 from har.data.cache import cache_key, data_root, last_source, load_or_build, remember_source
 from har.data.loaders import ENTRY_POINTS, DataSet, digests_of, find_folder, load_recordings
 from har.data.motionsense import MOTIONSENSE
-from har.data.windowset import Description, WindowSet, cut_stretches, segments_of, windows_of
+from har.data.windowset import Description, WindowSet, cut_channels, cut_stretches, segments_of, windows_of
 from har.errors import HarError
 from har.plugins import load_offered, not_usable, offered_names
 from har.recording import Recording
@@ -142,8 +142,9 @@ def load_dataset(
 
     Args:
         name: ``uci-har``, ``hapt``, ``synthetic``, ``motionsense``, or a `DataSet` of an installed package.
-        channels: ``raw6``, what a phone delivers: total acceleration with gravity (g) and angular velocity (rad/s); or ``uci9``, which adds
-            body acceleration (g): the published one of UCI HAR, otherwise derived from the recordings.
+        channels: ``raw6``, what a phone delivers: total acceleration with gravity (g) and angular velocity (rad/s); ``acc3``, the total
+            acceleration alone; or ``uci9``, which adds body acceleration (g) to ``raw6``: the published one of UCI HAR, otherwise derived
+            from the recordings.
         archive: a zip or folder with the data set; else HAR_DATA_DIR, the last prepared copy or an earlier download is used.
         allow_download: fetch the official archive of UCI HAR or HAPT where there is no copy.
         seed: of the synthetic data set.
@@ -176,11 +177,11 @@ def load_dataset(
         cut: dict[str, Any] = {"window_size": windowing.window_size, "stride": windowing.step, "rule": rule}
         cut |= {"dataset": name, "synthetic": copy.synthetic, "labels": copy.labels}
         # The body acceleration of published windows was filtered over whole recordings: it cannot be derived, and is cached as well.
-        kept = channels if copy.published is None else "uci9"
+        kept = cut_channels(channels) if copy.published is None else "uci9"
 
         def build() -> WindowSet:
             if copy.published is None:
-                return windows_of(copy.read(), channels=channels, chain=copy.chain, **cut)
+                return windows_of(copy.read(), channels=kept, chain=copy.chain, **cut)
             windows = copy.published()
             return windows if settings == WindowingConfig().settings() else cut_stretches(segments_of(windows), windows.channels, **cut)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import LABELS, SAMPLE_RATE_HZ, SignalSpec, channel_names
+from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, SignalSpec, channel_names
 from har.errors import HarError
 from har.recording import Recording
 from har.signals.filters import GRAVITY_MIN_SAMPLES, SensorChain, gravity_lowpass
@@ -118,7 +118,7 @@ class WindowSet:
         return replace(self, **{name: getattr(self, name)[keep] for name in fields})
 
     def select_channels(self, channels: str) -> "WindowSet":
-        """The windows with the channel set `channels` (``raw6`` or ``uci9``)."""
+        """The windows with the channel set `channels`, a key of ``contract.CHANNEL_SETS``."""
         names = channel_names(channels)
         missing = [name for name in names if name not in self.channels]
         if missing:
@@ -173,7 +173,7 @@ def windows_of(
     Args:
         recordings: continuous, unfiltered.
         dataset: its name.
-        channels: ``raw6``, or ``uci9`` with the body acceleration derived from the whole stretch.
+        channels: a key of ``contract.CHANNEL_SETS``; of ``uci9``, the body acceleration is derived from the whole stretch.
         chain: filters of a whole stretch; by default samples stay as measured, and body acceleration is that of `offline_uci9`.
         cut: the other arguments of `cut_stretches`: ``window_size``, ``stride``, ``synthetic``, ``labels`` and ``rule``.
 
@@ -183,8 +183,16 @@ def windows_of(
     # A padded window may be shorter than what the filter needs.
     stretches = [stretch for stretch in stretches_of(recordings) if len(stretch.samples) >= GRAVITY_MIN_SAMPLES]
     to_channels = {"raw6": chain.clean if chain else None, "uci9": chain.apply if chain else offline_uci9}
-    made = cut_stretches(stretches, channel_names(channels), dataset=dataset, to_channels=to_channels[channels], **cut)
-    return made if channels == "raw6" else replace(made, digest=content_digest(made.select_channels("raw6").x, made.y, made.subject))
+    whole = cut_channels(channels)
+    made = cut_stretches(stretches, channel_names(whole), dataset=dataset, to_channels=to_channels[whole], **cut)
+    if whole != "raw6":
+        made = replace(made, digest=content_digest(made.select_channels("raw6").x, made.y, made.subject))
+    return made.select_channels(channels)
+
+
+def cut_channels(channels: str) -> str:
+    """The channel set that windows are cut with before `channels` are selected from it: ``raw6`` wherever it holds them all."""
+    return "raw6" if set(channel_names(channels)) <= set(RAW6) else channels
 
 
 def stretches_of(recordings: Iterable[Recording]) -> Iterator[Stretch]:

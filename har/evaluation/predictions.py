@@ -36,7 +36,7 @@ class Origin:
         dataset: name of the data set.
         synthetic: whether it was generated.
         split: validation or test.
-        channels: raw6 or uci9.
+        channels: a key of ``contract.CHANNEL_SETS``.
         parameters: trained parameters of the model.
         epochs: epochs that ran.
         best_epoch: epoch of the saved weights, from 0.

@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 
 import har
-from har.contract import LABELS, OPSET, SAMPLE_RATE_HZ, STRIDE
+from har.contract import LABELS, OPSET, RAW6, SAMPLE_RATE_HZ, STRIDE, channel_names
 from har.data import synthetic
 from har.data.prepare import describe
 from har.data.windowset import windows_of
@@ -21,6 +21,7 @@ from har.exporting.onnx_file import DeviceGraph
 from har.files import CannotWriteError, cannot_write, remove_stale, staging
 from har.models.classifier import WindowClassifier
 from har.models.module import TaskModule
+from har.recording.rate import LEAST_RATE
 from har.runtime.bundle import golden_values, replace_folder, sha256
 from har.runtime.manifest import CARD, FORMAT, MANIFEST
 from har.runtime.recognizer import verify
@@ -29,7 +30,6 @@ GOLDEN_PER_LABEL = 10
 GOLDEN_SEED = 2013
 GOLDEN_UNIT = 0.001  # 1 mg and 1 mrad/s, as fine as a phone's sensors; whole numbers of it keep the file small
 PHONE_FULL_SCALE = (8.0, 35.0)  # g and rad/s, of the sensors in phones: +-8 g, +-2000 deg/s
-LEAST_RATE = 0.8  # of the model's rate: people move up to 20 Hz, and a model of 50 Hz needs 40
 
 
 @contextlib.contextmanager
@@ -114,7 +114,9 @@ def golden_windows(classifier: WindowClassifier, temperature: float = 1.0) -> di
     recordings = [synthetic.generate(subject, GOLDEN_SEED, bout_seconds=seconds) for subject in subjects]
     made = windows_of(recordings, window_size=window_size, stride=STRIDE, dataset="golden", synthetic=True)
     chosen = np.concatenate([np.flatnonzero(made.y == label)[:GOLDEN_PER_LABEL] for label in range(len(LABELS))])
-    whole = np.rint(np.concatenate((made.x[chosen], edge_windows(window_size))) / GOLDEN_UNIT).astype(int)
+    columns = [RAW6.index(name) for name in channel_names(classifier.hparams["channels"])]
+    raw = np.concatenate((made.x[chosen], edge_windows(window_size)))[:, :, columns]
+    whole = np.rint(raw / GOLDEN_UNIT).astype(int)
     windows = golden_values({"unit": GOLDEN_UNIT, "windows": whole})
     with torch.no_grad():
         probabilities = DeviceGraph(classifier, temperature)(torch.from_numpy(windows)).numpy()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import PARITY_TOLERANCE
+from har.contract import MEASURED, PARITY_TOLERANCE
 from har.errors import HarError
 from har.exporting.bundle_folder import as_metadata, finish, golden_windows, rounded, signal_entries, staged, trained_on
 from har.exporting.mounting_export import MountingPart
@@ -122,7 +122,7 @@ def write_bundle(
     """Export, check and write a bundle; `folder` is replaced only after everything held.
 
     Args:
-        classifier: trained on ``raw6``, with its specification.
+        classifier: trained on channels of ``contract.MEASURED``, with its specification.
         folder: of the bundle.
         facts: ``model``, ``run``, ``seed``, ``dataset``, ``synthetic``, ``data_digest``, ``commit``.
         windows: (window, time, channel) real windows for the parity check against torch, at least 256.
@@ -132,7 +132,7 @@ def write_bundle(
     Raises:
         HarError: the model needs channels that no phone delivers, or a check failed; nothing is written then.
     """
-    if classifier.hparams["channels"] != "raw6":
+    if classifier.hparams["channels"] not in MEASURED:
         raise HarError(
             "not-exportable",
             f"{facts['run']} was trained on {classifier.hparams['channels']}, whose body acceleration a phone does not deliver; "

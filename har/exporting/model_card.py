@@ -24,10 +24,11 @@ def model_card(manifest: dict[str, Any]) -> str:
     placement, axes = (" or ".join(dict.fromkeys(data[key] for data in datasets if data.get(key))) for key in ("placement", "axes"))
     terms, cite = (list(dict.fromkeys(data[key] for data in datasets)) for key in ("licence", "cite"))
     limits, official = dict.fromkeys(each.limits for each in about), all(each.official for each in about)
+    sensors = " and ".join(spec.sensor_names)
     if spec.window_size is None:
-        reads = "every sample of a phone's accelerometer and gyroscope, and what it kept of the samples before,"
+        reads = f"every sample of a phone's {sensors}, and what it kept of the samples before,"
     else:
-        reads = f"{spec.window_size / spec.sample_rate_hz:.2f} s of a phone's accelerometer and gyroscope"
+        reads = f"{spec.window_size / spec.sample_rate_hz:.2f} s of a phone's {sensors}"
     sections = [
         f"# {manifest['run']}, seed {manifest['seed']}\n\n"
         + (SYNTHETIC if any(data["synthetic"] for data in datasets) else "")

@@ -92,8 +92,14 @@ class MountingPart:
         """Refuse to stand beside a model that reads or names something else.
 
         Raises:
-            HarError: windows, channels or classes differ.
+            HarError: it has no gyroscope, or windows, channels or classes differ.
         """
+        if classifier.hparams["channels"] != "raw6":
+            raise HarError(
+                "run-kind",
+                f"the mounting is estimated from both sensors of raw6, and the bundle's model reads {classifier.hparams['channels']}; "
+                "leave --mounting out, or export a model of raw6",
+            )
         for name in ("window_size", "channels", "num_classes"):
             own, other = self.classifier.hparams[name], classifier.hparams[name]
             if own != other:

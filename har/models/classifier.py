@@ -18,7 +18,7 @@ class WindowClassifier(LabelModule):
     Args:
         model: name of a registered network.
         options: options of its constructor.
-        channels: ``raw6`` or ``uci9``.
+        channels: a key of ``contract.CHANNEL_SETS``.
         window_size: samples in a window.
         num_classes: activities.
         axes, compression, differences: see `SensorFrontend`.

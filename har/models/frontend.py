@@ -5,17 +5,22 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from har.contract import BODY_ACC, GYRO, RAW6, TOTAL_ACC, UCI9, channel_names
+from har.contract import AXES, BODY_ACC, GYRO, MEASURED, RAW6, TOTAL_ACC, UCI9, channel_names
 from har.signals.filters import gravity_matrix
 
 # Static postures differ at about 1/100 of the amplitude of walking, which is some 0.3 g and 1 rad/s rms.
 COMPRESSION_UNIT = {**dict.fromkeys(BODY_ACC, 0.01), **dict.fromkeys(GYRO, 0.03)}  # g and rad/s
-COMPRESSED = BODY_ACC + GYRO
 
 
-def network_inputs(compression: Sequence[float], differences: Sequence[float] = ()) -> int:
+def derived_channels(channels: str) -> tuple[str, ...]:
+    """The channels of `channels` and the body acceleration, in the order of ``contract.UCI9``."""
+    return tuple(name for name in UCI9 if name in BODY_ACC or name in channel_names(channels))
+
+
+def network_inputs(channels: str, compression: Sequence[float], differences: Sequence[float] = ()) -> int:
     """How many features a sample has behind the frontend; what a network gets as ``in_channels``."""
-    return len(UCI9) + len(COMPRESSED) * (len(compression) + len(differences))
+    names = derived_channels(channels)
+    return len(names) + len([name for name in names if name in COMPRESSION_UNIT]) * (len(compression) + len(differences))
 
 
 def asinh(x: Tensor) -> Tensor:
@@ -54,19 +59,19 @@ def upright(gravity: Tensor) -> Tensor:
 class SensorFrontend(nn.Module):
     """Body acceleration, standardisation and compressed copies of the channels.
 
-    ``raw6`` windows get their body acceleration here: total acceleration less the zero-phase 0.3 Hz low-pass of the
-    window (`gravity_matrix`). The nine channels of ``contract.UCI9`` are then standardised with the mean and deviation
-    of the training subjects. For each number in `compression`, ``asinh(x / scale)`` of body acceleration and angular velocity
-    is added: linear near rest, logarithmic in motion, so that sitting and standing are not flat beside walking. For each number in
-    `differences` the same is done to the difference to the sample before (0 for the first), which stresses fast, faint movement.
+    ``raw6`` and ``acc3`` windows get their body acceleration here: total acceleration less the zero-phase 0.3 Hz low-pass of the
+    window (`gravity_matrix`). The `derived_channels` are then standardised with the mean and deviation of the training subjects. For each
+    number in `compression`, ``asinh(x / scale)`` of body acceleration and angular velocity is added: linear near rest, logarithmic in
+    motion, so that sitting and standing are not flat beside walking. For each number in `differences` the same is done to the difference
+    to the sample before (0 for the first), which stresses fast, faint movement.
 
     With ``axes="gravity"`` the window is first turned so that its mean acceleration points along x (`upright`): how the phone leans
     is gone then, and with it what lying differs from standing in, but any mounting looks the same up to a turn about x.
 
     Args:
-        channels: ``raw6`` or ``uci9``.
+        channels: a key of ``contract.CHANNEL_SETS``.
         window_size: samples in a window.
-        axes: ``sensor``, as delivered, or ``gravity``; only of ``raw6``.
+        axes: ``sensor``, as delivered, or ``gravity``; not of ``uci9``.
         compression: scales of the compressed copies, in units of `COMPRESSION_UNIT`.
         differences: scales of the compressed differences, in the same units a sample.
     """
@@ -89,18 +94,18 @@ class SensorFrontend(nn.Module):
         super().__init__()
         names = channel_names(channels)
         self.in_channels = len(names)
-        self.derive_body_acc = channels == "raw6"
+        self.derive_body_acc = channels in MEASURED
         self.turned_upright = axes == "gravity"
         if self.turned_upright and not self.derive_body_acc:
-            raise ValueError("the body acceleration of uci9 is published as it is; axes gravity are those of raw6")
+            raise ValueError(f"the body acceleration of uci9 is published as it is; axes gravity are those of {' and '.join(MEASURED)}")
         self.window_size = window_size
-        self.out_channels = network_inputs(compression, differences)
+        self.out_channels = network_inputs(channels, compression, differences)
         if self.derive_body_acc:
             self.register_buffer("gravity", torch.from_numpy(gravity_matrix(window_size)).float())
         self.register_buffer("mean", torch.zeros(self.out_channels))
         self.register_buffer("std", torch.ones(self.out_channels))
-        unit = torch.tensor([COMPRESSION_UNIT[name] for name in COMPRESSED])
-        self.register_buffer("scale", unit * torch.tensor(compression).reshape(-1, 1))  # (scale, 6)
+        unit = torch.tensor([COMPRESSION_UNIT[name] for name in derived_channels(channels) if name in COMPRESSION_UNIT])
+        self.register_buffer("scale", unit * torch.tensor(compression).reshape(-1, 1))  # (scale, 6), of acc3 (scale, 3)
         self.register_buffer("step_scale", unit * torch.tensor(differences).reshape(-1, 1))
 
     def derive(self, x: Tensor) -> Tensor:
@@ -113,21 +118,21 @@ class SensorFrontend(nn.Module):
         """
         x = x.transpose(1, 2)
         if self.derive_body_acc:
-            total_acc, gyro = x.split(len(TOTAL_ACC), dim=1)
+            total_acc, *gyro = x.split(len(AXES), dim=1)  # without a gyroscope, an empty list
             # The filter keeps a constant as it is; without it float32 loses less of what is small beside 1 g.
             mean = total_acc.mean(dim=2, keepdim=True)
             motion = total_acc - mean
             if self.turned_upright:
                 turn = upright(mean[..., 0]).unsqueeze(-1)  # (B, 3, 3, 1)
                 # Motion is turned apart from its mean, and term by term: both keep what is small beside 1 g.
-                motion, gyro = ((turn * part.unsqueeze(1)).sum(dim=2) for part in (motion, gyro))
+                motion, *gyro = ((turn * part.unsqueeze(1)).sum(dim=2) for part in (motion, *gyro))
                 # 1 g whatever the phone reads: the error of its own accelerometer's axes would tell how it lies, on no other phone.
                 total_acc = motion + torch.cat((torch.ones_like(mean[:, :1]), torch.zeros_like(mean[:, 1:])), dim=1)
             body_acc = motion - torch.matmul(motion, self.gravity.T)  # (B, 3, T) @ (T, T)
-            motion = torch.cat((body_acc, gyro), dim=1)
-            parts = [motion, total_acc]  # (B, 9, T), the order of UCI9
+            motion = torch.cat((body_acc, *gyro), dim=1)
+            parts = [motion, total_acc]  # (B, 9, T), the order of UCI9; of acc3 (B, 6, T)
         else:
-            motion, parts = x[:, : len(COMPRESSED)], [x]
+            motion, parts = x[:, : len(COMPRESSION_UNIT)], [x]
         small = [motion] * len(self.scale)
         if len(self.step_scale):
             before = nn.functional.pad(motion[..., :-1], (1, 0), mode="replicate")  # the first sample has no difference
@@ -135,7 +140,7 @@ class SensorFrontend(nn.Module):
         if small:
             scales = torch.cat((self.scale.flatten(), self.step_scale.flatten())).unsqueeze(-1)
             parts.append(asinh(torch.cat(small, dim=1) / scales))
-        return torch.cat(parts, dim=1)  # (B, 9 + 6 a scale, T)
+        return torch.cat(parts, dim=1)  # (B, 9 + 6 a scale, T), of acc3 (B, 6 + 3 a scale, T)
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:

@@ -151,7 +151,7 @@ class Reconstructor(ErrorModule):
     Args:
         model: name of a registered network of the task ``reconstruct``.
         options: options of its constructor.
-        channels: ``raw6`` or ``uci9``.
+        channels: a key of ``contract.CHANNEL_SETS``.
         window_size: samples in a window.
         compression, differences: see `SensorFrontend`; all its features are reconstructed.
         rates: see `TaskModule`.

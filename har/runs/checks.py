@@ -222,9 +222,9 @@ def planned_runs(
 def run_name(stem: str, data: DataConfig) -> str:
     """Name of a run: of its config file, and of every choice that makes it another experiment than the same config without.
 
-    These are the published channels, HAPT's transitions as classes, and folds.
+    These are other channels than ``raw6``, HAPT's transitions as classes, and folds.
     """
-    run = stem if data.channels == "raw6" or stem.endswith("uci9") else f"{stem}-uci9"
+    run = stem if data.channels == "raw6" or stem.endswith(data.channels) else f"{stem}-{data.channels}"
     transitions = f"-transitions-{data.transitions}"
     run += transitions if data.transitions != "drop" and not stem.endswith(transitions) else ""
     return run + data.suffix

@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from har import __version__
-from har.contract import RAW6, SAMPLE_RATE_HZ, artefact
+from har.contract import AXES, RAW6, SAMPLE_RATE_HZ, artefact
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.evaluation.figures import AXIS_COLOURS, confusion_figure, save_figure, words
@@ -45,15 +45,15 @@ class Explanation:
     Attributes:
         number: of the window in the predictions.
         row: of the predictions: subject, recording, first sample, true activity, answer and probabilities.
-        raw6: (time, 6) g and rad/s.
-        attribution: (time, 6) how much each sample speaks for the answer, in log-probability.
+        raw: (time, channel) in g and rad/s, ``contract.RAW6`` or its accelerometer alone.
+        attribution: (time, channel) how much each sample speaks for the answer, in log-probability.
         attention: (time,) weights that sum to 1, or None.
         neighbours: title and (time, 3) total acceleration, g, of the nearest training windows.
     """
 
     number: int
     row: dict[Any, Any]
-    raw6: np.ndarray
+    raw: np.ndarray
     attribution: np.ndarray
     attention: np.ndarray | None
     neighbours: list[tuple[str, np.ndarray]]
@@ -173,14 +173,14 @@ def _explain(
     attribution = attribute(classifier, x, answers, baseline_of(train), method)
     attention = attention_of(classifier, x)
     nearest = nearest_windows(classifier, train, x)
-    raw = [windows.channels.index(name) for name in RAW6]
+    raw = [windows.channels.index(name) for name in RAW6 if name in windows.channels]
     items = []
     for place, (number, row) in enumerate(zip(numbers, table.to_dict("records"), strict=True)):
         near = []
         for i, distance in zip(nearest.index[place], nearest.distance[place], strict=True):
             title = f"{words(train.labels[train.y[i]])}\nsubject {train.subject[i]}, distance {distance:.1f}"
             near.append((title, train.x[i][:, raw[:3]]))
-        speaks = _of_sensors(attribution[place], windows.channels)
+        speaks = _of_sensors(attribution[place], windows.channels)[:, : len(raw)]
         own = None if attention is None else attention[place]
         items.append(Explanation(int(number), row, x[place][:, raw], speaks, own, near))
     return items
@@ -195,15 +195,16 @@ def _of_sensors(attribution: np.ndarray, channels: tuple[str, ...]) -> np.ndarra
 
 
 def explanation_figure(item: Explanation, *, synthetic: bool) -> Figure:
-    """Both sensors over time, behind them what speaks for the answer and against it, and the nearest training windows."""
-    seconds = np.arange(len(item.raw6)) / SAMPLE_RATE_HZ
-    figure = Figure(figsize=(9.0, 6.2), layout="constrained")
-    grid = figure.add_gridspec(3, max(1, len(item.neighbours)), height_ratios=(1.3, 1.3, 1.0))
-    largest = max(float(np.abs(item.attribution[:, part].sum(axis=1)).max()) for _, _, part in SENSORS) or 1.0
+    """The sensors over time, behind them what speaks for the answer and against it, and the nearest training windows."""
+    seconds = np.arange(len(item.raw)) / SAMPLE_RATE_HZ
+    sensors = SENSORS[: item.raw.shape[1] // len(AXES)]
+    figure = Figure(figsize=(9.0, 1.8 + 2.2 * len(sensors)), layout="constrained")
+    grid = figure.add_gridspec(len(sensors) + 1, max(1, len(item.neighbours)), height_ratios=[1.3] * len(sensors) + [1.0])
+    largest = max(float(np.abs(item.attribution[:, part].sum(axis=1)).max()) for _, _, part in sensors) or 1.0
     panels = []
-    for row, (name, unit, part) in enumerate(SENSORS):
+    for row, (name, unit, part) in enumerate(sensors):
         axes = figure.add_subplot(grid[row, :])
-        signal, speaks = item.raw6[:, part], item.attribution[:, part].sum(axis=1)
+        signal, speaks = item.raw[:, part], item.attribution[:, part].sum(axis=1)
         low, high = float(signal.min()), float(signal.max())
         margin = 0.08 * (high - low) or 0.1
         extent = (0.0, len(seconds) / SAMPLE_RATE_HZ, low - margin, high + margin)
@@ -217,11 +218,11 @@ def explanation_figure(item: Explanation, *, synthetic: bool) -> Figure:
             weights.set_ylabel("attention, mean 1", fontsize=8)
         panels.append((axes, image))
     panels[0][0].legend(loc="upper right", ncols=3, fontsize=8)
-    panels[1][0].set_xlabel("Seconds")
+    panels[-1][0].set_xlabel("Seconds")
     label = f"speaks against {words(item.row['y_pred'])}  |  for it"
     figure.colorbar(panels[0][1], ax=[axes for axes, _ in panels], label=label, shrink=0.9)
     for column, (title, acceleration) in enumerate(item.neighbours):
-        axes = figure.add_subplot(grid[2, column])
+        axes = figure.add_subplot(grid[-1, column])
         for axis, colour in enumerate(AXIS_COLOURS):
             axes.plot(seconds, acceleration[:, axis], color=colour, linewidth=0.9)
         axes.set_title(title, fontsize=9)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from har.config import RunConfig, parse_config, read_yaml
-from har.contract import artefact
+from har.contract import MEASURED, artefact
 from har.data.prepare import label_names
 from har.errors import HarError, nearest
 from har.evaluation.predictions import Origin, Predictions, read_predictions
@@ -127,7 +127,7 @@ def exportable(runs: list[RunFolder]) -> list[RunFolder]:
         raise HarError(
             "run-kind", "none of these runs names activities of windows; a bundle is made of such a model, or of one run of a stream model"
         )
-    device = [run for run in windows if run.origin.channels == "raw6"]
+    device = [run for run in windows if run.origin.channels in MEASURED]
     if not device:
         raise HarError("not-exportable", "every run was trained on uci9, which no phone delivers; train with data.channels: raw6 to export")
     return device
@@ -142,7 +142,7 @@ def check_measurable(run: RunFolder) -> None:
     """Refuse a run whose robustness cannot be measured.
 
     Raises:
-        HarError: it is of another task, or has no ONNX file of raw sensors.
+        HarError: it is of another task, or has no ONNX file of ``raw6``.
     """
     if run.task != WINDOW:
         raise HarError(
@@ -150,7 +150,9 @@ def check_measurable(run: RunFolder) -> None:
         )
     if run.origin.channels != "raw6" or not (run.path / ONNX).is_file():
         raise HarError(
-            "run-kind", f"{run.path} has no ONNX file of raw sensors; train a model of windows on raw6, with validation subjects"
+            "run-kind",
+            f"{run.path} has no ONNX file that reads both sensors, which are disturbed; train a model of windows on raw6, "
+            "with validation subjects",
         )
 
 

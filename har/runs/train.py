@@ -509,7 +509,7 @@ def train_planned(
         check_network(
             config.model.name,
             config.model.options,
-            in_channels=network_inputs(config.frontend.compression, config.frontend.differences),
+            in_channels=network_inputs(config.data.channels, config.frontend.compression, config.frontend.differences),
             window_size=config.windowing.window_size,
             num_classes=len(label_names(config.data.dataset, config.data.transitions)),
         )

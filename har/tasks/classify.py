@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from har.config import RunConfig
+from har.contract import MEASURED
 from har.data.windowset import WindowSet
 from har.errors import HarError
 from har.evaluation.calibration import has_probabilities
@@ -49,7 +50,7 @@ class Classify(WindowTask[WindowClassifier]):
         Not tried are channels that no device delivers, networks that refuse the export themselves, and this package's own networks,
         which its tests export.
         """
-        if config.data.channels != "raw6" or find_model(config.model.name).network.__module__.startswith("har.models."):
+        if config.data.channels not in MEASURED or find_model(config.model.name).network.__module__.startswith("har.models."):
             return
         classifier = build_classifier(config, data.parts["train"].spec(config.windowing.step)).eval()
         if refusal(classifier.network) is not None:

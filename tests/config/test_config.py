@@ -36,7 +36,7 @@ BREAKS = {
     "unknown transitions": ({"data": {"validation_subjects": [5], "transitions": "lose"}}, "data.transitions: .*found 'lose'"),
     "channels": (
         {"data": {"validation_subjects": [5], "channels": "raw9"}},
-        "data.channels: input should be 'raw6' or 'uci9', found 'raw9'",
+        "data.channels: input should be 'raw6', 'uci9' or 'acc3', found 'raw9'",
     ),
     "no subjects": ({"data": {"validation_subjects": []}}, "data.validation_subjects"),
     "no model": ({"model": {}}, "key 'model.name' is missing"),

@@ -40,6 +40,7 @@ ON: dict[str, float] = {
 }
 MIXING = ("mixup_alpha", "cutmix_alpha")
 both_channel_sets = pytest.mark.parametrize("channels", CHANNEL_SETS)
+NEEDS_A_GYROSCOPE = ("jitter_gyro_rad_s", "bias_gyro_rad_s", "sensor_dropout")
 every_field = pytest.mark.parametrize("field", AugmentationConfig.model_fields)
 
 
@@ -57,8 +58,9 @@ def test_every_field_has_a_strength_to_be_tested_at() -> None:
     assert set(ON) == set(AugmentationConfig.model_fields)
 
 
-@every_field
-@both_channel_sets
+@pytest.mark.parametrize(
+    ("field", "channels"), [(field, name) for field in ON for name in CHANNEL_SETS if name != "acc3" or field not in NEEDS_A_GYROSCOPE]
+)
 def test_no_field_is_a_flag_that_does_nothing(field: str, channels: str) -> None:
     x, y = batch(channels)
     kept = x.clone()
@@ -75,6 +77,21 @@ def test_no_field_is_a_flag_that_does_nothing(field: str, channels: str) -> None
         assert not torch.equal(target, torch.nn.functional.one_hot(y, 6).float())
     else:
         assert target is y
+
+
+@every_field
+def test_an_accelerometer_alone_changes_as_it_does_next_to_a_gyroscope(field: str) -> None:
+    x, y = batch()
+    alone, target = augmentation(**{field: ON[field]})(x[..., :3], y)
+    both, same = augmentation(**{field: ON[field]})(x, y)
+    torch.testing.assert_close(alone, both[..., :3], rtol=0, atol=1e-6)
+    assert torch.equal(target, same)
+
+
+def test_dropping_the_only_sensor_is_refused() -> None:
+    content = {"data": {"validation_subjects": [5], "channels": "acc3"}, "model": {"name": "gru"}, "augmentation": {"sensor_dropout": 0.2}}
+    with refused("config", "sensor_dropout zeroes whole windows of data.channels acc3, which has one sensor; set it to 0"):
+        parse_config(content, "test")
 
 
 @every_field
@@ -204,7 +221,8 @@ def test_training_is_augmented_and_validation_never(channels: str, config: RunCo
     parts = {name: split.select(windows.select_channels(channels), name) for name in ("train", "validation")}
     config = config.with_overrides(data__channels=channels)
     off, plain = run(config, parts, tmp_path / "off")
-    on, changed = run(config, parts, tmp_path / "on", **ON)
+    strengths = ON | ({"sensor_dropout": 0.0} if channels == "acc3" else {})
+    on, changed = run(config, parts, tmp_path / "on", **strengths)
     assert len(plain.train) == len(changed.train) > 1
     for (x, y), (augmented, target) in zip(plain.train, changed.train, strict=True):
         assert augmented.shape == x.shape

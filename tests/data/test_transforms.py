@@ -338,6 +338,7 @@ def test_a_mirror_image_is_that_of_a_moving_body(channels: str) -> None:
 
 def test_channels_know_their_sensor() -> None:
     assert t.sensor_axes(ones("raw6")).tolist() == [0, 1, 2, 3, 4, 5]
+    assert t.sensor_axes(torch.ones(1, 1, 3)).tolist() == [0, 1, 2]
     assert t.sensor_axes(ones("uci9")).tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
 
 

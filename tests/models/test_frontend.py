@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from har.contract import CHANNEL_SETS
 from har.data.prepare import load_dataset
 from har.data.windowset import WindowSet
-from har.models.frontend import COMPRESSION_UNIT, SensorFrontend
+from har.models.frontend import COMPRESSION_UNIT, SensorFrontend, network_inputs
 from har.signals.filters import gravity_lowpass
 
 
@@ -16,7 +17,7 @@ def tensor(windows: WindowSet) -> torch.Tensor:
     return torch.from_numpy(np.array(windows.x))
 
 
-@pytest.mark.parametrize("channels", ["raw6", "uci9"])
+@pytest.mark.parametrize("channels", CHANNEL_SETS)
 @pytest.mark.parametrize("compression", [(), (1.0,), (0.3, 1.0, 5.0)])
 def test_inputs_are_standardised_on_the_windows_it_was_fitted_on(channels: str, compression: tuple[float, ...], windows: WindowSet) -> None:
     frontend = SensorFrontend(channels, 128, compression=compression)
@@ -24,6 +25,7 @@ def test_inputs_are_standardised_on_the_windows_it_was_fitted_on(channels: str, 
     frontend.fit(x)
     features = frontend(x)
     assert features.shape == (len(x), 128, frontend.out_channels)
+    assert frontend.out_channels == network_inputs(channels, compression)
     assert features.mean(dim=(0, 1)).abs().max() < 1e-3
     assert (features.std(dim=(0, 1)) - 1).abs().max() < 1e-3
 
@@ -36,6 +38,17 @@ def test_body_acceleration_is_the_offline_filter_of_the_window(windows: WindowSe
         np.testing.assert_allclose(features[index, :, :3].numpy(), total_acc - gravity_lowpass(total_acc), atol=1e-6)
         np.testing.assert_array_equal(features[index, :, 3:6].numpy(), raw6.x[index, :, 3:])
         np.testing.assert_array_equal(features[index, :, 6:].numpy(), raw6.x[index, :, :3])
+
+
+@pytest.mark.parametrize("axes", ["sensor", "gravity"])
+def test_an_accelerometer_alone_gives_the_features_of_its_own_as_next_to_a_gyroscope(axes: str, windows: WindowSet) -> None:
+    settings = {"axes": axes, "compression": (1.0, 0.3), "differences": (1.0,)}
+    both, alone = (SensorFrontend(name, 128, **settings) for name in ("raw6", "acc3"))  # type: ignore[arg-type]
+    found = alone.derive(tensor(windows.select_channels("acc3")))
+    features = both.derive(tensor(windows.select_channels("raw6")))
+    own = [*range(3), *range(6, 9), *(first + axis for first in (9, 15, 21) for axis in range(3))]  # body, total, compressed body
+    assert found.shape[-1] == alone.out_channels == len(own)
+    assert torch.equal(found, features[..., own])
 
 
 def torch_body_acc(total_acc: np.ndarray, *, double: bool = False) -> np.ndarray:

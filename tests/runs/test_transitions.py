@@ -108,6 +108,7 @@ def test_a_run_is_named_after_what_makes_it_another_experiment(config: RunConfig
     assert name("gru", transitions="unknown") == "gru-transitions-unknown"
     assert name("gru-transitions-unknown", transitions="unknown") == "gru-transitions-unknown"
     assert name("gru", channels="uci9", transitions="keep") == "gru-uci9-transitions-keep"
+    assert name("gru", channels="acc3") == name("gru-acc3", channels="acc3") == "gru-acc3"
     fold = config.with_split(kind="loso", fold=3).data.split
     assert name("gru", transitions="keep", split=fold) == "gru-transitions-keep-loso-3"
 
