@@ -24,8 +24,8 @@ BOUT_SECONDS = 9.0  # 72 windows a subject: enough for the parity check on the f
 
 
 PUBLISHED = uci_har.CONTENT_SHA256
-REAL_DATA = os.environ.get("HAR_DATA_DIR")
-SETTINGS = ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR", "HAR_TRACKING_DIR")
+REAL_DATA, CASES = os.environ.get("HAR_DATA_DIR"), os.environ.get("HAR_CASES_DIR")
+SETTINGS = ("HAR_CACHE_DIR", "MLFLOW_TRACKING_URI", "HAR_DATA_DIR", "HAR_CASES_DIR", "HAR_TRACKING_DIR")
 for setting in SETTINGS:  # what a developer has in the environment decides nothing; tests marked data ask for `real_data`
     os.environ.pop(setting, None)
 
@@ -61,6 +61,14 @@ def real_data() -> Path:
     if not REAL_DATA or not Path(REAL_DATA).is_dir():
         pytest.skip("the real archives are not here: HAR_DATA_DIR does not name their folder")
     return Path(REAL_DATA)
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Recordings that went wrong, which are not part of the repository."""
+    if not CASES or not Path(CASES).is_dir():
+        pytest.skip("the recordings that went wrong are not here: HAR_CASES_DIR does not name their folder")
+    return Path(CASES) / "recordings"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What the times of a recording say: its rate, regular or not, and the order of its samples."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,9 @@ RATE_TOLERANCE = 0.02  # a phone's 50 Hz is within 2 %: kept as it is; beyond it
 MAX_JITTER = 0.25  # of a period, for the 99th percentile of the steps: more is resampled
 MAX_DRIFT = 0.1  # of the rate, for any block of a window's length: more is resampled
 BLOCK = 128  # samples over which a rate must hold
-MIN_RATE_HZ = 40.0  # people move up to 20 Hz, so a slower rate has lost what the models were trained on
+LEAST_RATE = 0.8  # of a model's rate: a slower recording has lost what it was trained on; people move up to 20 Hz, and 50 Hz need 40
+ENOUGH_HZ = 40.0  # for any model that states no least rate
+LEAST_HZ = 10.0  # of any model and recording
 MAX_RATE_HZ = 5000.0  # faster than any phone: the time is in another unit
 BURST_RATIO = 1.25  # mean over median step, pauses included; more is not a sensor that lost some samples
 MAX_PAUSE = 1.75  # mean periods; a sensor that is late once is early the next time, 10 and 30 ms for 20 ms
@@ -36,14 +37,16 @@ class Rate:
 
 
 def measure_rate(
-    path: Path,
+    name: str,
     time_s: np.ndarray,
     unit_hint: str = "name its unit with --time-unit",
     *,
     wanted_hz: float = SAMPLE_RATE_HZ,
-    least_hz: float = MIN_RATE_HZ,
+    least_hz: float | None = None,
 ) -> Rate:
     """Judge (time,) times in s, increasing within a stretch, by the median and the mean step, and by the mean of each window's length.
+
+    The rate must be at least `least_hz`, by default `LEAST_RATE` of `wanted_hz`, of which `ENOUGH_HZ` is enough.
 
     The median alone is blind to samples that arrive in bursts: ten rows a millisecond apart and then a pause have a median
     of 1 kHz and are 50 Hz all the same. A step of more than 2.5 median periods is a gap if such steps are rare, less than
@@ -57,7 +60,7 @@ def measure_rate(
     step = step[step > 0]  # the clock may have been set back between two stretches
     if not len(step):
         count = f"{len(time_s)} sample{'s that do not follow each other' * (len(time_s) > 1)}"
-        raise HarError("recording-short", f"{path} has {count}; expected at least one window of samples at {wanted_hz:g} Hz")
+        raise HarError("recording-short", f"{name} has {count}; expected at least one window of samples at {wanted_hz:g} Hz")
     median = float(np.median(step))
     is_gap = step > GAP_PERIODS * median
     pause = float(np.quantile(step, 1 - 1 / BLOCK))  # as long as happens once in a window
@@ -66,7 +69,7 @@ def measure_rate(
     if (often and pause > MAX_PAUSE * mean and mean > BURST_RATIO * median) or (step < SHORT * mean).mean() > SHORT_SHARE:
         raise HarError(
             "recording-times",
-            f"{path}: the samples come in bursts, {1000 * float(np.quantile(step, 0.25)):.3g} ms apart but {1 / mean:.4g} a second on "
+            f"{name}: the samples come in bursts, {1000 * float(np.quantile(step, 0.25)):.3g} ms apart but {1 / mean:.4g} a second on "
             f"average, with pauses of {1000 * pause:.3g} ms; expected the times at which they were measured, not at which they arrived: "
             "use the sensor's own time stamps",
         )
@@ -74,21 +77,22 @@ def measure_rate(
         is_gap = step > GAP_PERIODS * mean
     kept = step[~is_gap]
     rate = 1.0 / float(kept.mean())
+    least_hz = min(ENOUGH_HZ, LEAST_RATE * wanted_hz) if least_hz is None else least_hz
     if rate < least_hz:
         hint = f"is the time in ms? {unit_hint}" if rate < 1 else "record faster"
-        raise HarError("recording-rate", f"{path}: the sampling rate is {rate:.4g} Hz (mean), expected at least {least_hz:g} Hz; {hint}")
+        raise HarError("recording-rate", f"{name}: the sampling rate is {rate:.4g} Hz (mean), expected at least {least_hz:g} Hz; {hint}")
     if rate > MAX_RATE_HZ:
-        raise HarError("recording-times", f"{path}: the sampling rate would be {rate:.4g} Hz; is the time in s? {unit_hint}")
+        raise HarError("recording-times", f"{name}: the sampling rate would be {rate:.4g} Hz; is the time in s? {unit_hint}")
     jitter = float(np.quantile(np.abs(kept * rate - 1.0), 0.99))
     regular = abs(rate / wanted_hz - 1.0) <= RATE_TOLERANCE and jitter <= MAX_JITTER and _drift(kept) <= MAX_DRIFT
     return Rate(rate, regular)
 
 
-def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray, wanted_hz: float) -> None:
+def check_still_regular(name: str, time_s: np.ndarray, line: np.ndarray, wanted_hz: float) -> None:
     """The samples of a file that began regular are kept as they are; refuse a later part that is not regular any more.
 
     Args:
-        path: for the message.
+        name: of the file, for the message.
         time_s: (time,) increasing times of the part.
         line: of the file, for each of them.
         wanted_hz: its rate.
@@ -104,7 +108,7 @@ def check_still_regular(path: Path, time_s: np.ndarray, line: np.ndarray, wanted
         found = wanted_hz / float(kept.mean()) if len(kept) else 0.0
         raise HarError(
             "recording-rate",
-            f"{path}: the file begins at {wanted_hz:g} Hz, but between lines {line[0]} and {line[-1]} its rate is another "
+            f"{name}: the file begins at {wanted_hz:g} Hz, but between lines {line[0]} and {line[-1]} its rate is another "
             f"({found:.4g} Hz on average); expected one rate; split the file where the rate changes",
         )
 

@@ -1,6 +1,6 @@
 """From a file to pieces of one rate in the units of the specification: order, units, gaps and rate are checked, mended or named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,26 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from har.contract import RAW6, SAMPLE_RATE_HZ
+from har.contract import SAMPLE_RATE_HZ, channels_of, kind_of
 from har.errors import HarError
+from har.recording.formats import GRAVITY_LENGTHS, median_length
 from har.recording.limits import (
+    BOTH,
     CLIPPED_LEAST,
     FULL_SCALES_G,
-    LIMITS,
+    GYRO_LIMIT_RAD_S,
     LIMITS_TEXT,
-    SENSORS,
     Repeats,
     check_outside,
+    in_degrees,
+    limits,
     outside,
+    slices,
+    turning_of,
     whole_runs,
     within,
 )
 from har.recording.rate import BLOCK, LATE_S, ROUNDING_S, check_still_regular, measure_rate, most_restarts, number_stretches
-from har.recording.tables import ReadOptions, Rows, read_rows
-from har.recording.types import COLUMNS, GAP_PERIODS, Recording
+from har.recording.source import Source, find_source
+from har.recording.tables import ACC_UNITS, ReadOptions, Rows, Stream, command, find_streams, read_rows, whole
+from har.recording.types import GAP_PERIODS, Recording, columns_of
 from har.signals.resampling import StreamResampler
 
 FEWEST_ROWS = 256  # taken at a time, so that rate and units are measured on more than a moment
+LONGEST_S = 86_400.0  # times beyond a day are those of a calendar or of the device's start: they are given from the first sample on
 GRAVITY_RANGE_G = (0.8, 1.2)  # median |total_acc| of a person's day; 9.8 means m/s^2, near 0 means body acceleration
 
 
@@ -50,26 +57,30 @@ class Faults:
 
 
 @dataclass
-class ReadReport:
-    """What was found in a recording and what was repaired; complete once all pieces were taken.
+class StreamReport:
+    """What was found in the samples of one clock and what was repaired; complete once all pieces were taken.
 
     Attributes:
+        sensors: of the samples.
         rows: number of rows that are used.
         rate_hz: measured sampling rate.
         resampled: whether the samples were brought to `wanted_hz`, the rate that was asked for.
+        seconds: covered by the samples.
         out_of_order: number of rows sorted by time, each at most `LATE_S` late; the latest by `latest_s`.
         restarts: where the time goes back by more, so that a new stretch begins.
         duplicates: number of repeated rows left out.
-        missing: number of rows with missing values that were interpolated.
+        missing: number of rows with missing values, left out.
         outside: rows outside the physical limits, left out.
         frozen: sensor and first line of the runs in which it repeats one value, left out, and their length in s.
         interpolated_gaps, gaps: number of short gaps that were filled, and of gaps that no window crosses.
     """
 
+    sensors: tuple[str, ...] = BOTH
+    wanted_hz: float = SAMPLE_RATE_HZ
     rows: int = 0
     rate_hz: float = float("nan")
     resampled: bool = False
-    wanted_hz: float = SAMPLE_RATE_HZ
+    seconds: float = 0.0
     out_of_order: int = 0
     latest_s: float = 0.0
     restarts: Faults = field(default_factory=Faults)
@@ -79,14 +90,16 @@ class ReadReport:
     frozen: dict[tuple[str, int], float] = field(default_factory=dict)
     interpolated_gaps: int = 0
     gaps: int = 0
-    low: np.ndarray = field(default_factory=lambda: np.full(len(RAW6), np.inf))
-    high: np.ndarray = field(default_factory=lambda: np.full(len(RAW6), -np.inf))
-    at_low: np.ndarray = field(default_factory=lambda: np.zeros(len(RAW6), dtype=np.int64))  # samples at exactly the lowest value
-    at_high: np.ndarray = field(default_factory=lambda: np.zeros(len(RAW6), dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        count = 3 * len(self.sensors)
+        self.low, self.high = np.full(count, np.inf), np.full(count, -np.inf)
+        self.at_low, self.at_high = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)  # samples at exactly these values
 
     def add(self, values: np.ndarray) -> None:
-        """Take note of (time, 6) samples that are used."""
+        """Take note of (time, channel) samples that are used."""
         self.rows += len(values)
+        self.seconds = self.rows / self.rate_hz
         low, high = np.minimum(self.low, values.min(axis=0)), np.maximum(self.high, values.max(axis=0))
         self.at_low = self.at_low * (low == self.low) + (values == low).sum(axis=0)
         self.at_high = self.at_high * (high == self.high) + (values == high).sum(axis=0)
@@ -94,7 +107,7 @@ class ReadReport:
 
     def clipping(self) -> str:
         """A phrase about acceleration that clips below the limit; empty where it does not."""
-        acc = SENSORS["accelerometer"]
+        acc = next((own for sensor, own in slices(self.sensors).items() if kind_of(sensor) == "accelerometer"), slice(0))
         peaks, counts = np.abs(np.concatenate((self.low[acc], self.high[acc]))), np.concatenate((self.at_low[acc], self.at_high[acc]))
         for scale in FULL_SCALES_G:
             clipped = counts[(np.abs(peaks / scale - 1) <= 0.02) & (counts >= CLIPPED_LEAST)].sum()
@@ -104,12 +117,14 @@ class ReadReport:
 
     def text(self) -> str:
         """One line: rows, rate, and what was repaired or left out."""
-        parts = [f"{self.rows} rows at {self.rate_hz:.4g} Hz" + (f", resampled to {self.wanted_hz:g} Hz" if self.resampled else "")]
+        what = " and ".join(words_of(sensor) for sensor in self.sensors)
+        rate = f"{self.rate_hz:.4g} Hz" + (f", resampled to {self.wanted_hz:g} Hz" if self.resampled else "")
+        parts = [f"{what}, {self.rows} rows at {rate}"]
         for count, what in (
             (self.out_of_order, f"sorted by time (up to {self.latest_s:.3g} s late)"),
             (self.restarts.count, f"where the time goes back and a new stretch begins: {self.restarts}"),
             (self.duplicates, "repeated and dropped"),
-            (self.missing, "with missing values interpolated"),
+            (self.missing, "with missing values, left out"),
             (self.outside.count, f"outside the physical limits ({LIMITS_TEXT}), left out as a gap: {self.outside}"),
         ):
             if count:
@@ -123,6 +138,31 @@ class ReadReport:
             if count:
                 parts.append(f"{count} {'short ' * (what == 'interpolated')}gap{'s' * (count != 1)} {what}")
         return "; ".join([*parts, *filter(None, [self.clipping()])])
+
+
+def words_of(sensor: str) -> str:
+    """What a sensor is called in a sentence."""
+    kind = kind_of(sensor)
+    words = {"accelerometer": "total acceleration", "linear_acceleration": "acceleration without gravity"}.get(kind, kind)
+    return " ".join(filter(None, (sensor.removesuffix(kind).replace("_", " ").strip(), words)))
+
+
+@dataclass
+class ReadReport:
+    """What a recording is, what was found in it and what was repaired; complete once all pieces were taken.
+
+    Attributes:
+        format: what it was recognised as, such as ``Sensor Logger on Android``.
+        streams: of each clock.
+    """
+
+    format: str = ""
+    streams: list[StreamReport] = field(default_factory=list)
+
+    def text(self) -> str:
+        """One line."""
+        seconds = max((stream.seconds for stream in self.streams), default=0.0)
+        return f"{self.format}, {seconds:.0f} s: {'; '.join(stream.text() for stream in self.streams)}"
 
 
 def read_recording(path: Path | str, *, subject: int = 0, **options: Any) -> Recording:
@@ -180,15 +220,108 @@ def read_pieces(
         HarError: what does not fit, with line and column.
     """
     path, options = Path(path), options or ReadOptions()
-    report.wanted_hz = options.sample_rate_hz
+    source = find_source(path)
+    report.format, streams = find_streams(source, options)
+    report.streams[:] = [StreamReport(stream.sensors, options.sample_rate_hz) for stream in streams]
+    aligned = len(streams) > 1
+    read = [_stream_pieces(stream, own, options, aligned=aligned) for stream, own in zip(streams, report.streams, strict=True)]
+    parts = _joined(source, streams, read, options) if aligned else read[0]
+    channels = tuple(channel for sensor in options.sensors for channel in channels_of(sensor))
+    start_s: float | None = None
+    for number, piece in parts:
+        first_s = float(piece.time_s[0])
+        if start_s is None:
+            start_s = first_s if first_s > LONGEST_S else 0.0
+        time_s = piece.time_s - start_s if first_s > LONGEST_S else piece.time_s  # a damaged first time does not move the others
+        samples = piece.values.astype(np.float32)
+        yield number, Recording(path.stem, subject, time_s, samples, piece.labels, options.sample_rate_hz, channels)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some samples of a stream at the rate that was asked for."""
+
+    time_s: np.ndarray
+    values: np.ndarray  # (time, channel)
+    labels: np.ndarray
+    epoch: int = 0  # how often the clock was set back before them
+
+    def cut(self, first: int, stop: int | None = None) -> "_Piece":
+        own = slice(first, stop)
+        return replace(self, time_s=self.time_s[own], values=self.values[own], labels=self.labels[own])
+
+
+def _joined(
+    source: Source, streams: Sequence[Stream], read: Sequence[Iterator[tuple[int, _Piece]]], options: ReadOptions
+) -> Iterator[tuple[int, _Piece]]:
+    """The samples at the times that all streams have, on a grid of whole periods; the parts of an acceleration are added.
+
+    Raises:
+        HarError: the clock of one stream is set back where that of another one goes on, or they have no time in common.
+    """
+    hz, number = options.sample_rate_hz, -1
+    last: tuple[tuple[int, ...], int] = ((), -1)
+    begin = [next(pieces, None) for pieces in read]
+    if None in begin:
+        return  # no stretch of a stream is as long as a sample
+    current = [piece for piece in begin if piece is not None]
+    while True:
+        epoch = max(piece.epoch for _, piece in current)
+        first = [round(float(piece.time_s[0]) * hz) if len(piece.time_s) else None for _, piece in current]
+        low = max(
+            (start for start, (_, piece) in zip(first, current, strict=True) if start is not None and piece.epoch == epoch), default=0
+        )
+        for place, (stretch, piece) in enumerate(current):
+            start = first[place]
+            behind = len(piece.time_s) if piece.epoch < epoch or start is None else low - start
+            if behind >= len(piece.time_s):
+                following = next(read[place], None)
+                if following is None:
+                    left = [own.epoch for _, own in current]
+                    for other, pieces in enumerate(read):  # what follows in the others is not used, unless a clock was set back
+                        left[other] = max([left[other], *(own.epoch for _, own in pieces)])
+                    if len(set(left)) > 1:
+                        raise HarError(
+                            "recording-times",
+                            f"{source.path}: the clock is set back in {streams[int(np.argmax(left))].name} and not in the other sensors; "
+                            "export the sensors with one clock",
+                        )
+                    if number < 0:
+                        what = " and ".join(words_of(sensor) for stream in streams for sensor in stream.sensors)
+                        raise HarError(
+                            "recording-times", f"{source.path}: {what} have no time in common; export the sensors with one clock"
+                        )
+                    return
+                current[place] = following
+                break
+            current[place] = stretch, piece.cut(max(0, behind))
+        else:
+            count = min(len(piece.time_s) for _, piece in current)
+            key = tuple(stretch for stretch, _ in current)
+            number += (key, low) != last
+            last = key, low + count
+            parts: dict[str, np.ndarray] = {}
+            for stream, (_, piece) in zip(streams, current, strict=True):
+                for sensor, own in slices(stream.sensors).items():
+                    name = sensor if sensor in options.sensors else whole(sensor)
+                    values = piece.values[:count, own]
+                    parts[name] = parts[name] + values if name in parts else values
+            joined = np.concatenate([parts[sensor] for sensor in options.sensors], axis=1)
+            yield number, replace(current[0][1].cut(0, count), values=joined)
+            current = [(stretch, piece.cut(count)) for stretch, piece in current]
+
+
+def _stream_pieces(stream: Stream, report: StreamReport, options: ReadOptions, *, aligned: bool) -> Iterator[tuple[int, _Piece]]:
+    """The number of the stretch without a gap, from 0, and the next piece of it."""
+    name = stream.name
     number, current = -1, None
     previous_s, previous_stretch = -np.inf, 0
-    for rows in _within_limits(path, _in_order(path, read_rows(path, options), report), options, report):
+    for rows in _within_limits(stream, _in_order(name, read_rows(stream, options), report), report, options):
         if report.rows == 0:
-            rate = measure_rate(path, rows.time_s, wanted_hz=options.sample_rate_hz, least_hz=options.least_rate_hz)
-            report.rate_hz, report.resampled = rate.hz, not rate.regular
+            rate = measure_rate(name, rows.time_s, wanted_hz=options.sample_rate_hz, least_hz=options.least_rate_hz)
+            report.rate_hz, report.resampled = rate.hz, aligned or not rate.regular
         elif not report.resampled:
-            check_still_regular(path, rows.time_s, rows.line, options.sample_rate_hz)
+            check_still_regular(name, rows.time_s, rows.line, options.sample_rate_hz)
         report.add(rows.values)
         longest = max(GAP_PERIODS / min(report.rate_hz, options.sample_rate_hz), options.interpolate_s)
         step = np.diff(rows.time_s, prepend=previous_s)
@@ -201,22 +334,21 @@ def read_pieces(
             if first in cuts:
                 if current is not None:
                     yield from _pieces(number, current.finish())
-                number, current = number + 1, _Stretch(path.stem, subject, report, mend=options.interpolate_s > 0)
+                number, current = number + 1, _Stretch(report, int(rows.stretch[first]), mend=options.interpolate_s > 0, aligned=aligned)
             assert current is not None
             yield from _pieces(number, current.push(rows.time_s[first:stop], rows.values[first:stop], rows.labels[first:stop]))
         previous_s, previous_stretch = rows.time_s[-1], rows.stretch[-1]
     if current is None:
         if report.frozen:
-            sensors = " and ".join(f"the {sensor}" for sensor in sorted({sensor for sensor, _ in report.frozen}))
-            raise HarError(
-                "recording-values", f"{path}: {sensors} repeats one value over all rows; the sensor was off or the column is wrong"
-            )
-        raise HarError("recording-values", f"{path} has no row without missing values; record again")
+            sensors = [f"the {sensor}" for sensor in sorted({sensor for sensor, _ in report.frozen})]
+            what = f"{' and '.join(sensors)} repeat{'s' * (len(sensors) == 1)} one value over all rows"
+            raise HarError("recording-values", f"{name}: {what}; the sensor was off or the column is wrong")
+        raise HarError("recording-values", f"{name} has no row without missing values; record again")
     yield from _pieces(number, current.finish())
-    _check_constant(path, report)
+    _check_constant(name, report)
 
 
-def _pieces(stretch: int, piece: Recording) -> Iterator[tuple[int, Recording]]:
+def _pieces(stretch: int, piece: _Piece) -> Iterator[tuple[int, _Piece]]:
     if len(piece.time_s):
         yield stretch, piece
 
@@ -224,28 +356,28 @@ def _pieces(stretch: int, piece: Recording) -> Iterator[tuple[int, Recording]]:
 class _Stretch:
     """Pieces of one stretch without a gap, at the rate that was asked for."""
 
-    def __init__(self, name: str, subject: int, report: ReadReport, *, mend: bool) -> None:
-        self.name, self.subject, self.mend, self.rate_hz = name, subject, mend, report.wanted_hz
-        self.resampler = StreamResampler(report.rate_hz, report.wanted_hz) if report.resampled else None
-        self.tail: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty((0, len(RAW6))))
+    def __init__(self, report: StreamReport, epoch: int, *, mend: bool, aligned: bool) -> None:
+        self.sensors, self.epoch, self.mend, self.rate_hz = report.sensors, epoch, mend, report.wanted_hz
+        self.resampler = StreamResampler(report.rate_hz, report.wanted_hz, aligned=aligned) if report.resampled else None
+        self.tail: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty((0, 3 * len(self.sensors))))
         self.label_time_s, self.label = np.empty(0), np.empty(0, dtype=np.int64)
 
-    def push(self, time_s: np.ndarray, values: np.ndarray, labels: np.ndarray, *, last: bool = False) -> Recording:
+    def push(self, time_s: np.ndarray, values: np.ndarray, labels: np.ndarray, *, last: bool = False) -> _Piece:
         self.label_time_s = np.concatenate((self.label_time_s, time_s))
         self.label = np.concatenate((self.label, labels))
         if self.resampler is None:
             time_s, values = self._fill(time_s, values)
         else:
             time_s, values = self.resampler.push(time_s, values, last=last)
-            values = within(values)
+            values = within(values, self.sensors)
         at = (np.searchsorted(self.label_time_s, time_s + 1e-9, side="right") - 1).clip(0)
         found = self.label[at]
         if len(at):
             self.label_time_s, self.label = self.label_time_s[at[-1] :], self.label[at[-1] :]
-        return Recording(self.name, self.subject, time_s, values.astype(np.float32), found, self.rate_hz)
+        return _Piece(time_s, values, found, self.epoch)
 
-    def finish(self) -> Recording:
-        return self.push(np.empty(0), np.empty((0, len(RAW6))), np.empty(0, dtype=np.int64), last=True)
+    def finish(self) -> _Piece:
+        return self.push(np.empty(0), np.empty((0, 3 * len(self.sensors))), np.empty(0, dtype=np.int64), last=True)
 
     def _fill(self, time_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Put interpolated samples into short gaps; everything else stays as it is."""
@@ -275,7 +407,7 @@ def _with_last(parts: Iterator[Rows]) -> Iterator[tuple[Rows, bool]]:
         yield before, True
 
 
-def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator[Rows]:
+def _in_order(name: str, parts: Iterator[Rows], report: StreamReport) -> Iterator[Rows]:
     """Rows sorted by time within their stretch, without repeated times.
 
     A row more than `LATE_S` late begins a new stretch in file order, so that two moments are never mixed.
@@ -285,14 +417,14 @@ def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator
     for part, last in _with_last(parts):
         if not np.isfinite(part.time_s).all():
             raise HarError(
-                "recording-times", f"{path}: the time in line {part.line[np.argmin(np.isfinite(part.time_s))]} is not a finite number"
+                "recording-times", f"{name}: the time in line {part.line[np.argmin(np.isfinite(part.time_s))]} is not a finite number"
             )
         number, late_s = number_stretches(part.time_s, newest_s)
         first = np.diff(number, prepend=0) != 0
         if number[-1] > most_restarts(len(number)):
             raise HarError(
                 "recording-times",
-                f"{path}: {number[-1]} or more of {len(number)} rows are more than {LATE_S:g} s late, the first in line "
+                f"{name}: {number[-1]} or more of {len(number)} rows are more than {LATE_S:g} s late, the first in line "
                 f"{part.line[np.argmax(first)]}; expected the rows in the order of their times: sort them",
             )
         for row in np.flatnonzero(first):
@@ -307,7 +439,7 @@ def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator
         joined = _take(joined, np.lexsort((joined.time_s, joined.stretch)))
         keep = (np.diff(joined.time_s, prepend=-np.inf) > 0) | (np.diff(joined.stretch, prepend=-1) > 0)
         report.duplicates += int((~keep).sum())
-        _check_shared_times(path, joined, keep)
+        _check_shared_times(name, joined, keep)
         joined = _take(joined, keep)
         is_ready = (joined.stretch < stretch) | (joined.time_s < newest_s - LATE_S - ROUNDING_S)  # nothing sorted can come before these
         if last:
@@ -319,25 +451,25 @@ def _in_order(path: Path, parts: Iterator[Rows], report: ReadReport) -> Iterator
             yield _take(joined, is_ready)
 
 
-def _within_limits(path: Path, parts: Iterator[Rows], options: ReadOptions, report: ReadReport) -> Iterator[Rows]:
+def _within_limits(stream: Stream, parts: Iterator[Rows], report: StreamReport, options: ReadOptions) -> Iterator[Rows]:
     """Rows in g and rad/s, without those that have missing values or break a physical limit: their times are left as gaps."""
-    repeats, held, held_s = Repeats(), None, np.empty((0, len(SENSORS)))
-    begins = dict.fromkeys(SENSORS, 0)  # line of the first row of the run that a sensor is in
+    name, sensors = stream.name, report.sensors
+    repeats, held, held_s = Repeats(sensors), None, np.empty((0, len(sensors)))
+    begins = dict.fromkeys(sensors, 0)  # line of the first row of the run that a sensor is in
     units_known = False
     for part, last in _with_last(parts):
-        part = _without_missing(path, part, options, report)
-        part = replace(part, values=options.to_contract(part.values))
+        part = _without_missing(name, part, report)
         if len(part.line) > 1 and not units_known:
-            _check_gravity(path, part.values, options)
+            _check_units(stream, part.values, options)
             units_known = True
-        part = _without_outside(path, part, report)
+        part = _without_outside(name, part, report)
         seconds = np.concatenate((held_s, repeats.push(part.time_s, part.values)))
         rows = part if held is None else _join(held, part)
         if not len(rows.line):
             continue
         is_frozen = whole_runs(seconds)
         ready = len(rows.line)
-        for number, sensor in enumerate(SENSORS):
+        for number, sensor in enumerate(sensors):
             new = np.flatnonzero(seconds[:, number] == 0.0)
             lines = np.full(len(rows.line), begins[sensor])
             lines[new] = rows.line[new]
@@ -353,26 +485,26 @@ def _within_limits(path: Path, parts: Iterator[Rows], options: ReadOptions, repo
             yield rows
 
 
-def _without_outside(path: Path, rows: Rows, report: ReadReport) -> Rows:
-    broken = outside(rows.values)
+def _without_outside(name: str, rows: Rows, report: StreamReport) -> Rows:
+    broken = outside(rows.values, report.sensors)
     if not broken.any():
         return rows
     first = f"line {rows.line[np.argmax(broken)]}"
-    check_outside(rows.values, broken, f"{path}:", "read it with --gyro-unit deg/s", first)
+    check_outside(rows.values, broken, f"{name}:", "read it with --gyro-unit deg/s", first, report.sensors)
     for row in np.flatnonzero(broken):
-        column = int(np.argmax(np.abs(rows.values[row]) / LIMITS))
-        report.outside.add(f"line {rows.line[row]} ({COLUMNS[column]} is {rows.values[row, column]:.4g})")
+        column = int(np.argmax(np.abs(rows.values[row]) / limits(report.sensors)))
+        report.outside.add(f"line {rows.line[row]} ({columns_of(report.sensors)[column]} is {rows.values[row, column]:.4g})")
     return _take(rows, ~broken)
 
 
-def _check_shared_times(path: Path, rows: Rows, keep: np.ndarray) -> None:
+def _check_shared_times(name: str, rows: Rows, keep: np.ndarray) -> None:
     """A row that stands twice is dropped; other values at the time of the row before are samples that would be lost."""
     other = ~keep
     other[1:] &= (rows.values[1:] != rows.values[:-1]).any(axis=1)
     if other.sum() > 1 + len(rows.time_s) / BLOCK:
         raise HarError(
             "recording-times",
-            f"{path}: {int(other.sum())} of {len(rows.time_s)} rows have the time of the row before and other values, the first in line "
+            f"{name}: {int(other.sum())} of {len(rows.time_s)} rows have the time of the row before and other values, the first in line "
             f"{rows.line[np.argmax(other)]}; expected the time at which each was measured: use the sensor's own times, with all digits",
         )
 
@@ -385,42 +517,44 @@ def _take(rows: Rows, index: np.ndarray) -> Rows:
     return Rows(*(getattr(rows, item.name)[index] for item in fields(Rows)))
 
 
-def _without_missing(path: Path, rows: Rows, options: ReadOptions, report: ReadReport) -> Rows:
+def _without_missing(name: str, rows: Rows, report: StreamReport) -> Rows:
     """Rows with a missing value are left out; the hole is then a gap in time, short or long."""
-    bad = ~np.isfinite(rows.values)
-    if not bad.any():
-        return rows
-    row, column = np.argwhere(bad)[0]
-    if not options.interpolate_s:
-        clean = np.flatnonzero(~bad[row:, column])
-        run = int(clean[0]) if len(clean) else len(bad) - int(row)
-        raise HarError(
-            "recording-values",
-            f"{path}: column {COLUMNS[column]} is not finite from line {rows.line[row]} on, {run} rows long "
-            f"({int(bad.any(axis=1).sum())} such rows); repair it, or interpolate short runs with --interpolate SECONDS",
-        )
-    good = np.flatnonzero(~bad.any(axis=1))
-    report.missing += len(bad) - len(good)
-    return _take(rows, good)
+    bad = ~np.isfinite(rows.values).all(axis=1)
+    report.missing += int(bad.sum())
+    return _take(rows, ~bad) if bad.any() else rows
 
 
-def _check_gravity(path: Path, values: np.ndarray, options: ReadOptions) -> None:
-    norm = float(np.median(np.linalg.norm(values[:, :3], axis=1)))
+def _check_units(stream: Stream, values: np.ndarray, options: ReadOptions) -> None:
+    """Refuse (row, channel) values that are in other units, with the whole command."""
+    if not len(values):
+        return
+    found, added = [], []
+    own = next((part for name, part in slices(stream.sensors).items() if kind_of(name) in ("accelerometer", "gravity")), None)
+    length = 1.0 if own is None else median_length(values[:, own])
     low, high = GRAVITY_RANGE_G
-    if not low <= norm <= high:
-        cause = "gravity must be included and the unit must be named with --acc-unit"
-        if options.acc_unit == "g" and 7.0 < norm < 13.0:
-            cause = "it looks like m/s^2: read it with --acc-unit m/s2"
-        if options.acc_unit == "m/s2" and 0.08 < norm < 0.13:
-            cause = "it looks like g already: leave --acc-unit out"
-        raise HarError("recording-units", f"{path}: the median length of total acceleration is {norm:.3g} g, expected about 1 g; {cause}")
+    if not low <= length <= high:
+        unit = next(sensor.unit for sensor in stream.layout.sensors if kind_of(sensor.sensor) != "gyroscope") or "g"
+        raw = length / ACC_UNITS[unit]
+        likely = next((other for other, (least, most) in GRAVITY_LENGTHS.items() if least < raw < most and other != unit), None)
+        cause = f"it looks like {likely}" if likely else "gravity must be included and the unit must be named with --acc-unit"
+        found.append(f"the median length of total acceleration is {length:.3g} g, expected about 1 g; {cause}")
+        added += ["--acc-unit", likely] if likely else []
+    turning = turning_of(values, stream.sensors)
+    if in_degrees(turning):
+        read_as = next(sensor.unit for sensor in stream.layout.sensors if kind_of(sensor.sensor) == "gyroscope")
+        cause = "it looks like deg/s" if read_as == "rad/s" else f"its unit is not {read_as}, divide it before"
+        found.append(f"the gyroscope reaches {turning.max():.4g} rad/s, expected at most {GYRO_LIMIT_RAD_S:g}; {cause}")
+        added += ["--gyro-unit", "deg/s"] if read_as == "rad/s" else []
+    if found:
+        typed = f"; type: {command(stream.source, options, added)}" if added else ""
+        raise HarError("recording-units", f"{stream.name}: {'; '.join(found)}{typed}")
 
 
-def _check_constant(path: Path, report: ReadReport) -> None:
-    constant = [COLUMNS[i] for i in np.flatnonzero(report.low == report.high)]
-    if constant:
-        value = report.low[COLUMNS.index(constant[0])]
+def _check_constant(name: str, report: StreamReport) -> None:
+    same = np.flatnonzero(report.low == report.high)
+    if len(same):
+        constant, value = [columns_of(report.sensors)[channel] for channel in same], report.low[same[0]]
         raise HarError(
             "recording-values",
-            f"{path}: {', '.join(constant)} is constant ({value:g}) over all {report.rows} rows; the sensor was off or the column is wrong",
+            f"{name}: {', '.join(constant)} is constant ({value:g}) over all {report.rows} rows; the sensor was off or the column is wrong",
         )

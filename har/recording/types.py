@@ -5,18 +5,24 @@ The file has a header and one row a sample::
     time_s,total_acc_x_g,total_acc_y_g,total_acc_z_g,gyro_x_rad_s,gyro_y_rad_s,gyro_z_rad_s[,label]
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, UNITS
+from har.contract import LABELS, RAW6, SAMPLE_RATE_HZ, SENSORS, UNITS, channels_of, kind_of
 
 UNIT_SUFFIX = {"g": "g", "rad/s": "rad_s"}
 COLUMNS = tuple(f"{name}_{UNIT_SUFFIX[UNITS[name]]}" for name in RAW6)
 UNLABELLED = -1
 GAP_PERIODS = 2.5  # a longer step than this many sample periods is a gap
+
+
+def columns_of(sensors: Sequence[str]) -> list[str]:
+    """Names of the channels of sensors in this project's files."""
+    return [f"{channel}_{UNIT_SUFFIX[SENSORS[kind_of(sensor)][0]]}" for sensor in sensors for channel in channels_of(sensor)]
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Recording:
         samples: (time, 6) float32 in the order of ``contract.RAW6``: total acceleration in g, angular velocity in rad/s.
         labels: (time,) index into ``contract.LABELS``, -1 where unlabelled.
         sample_rate_hz: of the samples.
+        channels: of the samples.
 
     Examples:
         >>> import har
@@ -46,6 +53,7 @@ class Recording:
     samples: np.ndarray
     labels: np.ndarray
     sample_rate_hz: float = SAMPLE_RATE_HZ
+    channels: tuple[str, ...] = RAW6
 
     def part(self, first: int, stop: int) -> "Recording":
         """The samples from `first` up to, not including, `stop`."""

@@ -59,9 +59,9 @@ def test_uneven_but_real_times_are_resampled_at_their_mean_rate(tmp_path: Path) 
     for step in ([0.01, 0.03], [0.03, 0.01, 0.03], [0.014, 0.014, 0.032]):
         mean = float(np.mean(step))
         report, count = read(write(np.cumsum(np.tile(step, 1000)), tmp_path / "b.csv"))
-        assert report.resampled
-        assert report.rate_hz == pytest.approx(1 / mean, rel=1e-3)
-        assert report.gaps == 0
+        assert report.streams[0].resampled
+        assert report.streams[0].rate_hz == pytest.approx(1 / mean, rel=1e-3)
+        assert report.streams[0].gaps == 0
         assert count == pytest.approx(1000 * len(step) * mean * 50, abs=2)
 
 
@@ -86,7 +86,7 @@ def test_a_rate_that_changes_is_never_kept_as_it_is(tmp_path: Path) -> None:
     assert not measure_rate(Path("r"), time_s).regular
     path = write(np.cumsum(np.concatenate((np.full(2000, 0.02), np.full(2000, 0.0125)))), tmp_path / "r.csv")
     report, count = read(path)
-    assert report.resampled
+    assert report.streams[0].resampled
     assert count == pytest.approx((2000 * 0.02 + 2000 * 0.0125) * 50, abs=2)
     with refused("recording-rate", r"begins at 50 Hz, but between lines \d+ and \d+ its rate is another .*; split the file"):
         read(path, chunk_rows=1000)

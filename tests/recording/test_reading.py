@@ -66,28 +66,35 @@ def set_cell(line: int, column: int, value: str) -> Callable[[list[list[str]]], 
 
 
 BREAKS: dict[str, tuple[Callable[[list[list[str]]], object], str]] = {
-    "column missing": (lambda r: r[0].__setitem__(1, "ax"), "column total_acc_x_g is missing"),
-    "gyroscope missing": (lambda r: [row.__delitem__(slice(4, 7)) for row in r], "gyro_x_rad_s is missing; the gyroscope is missing"),
-    "column twice": (lambda r: [row.append(row[1]) for row in r], "total_acc_x_g appears 2 times"),
-    "nan": (set_cell(12, 4, "nan"), "column gyro_x_rad_s is not finite from line 12 on, 1 rows long"),
-    "infinity": (set_cell(12, 4, "inf"), "column gyro_x_rad_s is not finite from line 12 on"),
-    "empty cell": (set_cell(9, 2, ""), "column total_acc_y_g is not finite from line 9 on"),
+    "column missing": (lambda r: r[0].__setitem__(1, "ax"), "holds no accelerometer.* of accelerometer, x is missing"),
+    "gyroscope missing": (
+        lambda r: [row.__delitem__(slice(4, 7)) for row in r],
+        "holds no gyroscope, which is needed; it has: accelerometer",
+    ),
+    "column twice": (lambda r: [row.append(row[1]) for row in r], "column total_acc_x_g appears twice; expected once"),
     "text": (set_cell(9, 2, "abc"), "line 9, column total_acc_y_g: 'abc' is not a number"),
     "time missing": (set_cell(9, 0, ""), "the time in line 9 is not a finite number"),
-    "m/s^2": (lambda r: scale(r, slice(1, 4), 9.80665), "looks like m/s\\^2: read it with --acc-unit m/s2"),
+    "m/s^2": (lambda r: scale(r, slice(1, 4), 9.80665), "looks like m/s2; type: har predict .* --acc-unit m/s2"),
     "no gravity": (lambda r: scale(r, slice(1, 4), 0.05), "gravity must be included"),
-    "deg/s": (lambda r: scale(r, slice(4, 7), 2000.0), "looks like deg/s: read it with --gyro-unit deg/s"),
+    "deg/s": (lambda r: scale(r, slice(4, 7), 2000.0), "looks like deg/s; type: har predict .* --gyro-unit deg/s"),
     "rate too low": (lambda r: scale(r, slice(0, 1), 2.0), "sampling rate is 25 Hz .*expected at least 40 Hz"),
-    "milliseconds": (lambda r: scale(r, slice(0, 1), 1000.0), "name its unit with --time-unit"),
+    "rows are counted": (lambda r: (r[0].__setitem__(0, "t"), scale(r, slice(0, 1), 50.0)), "begin with 0, 1, 2, .*--time-unit"),
+    "no sensor's rate": (
+        lambda r: (r[0].__setitem__(0, "time"), scale(r, slice(0, 1), 15.0)),
+        "begin with 0, 0.3, 0.6, .*name their unit with --time-unit",
+    ),
     "constant": (lambda r: [row.__setitem__(5, "0.25") for row in r[1:]], "gyro_y_rad_s is constant \\(0.25\\)"),
     "unknown label": (set_cell(5, 7, "WALKNG"), "unknown label 'WALKNG' in line 5; did you mean 'WALKING'"),
     "short row": (lambda r: r.__setitem__(8, r[8][:3]), "line 9 has 3 columns, expected 8; the file may be cut off"),
-    "quotation mark": (set_cell(9, 7, '"'), "quotation mark"),
     "no rows": (lambda r: r.__delitem__(slice(1, None)), "no samples"),
     "one row": (lambda r: r.__delitem__(slice(2, None)), "has 1 sample"),
     "one row and no end of line": (lambda r: r.__setitem__(slice(1, None), [r[1]]), "has 1 sample; expected at least one window"),
-    "an empty line and no more": (lambda r: r.clear(), "begins with an empty line; expected a header with the columns time_s"),
-    "no header": (lambda r: [r.pop(0), *[row.pop() for row in r]], "begins with numbers, '0.000,.*expected a header with time_s"),
+    "an empty line and no more": (lambda r: r.clear(), "is empty; expected a header with the names of the columns"),
+    "no header": (
+        lambda r: [r.pop(0), *[row.pop() for row in r]],
+        "has no header that fits its rows .line 1 is 0.000, .*: none is known as acceleration; name the columns and units, NAME being "
+        "the number of a column, from 1: har predict .* --columns time_s=NAME total_acc_x_g=NAME .* --acc-unit UNIT --gyro-unit UNIT",
+    ),
     "decimal comma between commas": (
         lambda r: [row.__setitem__(0, row[0].replace(".", ",")) for row in r],
         "line 2 has 9 columns, expected 8 as in the header; have its numbers a decimal comma",
@@ -109,10 +116,10 @@ def test_a_broken_file_is_one_clear_sentence(name: str, rows: list[list[str]], t
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with refused("recording-missing"):
         read_recording(tmp_path / "none.csv")
-    with refused("recording-format", "cannot read"):
+    with refused("recording-missing", "expected files that end in .csv"):
         read_recording(tmp_path)
     (tmp_path / "b.csv").write_bytes(bytes(range(256)) * 10)
-    with refused("recording-format", "cannot read"):
+    with refused("recording-format", "holds no table of numbers"):
         read_recording(tmp_path / "b.csv")
 
 
@@ -190,7 +197,7 @@ def test_other_rates_are_resampled(tmp_path: Path) -> None:
     pieces = [piece for _, piece in read_pieces(path, report)]
     found_s, found = np.concatenate([p.time_s for p in pieces]), np.concatenate([p.samples for p in pieces])
     labels = np.concatenate([p.labels for p in pieces])
-    assert report.resampled
+    assert report.streams[0].resampled
     assert "3000 rows at 100 Hz, resampled to 50 Hz" in report.text()
     np.testing.assert_allclose(found_s, np.arange(1500) / 50.0, atol=1e-9)
     np.testing.assert_allclose(found[50:-50, 0], 1 + 0.3 * np.sin(2 * np.pi * 1.8 * found_s[50:-50]), atol=2e-3)
@@ -206,7 +213,7 @@ def test_irregular_times_are_brought_to_a_grid(tmp_path: Path) -> None:
     report = ReadReport()
     pieces = [piece for _, piece in read_pieces(tmp_path / "j.csv", report)]
     found_s, found = np.concatenate([p.time_s for p in pieces]), np.concatenate([p.samples for p in pieces])
-    assert report.resampled
+    assert report.streams[0].resampled
     np.testing.assert_allclose(np.diff(found_s), 0.02, atol=1e-6)
     assert np.abs(found[50:-50, 3] - np.sin(2 * np.pi * 1.2 * found_s[50:-50])).max() < 0.02
 
@@ -218,7 +225,7 @@ def test_rows_a_little_late_are_sorted_and_repeated_ones_dropped(recording: Reco
     report = ReadReport()
     pieces = [piece for _, piece in read_pieces(save(changed, tmp_path), report, options=ReadOptions(chunk_rows=1000))]
     np.testing.assert_allclose(np.concatenate([p.samples for p in pieces]), recording.samples, atol=5e-7)
-    assert (report.duplicates, report.out_of_order, report.latest_s) == (1, 5, pytest.approx(0.1))
+    assert (report.streams[0].duplicates, report.streams[0].out_of_order, report.streams[0].latest_s) == (1, 5, pytest.approx(0.1))
     assert "5 rows sorted by time (up to 0.1 s late); 1 row repeated and dropped" in report.text()
 
 
@@ -234,7 +241,7 @@ def test_a_clock_that_is_set_back_begins_a_new_stretch(
     before, after = (np.concatenate([piece.samples for number, piece in pieces if number == n]) for n in (0, 1))
     np.testing.assert_allclose(before, recording.samples[:1300], atol=5e-7)
     np.testing.assert_allclose(after, recording.samples[1300:], atol=5e-7)
-    assert not report.resampled
+    assert not report.streams[0].resampled
     step = float(rows[1300][0]) - float(rows[1301][0])
     assert f"1 row where the time goes back and a new stretch begins: by {step:.4g} s in line 1302" in report.text()
     whole = read_recording(tmp_path / "changed.csv")
@@ -318,7 +325,7 @@ def test_few_values_in_degrees_are_told_from_glitches(recording: Recording, tmp_
     turn = 60 * np.sin(np.linspace(0, np.pi, 40))  # deg/s; about 20 samples above 40
     quiet[500:540, 3] = turn
     write_csv(Recording("q", 1, recording.time_s, quiet.astype(np.float32), recording.labels), tmp_path / "q.csv")
-    with refused("recording-units", "looks like deg/s: read it with --gyro-unit deg/s"):
+    with refused("recording-units", "looks like deg/s; type: har predict .* --gyro-unit deg/s"):
         read_recording(tmp_path / "q.csv")
     assert np.abs(read_recording(tmp_path / "q.csv", gyro_unit="deg/s").samples[:, 3]).max() < 1.1
 
@@ -363,11 +370,11 @@ def test_gaps_end_a_stretch_unless_they_may_be_mended(recording: Recording, rows
     path = save([*rows[:500], *rows[508:800], *rows[900:]], tmp_path)  # 0.16 s and 2 s are missing
     report = ReadReport()
     assert sorted({stretch for stretch, _ in read_pieces(path, report)}) == [0, 1, 2]
-    assert report.gaps == 2
+    assert report.streams[0].gaps == 2
     report = ReadReport()
     pieces = list(read_pieces(path, report, options=ReadOptions(interpolate_s=0.5)))
     assert sorted({stretch for stretch, _ in pieces}) == [0, 1]
-    assert (report.gaps, report.interpolated_gaps) == (1, 1)
+    assert (report.streams[0].gaps, report.streams[0].interpolated_gaps) == (1, 1)
     time_s = np.concatenate([piece.time_s for stretch, piece in pieces if stretch == 0])
     samples = np.concatenate([piece.samples for stretch, piece in pieces if stretch == 0])
     np.testing.assert_allclose(time_s, recording.time_s[: len(time_s)], atol=2e-3)
@@ -382,7 +389,7 @@ def test_missing_values_are_interpolated_by_option_and_counted(rows: list[list[s
     pieces = [piece for _, piece in read_pieces(save(rows, tmp_path), report, options=ReadOptions(interpolate_s=0.5))]
     assert sum(len(piece.time_s) for piece in pieces) == len(rows) - 1
     assert all(np.isfinite(piece.samples).all() for piece in pieces)
-    assert "10 rows with missing values interpolated" in report.text()
+    assert "10 rows with missing values, left out; 1 short gap interpolated" in report.text()
     for row in rows[300:400]:
         row[3] = "nan"
     report = ReadReport()

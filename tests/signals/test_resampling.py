@@ -26,6 +26,23 @@ def test_what_people_move_passes(source_hz: float, frequency: float) -> None:
     assert np.abs(found[middle, 0] - np.sin(2 * np.pi * frequency * grid_s[middle])).max() < 0.01
 
 
+@pytest.mark.parametrize(("source_hz", "target_hz"), [(10.0, 50.0), (25.0, 20.0), (100.0, 10.0), (20.0, 25.0)])
+def test_low_rates_pass_and_stop_as_high_ones(source_hz: float, target_hz: float) -> None:
+    """In shares of the lower rate: 0.2 passes, 0.7 of it or more is gone where the source holds it."""
+    low_hz, time_s = min(source_hz, target_hz), np.arange(int(40 * source_hz)) / source_hz
+
+    def found(frequency: float) -> tuple[np.ndarray, np.ndarray]:
+        resampler = StreamResampler(source_hz, target_hz)
+        grid_s, values = resampler.push(time_s, np.sin(2 * np.pi * frequency * time_s)[:, None], last=True)
+        middle = (grid_s > 3) & (grid_s < 37)
+        return grid_s[middle], values[middle, 0]
+
+    grid_s, values = found(0.2 * low_hz)
+    assert np.abs(values - np.sin(2 * np.pi * 0.2 * low_hz * grid_s)).max() < 0.01
+    if 0.7 * low_hz < source_hz / 2:
+        assert np.abs(found(0.7 * low_hz)[1]).max() < 0.01
+
+
 @pytest.mark.parametrize("frequency", [30.0, 45.0, 70.0, 95.0])
 def test_what_would_be_folded_into_the_band_is_removed(frequency: float) -> None:
     time_s = np.arange(4000) / 200.0
