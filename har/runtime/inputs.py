@@ -1,10 +1,12 @@
 """Is an array what the model takes? A network answers anything; what is wrong has to be found before it is asked."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from har.contract import SignalSpec
+from har.contract import SignalSpec, kind_of
 from har.errors import HarError
-from har.recording.limits import FROZEN_S, LIMITS, LIMITS_TEXT, SENSORS, check_outside, frozen, outside
+from har.recording.limits import BOTH, FROZEN_S, LIMITS_TEXT, check_outside, frozen, limits, outside, slices
 
 LEAST_NORM_G, MOST_NORM_G = 0.3, 4.0  # of the median length of total acceleration; walking people stay between 0.8 and 1.2
 RATE_TOLERANCE = 0.02  # share by which a stream's rate may be off
@@ -36,27 +38,27 @@ def check_windows(windows: np.ndarray, spec: SignalSpec) -> None:
     if not len(windows):
         return
     samples = windows.reshape(-1, len(channels))
-    broken = check_units(samples)
+    broken = check_units(samples, spec.sensor_names)
     if broken.any():
         first = int(np.argmax(broken))
         window, sample = divmod(first, window_size)
-        channel = int(np.argmax(np.abs(samples[first]) / LIMITS))
+        channel = int(np.argmax(np.abs(samples[first]) / limits(spec.sensor_names)))
         raise HarError(
             "recording-values",
             f"window {window} has {channels[channel]} = {samples[first, channel]:.4g} at sample {sample}, outside the physical limits "
             f"({LIMITS_TEXT}); leave the window out",
         )
-    _check_frozen(windows, spec.sample_rate_hz)
+    _check_frozen(windows, spec)
 
 
-def _check_frozen(windows: np.ndarray, sample_rate_hz: float) -> None:
-    far = windows[:, :: max(1, int(FROZEN_S * sample_rate_hz) // 2)]  # two of these lie in every run that is long enough
+def _check_frozen(windows: np.ndarray, spec: SignalSpec) -> None:
+    far = windows[:, :: max(1, int(FROZEN_S * spec.sample_rate_hz) // 2)]  # two of these lie in every run that is long enough
     repeats = far[:, 1:] == far[:, :-1]
     if not repeats.any():
         return
-    for sensor, part in SENSORS.items():
+    for number, (sensor, part) in enumerate(slices(spec.sensor_names).items()):
         for window in np.flatnonzero(repeats[:, :, part].all(axis=2).any(axis=1)):
-            if frozen(np.arange(windows.shape[1]) / sample_rate_hz, windows[window])[:, list(SENSORS).index(sensor)].any():
+            if frozen(np.arange(windows.shape[1]) / spec.sample_rate_hz, windows[window], spec.sensor_names)[:, number].any():
                 raise HarError(
                     "recording-values",
                     f"window {window}: the {sensor} repeats one value for {FROZEN_S:g} s or longer; leave the window out",
@@ -77,8 +79,8 @@ def check_finite(samples: np.ndarray, channels: list[str], window_size: int | No
     raise HarError("not-finite", f"{what} is not finite at {where}, channel {channels[channel]}; interpolate or leave it out")
 
 
-def check_units(samples: np.ndarray) -> np.ndarray:
-    """Refuse (time, 6) samples whose size says that they are in other units, in another order, or without gravity.
+def check_units(samples: np.ndarray, sensors: Sequence[str] = BOTH) -> np.ndarray:
+    """Refuse (time, channel) samples of sensors whose size says that they are in other units, in another order, or without gravity.
 
     Returns:
         (time,) bool: which of them are outside the physical limits.
@@ -86,20 +88,22 @@ def check_units(samples: np.ndarray) -> np.ndarray:
     Raises:
         HarError: with what it looks like.
     """
-    acc, gyro = (float(np.median(np.linalg.norm(samples[:, part], axis=1))) for part in (slice(0, 3), slice(3, 6)))
-    if acc < LEAST_NORM_G and 0.8 < gyro < 1.2:
-        raise HarError(
-            "recording-units",
-            f"the median length of total acceleration is {acc:.3g} g and that of angular velocity {gyro:.3g} rad/s: they have changed "
-            "places; expected total acceleration x, y, z, then angular velocity x, y, z",
-        )
-    if not LEAST_NORM_G <= acc <= MOST_NORM_G:
-        cause = "gravity must be included" if acc < LEAST_NORM_G else "expected g"
-        if 7.0 < acc < 13.0:
-            cause = "it looks like m/s^2: divide by 9.80665"
-        raise HarError("recording-units", f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
-    broken = outside(samples)
-    check_outside(samples, broken, "samples refused:", "multiply by pi / 180", f"sample {np.argmax(broken)}")
+    median = {sensor: float(np.median(np.linalg.norm(samples[:, part], axis=1))) for sensor, part in slices(sensors).items()}
+    gyro = next((value for sensor, value in median.items() if kind_of(sensor) == "gyroscope"), 0.0)
+    for acc in (value for sensor, value in median.items() if kind_of(sensor) in ("accelerometer", "gravity")):
+        if acc < LEAST_NORM_G and 0.8 < gyro < 1.2:
+            raise HarError(
+                "recording-units",
+                f"the median length of total acceleration is {acc:.3g} g and that of angular velocity {gyro:.3g} rad/s: they have changed "
+                "places; expected total acceleration x, y, z, then angular velocity x, y, z",
+            )
+        if not LEAST_NORM_G <= acc <= MOST_NORM_G:
+            cause = "gravity must be included" if acc < LEAST_NORM_G else "expected g"
+            if 7.0 < acc < 13.0:
+                cause = "it looks like m/s^2: divide by 9.80665"
+            raise HarError("recording-units", f"the median length of total acceleration is {acc:.3g} g, expected about 1 g; {cause}")
+    broken = outside(samples, sensors)
+    check_outside(samples, broken, "samples refused:", "multiply by pi / 180", f"sample {np.argmax(broken)}", sensors)
     return broken
 
 

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from har.contract import RAW6, SENSORS, SignalSpec
+from har.contract import SENSORS, Sensor, SignalSpec, channels_of, kind_of
 from har.errors import HarError
 from har.files import read_small
+from har.recording.limits import BOTH
 
 FORMAT = 3  # written; format 2 is converted when it is read
 MANIFEST, MODEL, STREAMING = "manifest.json", "model.onnx", "streaming.onnx"
@@ -201,9 +202,18 @@ def _object_faults(value: dict[str, Any], rule: dict[str, Any], place: str, wher
 def _misfit(manifest: dict[str, Any]) -> str | None:
     """What fits the schema and does not fit together, or is nothing that this version delivers."""
     spec = SignalSpec.from_json(manifest["spec"])
-    wanted = SignalSpec.of(RAW6, spec.labels)
-    if spec.sensors != wanted.sensors:
-        return f"asks for {spec.signals()}; this version delivers {wanted.signals()}"
+    for sensor in spec.sensors:
+        try:
+            delivered = Sensor(sensor.name, SENSORS[kind_of(sensor.name)][0], channels_of(sensor.name))
+        except HarError as error:
+            return f"asks for an {error}"
+        if sensor != delivered:
+            asked, given = (", ".join(f"{channel} in {one.unit}" for channel in one.channels) for one in (sensor, delivered))
+            return f"asks for {asked} of the {sensor.name}; this version delivers {given}"
+    if len({sensor.name for sensor in spec.sensors}) < len(spec.sensors):
+        return "names a sensor twice in its spec"
+    if "mounting" in manifest and spec.sensor_names != BOTH:
+        return f"estimates the mounting from {', '.join(spec.sensor_names)}; this version does it from {', '.join(BOTH)}"
     for label in spec.labels:
         if not label.isprintable() or label != label.strip():
             return f"has a label {label!r:.80}, expected a name in one printable line"

@@ -171,9 +171,9 @@ class Recognizer(ABC):
         return self._stream.push(chunk, time_s)
 
     def reading(self, options: ReadOptions) -> ReadOptions:
-        """How a recording is read for this model: at its rate."""
+        """How a recording is read for this model: its sensors, at its rate."""
         least_hz = self.bundle.manifest.get("needs", {}).get("least_rate_hz", options.least_rate_hz)
-        return replace(options, sample_rate_hz=self.spec.sample_rate_hz, least_rate_hz=least_hz)
+        return replace(options, sensors=self.spec.sensor_names, sample_rate_hz=self.spec.sample_rate_hz, least_rate_hz=least_hz)
 
     def predict_recording(self, recording: Recording) -> Timeline:
         """Activities over a recording in memory; no answer crosses a gap. See `predict_pieces`.
@@ -187,6 +187,16 @@ class Recognizer(ABC):
                 f"{recording.name} has {recording.sample_rate_hz:g} samples a second, the model takes {self.spec.sample_rate_hz:g}; "
                 f"read it with har.read_recording(path, sample_rate_hz={self.spec.sample_rate_hz:g})",
             )
+        missing = [channel for channel in self.channels if channel not in recording.channels]
+        if missing:
+            raise HarError(
+                "recording-columns",
+                f"{recording.name} has {', '.join(recording.channels)}, and the model needs {', '.join(missing)} as well; "
+                "record them, or take a model that does without",
+            )
+        if recording.channels != tuple(self.channels):
+            kept = [recording.channels.index(channel) for channel in self.channels]
+            recording = replace(recording, samples=recording.samples[:, kept], channels=tuple(self.channels))
         runs = [recording.part(first, stop) for first, stop in recording.contiguous_runs()]
         return self.predict_pieces(recording.name, enumerate(runs))
 

@@ -98,7 +98,7 @@ class SampleStream(ABC):
     def _forget(self) -> None:
         self._recent_s = np.empty(0)  # of the last samples, for their rate and units; those outside the limits are among them
         self._recent = np.empty((0, len(self.channels)))
-        self._repeats = Repeats()
+        self._repeats = Repeats(self.spec.sensor_names)
         self._was_frozen = False
         self._begin()
 
@@ -156,10 +156,10 @@ class SampleStream(ABC):
         recent_s, recent = np.concatenate((recent_s, times)), np.concatenate((recent, chunk))
         try:
             if self._resampler is None:
-                step = np.diff(recent_s[~outside(recent)])
+                step = np.diff(recent_s[~outside(recent, self.spec.sensor_names)])
                 check_rate(step[(step > 0) & (step <= self._longest_s)], self.rate_hz)
             if len(recent) > RATE_STEPS:  # fewer do not show their unit
-                check_units(recent)
+                check_units(recent, self.spec.sensor_names)
         except HarError:
             self._forget()
             raise
@@ -168,9 +168,9 @@ class SampleStream(ABC):
         if len(times):
             self._last_s = float(times[-1])
         for time, sample in zip(*late, strict=True):
-            taken = not outside(sample[None])[0] and self._insert(float(time), sample)
+            taken = not outside(sample[None], self.spec.sensor_names)[0] and self._insert(float(time), sample)
             faults.sorted, faults.late = faults.sorted + taken, faults.late + (not taken)
-        broken = outside(chunk)
+        broken = outside(chunk, self.spec.sensor_names)
         faults.outside += int(broken.sum())
         return self._take_parts(chunk[~broken], times[~broken], stretch[~broken])
 
@@ -278,7 +278,7 @@ class SampleStream(ABC):
     def _resampled(self, chunk: np.ndarray, time_s: np.ndarray, *, last: bool = False) -> list[Answer]:
         if self._resampler is not None:
             time_s, chunk = self._resampler.push(time_s, chunk, last=last)
-            chunk = within(chunk)
+            chunk = within(chunk, self.spec.sensor_names)
         return self._take(chunk.astype(np.float32), time_s)
 
     @abstractmethod

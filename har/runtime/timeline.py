@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -113,6 +114,60 @@ def joined(parts: Sequence[Timeline]) -> Timeline:
     fields = ("from_s", "to_s", "probabilities", "below")
     joined_fields = {field: np.concatenate([getattr(part, field) for part in parts]) for field in fields}
     return replace(parts[0], **joined_fields)
+
+
+class LabelScore:
+    """How often a timeline is right where a recording has labels; a window counts where all of it has one label.
+
+    Args:
+        labels: names of the activities, by the numbers in recordings.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = labels
+        self._runs: list[tuple[float, float, int]] = []  # begin and end in s, number of the label
+        self.windows = Counter[str]()  # of each activity
+        self.right = Counter[str]()
+
+    def add(self, time_s: np.ndarray, labels: np.ndarray, sample_rate_hz: float) -> None:
+        """Take (time,) labels of the recording, -1 where there is none."""
+        edges = [0, *(np.flatnonzero((np.diff(labels) != 0) | (np.diff(time_s) > GAP_PERIODS / sample_rate_hz)) + 1).tolist(), len(labels)]
+        for first, stop in pairwise(edges):
+            if stop > first and labels[first] >= 0:
+                begin_s, end_s, label = float(time_s[first]), float(time_s[stop - 1]) + 1 / sample_rate_hz, int(labels[first])
+                joins = self._runs and self._runs[-1][2] == label and abs(begin_s - self._runs[-1][1]) < GAP_PERIODS / sample_rate_hz
+                self._runs.append((self._runs.pop()[0] if joins else begin_s, end_s, label))
+
+    def score(self, timeline: Timeline) -> None:
+        """Compare the answers with the labels that were taken."""
+        runs = sorted(self._runs)
+        begins = np.array([begin_s for begin_s, _, _ in runs])
+        slack_s = 0.5 / timeline.sample_rate_hz
+        for from_s, to_s, answer in zip(timeline.from_s, timeline.to_s, timeline.activities(), strict=True):
+            place = int(np.searchsorted(begins, from_s + slack_s, side="right")) - 1
+            if place >= 0 and to_s <= runs[place][1] + slack_s:
+                label = self.labels[runs[place][2]]
+                self.windows[label] += 1
+                self.right[label] += answer == label
+
+    def facts(self) -> dict[str, Any]:
+        """For machines; no accuracy where no window has a label."""
+        shares = [self.right[label] / count for label, count in self.windows.items()]
+        activities = {label: {"windows": count, "right": self.right[label]} for label, count in self.windows.items()}
+        total = self.windows.total()
+        scores = {"accuracy": self.right.total() / total, "balanced_accuracy": sum(shares) / len(shares)} if total else {}
+        return {"windows": total, **scores, "activities": activities}
+
+    def text(self, others: Counter[str]) -> str:
+        """One line: windows that are right, and labels that are no activity of the model, with their rows."""
+        found, total = self.facts(), self.windows.total()
+        text = "score: no window has a label that the model knows" if others else "score: no labels; expected a column label or activity"
+        if total:
+            parts = ", ".join(f"{label} {self.right[label]} of {count}" for label, count in self.windows.items())
+            text = f"score: {self.right.total()} of {total} windows as labelled ({100 * found['accuracy']:.1f} %, "
+            text += f"balanced over activities {100 * found['balanced_accuracy']:.1f} %): {parts}"
+        named = ", ".join(f"{label!r} ({count} rows)" for label, count in others.most_common(5))
+        return text + (f"; no activity of the model: {named}; name them with --map NAME=LABEL" if others else "")
 
 
 def timeline_text(name: str, bundle: Bundle, timeline: Timeline) -> str:

@@ -93,13 +93,13 @@ def test_everything_but_spec_and_files_may_be_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda said: said["spec"]["sensors"].reverse(), "asks for gyro_x in rad/s, .*; this version delivers total_acc_x in g"),
+        (lambda said: said["spec"]["sensors"][0].update(name="magnetometer"), "asks for an unknown sensor 'magnetometer'"),
         (lambda said: said["spec"]["sensors"][0]["channels"].reverse(), "asks for total_acc_z in g, .* delivers total_acc_x in g"),
         (lambda said: said["spec"]["sensors"][0].update(unit="m/s^2"), "has spec.sensors.0..unit = .m/s.2., expected one of g, rad/s"),
         (lambda said: said["spec"]["sensors"][0].update(unit="rad/s"), "asks for total_acc_x in rad/s"),
         (
-            lambda said: said["spec"]["sensors"].pop(),
-            "asks for total_acc_x in g, total_acc_y in g, total_acc_z in g; this",
+            lambda said: said["spec"]["sensors"].append(said["spec"]["sensors"][0]),
+            "names a sensor twice in its spec",
         ),
         (lambda said: said["spec"].update(sample_rate_hz=0), r"has spec\.sample_rate_hz = 0, expected at least 1"),
         (lambda said: said["spec"].update(sample_rate_hz=float("nan")), r"has spec\.sample_rate_hz = NaN, expected number"),
