@@ -5,14 +5,16 @@ import glob
 import os
 import shlex
 import sys
+from collections import Counter
 from contextlib import nullcontext, redirect_stdout, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import har
 from har.cli.output import answer, answer_written, complain, loading, on_terminal, progress, say, say_all
-from har.errors import HarError
+from har.errors import HarError, nearest
 from har.files import check_folder, check_output, named_descriptor
 from har.models.registry import COMPARISON, model_names
 
@@ -422,56 +424,143 @@ def completion(options: argparse.Namespace) -> None:
         sys.stdout.write(f"{script}\n")  # as it is: its tabs and escape sequences belong to it
 
 
-def predict(options: argparse.Namespace) -> None:
+def _reading(options: argparse.Namespace, verb: str, **rest: Any) -> "ReadOptions":
+    """How a recording is read, from the options of a command, whose other options go into advice."""
     from har.recording import ReadOptions
-    from har.runtime.bundle import find_bundle
+    from har.recording.formats import unit_named
 
-    reading = ReadOptions(
+    given = vars(options)
+    more = [word for name in ("bundle", "output") if given.get(name) for word in (f"--{name}", str(given[name]))]
+    more += [f"--{name}" for name in ("html", "score") if given.get(name)]
+    more += ["--map", *given["map"]] if given.get("map") else []
+    more += ["--plot", *([str(options.plot)] if options.plot.name else [])] if given.get("plot") is not None else []
+
+    return ReadOptions(
         columns=pairs(options.columns, "--columns", "OURS=THEIRS, such as total_acc_x_g=ax"),
-        acc_unit=options.acc_unit,
-        gyro_unit=options.gyro_unit,
+        acc_unit=unit_named(options.acc_unit),
+        gyro_unit=unit_named(options.gyro_unit),
         time_unit=options.time_unit,
+        rate_hz=options.rate,
         axes=tuple(options.axes.split(",")),
         interpolate_s=options.interpolate,
-        labels=False,
+        verb=verb,
+        more=tuple(more),
+        **rest,
     )
+
+
+def inspect(options: argparse.Namespace) -> None:
+    from har.recording.inspection import inspect_recording, understood
+
+    recording, named = options.recording, options.output
+    suffix = ".html" if options.html else ".png"
+    output = named or Path(f"{recording.resolve().name.split('.')[0]}-inspect{suffix}")
+    if options.html != (output.suffix.lower() == ".html"):
+        raise HarError("argument", f"--output {output} is {'no' if options.html else 'a'} page; expected a file that ends in {suffix}")
+    check_output(output, (recording,))
+    reading, draws = _reading(options, "inspect", labels=False), True
+    try:
+        from har.evaluation.figures import check_figure, recording_figure, recording_page, write_figure
+
+        if not options.html:
+            check_figure(output)
+    except ModuleNotFoundError:
+        if named or options.html:
+            raise
+        draws = False
+    lines = understood(recording, reading)
+    try:
+        found = inspect_recording(recording, reading)
+    except HarError:
+        say_all("\n".join(lines))  # what is known, before what has to be said
+        raise
+    lines += found.lines()
+    if draws:
+        figure = recording_figure(recording.name, found)
+        write_figure(output, recording_page(recording.name, lines, figure) if options.html else figure)
+        lines.append(f"wrote {output}")
+    else:
+        lines.append("no plot: it needs pip install 'wearable-har[train]'")
+    answer(options, lines, {"recording": recording, **found.facts(), "written": [output] if draws else []})
+
+
+def predict(options: argparse.Namespace) -> None:
+    from har.recording import is_export
+    from har.runtime.bundle import find_bundle
+
+    reading = _reading(options, "predict", labels=options.score)
     bundle = find_bundle(options.bundle)
     first, into_folder = options.recordings[0], options.output is not None and options.output.is_dir()
-    several = len(options.recordings) > 1 or first.is_dir() or (glob.has_magic(str(first)) and not first.is_file())
-    (_predict_many if several or into_folder else _predict_one)(options, bundle, reading)
+    several = (
+        len(options.recordings) > 1 or (first.is_dir() and not is_export(first)) or (glob.has_magic(str(first)) and not first.is_file())
+    )
+    several = several or into_folder
+    if options.map and not options.score:
+        raise HarError("argument", "--map belongs to --score: it names the labels of the recording")
+    if several and (options.score or options.plot is not None):
+        raise HarError("argument", f"--{'score' if options.score else 'plot'} takes one recording; name one, without a folder as --output")
+    (_predict_many if several else _predict_one)(options, bundle, reading)
 
 
 def _predict_one(options: argparse.Namespace, bundle: Path, reading: "ReadOptions") -> None:
     from har.recording import ReadReport, read_pieces
+    from har.recording.inspection import Inspection
     from har.runtime.bundle import bundle_line
     from har.runtime.recognizer import load_model
-    from har.runtime.timeline import minutes_text, timeline_text, write_timeline
+    from har.runtime.timeline import LabelScore, minutes_text, timeline_text, write_timeline
 
-    recording, output = options.recordings[0], options.output
+    recording, output, plot = options.recordings[0], options.output, options.plot
     to_stdout = output is not None and named_descriptor(output) == 1
     if to_stdout and options.json:
         raise HarError("argument", f"--json prints its answer where --output {output} writes its rows; leave out one of the two")
     if output is not None:
         check_output(output, (recording, bundle))
+    if plot is not None:
+        plot = plot if plot.name else Path(f"{recording.resolve().name.split('.')[0]}-activities.png")
+        check_output(plot, (recording, bundle), "--plot")
+        from har.evaluation.figures import check_figure, recording_figure, write_figure
+
+        check_figure(plot)
     recognizer, found = load_model(bundle), ReadReport()
+    score, others = LabelScore(recognizer.labels), Counter[str]()
+    names = pairs(options.map, "--map", "NAME=LABEL, such as jogging=RUNNING")
+    for label in names.values():
+        if label not in recognizer.labels:
+            raise HarError("name-unknown", f"--map counts a label as {label!r}; {nearest(label, recognizer.labels)}")
+    reading = replace(recognizer.reading(reading), activities=tuple(recognizer.labels), label_names=names, other_labels=others)
+    seen = Inspection(reading.sensors, found)
     with progress(options, recording.name, unit="min") as step:
 
         def watched() -> "Iterator[tuple[int, Recording]]":
-            for stretch, piece in read_pieces(recording, found, options=recognizer.reading(reading)):
+            for stretch, piece in read_pieces(recording, found, options=reading):
                 step(len(piece.time_s) / piece.sample_rate_hz / 60)
+                if options.score:
+                    score.add(piece.time_s, piece.labels, piece.sample_rate_hz)
+                if plot is not None:
+                    seen.add(stretch, piece)
                 yield stretch, piece
 
         timeline = recognizer.predict_pieces(recording.stem, watched())
     minutes = timeline.minutes()
-    lines = [bundle_line(recognizer.bundle), *timeline_text(recording.stem, recognizer.bundle, timeline).split("\n"), found.text()]
+    lines = [bundle_line(recognizer.bundle), found.text(), *timeline_text(recording.stem, recognizer.bundle, timeline).split("\n")]
+    written = [path for path in (output, plot) if path is not None]
     if output is not None:
         write_timeline(timeline, output)
         lines.append(f"wrote {output}: {len(timeline.from_s)} windows")
+    if plot is not None:
+        note = bundle_line(recognizer.bundle)
+        write_figure(plot, recording_figure(recording.name, seen, timeline.spans(), note))
+        lines.append(f"wrote {plot}")
     lines.append(minutes_text(minutes))
-    names = ("from_s", "to_s", "activity", "confidence")
-    spans = [dict(zip(names, span, strict=False)) for span in timeline.spans()]
-    facts = {"bundle": bundle, "recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
-    facts |= {"spans": spans, "minutes": minutes, "input": found.text(), "written": [output] if output else []}
+    facts: dict[str, Any] = {}
+    if options.score:
+        score.score(timeline)
+        lines.append(score.text(others))
+        facts["score"] = score.facts() | {"other_labels": dict(others)}
+    columns = ("from_s", "to_s", "activity", "confidence")
+    spans = [dict(zip(columns, span, strict=False)) for span in timeline.spans()]
+    facts |= {"bundle": bundle, "recording": recording, "windows": len(timeline.from_s), "synthetic_model": recognizer.bundle.synthetic}
+    facts |= {"spans": spans, "minutes": minutes, "input": found.text(), "written": written}
     with redirect_stdout(sys.stderr) if to_stdout and not options.quiet else nullcontext():
         answer(options, lines, facts)
 

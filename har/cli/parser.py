@@ -78,15 +78,22 @@ SPLIT_TEXT = "kind of split, which says who trains, validates and tests: %(choic
 SUBJECTS = "of UCI HAR's subjects, whose folds: of its training subjects or of all (default: training; all with fold5)"
 TRANSITIONS = "HAPT's postural transitions as no windows, as classes of their own or as one class (default: the config's)"
 VALIDATION = "subjects of a fold that choose the epoch (default: 4, or a quarter of those left)"
+RECORDING_TEXT = "a CSV or Parquet file, or the folder or zip archive that an app exported"
 # Each option as `argparse` takes it. `add` changes the default that a text ends with where it is another one for a command.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--acc-unit": {"default": "g", "help": "of the acceleration: g or m/s2 (default: %(default)s)"},
+    "--acc-unit": {"metavar": "UNIT", "help": "of the acceleration: g, mg or m/s2 (default: as the file or its app says)"},
     "--archive": {"metavar": "PATH", "help": "a copy of the data set: the zip, or the folder it was extracted to"},
     "--axes": {"default": "x,y,z", "help": "what becomes x, y and z, such as --axes=y,-x,z (default: %(default)s)"},
     "--brief": {"action": "store_true", "help": "one line a run, without the tables"},
     "--bundle": {"type": Path, "metavar": "DIR", "help": "folder of a bundle, or default or robust, which come with the project"},
     "--channels": {"choices": tuple(CHANNEL_SETS), "help": "input (default: the config's)"},
-    "--columns": {"nargs": "+", "default": [], "metavar": "OURS=THEIRS", "help": "names of columns, such as total_acc_x_g=ax"},
+    "--columns": {
+        "nargs": "+",
+        "action": "extend",
+        "default": [],
+        "metavar": "OURS=THEIRS",
+        "help": "names of columns, such as total_acc_x_g=ax",
+    },
     "--config": {"nargs": "+", "metavar": "YAML", "help": "config files, instead of --model"},
     "--dataset": {**DATA_SET, "default": "uci-har", "help": "name of the data set: %(choices)s (default: %(default)s)"},
     "--difficulty": {"type": float, "metavar": "X", "help": "of the synthetic data set, from 0 (easy) to 2 (hard); normally 1"},
@@ -95,9 +102,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--fold": {"nargs": "+", "type": int, "metavar": "N", "help": "of the split, from 0, a run each (default with --split: all)"},
     "--folds": {"type": int, "metavar": "K", "help": "how many, with --split kfold (default: 5)"},
     "--gpus-per-job": {"type": float, "default": 0.0, "metavar": "F", "help": "with Ray: 0.5 for two jobs a GPU (default: none)"},
-    "--gyro-unit": {"default": "rad/s", "help": "of the angular velocity: rad/s or deg/s (default: %(default)s)"},
+    "--gyro-unit": {"metavar": "UNIT", "help": "of the angular velocity: rad/s or deg/s (default: as the file or its app says)"},
     "--interpolate": {"type": float, "default": 0.0, "metavar": "SECONDS", "help": "interpolate gaps up to this long (default: none)"},
-    "--map": {"nargs": "+", "default": [], "metavar": "NAME=LABEL", "help": "count its activity NAME as LABEL of the model"},
+    "--map": {
+        "nargs": "+",
+        "action": "extend",
+        "default": [],
+        "metavar": "NAME=LABEL",
+        "help": "count its activity NAME as LABEL of the model",
+    },
     "--method": {"choices": ATTRIBUTIONS, "default": ATTRIBUTIONS[0], "help": "of the attribution (default: %(default)s)"},
     "--model": {"nargs": "+", "default": ["all"], "metavar": "NAME", "help": "names of runs (default: all)"},
     "--most": {"type": int, "default": 60, "metavar": "N", "help": "mistakes in the file, the surest first (default: %(default)s)"},
@@ -109,6 +122,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--output": {"type": Path, "metavar": "PATH"},
     "--part": {"choices": SPLITS[1:], "default": "validation", "help": "part of the split whose windows are scored (default: %(default)s)"},
     "--port": {"type": int, "default": 5000, "help": "(default: %(default)s)"},
+    "--rate": {"type": float, "metavar": "HZ", "help": "of a recording without times"},
     "--refit": {"action": "store_true", "help": "train on all training subjects and keep the last epoch: run NAME-refit"},
     "--results": {"type": Path, "default": RESULTS, "metavar": "DIR", "help": RESULTS_TEXT},
     "--resume": {"action": "store_true", "help": "resume what was interrupted, and leave what is finished as it is"},
@@ -118,7 +132,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--split-path": {"metavar": "PATH", "help": "JSON of har data splits, with --split file"},
     "--split-seed": {"type": int, "metavar": "N", "help": "of kfold, and of who validates (default: 0)"},
     "--subjects": {"choices": ("training", "all"), "help": SUBJECTS},
-    "--time-unit": {"default": "s", "help": "of the time: s, ms, us or ns (default: %(default)s)"},
+    "--time-unit": {"metavar": "UNIT", "help": "of the time: s, ms, us, ns or days (default: the one that gives a sensor's rate)"},
     "--transitions": {"choices": tuple(TRANSITION_LABELS), "help": TRANSITIONS},
     "--validation": {"type": int, "metavar": "N", "help": VALIDATION},
     "--validation-subjects": {"nargs": "+", "type": int, "metavar": "N", "help": "of the official split (default: as in the configs)"},
@@ -127,7 +141,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 SELECTION = ("--dataset", "--archive", "--runs", "--model", "--seed")
 SPLIT = ("--split", "--folds", "--subjects", "--validation", "--split-seed", "--split-path")
-READING = ("--columns", "--acc-unit", "--gyro-unit", "--time-unit", "--axes", "--interpolate")
+READING = ("--columns", "--acc-unit", "--gyro-unit", "--time-unit", "--rate", "--axes", "--interpolate")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -211,12 +225,22 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("verify", do.verify, ("--bundle",), "Check a bundle", more, bundle=pretrained)
     command.add_argument("place", type=Path, nargs="?", metavar="bundle", help=argparse.SUPPRESS)
 
-    names = ("--bundle", "--output", "--engine", "--workers", *READING)
+    text, more = "What a recording holds, how it is understood, and a plot of its signals", "the plot or page (default: NAME-inspect.png)"
+    command = add(
+        "inspect", do.inspect, ("--output", *READING), text, "Where something must be said, the whole command is printed.", output=more
+    )
+    command.add_argument("--html", action="store_true", help="a page of one file with facts and plot in place of the PNG")
+    command.add_argument("recording", type=Path, help=RECORDING_TEXT)
+
+    names = ("--bundle", "--output", "--engine", "--workers", *READING, "--map")
     more = "also write one row per window, with all probabilities: a CSV file, or for many recordings a folder of Parquet files"
     text = "Activities over time in one recording, or in many at once, from a bundle alone"
     about = "Of many: a Parquet file each, and only what is not there yet. See docs/scale.md."
     command = add("predict", do.predict, names, text, about, bundle=pretrained, output=more)
-    what = "CSV or Parquet with time_s, total_acc_{x,y,z}_g and gyro_{x,y,z}_rad_s; or folders of them, or patterns such as 'data/**/*.csv'"
+    text = "draw the signals and the answers below them (default: NAME-activities.png)"
+    command.add_argument("--plot", type=Path, nargs="?", const=Path(), metavar="FILE", help=text)
+    command.add_argument("--score", action="store_true", help="compare the answers with the recording's own labels")
+    what = f"{RECORDING_TEXT}; or several of them, folders of them, or patterns such as 'data/**/*.csv'"
     command.add_argument("recordings", type=Path, nargs="+", metavar="recording", help=what)
 
     add("doctor", do.doctor, ("--runs",), "What is installed, found and missing, and what to do about it")

@@ -1,6 +1,9 @@
 """Figures of predictions, comparisons and robustness."""
 
+import html
+import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,20 @@ from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from har.contract import SAMPLE_RATE_HZ
+from har.contract import SAMPLE_RATE_HZ, kind_of
+from har.contract import SENSORS as SENSORS_UNITS
+from har.errors import HarError
 from har.evaluation.calibration import has_probabilities, probabilities, reliability, risk_coverage
 from har.evaluation.metrics import confusion, scores
 from har.evaluation.predictions import Predictions
 from har.files import whole_file
+from har.recording.inspection import Inspection
+from har.recording.limits import slices
+from har.recording.reading import words_of
 from har.reporting import data_title
 from har.signals.windows import label_runs
 
+FIGURES = (".png", ".svg", ".pdf")
 AXIS_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # x, y, z; Okabe and Ito 2008, different for colour-blind readers too
 SENSORS = {"total_acc": "acceleration (g)", "gyro": "angular velocity (rad/s)"}
 
@@ -224,3 +233,79 @@ def robustness_figure(table: pd.DataFrame, *, synthetic: bool = False) -> Figure
     panels[0].legend(fontsize=8, loc="lower left")
     figure.suptitle(("SYNTHETIC data: " if synthetic else "") + "Accuracy on validation subjects; dotted: undisturbed", fontsize=11)
     return figure
+
+
+def recording_figure(name: str, found: Inspection, spans: Sequence[tuple[float, float, str, float, int]] = (), note: str = "") -> Figure:
+    """The signals of a recording, a panel a sensor, and below them the activities.
+
+    Args:
+        name: of the recording.
+        found: its sensors, signals and stretches.
+        spans: begin and end in s, activity, confidence and windows of each run of one activity, as `Timeline.spans` gives them.
+        note: of the title, such as where the answers come from.
+    """
+    activities = list(dict.fromkeys(activity for _, _, activity, _, _ in spans))
+    heights = [1.0] * len(found.sensors) + [0.25 + 0.14 * len(activities)] * bool(spans)
+    figure = Figure(figsize=(11.0, 1.0 + 2.0 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    end_s = max((end_s for _, end_s in found.stretches), default=0.0)
+    scale, unit = (60.0, "min") if end_s > 600 else (1.0, "s")
+    time_s, values = found.envelope.curves()
+    for axes, (sensor, own) in zip(panels, slices(found.sensors).items(), strict=False):
+        for channel, (axis, colour) in enumerate(zip("xyz", AXIS_COLOURS, strict=True), own.start):
+            axes.plot(time_s / scale, values[:, channel], color=colour, linewidth=0.8, label=axis)
+        axes.set_ylabel(f"{words_of(sensor)}\n({SENSORS_UNITS[kind_of(sensor)][0]})")
+        axes.legend(loc="upper right", ncols=3, fontsize=8)
+        axes.grid(color="0.9")
+    for (_, end_s), (begin_s, _) in pairwise(sorted(found.stretches)):
+        for axes in panels:
+            axes.axvspan(end_s / scale, begin_s / scale, color="0.85", linewidth=0)
+    for from_s, to_s, activity, confidence, _ in spans:
+        bar = (from_s / scale, (to_s - from_s) / scale)
+        panels[-1].broken_barh([bar], (activities.index(activity) - 0.4, 0.8), color="#0072B2", alpha=0.3 + 0.7 * confidence)
+    if spans:
+        panels[-1].set_yticks(range(len(activities)), [words(activity) for activity in activities])
+        panels[-1].set_ylim(len(activities) - 0.4, -0.6)
+        panels[-1].grid(axis="x", color="0.9")
+        panels[-1].set_axisbelow(True)
+    panels[-1].ticklabel_format(axis="x", useOffset=False)
+    panels[-1].set_xlabel(f"Time ({unit}); grey: no samples" + "; darker: more confident" * bool(spans))
+    figure.suptitle(f"{name}: {found.report.format}" + f"\n{note}" * bool(note), fontsize=11)
+    return figure
+
+
+def recording_page(name: str, lines: Sequence[str], figure: Figure) -> str:
+    """A page of one file: what is known about a recording, and its figure as SVG."""
+    with io.StringIO() as drawn, rc_context({"svg.hashsalt": name}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+        picture = drawn.getvalue()
+    title, text = html.escape(name), html.escape("\n".join(lines))
+    style = "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:1rem auto;padding:0 1rem}"
+    style += "pre{white-space:pre-wrap}svg{width:100%;height:auto}"
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    return f"{head}<title>{title}</title><style>{style}</style><h1>{title}</h1><pre>{text}</pre>{picture[picture.index('<svg') :]}</html>\n"
+
+
+def check_figure(path: Path) -> None:
+    """Refuse a name that is no figure's.
+
+    Raises:
+        HarError: the suffix is none of `FIGURES`.
+    """
+    if path.suffix.lower() not in FIGURES:
+        raise HarError("argument", f"{path} names no kind of figure; expected a name that ends in {', '.join(FIGURES)}")
+
+
+def write_figure(path: Path, figure: Figure | str) -> None:
+    """Write a figure, in the format that its suffix names, or a page, whole or not at all.
+
+    Raises:
+        HarError: the suffix is none of `FIGURES`, or the file cannot be written.
+    """
+    if not isinstance(figure, str):
+        check_figure(path)
+    with whole_file(path) as temporary:
+        if isinstance(figure, str):
+            temporary.write_text(figure, encoding="utf-8")
+        else:
+            figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=120)

@@ -15,14 +15,14 @@ from typing import Any
 import har
 from har.errors import HarError
 from har.files import remove_stale, staging
-from har.recording import ReadOptions, ReadReport, read_pieces
+from har.recording import ReadOptions, ReadReport, is_export, read_pieces
 from har.runs.engine import Engine, Progress
 from har.runtime.bundle import sha256
 from har.runtime.manifest import MANIFEST
 from har.runtime.recognizer import Recognizer, load_model
 from har.runtime.timeline import Timeline, minutes_text, need_pyarrow, read_said, write_parquet
 
-SUFFIXES = (".csv", ".parquet", ".pq")  # of what is taken from a folder
+SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsv", ".zip")  # of what is taken from a folder, with the exports of apps
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Maker:
 
         Size and time of the last change stand for the content of the recording, as they do in `make`.
         """
-        found = recording.stat()
-        reading = {name: value for name, value in asdict(self.reading).items() if name != "chunk_rows"}
+        found = [file.stat() for file in recording.rglob("*")] if recording.is_dir() else [recording.stat()]
+        reading = {name: value for name, value in asdict(self.reading).items() if name not in ("chunk_rows", "verb", "more")}
         key = {
             "bundle": self.digest,
             "version": har.__version__,
             "reading": reading,
-            "bytes": found.st_size,
-            "modified_ns": found.st_mtime_ns,
+            "bytes": sum(file.st_size for file in found),
+            "modified_ns": max(file.st_mtime_ns for file in found),
         }
         return json.loads(json.dumps(key))  # as it is read back
 
@@ -138,7 +138,8 @@ def find_jobs(named: Iterable[Path], output: Path) -> list[Job]:
     shared = Path(os.path.commonpath(roots))
     jobs: dict[Path, Job] = {}
     for recording in sorted(found, key=lambda path: (-path.stat().st_size, path)):
-        stem = recording.stem if recording.suffix.lower() in SUFFIXES else recording.name
+        ends = (*SUFFIXES, ".txt")
+        stem = next((recording.name[: -len(end)] for end in ends if recording.name.lower().endswith(end)), recording.name)
         job = Job(recording, target / recording.relative_to(shared).with_name(f"{stem}.parquet"))
         other = jobs.setdefault(job.output, job)
         if other is not job:
@@ -151,9 +152,13 @@ def find_jobs(named: Iterable[Path], output: Path) -> list[Job]:
 def _expand(name: Path) -> tuple[Path, list[Path]]:
     """A folder that holds all that a name stands for, and the files."""
     path = Path(os.path.abspath(name))
+    if is_export(path):
+        return path.parent, [path]
     if path.is_dir():
-        files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        return path, [file for file in files if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)]
+        exports = [folder for folder in path.rglob("*") if is_export(folder)]
+        files = [file for file in path.rglob("*") if file.name.lower().endswith(SUFFIXES) and file.is_file()]
+        alone = [file for file in files if not any(file.is_relative_to(folder) for folder in exports)]
+        return path, [one for one in (*exports, *alone) if not any(part[0] == "." for part in one.relative_to(path).parts)]
     if path.is_file():
         return path.parent, [path]
     if not glob.has_magic(str(name)):

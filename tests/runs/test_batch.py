@@ -139,7 +139,7 @@ def test_a_broken_recording_stops_no_other_and_leaves_no_old_answer(place: Path,
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 3
     assert all(line.startswith("har: ") for line in error)
-    assert "day.csv: column total_acc_y_g is missing" in error[0]
+    assert "day.csv has the columns time_s, total_acc_x_g: of a sensor accelerometer, y and z are missing" in error[0]
     assert "empty.csv is empty" in error[1]
     assert "no predictions of 2 recordings" in error[2]
     assert outputs(Path("out")) == ["bert/day.parquet", "bert/other.parquet"]
@@ -261,7 +261,7 @@ print(predict_file(Job(Path("in/anna/day.csv"), Path("here.parquet")), maker=mak
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "\n91 windows; 6000 rows" in done.stdout
+    assert "\n91 windows; this project's columns, 120 s: total acceleration and gyroscope, 6000 rows" in done.stdout
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process's memory is read from /proc, which is not here")
@@ -286,7 +286,9 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
         output = tmp_path / f"out_{samples}.parquet"
         done = subprocess.run([sys.executable, "-c", code, recording, output], capture_output=True, text=True, timeout=280, check=True)
         windows = (samples - 128) // 64 + 1
-        assert done.stdout.startswith(f"{windows} windows; {samples} rows")
+        assert done.stdout.startswith(
+            f"{windows} windows; this project's columns, {samples / 50:.0f} s: total acceleration and gyroscope, {samples} rows"
+        )
         assert pq.read_metadata(output).num_rows == windows
         return int(done.stdout.splitlines()[-1]) / 1024
 
