@@ -15,12 +15,14 @@ import { fileURLToPath } from "node:url";
 import { readBundle } from "./src/bundle.js";
 import { HarError } from "./src/contract.js";
 import { MANIFEST, SCHEMA } from "./src/manifest.js";
+import { RULES } from "./src/source.js";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 // The build with fixed-width SIMD on the CPU, which every current browser has; those for GPUs are twice as large.
 const RUNTIME = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 const WORKER = "service-worker.js";
 const SCHEMA_FILE = path.join(HERE, "..", "..", "har", "runtime", SCHEMA);
+const RULES_FILE = path.join(HERE, "..", "..", "har", "recording", RULES);
 
 /** The schema of manifests, which the Python package owns. */
 export async function manifestSchema() {
@@ -47,6 +49,7 @@ export async function build(bundle, output) {
     await cp(path.join(HERE, "page"), temporary, { recursive: true });
     await cp(path.join(HERE, "src"), path.join(temporary, "src"), { recursive: true, filter: (from) => path.basename(from) !== WORKER });
     await cp(SCHEMA_FILE, path.join(temporary, SCHEMA));
+    await cp(RULES_FILE, path.join(temporary, RULES));
     for (const name of RUNTIME) await cp(path.join(runtimeFolder(), name), path.join(temporary, "ort", name));
     for (const name of [MANIFEST, ...Object.keys(manifest.files)]) await cp(path.join(bundle, name), path.join(temporary, "bundle", name));
     const list = await precache(temporary);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,17 @@ CHROMIUM = os.environ.get("HAR_CHROMIUM") or next((found for name in BROWSERS if
 GRAVITY = 9.80665  # m/s^2 in one g
 CLOSE = 1e-5  # of a probability, between two runtimes
 TIMEOUT_S = 240
+ADVICE = (  # where Python names an option, the page names what to choose
+    (r"check and type: har predict .*", "check and choose what is missing"),
+    (r"read it with --gyro-unit deg/s", "choose deg/s as the unit of angular velocity"),
+    (r"the unit must be named with --acc-unit", "the unit must be chosen"),
+    (r"name (its|their) unit with --time-unit(, one of .*)?", "choose the unit of the times"),
+    (r"name the columns and units.*", "choose the columns"),
+    (r"; choose: har predict .*", "; choose the columns"),
+    (r"name them: har predict .*", "choose them"),
+    (r"name their column by --columns time_s=NAME", "choose their column"),
+    (r"type: har predict .*", "choose the units"),
+)
 
 Step = dict[str, Any]
 
@@ -112,6 +124,16 @@ def write_exactly(path: Path, time_s: np.ndarray, values: np.ndarray) -> Path:
 def predicted(recognizer: Recognizer, path: Path) -> Timeline:
     """As `har predict` does."""
     return recognizer.predict_pieces(path.name, read_pieces(path, ReadReport()))
+
+
+def page_says(refusal: str, path: Path) -> str:
+    """Of a recording that Python refuses."""
+    assert "\n" not in refusal
+    text = refusal.replace(str(path), path.name)
+    for pattern, chosen in ADVICE:
+        text = re.sub(pattern, chosen, text)
+    assert "--" not in text
+    return text
 
 
 def assert_same(windows: list[dict[str, Any]], timeline: Timeline) -> float:

@@ -160,16 +160,16 @@ def test_a_bad_recording_is_named_and_leaves_no_answer(page: Path, tmp_path: Pat
     write_csv(made, tmp_path / "good.csv")
     write_exactly(tmp_path / "metres.csv", made.time_s, made.samples * np.array([GRAVITY] * 3 + [1.0] * 3))
     lines = (tmp_path / "good.csv").read_text().splitlines()
-    lines[200] = ",".join([*lines[200].split(",")[:3], "NaN", *lines[200].split(",")[4:]])
-    (tmp_path / "hole.csv").write_text("\n".join(lines))
+    lines[200] = ",".join([*lines[200].split(",")[:3], "abc", *lines[200].split(",")[4:]])
+    (tmp_path / "word.csv").write_text("\n".join(lines))
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     cases = {
         "good": None,
-        "metres": "it looks like m/s^2",
-        "hole": "column total_acc_z_g is not finite from line 201 on",
-        "picture": "is not text in UTF-8",
+        "metres": "it looks like m/s2",
+        "word": "line 201, column total_acc_z_g: 'abc' is not a number",
+        "picture": "holds no table of numbers (it begins with",
     }
-    names = ["good", "metres", "good", "hole", "picture", "good"]
+    names = ["good", "metres", "good", "word", "picture", "good"]
     results = browse(page, do("open"), *(replay(tmp_path / f"{name}.csv") for name in names))[1:]
     for name, found in zip(names, results, strict=True):
         words = cases[name]

@@ -21,6 +21,7 @@ from tests.web.driver import (
     compute,
     irregular,
     missing,
+    page_says,
     predicted,
     recording,
     sampled,
@@ -81,7 +82,7 @@ def test_recordings_of_any_rate_get_the_same_answers(bundle: Path, recognizer: R
     for path, found in zip(paths, compute(bundle=str(bundle), recordings=[str(path) for path in paths]), strict=True):
         report = ReadReport()
         timeline = recognizer.predict_pieces(path.name, read_pieces(path, report))
-        assert found["report"] == report.text().replace("1 gaps", "1 gap")
+        assert found["report"] == report.text()
         assert_same(found["windows"], timeline)
         write_timeline(timeline, tmp_path / "expected.csv")
         expected = (tmp_path / "expected.csv").read_text().splitlines()
@@ -120,16 +121,14 @@ def test_a_phone_mounted_in_any_way_gets_the_same_answers(any_mounting: Path, tm
 def test_what_python_refuses_the_page_refuses(bundle: Path, recognizer: Recognizer, tmp_path: Path) -> None:
     made = recording(1, 4.0)
     time_s, good = made.time_s, made.samples.astype(np.float64)
-    metres, degrees, still, hole = good.copy(), good.copy(), good.copy(), good.copy()
+    metres, degrees, still = good.copy(), good.copy(), good.copy()
     metres[:, :3] *= GRAVITY
     degrees[:, 3:] *= 180 / np.pi * 4
     still[:, 4] = 0.25
-    hole[200:203, 1] = np.nan
     cases = {
-        "m/s^2": (time_s, metres),
+        "it looks like m/s2": (time_s, metres),
         "deg/s": (time_s, degrees),
         "is constant": (time_s, still),
-        "column total_acc_y_g is not finite from line 202 on, 3 rows long": (time_s, hole),
         "come in bursts": (np.floor(time_s * 10) / 10 + (time_s * 10 % 1) * 0.01, good),
         "at least 40 Hz": (2 * time_s, good),
         "is the time in ms": (1000 * time_s, good),
@@ -141,8 +140,7 @@ def test_what_python_refuses_the_page_refuses(bundle: Path, recognizer: Recogniz
         with pytest.raises(HarError) as refusal:
             predicted(recognizer, path)
         assert words in str(refusal.value)
-        assert words in found["refused"]
-        assert "\n" not in found["refused"]
+        assert found["refused"] == page_says(str(refusal.value), path)
 
 
 @pytest.mark.data

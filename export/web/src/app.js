@@ -2,12 +2,16 @@
  * The page: what the buttons do, and what is shown of the sensors or of a recording.
  */
 
-import { HarError, sentence } from "./contract.js";
+import { ChoiceNeeded, sentence } from "./contract.js";
+import { chosenFiles, droppedFiles } from "./files.js";
 import { LiveSession } from "./live_session.js";
+import { isOfPhone } from "./manifest.js";
+import { MappingDialog } from "./mapping_dialog.js";
 import { DEFAULT_SCREEN, DEFAULT_UP, SCREEN, UP, axesText, canTurn } from "./mounting.js";
 import { clock, drawSignals, drawTimeline } from "./plot.js";
-import { replay } from "./replay.js";
+import { readingFor, replay } from "./replay.js";
 import { SIGN, loadSettings, readingOf, saveSettings } from "./settings.js";
+import { findSource } from "./source.js";
 import { UNKNOWN } from "./timeline.js";
 import { download, element, makeSelect, makeShares, setText, showAnswer, showMinutes, showProblem, showSpans } from "./view.js";
 import { WakeLock } from "./wakelock.js";
@@ -33,30 +37,52 @@ export class App {
   /** @type {Session | null} what is shown */
   session = null;
   name = ""; // of what is shown, for saved files
+  mapping = new MappingDialog();
+  chooseColumns = element("choose-columns", HTMLButtonElement);
+  /** @type {{source: import("./source.js").Source, chosen: Partial<import("./tables.js").ReadOptions>} | null} what was opened last */
+  opened = null;
   drawnAt = 0;
   drawing = false;
 
-  /** @param {import("./model.js").Model} model */
-  constructor(model) {
+  /**
+   * @param {import("./model.js").Model} model
+   * @param {import("./source.js").Rules} rules
+   */
+  constructor(model, rules) {
     this.model = model;
+    this.rules = rules;
     const { manifest, unknownBelow } = model.bundle;
     const mayBeUnknown = unknownBelow || manifest.mounting?.unknown.below;
     this.canTurn = manifest.datasets.length > 0 && manifest.datasets.every(({ name }) => canTurn(name));
     this.lanes = mayBeUnknown && !manifest.spec.labels.includes(UNKNOWN) ? [...manifest.spec.labels, UNKNOWN] : manifest.spec.labels;
     makeShares(manifest.spec.labels);
     this.#makeSettings();
+    if (!isOfPhone(manifest.spec)) {
+      this.start.disabled = true;
+      const { sensors, sample_rate_hz: hz } = manifest.spec;
+      setText("status", `This model reads ${sensors.map(({ name }) => name.replaceAll("_", " ")).join(", ")} at ${hz} Hz: open a recording.`);
+    }
     this.#listen();
     this.#draw();
   }
 
   #listen() {
     this.start.addEventListener("click", () => (this.live?.running ? this.stopSensors() : this.startSensors()));
-    const file = element("file", HTMLInputElement);
-    file.addEventListener("change", async () => {
-      const chosen = file.files?.[0];
-      if (chosen) await this.openRecording(chosen);
-      file.value = ""; // so that the same file can be chosen again
+    for (const id of ["file", "folder"]) {
+      const input = element(id, HTMLInputElement);
+      input.addEventListener("change", async () => {
+        const chosen = chosenFiles(input.files);
+        input.value = ""; // so that the same file can be chosen again
+        if (chosen.length) await this.openFiles(chosen);
+      });
+    }
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", async (event) => {
+      event.preventDefault();
+      const chosen = event.dataTransfer ? await droppedFiles(event.dataTransfer) : [];
+      if (chosen.length) await this.openFiles(chosen);
     });
+    this.chooseColumns.addEventListener("click", () => this.#ask("Choose what is to be read in another way."));
     this.moment.addEventListener("input", () => this.#showMoment());
     this.saveRecording.addEventListener("click", () => {
       if (this.live?.recorder.count) download("recording.csv", this.live.recorder.csv());
@@ -76,6 +102,8 @@ export class App {
   /** Read the sensors; called by a tap. */
   async startSensors() {
     showProblem(null);
+    this.opened = null;
+    this.chooseColumns.hidden = true;
     const live = new LiveSession(this.model, () => this.#reading(), {
       onAnswer: () => this.#answered(live),
       onSamples: () => this.#drawSoon(),
@@ -107,25 +135,67 @@ export class App {
     this.#browse(live, live.signals.endS);
   }
 
-  /** @param {File} file a recorded CSV file */
-  async openRecording(file) {
+  /** @param {import("./source.js").Chosen[]} chosen the files of one recording */
+  async openFiles(chosen) {
+    await this.#clear(`Reading ${chosen[0].path.split("/", 1)[0]} …`);
+    try {
+      this.opened = { source: await findSource(chosen, this.rules), chosen: {} };
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    await this.#read();
+  }
+
+  /** Nothing is shown any more but what is done. @param {string} status */
+  async #clear(status) {
     await this.stopSensors();
+    this.mapping.close();
     this.live = null;
+    this.opened = null;
+    this.chooseColumns.hidden = true;
     this.saveRecording.disabled = true;
     showProblem(null);
     this.#show(null, "");
-    setText("status", `Reading ${file.name} …`);
+    setText("status", status);
+  }
+
+  /** @param {unknown} error */
+  #refuse(error) {
+    setText("status", "");
+    showProblem(sentence(error));
+  }
+
+  async #read() {
+    const { opened } = this;
+    if (!opened) return;
+    const { source, chosen } = opened;
     try {
-      const done = await replay(this.model, file.name, await textOf(file), (windows) => {
-        setText("status", `${file.name}: ${windows} windows …`);
-      });
-      setText("status", `${file.name}: ${done.report.text()}.`);
-      this.#show(done, file.name.replace(/\.[^.]*$/, ""));
+      const done = await replay(this.model, source, chosen, (windows) => setText("status", `${source.name}: ${windows} windows …`));
+      if (this.opened !== opened) return; // another recording was opened meanwhile
+      setText("status", `${source.name}: ${done.report.text()}.`);
+      this.#show(done, source.name.replace(/\.[^.]*$/, ""));
       this.#browse(done, done.timeline.range().fromS);
     } catch (error) {
-      setText("status", "");
-      showProblem(sentence(error));
+      if (this.opened !== opened) return;
+      this.#refuse(error);
+      if (error instanceof ChoiceNeeded) void this.#ask(sentence(error));
     }
+    this.chooseColumns.hidden = false;
+  }
+
+  /** Let the user choose columns and units, and read again. @param {string} message why */
+  async #ask(message) {
+    const { opened } = this;
+    if (!opened) return;
+    try {
+      const options = await this.mapping.ask(opened.source, readingFor(this.model.bundle.manifest, opened.chosen), message);
+      if (!options) return;
+      await this.#clear(`Reading ${opened.source.name} …`);
+      this.opened = { source: opened.source, chosen: options };
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    await this.#read();
   }
 
   /** What is shown, for tests and for scripts in the browser's console. */
@@ -257,15 +327,5 @@ export class App {
     makeSelect("screen", names(SCREEN), this.settings.screen, (screen) => change({ screen }));
     makeSelect("sign", SIGN, this.settings.sign, (sign) => change({ sign }));
     showAxes();
-  }
-}
-
-/** @param {File} file */
-async function textOf(file) {
-  const content = await file.arrayBuffer();
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(content);
-  } catch {
-    throw new HarError(`${file.name} is not text in UTF-8; expected a CSV file.`);
   }
 }

@@ -3,7 +3,7 @@
  * training, runtime and this page share. A sample outside the limits is handled as if it were missing.
  */
 
-import { CHANNELS, HarError, ROUNDING_S, WIDTH, brief } from "./contract.js";
+import { ChoiceNeeded, HarError, ROUNDING_S, brief, channelsOf, kindOf } from "./contract.js";
 
 export const ACC_LIMIT_G = 16; // |value| of any axis; the widest full scale of accelerometers in phones and watches
 export const GYRO_LIMIT_RAD_S = 40; // |value| of any axis; the usual full scale of 2000 deg/s is 34.9 rad/s
@@ -18,25 +18,32 @@ export const PAUSE_S = 0.25; // a longer step between two samples ends a run of 
 
 export const LIMITS_TEXT = `${ACC_LIMIT_G} g, ${GYRO_LIMIT_RAD_S} rad/s`;
 
-/** Names of the sensors; each has three channels, in this order. */
-export const SENSORS = Object.freeze(["accelerometer", "gyroscope"]);
+/** Names of the sensors of a window; each has three channels, in this order. */
+export const BOTH = Object.freeze(["accelerometer", "gyroscope"]);
 
-/** @param {number} channel */
-export function limitOf(channel) {
-  return channel < 3 ? ACC_LIMIT_G : GYRO_LIMIT_RAD_S;
+/**
+ * Largest |value| of each channel, in g and rad/s.
+ *
+ * @param {readonly string[]} [sensors]
+ */
+export function limitsOf(sensors = BOTH) {
+  return sensors.flatMap((sensor) => new Array(3).fill(kindOf(sensor) === "gyroscope" ? GYRO_LIMIT_RAD_S : ACC_LIMIT_G));
 }
+
+const LIMITS = Object.freeze(limitsOf());
 
 /**
  * The channel of a sample that is farthest outside its limit, or -1 where all are inside. NaN is not outside.
  *
  * @param {ArrayLike<number>} values
  * @param {number} [at] place of the sample's first value
+ * @param {readonly number[]} [limits] of the channels
  */
-export function outsideChannel(values, at = 0) {
+export function outsideChannel(values, at = 0, limits = LIMITS) {
   let found = -1;
   let most = 1;
-  for (let c = 0; c < WIDTH; c++) {
-    const share = Math.abs(values[at + c]) / limitOf(c);
+  for (let c = 0; c < limits.length; c++) {
+    const share = Math.abs(values[at + c]) / limits[c];
     if (share > most) [found, most] = [c, share];
   }
   return found;
@@ -46,32 +53,44 @@ export function outsideChannel(values, at = 0) {
  * Refuse samples whose unit is another, or of which too many break a limit to be single faults.
  *
  * @param {string} name of the recording or sensor, for messages
- * @param {ArrayLike<number>} values (row, 6)
+ * @param {ArrayLike<number>} values (row, channel)
  * @param {number[]} broken rows outside the limits
  * @param {string} first where the first of them is
  * @param {string} advice what to do about angular velocity in deg/s
+ * @param {readonly string[]} [sensors] of the channels
  * @throws {HarError}
  */
-export function checkOutside(name, values, broken, first, advice) {
+export function checkOutside(name, values, broken, first, advice, sensors = BOTH) {
   if (!broken.length) return;
-  const rows = values.length / WIDTH;
-  const turning = Float64Array.from({ length: rows }, (_, i) =>
-    Math.max(...[3, 4, 5].map((c) => Math.abs(values[i * WIDTH + c]))),
-  );
+  const rows = values.length / (3 * sensors.length);
+  const turning = turningOf(values, sensors);
   const tooMany = broken.length > Math.max(FEW_OUTSIDE, MOST_OUTSIDE * rows);
   const byGyro = broken.filter((row) => turning[row] > GYRO_LIMIT_RAD_S).length;
   if (inDegrees(turning) || (tooMany && byGyro > broken.length / 2)) {
     const peak = turning.reduce((most, value) => Math.max(most, value), 0);
-    throw new HarError(
+    throw new ChoiceNeeded(
       `${name}: the gyroscope reaches ${brief(peak)} rad/s, expected at most ${GYRO_LIMIT_RAD_S}; it looks like deg/s: ${advice}`,
     );
   }
   if (tooMany) {
     throw new HarError(
       `${name}: ${broken.length} of ${rows} samples are outside the physical limits (${LIMITS_TEXT}), the first in ${first}; ` +
-        "the sensor or the file is broken, or the unit is another.",
+        "the sensor or the file is broken, or the unit is another",
     );
   }
+}
+
+/**
+ * Largest |angular velocity| of any axis of each row; 0 without a gyroscope.
+ *
+ * @param {ArrayLike<number>} values (row, channel)
+ * @param {readonly string[]} sensors of the channels
+ */
+export function turningOf(values, sensors) {
+  const width = 3 * sensors.length;
+  const channels = sensors.flatMap((sensor, s) => (kindOf(sensor) === "gyroscope" ? [3 * s, 3 * s + 1, 3 * s + 2] : []));
+  const largest = (/** @type {number} */ row) => Math.max(0, ...channels.map((c) => Math.abs(values[row * width + c])));
+  return Float64Array.from({ length: values.length / width }, (_, row) => largest(row));
 }
 
 /**
@@ -79,7 +98,7 @@ export function checkOutside(name, values, broken, first, advice) {
  *
  * @param {Float64Array} turning (row,)
  */
-function inDegrees(turning) {
+export function inDegrees(turning) {
   const beyond = (/** @type {number} */ i) => turning[i] > GYRO_LIMIT_RAD_S && turning[i] <= DEG_S_MOST;
   const near = (/** @type {number} */ i) => turning[i] > DEG_S_NEXT && turning[i] <= GYRO_LIMIT_RAD_S;
   let runs = 0;
@@ -96,10 +115,11 @@ function inDegrees(turning) {
 
 /** For how long each sensor has repeated its value bit for bit, in the single precision that a model is given. */
 export class Repeats {
-  constructor() {
+  /** @param {readonly string[]} [sensors] */
+  constructor(sensors = BOTH) {
     this.lastS = NaN;
-    this.last = new Float32Array(WIDTH);
-    this.sinceS = [NaN, NaN];
+    this.last = new Float32Array(3 * sensors.length);
+    this.sinceS = sensors.map(() => NaN);
   }
 
   /**
@@ -108,16 +128,16 @@ export class Repeats {
    * @param {number} timeS
    * @param {ArrayLike<number>} values
    * @param {number} [at] place of the sample's first value
-   * @returns {number[]} s since the first sample of the run that this one belongs to: accelerometer, gyroscope
+   * @returns {number[]} s since the first sample of the run that this one belongs to, of each sensor
    */
   push(timeS, values, at = 0) {
     const joined = timeS >= this.lastS && timeS - this.lastS <= PAUSE_S;
-    SENSORS.forEach((_, sensor) => {
+    this.sinceS.forEach((_, sensor) => {
       let same = joined;
       for (let c = 3 * sensor; c < 3 * sensor + 3; c++) same &&= Math.fround(values[at + c]) === this.last[c];
       if (!same) this.sinceS[sensor] = timeS;
     });
-    for (let c = 0; c < WIDTH; c++) this.last[c] = values[at + c];
+    for (let c = 0; c < this.last.length; c++) this.last[c] = values[at + c];
     this.lastS = timeS;
     return this.sinceS.map((sinceS) => timeS - sinceS);
   }
@@ -133,34 +153,44 @@ export function isFrozen(seconds) {
 }
 
 /**
- * Samples at 50 Hz as a model takes them. A filter overshoots where a movement is abrupt, and what it was given was inside the
- * limits; so what comes out is cut to them.
+ * Values that were resampled, cut to the limits: a filter overshoots where a movement is abrupt, and what it was given was inside.
+ *
+ * @param {Float64Array} values (time, channel), row by row
+ * @param {readonly string[]} [sensors] of the channels
+ */
+export function within(values, sensors = BOTH) {
+  const limits = limitsOf(sensors);
+  return values.map((value, i) => Math.min(limits[i % limits.length], Math.max(-limits[i % limits.length], value)));
+}
+
+/**
+ * Samples at 50 Hz as a model takes them.
  *
  * @param {Float64Array} values (time, 6), row by row
  */
 export function toSamples(values) {
-  return Float32Array.from(values, (value, i) => {
-    const limit = limitOf(i % WIDTH);
-    return Math.min(limit, Math.max(-limit, value));
-  });
+  return Float32Array.from(within(values));
 }
 
 /**
  * What a window holds that no worn sensor measures, or null.
  *
- * @param {Float32Array} window (time, 6), row by row
+ * @param {Float32Array} window (time, channel), row by row
  * @param {number} sampleRateHz
+ * @param {readonly string[]} [sensors] of the channels
  */
-export function faultOf(window, sampleRateHz) {
-  const repeats = new Repeats();
-  for (let i = 0; i < window.length / WIDTH; i++) {
-    const values = window.subarray(i * WIDTH, (i + 1) * WIDTH);
+export function faultOf(window, sampleRateHz, sensors = BOTH) {
+  const repeats = new Repeats(sensors);
+  const channels = sensors.flatMap((sensor) => channelsOf(sensor).channels);
+  const limits = limitsOf(sensors);
+  for (let i = 0; i < window.length / channels.length; i++) {
+    const values = window.subarray(i * channels.length, (i + 1) * channels.length);
     const missing = values.findIndex((value) => !Number.isFinite(value));
-    if (missing >= 0) return `is not finite at sample ${i}, channel ${CHANNELS[missing]}`;
-    const c = outsideChannel(values);
-    if (c >= 0) return `has ${CHANNELS[c]} = ${brief(values[c])} at sample ${i}, outside the physical limits (${LIMITS_TEXT})`;
+    if (missing >= 0) return `is not finite at sample ${i}, channel ${channels[missing]}`;
+    const c = outsideChannel(values, 0, limits);
+    if (c >= 0) return `has ${channels[c]} = ${brief(values[c])} at sample ${i}, outside the physical limits (${LIMITS_TEXT})`;
     const sensor = repeats.push(i / sampleRateHz, values).findIndex(isFrozen);
-    if (sensor >= 0) return `holds ${FROZEN_S} s or more in which the ${SENSORS[sensor]} repeats one value, up to sample ${i}`;
+    if (sensor >= 0) return `holds ${FROZEN_S} s or more in which the ${sensors[sensor]} repeats one value, up to sample ${i}`;
   }
   return null;
 }

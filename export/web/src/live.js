@@ -4,9 +4,9 @@
  */
 
 import { checkGravity } from "./checks.js";
-import { GAP_PERIODS, HarError, LATE_S, ROUNDING_S, SAMPLE_RATE_HZ, WIDTH, WINDOW_SIZE, brief } from "./contract.js";
-import { LIMITS_TEXT, Repeats, SENSORS, checkOutside, isFrozen, outsideChannel, toSamples } from "./limits.js";
-import { MAX_DRIFT, MIN_RATE_HZ, RATE_TOLERANCE, measureRate } from "./rate.js";
+import { GAP_PERIODS, HarError, LATE_S, ROUNDING_S, SAMPLE_RATE_HZ, WIDTH, WINDOW_SIZE, brief, sentence } from "./contract.js";
+import { BOTH, LIMITS_TEXT, Repeats, checkOutside, isFrozen, outsideChannel, toSamples } from "./limits.js";
+import { MAX_DRIFT, ENOUGH_HZ, RATE_TOLERANCE, measureRate } from "./rate.js";
 import { StreamResampler } from "./resampling.js";
 
 const MEASURE_S = 2; // of a stretch, for its rate; a window is longer, so nothing is lost by waiting
@@ -87,11 +87,11 @@ export class LiveStream {
     if (lateS > LATE_S + ROUNDING_S) this.end(`the sensor's clock went back by ${brief(lateS)} s`);
     else if (lateS >= 0) return this.#late(timeS, sample, lateS);
     const step = timeS - this.lastS;
-    const hz = this.rate ? Math.min(this.rate.hz, SAMPLE_RATE_HZ) : MIN_RATE_HZ;
+    const hz = this.rate ? Math.min(this.rate.hz, SAMPLE_RATE_HZ) : ENOUGH_HZ;
     if (Number.isFinite(step) && step > GAP_PERIODS / hz) this.end(`no sample for ${brief(step, 2)} s`);
     this.lastS = timeS;
     this.recent = [...this.recent.filter((recentS) => timeS - recentS <= LATE_S + ROUNDING_S), timeS];
-    const sensor = SENSORS[this.repeats.push(timeS, sample).findIndex(isFrozen)];
+    const sensor = BOTH[this.repeats.push(timeS, sample).findIndex(isFrozen)];
     if (sensor) return this.#freeze(sensor, timeS);
     this.frozen = null;
     if (!this.rate) {
@@ -118,7 +118,7 @@ export class LiveStream {
     const values = Float64Array.from(this.block);
     this.block = [];
     const broken = Array.from({ length: WINDOW_SIZE }, (_, i) => i).filter((i) => outsideChannel(values, i * WIDTH) >= 0);
-    this.#holds(() => checkOutside(NAME, values, broken, `sample ${broken[0]} of ${WINDOW_SIZE}`, "use another browser."));
+    this.#holds(() => checkOutside(NAME, values, broken, `sample ${broken[0]} of ${WINDOW_SIZE}`, "use another browser"));
   }
 
   /**
@@ -207,7 +207,7 @@ export class LiveStream {
     const passedS = timeS - this.waitingS;
     if (passedS > PATIENCE_S) {
       const hz = brief(this.waited / passedS, 2);
-      this.listener.onProblem(`${NAME} give ${hz} samples a second with gaps; expected at least ${MIN_RATE_HZ}, and ${MEASURE_S} s without a gap.`);
+      this.listener.onProblem(`${NAME} give ${hz} samples a second with gaps; expected at least ${ENOUGH_HZ}, and ${MEASURE_S} s without a gap.`);
       this.waitingS = timeS;
       this.waited = 0;
     }
@@ -253,7 +253,7 @@ export class LiveStream {
       if (!(error instanceof HarError)) throw error;
       this.#begin();
       this.waitingS = NaN;
-      this.listener.onProblem(error.message);
+      this.listener.onProblem(sentence(error));
       return false;
     }
   }

@@ -17,7 +17,7 @@ const hook = { state: "checking", app: null };
 Reflect.set(window, "har", hook);
 
 try {
-  const { model, golden } = await openModel(base);
+  const { model, rules, golden } = await openModel(base);
   const { manifest, unknownBelow } = model.bundle;
   const { window_size: size, stride, sample_rate_hz: hz } = manifest.spec;
   setText("pace", `There is an answer every ${stride / hz} s, for the last ${size / hz} s.`);
@@ -26,7 +26,7 @@ try {
   setText("about", aboutText(manifest, golden, unknownBelow));
   element("synthetic", HTMLElement).hidden = !manifest.datasets.some(({ synthetic }) => synthetic);
   element("main", HTMLElement).hidden = false;
-  hook.app = new App(model); // canvases have a size only now
+  hook.app = new App(model, rules); // canvases have a size only now
   hook.state = "ready";
 } catch (error) {
   setText("model", "");

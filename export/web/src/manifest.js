@@ -3,7 +3,8 @@
  * those of `har/runtime/manifest.py`; `har/runtime/manifest.schema.json` is the schema of both.
  */
 
-import { CHANNELS, HarError, SAMPLE_RATE_HZ, UNITS, WINDOW_SIZE } from "./contract.js";
+import { HarError, SAMPLE_RATE_HZ, WINDOW_SIZE, channelsOf, sentence } from "./contract.js";
+import { BOTH } from "./limits.js";
 
 export const MANIFEST = "manifest.json";
 export const MODEL = "model.onnx";
@@ -41,6 +42,7 @@ const SENSORS = Object.freeze({ accelerometer: /^total_acc_/, linear_acceleratio
  * @property {{below: number | null}} unknown
  * @property {{kind: string, hop: number}} stream
  * @property {Record<string, {sha256: string}>} files
+ * @property {{sensors?: string[], least_rate_hz?: number}} [needs] of a recording
  * @property {Mounting} [mounting] of bundles of any mounting alone
  */
 
@@ -237,6 +239,42 @@ function isOf(value, kind) {
 }
 
 /**
+ * Values a sample of a model's sensors has.
+ *
+ * @param {Pick<Spec, "sensors">} spec
+ */
+export function widthOf({ sensors }) {
+  return 3 * sensors.length;
+}
+
+/**
+ * Whether a model reads what the phone's own sensors give, so that it can answer live.
+ *
+ * @param {Pick<Spec, "sensors" | "sample_rate_hz" | "window_size">} spec
+ */
+export function isOfPhone({ sensors, sample_rate_hz, window_size }) {
+  return sensors.map(({ name }) => name).join() === BOTH.join() && sample_rate_hz === SAMPLE_RATE_HZ && window_size === WINDOW_SIZE;
+}
+
+/**
+ * @param {Spec["sensors"]} sensors
+ * @returns {string | undefined}
+ */
+function sensorFault(sensors) {
+  for (const { name, unit, channels } of sensors) {
+    let known;
+    try {
+      known = channelsOf(name);
+    } catch (error) {
+      return `asks for an ${sentence(error).slice(0, -1)}`;
+    }
+    const [asked, given] = [{ channels, unit }, known].map((one) => one.channels.map((channel) => `${channel} in ${one.unit}`).join(", "));
+    if (asked !== given) return `asks for ${asked} of the ${name}; this page gives ${given}`;
+  }
+  return new Set(sensors.map(({ name }) => name)).size < sensors.length ? "names a sensor twice in its spec" : undefined;
+}
+
+/**
  * What fits the schema and does not fit together, or is nothing that this page delivers.
  *
  * @param {Entries} manifest
@@ -245,18 +283,14 @@ function isOf(value, kind) {
 function misfit(manifest) {
   const { spec, mounting, files } = manifest;
   const { stream } = completed(manifest);
-  const wanted = CHANNELS.map((name, i) => `${name} in ${UNITS[i]}`).join(", ");
-  const asked = spec.sensors.flatMap((/** @type {Spec["sensors"][0]} */ { channels, unit }) => channels.map((name) => `${name} in ${unit}`));
-  if (asked.join(", ") !== wanted) return `asks for ${asked.join(", ")}; this page gives ${wanted}`;
-  if (spec.sample_rate_hz !== SAMPLE_RATE_HZ) return `asks for ${spec.sample_rate_hz} Hz; this page gives ${SAMPLE_RATE_HZ} Hz`;
+  const fault = sensorFault(spec.sensors);
+  if (fault) return fault;
+  if (mounting && !isOfPhone(spec)) return `estimates the mounting from other sensors than ${BOTH.join(", ")} at ${SAMPLE_RATE_HZ} Hz`;
   const odd = spec.labels.find((/** @type {string} */ label) => !/^[^\p{C}\p{Z}]+( +[^\p{C}\p{Z}]+)*$/u.test(label));
   if (odd !== undefined) return `has a label ${JSON.stringify(odd)}, expected a name in one printable line`;
   if (stream.kind !== "ring_buffer") return `streams as '${stream.kind}'; this page knows models that look at windows (ring_buffer)`;
-  if (spec.window_size !== WINDOW_SIZE || !(spec.stride <= spec.window_size) || stream.hop !== spec.stride) {
-    return (
-      `has windows of ${spec.window_size} samples, ${spec.stride} apart, and a hop of ${stream.hop}; ` +
-      `this page gives ${WINDOW_SIZE}, 1 to ${WINDOW_SIZE} apart, and answers after each`
-    );
+  if (!(spec.stride <= spec.window_size) || stream.hop !== spec.stride) {
+    return `has windows of ${spec.window_size} samples, ${spec.stride} apart, and a hop of ${stream.hop}; this page answers after each window`;
   }
   const named = [MODEL, VECTORS, ...(mounting ? [mounting.estimator, mounting.model] : [])];
   const missing = named.find((name) => !Object.hasOwn(files, name));

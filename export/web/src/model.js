@@ -3,8 +3,9 @@
  * it was made.
  */
 
-import { HarError, WIDTH } from "./contract.js";
+import { HarError } from "./contract.js";
 import { faultOf } from "./limits.js";
+import { widthOf } from "./manifest.js";
 import { MODEL, VECTORS } from "./manifest.js";
 import { Told, remounted } from "./told.js";
 
@@ -68,7 +69,7 @@ export class Model {
     const { labels } = spec;
     const opened = async (/** @type {string} */ file, /** @type {string} */ gives, /** @type {number[]} */ shape) => {
       const session = await openFile(ort, bundle, file);
-      checkShape(file, "input", session.inputMetadata, input.name, [spec.window_size, WIDTH]);
+      checkShape(file, "input", session.inputMetadata, input.name, [spec.window_size, widthOf(spec)]);
       checkShape(file, "output", session.outputMetadata, gives, shape);
       return session;
     };
@@ -105,10 +106,10 @@ export class Model {
    */
   check(windows) {
     const { spec } = this.bundle.manifest;
-    const size = spec.window_size * WIDTH;
+    const size = spec.window_size * widthOf(spec);
     windows.forEach((window, i) => {
       if (window.length !== size) throw new HarError(`Window ${i} has ${window.length} values, expected ${size}.`);
-      const fault = faultOf(window, spec.sample_rate_hz);
+      const fault = faultOf(window, spec.sample_rate_hz, spec.sensors.map(({ name }) => name));
       if (fault) throw new HarError(`Window ${i} ${fault}; leave it out.`);
     });
   }
@@ -163,10 +164,10 @@ export class Model {
    */
   async #run(session, output, width, windows) {
     const { input, spec } = this.bundle.manifest;
-    const size = spec.window_size * WIDTH;
+    const size = spec.window_size * widthOf(spec);
     const data = new Float32Array(windows.length * size);
     windows.forEach((window, i) => data.set(window, i * size));
-    const tensor = new this.ort.Tensor("float32", data, [windows.length, spec.window_size, WIDTH]);
+    const tensor = new this.ort.Tensor("float32", data, [windows.length, spec.window_size, widthOf(spec)]);
     const result = (await session.run({ [input.name]: tensor }))[output];
     const values = /** @type {Float32Array} */ (result.data);
     if (result.dims[0] !== windows.length || values.length !== windows.length * width || !values.every(Number.isFinite)) {
@@ -295,7 +296,7 @@ function checkShape(file, what, metadata, name, expected) {
 function readVectors(content, { spec, mounting: said }) {
   const { labels } = spec;
   const vectors = JSON.parse(new TextDecoder().decode(content));
-  const size = spec.window_size * WIDTH;
+  const size = spec.window_size * widthOf(spec);
   /** @type {Float32Array[]} */
   // Whole multiples of the unit, which keeps the file small.
   const windows = vectors.windows.map((/** @type {number[][]} */ window) =>

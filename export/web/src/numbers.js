@@ -29,9 +29,28 @@ export function longer(from, to) {
 
 /** @param {Numbers} values */
 export function mean(values) {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i];
-  return sum / values.length;
+  return sum(values, 0, values.length) / values.length;
+}
+
+/**
+ * In pairs of blocks, as numpy adds, to the last bit: what is rounded for a message must not depend on the order.
+ *
+ * @param {Numbers} values
+ * @param {number} first
+ * @param {number} count
+ * @returns {number}
+ */
+function sum(values, first, count) {
+  if (count > 128) {
+    const half = Math.floor(count / 16) * 8;
+    return sum(values, first, half) + sum(values, first + half, count - half);
+  }
+  const whole = count - (count % 8);
+  const parts = new Float64Array(8);
+  for (let i = 0; i < whole; i++) parts[i % 8] += values[first + i];
+  let total = parts[0] + parts[1] + (parts[2] + parts[3]) + (parts[4] + parts[5] + (parts[6] + parts[7]));
+  for (let i = whole; i < count; i++) total += values[first + i];
+  return total;
 }
 
 /**

@@ -2,12 +2,13 @@
  * Rows of a recording in the order of their times, in stretches: where the time goes back, a new stretch begins.
  */
 
-import { HarError, LATE_S, ROUNDING_S, WIDTH, WINDOW_SIZE, brief } from "./contract.js";
+import { HarError, LATE_S, ROUNDING_S, WINDOW_SIZE, brief } from "./contract.js";
+import { pause } from "./text_tables.js";
 
 const FEWEST_ROWS = 256; // taken at a time, so that rate and units are measured on more than a moment
 
-/** @typedef {import("./csv.js").Rows} Rows */
-/** @typedef {import("./reading.js").ReadReport} ReadReport */
+/** @typedef {import("./tables.js").Rows} Rows */
+/** @typedef {import("./reading.js").StreamReport} StreamReport */
 
 /**
  * Rows sorted by time within each stretch, without repeated times.
@@ -16,22 +17,24 @@ const FEWEST_ROWS = 256; // taken at a time, so that rate and units are measured
  * less late are sorted.
  *
  * @param {string} name
- * @param {Iterable<Rows>} parts
- * @param {ReadReport} report gets the restarts, and what was sorted and dropped
- * @returns {Generator<Rows, void, void>}
+ * @param {AsyncIterable<Rows>} parts
+ * @param {StreamReport} report gets the restarts, and what was sorted and dropped
+ * @returns {AsyncGenerator<Rows, void, void>}
  * @throws {HarError} a time is not finite, too many rows are late, or rows share their times
  */
-export function* inOrder(name, parts, report) {
+export async function* inOrder(name, parts, report) {
   /** @type {Rows | null} */
   let held = null;
   let stretch = 0;
   let newestS = -Infinity; // of the stretch
-  for (const { part, last } of withLast(parts)) {
+  for await (const { part, last } of withLast(parts)) {
     /** @type {{line: number, byS: number}[]} */
     const restarts = [];
     let sorted = true;
-    part.time.forEach((timeS, i) => {
-      if (!Number.isFinite(timeS)) throw new HarError(`${name}: the time in line ${part.line[i]} is not a finite number.`);
+    const mostRestarts = 1 + part.time.length / WINDOW_SIZE; // with more, the rows are in no order at all
+    const missing = part.time.findIndex((timeS) => !Number.isFinite(timeS));
+    if (missing >= 0) throw new HarError(`${name}: the time in line ${part.line[missing]} is not a finite number`);
+    for (const [i, timeS] of part.time.entries()) {
       const lateS = newestS - timeS;
       const restarted = lateS > LATE_S + ROUNDING_S;
       if (restarted) {
@@ -44,12 +47,12 @@ export function* inOrder(name, parts, report) {
       }
       if (restarted || lateS < 0) newestS = timeS;
       part.stretch[i] = stretch;
-    });
-    if (restarts.length > 1 + part.time.length / WINDOW_SIZE) {
-      throw new HarError(
-        `${name}: ${restarts.length} of ${part.time.length} rows are more than ${LATE_S} s late, the first in line ${restarts[0].line}; ` +
-          "expected times in order: sort the rows by time.",
-      );
+      if (restarts.length > mostRestarts) {
+        throw new HarError(
+          `${name}: ${restarts.length} or more of ${part.time.length} rows are more than ${LATE_S} s late, the first in line ` +
+            `${restarts[0].line}; expected the rows in the order of their times: sort them`,
+        );
+      }
     }
     for (const { line, byS } of restarts) report.restarts.add(`by ${brief(byS)} s in line ${line}`);
     const joined = held ? join(held, part) : part;
@@ -66,13 +69,14 @@ export function* inOrder(name, parts, report) {
  * Each part, and whether it is the last one.
  *
  * @template T
- * @param {Iterable<T>} parts
- * @returns {Generator<{part: T, last: boolean}, void, void>}
+ * @param {AsyncIterable<T>} parts
+ * @returns {AsyncGenerator<{part: T, last: boolean}, void, void>}
  */
-export function* withLast(parts) {
+export async function* withLast(parts) {
   /** @type {T[]} */
   const before = [];
-  for (const part of parts) {
+  for await (const part of parts) {
+    await pause();
     if (before.length) yield { part: /** @type {T} */ (before.pop()), last: false };
     before.push(part);
   }
@@ -90,10 +94,11 @@ function sortByTime(rows) {
  *
  * @param {string} name
  * @param {Rows} rows sorted by time
- * @param {ReadReport} report
+ * @param {StreamReport} report
  */
 function withoutRepeated(name, rows, report) {
   const kept = [];
+  const width = widthOf(rows);
   let lost = 0;
   let firstLost = 0;
   for (let i = 0; i < rows.time.length; i++) {
@@ -102,13 +107,14 @@ function withoutRepeated(name, rows, report) {
       continue;
     }
     report.duplicates++;
-    const same = [0, 1, 2, 3, 4, 5].every((c) => rows.values[i * WIDTH + c] === rows.values[(i - 1) * WIDTH + c]);
+    const before = rows.values.subarray((i - 1) * width, i * width);
+    const same = before.every((value, c) => rows.values[i * width + c] === value);
     if (!same && lost++ === 0) firstLost = rows.line[i];
   }
   if (lost > 1 + rows.time.length / WINDOW_SIZE) {
     throw new HarError(
       `${name}: ${lost} of ${rows.time.length} rows have the time of the row before and other values, the first in line ${firstLost}; ` +
-        "expected the time at which each was measured: use the sensor's own times, with all digits.",
+        "expected the time at which each was measured: use the sensor's own times, with all digits",
     );
   }
   return kept.length === rows.time.length ? rows : pick(rows, kept);
@@ -150,7 +156,7 @@ export function take(rows, first, stop) {
     line: rows.line.slice(first, stop),
     stretch: rows.stretch.slice(first, stop),
     time: rows.time.slice(first, stop),
-    values: rows.values.slice(first * WIDTH, stop * WIDTH),
+    values: rows.values.slice(first * widthOf(rows), stop * widthOf(rows)),
   };
 }
 
@@ -160,8 +166,14 @@ export function take(rows, first, stop) {
  * @returns {Rows}
  */
 export function pick(rows, index) {
-  const values = new Float64Array(index.length * WIDTH);
-  index.forEach((row, i) => values.set(rows.values.subarray(row * WIDTH, (row + 1) * WIDTH), i * WIDTH));
+  const width = widthOf(rows);
+  const values = new Float64Array(index.length * width);
+  index.forEach((row, i) => values.set(rows.values.subarray(row * width, (row + 1) * width), i * width));
   const of = (/** @type {Float64Array} */ column) => Float64Array.from(index, (i) => column[i]);
   return { line: of(rows.line), stretch: of(rows.stretch), time: of(rows.time), values };
+}
+
+/** @param {Rows} rows */
+function widthOf({ time, values }) {
+  return time.length ? values.length / time.length : 0;
 }

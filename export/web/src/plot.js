@@ -2,7 +2,7 @@
  * Two drawings: the signals of some seconds, and the activities over time. What they show also stands in the page as text.
  */
 
-import { GAP_PERIODS, SAMPLE_RATE_HZ, WIDTH } from "./contract.js";
+import { GAP_PERIODS, kindOf } from "./contract.js";
 import { readable } from "./words.js";
 
 export const PLOTTED_S = 10; // of signals
@@ -30,7 +30,7 @@ function prepare(canvas) {
 }
 
 /**
- * Total acceleration above, angular velocity below, up to a moment.
+ * A panel a sensor, total acceleration above angular velocity, up to a moment.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {import("./signals.js").Signals | null} signals
@@ -41,15 +41,18 @@ export function drawSignals(canvas, signals, endS, newest) {
   const { context, width, height, colour } = prepare(canvas);
   if (!signals) return;
   const [first, stop] = signals.between(endS - PLOTTED_S, endS, newest);
-  const half = height / 2;
-  [{ channel: 0, least: 1.5 }, { channel: 3, least: 2 }].forEach(({ channel, least }, panel) => {
+  const { sensors, width: channels } = signals;
+  const part = height / sensors.length;
+  sensors.forEach((sensor, panel) => {
+    const channel = 3 * panel;
+    const least = kindOf(sensor) === "gyroscope" ? 2 : 1.5; // rad/s or g that the axis spans at least
     let peak = 0;
     for (let i = first; i < stop; i++) {
-      for (let c = channel; c < channel + 3; c++) peak = Math.max(peak, Math.abs(signals.samples[i * WIDTH + c]));
+      for (let c = channel; c < channel + 3; c++) peak = Math.max(peak, Math.abs(signals.samples[i * channels + c]));
     }
     const limit = peak > least ? Math.ceil(peak) : least;
-    const top = panel * half + 10;
-    const scale = (half - 20) / (2 * limit);
+    const top = panel * part + 10;
+    const scale = (part - 20) / (2 * limit);
     const y = (/** @type {number} */ value) => top + (limit - value) * scale;
     const x = (/** @type {number} */ time) => MARGIN + ((time - endS + PLOTTED_S) / PLOTTED_S) * (width - MARGIN - 4);
     context.strokeStyle = colour("--line");
@@ -69,8 +72,8 @@ export function drawSignals(canvas, signals, endS, newest) {
       context.lineWidth = 1.5;
       context.beginPath();
       for (let i = first; i < stop; i++) {
-        const gap = i > first && signals.time[i] - signals.time[i - 1] > GAP_PERIODS / SAMPLE_RATE_HZ;
-        const point = /** @type {[number, number]} */ ([x(signals.time[i]), y(signals.samples[i * WIDTH + channel + c])]);
+        const gap = i > first && signals.time[i] - signals.time[i - 1] > GAP_PERIODS / signals.sampleRateHz;
+        const point = /** @type {[number, number]} */ ([x(signals.time[i]), y(signals.samples[i * channels + channel + c])]);
         if (i === first || gap) context.moveTo(...point);
         else context.lineTo(...point);
       }

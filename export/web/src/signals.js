@@ -1,47 +1,55 @@
 /**
- * The samples of a recording or of a live stream at 50 Hz, for the plot; 6 MB an hour.
+ * The samples of a recording or of a live stream, for the plot; of two sensors at 50 Hz, 6 MB an hour.
  */
 
-import { WIDTH } from "./contract.js";
+import { SAMPLE_RATE_HZ } from "./contract.js";
+import { BOTH } from "./limits.js";
 
 export class Signals {
   time = new Float64Array(1024);
-  samples = new Float32Array(1024 * WIDTH);
   count = 0;
   /** First samples of the parts in which the time does not go back. */
   starts = [0];
 
-  /** @param {number} [most] so many of the last samples are kept, and up to twice as many */
-  constructor(most = Infinity) {
+  /**
+   * @param {number} [most] so many of the last samples are kept, and up to twice as many
+   * @param {readonly string[]} [sensors] of the samples
+   * @param {number} [sampleRateHz]
+   */
+  constructor(most = Infinity, sensors = BOTH, sampleRateHz = SAMPLE_RATE_HZ) {
     this.most = most;
+    this.sensors = sensors;
+    this.sampleRateHz = sampleRateHz;
+    this.width = 3 * sensors.length;
+    this.samples = new Float32Array(1024 * this.width);
   }
 
   /**
    * @param {ArrayLike<number>} time (time,) s
-   * @param {ArrayLike<number>} samples (time, 6), row by row
+   * @param {ArrayLike<number>} samples (time, channel), row by row
    */
   push(time, samples) {
     if (this.count + time.length > 2 * this.most) this.#drop(Math.max(0, this.count - this.most));
     const count = this.count + time.length;
     if (count > this.time.length) {
       const size = Math.max(count, Math.min(2 * count, 2 * this.most));
-      const grown = { time: new Float64Array(size), samples: new Float32Array(size * WIDTH) };
+      const grown = { time: new Float64Array(size), samples: new Float32Array(size * this.width) };
       grown.time.set(this.time.subarray(0, this.count));
-      grown.samples.set(this.samples.subarray(0, this.count * WIDTH));
+      grown.samples.set(this.samples.subarray(0, this.count * this.width));
       Object.assign(this, grown);
     }
     for (let i = 0; i < time.length; i++) {
       if (this.count + i && time[i] < (i ? time[i - 1] : this.endS)) this.starts.push(this.count + i);
     }
     this.time.set(time, this.count);
-    this.samples.set(samples, this.count * WIDTH);
+    this.samples.set(samples, this.count * this.width);
     this.count = count;
   }
 
   /** @param {number} first samples, the oldest */
   #drop(first) {
     this.time.copyWithin(0, first, this.count);
-    this.samples.copyWithin(0, first * WIDTH, this.count * WIDTH);
+    this.samples.copyWithin(0, first * this.width, this.count * this.width);
     this.count -= first;
     const starts = this.starts.map((start) => Math.max(0, start - first));
     this.starts = starts.filter((start, i) => start !== starts[i + 1]);
@@ -98,7 +106,7 @@ export class Signals {
     const first = Math.max(0, this.count - samples);
     return [0, 1, 2].map((c) => {
       let sum = 0;
-      for (let i = first; i < this.count; i++) sum += this.samples[i * WIDTH + c];
+      for (let i = first; i < this.count; i++) sum += this.samples[i * this.width + c];
       return sum / (this.count - first);
     });
   }

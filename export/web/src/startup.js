@@ -8,17 +8,22 @@ import { HarError } from "./contract.js";
 import { SCHEMA } from "./manifest.js";
 import { Model, configure } from "./model.js";
 import { INSECURE } from "./motion.js";
+import { RULES } from "./source.js";
 
 /**
  * @param {URL} base folder of the page
- * @returns {Promise<{model: Model, golden: {windows: number, largest: number}}>}
+ * @returns {Promise<{model: Model, rules: import("./source.js").Rules, golden: {windows: number, largest: number}}>}
  * @throws {HarError} what does not hold
  */
 export async function openModel(base) {
   if (!window.isSecureContext) throw new HarError(INSECURE);
-  const schema = await fetchFile(new URL(SCHEMA, base));
-  if (schema === null) throw new HarError(`${SCHEMA} is not there; build the page again.`);
-  const bundle = await readBundle((name) => fetchFile(new URL(`bundle/${name}`, base)), JSON.parse(new TextDecoder().decode(schema)));
+  const shared = async (/** @type {string} */ name) => {
+    const content = await fetchFile(new URL(name, base));
+    if (content === null) throw new HarError(`${name} is not there; build the page again.`);
+    return JSON.parse(new TextDecoder().decode(content));
+  };
+  const [schema, rules] = [await shared(SCHEMA), await shared(RULES)];
+  const bundle = await readBundle((name) => fetchFile(new URL(`bundle/${name}`, base)), schema);
   const folder = new URL("ort/", base).href;
   /** @type {import("./model.js").Runtime} */
   let ort;
@@ -29,7 +34,7 @@ export async function openModel(base) {
   }
   configure(ort, folder);
   const model = await Model.open(ort, bundle);
-  return { model, golden: await model.checkGolden() };
+  return { model, rules, golden: await model.checkGolden() };
 }
 
 /** @param {URL} address */

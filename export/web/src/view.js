@@ -138,7 +138,7 @@ export function download(name, text) {
  * @param {string} className
  * @param {string} [text]
  */
-function make(tag, className, text = "") {
+export function make(tag, className, text = "") {
   const made = document.createElement(tag);
   if (className) made.className = className;
   made.textContent = text;

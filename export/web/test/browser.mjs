@@ -21,7 +21,9 @@ const PHONE = { width: 390, height: 844 };
  * @property {string} do one of the names in `ACTIONS`
  * @property {string} [path] of a file or folder, or of an element
  * @property {string} [host] instead of 127.0.0.1
- * @property {Record<string, string>} [chosen] select -> value
+ * @property {Record<string, string>} [chosen] field -> value
+ * @property {string} [into] input that a recording is chosen with
+ * @property {string[]} [paths] of files
  * @property {{time: number[], acc: (number | null)[][], rate: (number | null)[][]}} [events] s, m/s^2, deg/s
  * @property {number} [ms]
  * @property {number} [count]
@@ -78,13 +80,44 @@ const ACTIONS = {
     return settled(page);
   },
 
-  async replay({ page }, { path = "" }) {
-    await page.setInputFiles("#file", path);
-    await page.waitForFunction(() => {
-      const status = document.getElementById("status")?.textContent ?? "";
-      return !document.getElementById("problem")?.hidden || (status && !status.endsWith("…"));
-    }, null, { timeout: PATIENCE_MS });
-    return shown(page);
+  async replay({ page }, { path = "", paths = [path], into = "#file" }) {
+    await page.setInputFiles(into, into === "#folder" ? paths[0] : paths);
+    return replayed(page);
+  },
+
+  /** Drop files and folders on the page, as a file manager does. */
+  async drop({ context, page }, { paths = [] }) {
+    const session = await context.newCDPSession(page);
+    await page.evaluate(() => {
+      Object.assign(document.getElementById("status") ?? {}, { textContent: "Waiting …" });
+      Object.assign(document.getElementById("problem") ?? {}, { hidden: true });
+    });
+    const data = { items: [], files: paths, dragOperationsMask: 1 };
+    for (const type of /** @type {const} */ (["dragEnter", "dragOver", "drop"])) {
+      await session.send("Input.dispatchDragEvent", { type, x: 100, y: 100, data });
+    }
+    return replayed(page);
+  },
+
+  /** Fill the dialog of columns and units; what it asked, and what the page shows when it was confirmed. */
+  async map({ page }, { chosen = {} }) {
+    await page.waitForSelector("#mapping[open]", { timeout: PATIENCE_MS });
+    const asked = await page.evaluate(() => ({
+      message: document.getElementById("mapping-message")?.textContent,
+      fields: Object.fromEntries(
+        [...document.querySelectorAll("#mapping-fields label")].map((label) => {
+          const field = /** @type {HTMLSelectElement | HTMLInputElement} */ (label.querySelector("select, input"));
+          return [field.id, { label: label.querySelector("span")?.textContent, value: field.value, required: field.required }];
+        }),
+      ),
+      rows: document.querySelectorAll("#mapping-rows tr").length,
+    }));
+    for (const [id, value] of Object.entries(chosen)) {
+      if (await page.locator(`select#${id}`).count()) await page.selectOption(`#${id}`, value);
+      else await page.fill(`#${id}`, value);
+    }
+    await page.click("#mapping button[type=submit]");
+    return { ...(await replayed(page)), asked };
   },
 
   async choose({ page }, { chosen = {} }) {
@@ -200,6 +233,19 @@ const ACTIONS = {
     return page.evaluate(async () => caches.keys());
   },
 };
+
+/**
+ * Wait until a recording is read or refused.
+ *
+ * @param {import("playwright-core").Page} page
+ */
+async function replayed(page) {
+  await page.waitForFunction(() => {
+    const status = document.getElementById("status")?.textContent ?? "";
+    return !document.getElementById("problem")?.hidden || (status && !status.endsWith("…"));
+  }, null, { timeout: PATIENCE_MS });
+  return shown(page);
+}
 
 /** @param {import("playwright-core").Page} page */
 async function cached(page) {

@@ -133,11 +133,12 @@ test("a manifest of another kind is refused", options, async () => {
   await refused((said) => Reflect.deleteProperty(said, "spec"), /no entry 'spec'/);
   await refused((said) => Reflect.deleteProperty(said.files, "model.onnx"), /no entry 'files\.model\.onnx'/);
   await refused((said) => (said.files["../model.onnx"] = { sha256: "0".repeat(64) }), /names '\.\.\/model\.onnx', which is not there/);
-  await refused((said) => (said.spec.sample_rate_hz = 100), /asks for 100 Hz; this page gives 50 Hz/);
   await refused((said) => (said.spec.sample_rate_hz = 0), /has spec\.sample_rate_hz = 0, expected at least 1/);
-  await refused((said) => (said.spec.window_size = 256), /windows of 256 samples/);
+  await refused((said) => (said.spec.window_size = 256), /model\.onnx says spec\.window_size = 128, the manifest says 256/);
   await refused((said) => (said.spec.stride = 0), /has spec\.stride = 0, expected at least 1/);
-  await refused((said) => said.spec.sensors.reverse(), /asks for gyro_x in rad\/s, .*this page gives total_acc_x in g/);
+  await refused((said) => said.spec.sensors[0].channels.reverse(), /asks for total_acc_z in g, .*this page gives total_acc_x in g/);
+  await refused((said) => (said.spec.sensors[0].name = "magnetometer"), /asks for an unknown sensor 'magnetometer'/);
+  await refused((said) => said.spec.sensors.push(said.spec.sensors[0]), /names a sensor twice in its spec/);
   await refused((said) => (said.spec.sensors[0].unit = "m/s2"), /has spec\.sensors\[0\]\.unit = "m\/s2", expected one of g, rad\/s/);
   await refused((said) => (said.tolerance = 1), /has tolerance = 1, expected at most 0\.001/);
   await refused((said) => (said.unknown.below = 2), /has unknown\.below = 2, expected at most 1/);

@@ -2,12 +2,13 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { COLUMNS, STANDARD_GRAVITY, WIDTH } from "../src/contract.js";
 import { turn } from "../src/mounting.js";
+import { findSource } from "../src/source.js";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
@@ -16,6 +17,33 @@ export const BUNDLE = path.resolve(process.env.HAR_BUNDLE ?? path.join(HERE, "..
 
 /** The schema of manifests. */
 export const SCHEMA = JSON.parse(readFileSync(path.join(HERE, "..", "..", "..", "har", "runtime", "manifest.schema.json"), "utf8"));
+
+/** Names of units, sensors, clocks and apps. */
+export const RULES = JSON.parse(readFileSync(path.join(HERE, "..", "..", "..", "har", "recording", "formats.json"), "utf8"));
+
+/**
+ * A recording of these files, as if they were chosen: one file, or those of a folder, which their names begin with.
+ *
+ * @param {Record<string, string | Uint8Array<ArrayBuffer>>} files
+ */
+export function sourceOf(files) {
+  const chosen = Object.entries(files).map(([name, content]) => ({ path: name, file: new File([content], path.basename(name)) }));
+  return findSource(chosen, RULES);
+}
+
+/**
+ * A recording on this machine: a file, a zip archive or a folder.
+ *
+ * @param {string} place
+ */
+export async function sourceAt(place) {
+  const parent = path.dirname(place);
+  const isFolder = (await stat(place)).isDirectory();
+  const entries = isFolder ? await readdir(place, { recursive: true, withFileTypes: true }) : [];
+  const names = isFolder ? entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name)) : [place];
+  const contents = await Promise.all(names.map(async (name) => /** @type {const} */ ([path.relative(parent, name), new Uint8Array(await readFile(name))])));
+  return sourceOf(Object.fromEntries(contents));
+}
 
 /** Why tests that need a bundle are skipped, or false. */
 export const NO_BUNDLE = existsSync(path.join(BUNDLE, "manifest.json")) ? false : `no bundle at ${BUNDLE}; name one with HAR_BUNDLE`;

@@ -1,33 +1,32 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 
-import * as contract from "../src/contract.js";
 import * as limits from "../src/limits.js";
-import * as rate from "../src/rate.js";
 import { StreamResampler } from "../src/resampling.js";
 import { uniform } from "./helpers.mjs";
 
 /**
- * Numbers of a Python module by name.
+ * Constants of all modules of a folder that are numbers, or lists of numbers, by name.
  *
- * @param {string} name of the file below har/recording
+ * @param {string} folder
+ * @param {RegExp} pattern name and numbers
  */
-async function numbersOf(name) {
-  const source = await readFile(new URL(`../../../har/recording/${name}`, import.meta.url), "utf8");
-  const found = [...source.matchAll(/^([A-Z_]+) = ([\d.e-]+|\([\d., ]+\))(?=\s|$)/gm)];
-  return found.map(([, constant, value]) => /** @type {const} */ ([constant, (value.match(/[\d.e-]+/g) ?? []).map(Number)]));
+async function numbersOf(folder, pattern) {
+  const place = new URL(`../../../${folder}/`, import.meta.url);
+  const names = (await readdir(place)).filter((name) => /\.(py|js)$/.test(name));
+  const texts = await Promise.all(names.map((name) => readFile(new URL(name, place), "utf8")));
+  const found = texts.flatMap((text) => [...text.matchAll(pattern)]);
+  return new Map(found.map(([, name, value]) => [name, (value.replaceAll("_", "").match(/[\d.e-]+/g) ?? []).map(Number)]));
 }
 
-test("the limits are those of the Python package", async () => {
-  const rates = { ...contract, ...rate, BLOCK: contract.WINDOW_SIZE };
-  for (const [file, module, least] of /** @type {[string, object, number][]} */ ([
-    ["limits.py", limits, 9], ["rate.py", rates, 10], ["types.py", contract, 1],
-  ])) {
-    const numbers = (await numbersOf(file)).filter(([constant]) => constant !== "UNLABELLED");
-    assert.ok(numbers.length >= least, `${file} has ${numbers.length} numbers`);
-    for (const [constant, values] of numbers) assert.deepEqual([Reflect.get(module, constant)].flat(), values, constant);
-  }
+test("limits and thresholds are those of the Python package", async () => {
+  const theirs = await numbersOf("har/recording", /^([A-Z_]+) = ([\d_.e-]+|\([\d_., ]+\))(?=  #|$)/gm);
+  const ours = await numbersOf("export/web/src", /^(?:export )?const ([A-Z_]+) = (?:Object\.freeze\()?([\d_.e-]+|\[[\d_., ]+\])[);]/gm);
+  ours.set("BLOCK", ours.get("WINDOW_SIZE") ?? []);
+  for (const name of ["UNLABELLED", "LEAST_HZ", "MOST_BINS", "POSTURE_S"]) theirs.delete(name); // of labels, training and plots
+  assert.ok(theirs.size >= 32, `${theirs.size} numbers`);
+  for (const [name, values] of theirs) assert.deepEqual(ours.get(name), values, name);
 });
 
 test("what a filter makes of values at a limit stays inside it", () => {
@@ -36,7 +35,7 @@ test("what a filter makes of values at a limit stays inside it", () => {
   const resampled = new StreamResampler(100, 50, 6).push(time, time.flatMap(impact), { last: true });
   assert.ok(Math.max(...resampled.values) > 40.5);
   const samples = limits.toSamples(Float64Array.from(resampled.values));
-  samples.forEach((value, i) => assert.ok(Math.abs(value) <= limits.limitOf(i % 6)));
+  samples.forEach((value, i) => assert.ok(Math.abs(value) <= limits.limitsOf()[i % 6]));
   assert.ok(Math.max(...samples) === 40 && Math.min(...samples) === -40);
 });
 
