@@ -25,7 +25,7 @@ LEFT_OUT = {
 }
 TRAINED_FOR_LONG = ("--epochs", "1")
 SYNTHETIC = ("train", "evaluate", "compare", "export", "explain", "robustness")  # commands with --dataset
-FILES = {"my_walk.csv": RECORDING, "RECORDING.csv": RECORDING, "recordings/": RECORDINGS}
+FILES = {"THING": RECORDING, "my_walk.csv": RECORDING, "RECORDING.csv": RECORDING, "recordings/": RECORDINGS}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -121,6 +121,12 @@ def test_readme(place: Place) -> None:
 
 def test_tutorial(place: Place) -> None:
     follow("docs/tutorial.md", place, but=("make demo",))  # the README's journey begins with it
+
+
+def test_recordings(place: Place) -> None:
+    add_recordings(place)
+    follow("docs/recordings.md", place)
+    assert (place.folder / "recording-inspect.png").is_file()
 
 
 def test_the_bundles_documentation(place: Place) -> None:
