@@ -188,7 +188,7 @@ def readers() -> list[Reader]:
             EPOCH_S,
             True,
         ),
-        Reader("Axivity", one, {one: exports.axivity(header=False, gyroscope=True, seconds=SECONDS)}, {one: axi}, EPOCH_S, True),
+        Reader("Axivity", one, {one: exports.axivity(header=True, gyroscope=True, seconds=SECONDS)}, {one: axi}, EPOCH_S, True),
         Reader("recording CSV", one, {one: plain}, {one: six}),
         Reader("table with dates", one, {one: iso}, {one: Table((0,), (1, 2, 3, 4, 5, 6), ";", _iso, ",")}, EPOCH_S, True),
     ]
@@ -388,7 +388,7 @@ def main() -> int:
                 own = folder / str(number)
                 own.mkdir()
                 rows += [printed(row) for row in fuzz(reader, number, -(-options.cases // len(DAMAGES)), options.seed, own)]
-    tables.write_table(FOLDER / RESULT, [*before, *(row | stamp for row in rows)], {})
+            tables.write_table(FOLDER / RESULT, [*before, *(row | stamp for row in rows)], {})  # also where the rest is interrupted
     return int(any(row["wrong"] for row in rows))
 
 
