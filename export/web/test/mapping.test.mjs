@@ -50,3 +50,11 @@ test("columns that are chosen go before those that are known, all three of a sen
   const turned = optionsOf(again, { ...NOTHING, columns: { [COLUMNS[1]]: "b" }, accUnit: "mg" }, { ...DEFAULTS, ...options });
   assert.deepEqual(Object.values(turned.columns ?? {}), ["b", "ay (mg)", "b"]);
 });
+
+test("of several columns that may be a sensor none is suggested, and an unknown unit of the times must be chosen", async () => {
+  const gyro = "gyro_x (deg/s),gyro_y (deg/s),gyro_z (deg/s)";
+  const acc = ["acc", "accelerometer"].flatMap((name) => ["x", "y", "z"].map((axis) => `${name}_${axis} (mg)`));
+  const question = await questionOf(await sourceOf({ "a.csv": `Time (min),${acc},${gyro}\n${"0,1,2,3,1,2,3,4,5,6\n".repeat(9)}` }), DEFAULTS);
+  assert.deepEqual(question.channels.slice(0, 3).map(({ known, likely }) => [known, likely]), [["", ""], ["", ""], ["", ""]]);
+  assert.deepEqual([question.clock, question.asksTimeUnit], ["Time (min)", true]);
+});
