@@ -23,7 +23,7 @@ MOST_EVENTS = 10_000  # of a recording that was paused and started again
 IOS_SIGN = -1.0  # Core Motion reports the negative of the acceleration that Android and the W3C report
 OWN_CLOCKS = ("accelerometer", "gyro", "motion")  # a column whose name begins so has the times of the column of times that does
 GYRO_UNITS, CLOCK_UNITS = ("rad/s", "deg/s"), ("s", "ms", "us", "ns")  # as they may stand in a column's name
-GRAVITY_LENGTHS = {"g": (0.7, 1.4), "m/s2": (7.0, 14.0), "mg": (700.0, 1400.0)}  # of a person's day, by unit
+GRAVITY_LENGTHS = {"g": (0.7, 1.4), "m/s2": (7.0, 14.0), "mg": (700.0, 1400.0)}  # of daily activities, by unit
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Inspection:
         return {"format": self.report.format, "streams": streams, "stretches": stretches, "up_s": self.up_s}
 
     def lines(self) -> list[str]:
-        """For people: a line for each thing to know."""
+        """The lines that the command line prints."""
         found = [f"used: {stream.text()}" for stream in self.report.streams]
         shown = [f"{begin_s:.2f} s to {end_s:.2f} s ({(end_s - begin_s) / 60:.2f} min)" for begin_s, end_s in self.stretches[:10]]
         more = len(self.stretches) - len(shown)

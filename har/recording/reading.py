@@ -1,4 +1,4 @@
-"""From a file to pieces of one rate in the units of the specification: order, units, gaps and rate are checked, mended or named."""
+"""From a file to pieces of one rate in the units of the specification: order, units, gaps and rate are checked, corrected or named."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -35,7 +35,7 @@ from har.signals.resampling import StreamResampler
 
 FEWEST_ROWS = 256  # taken at a time, so that rate and units are measured on more than a moment
 LONGEST_S = 86_400.0  # times beyond a day are those of a calendar or of the device's start: they are given from the first sample on
-GRAVITY_RANGE_G = (0.8, 1.2)  # median |total_acc| of a person's day; 9.8 means m/s^2, near 0 means body acceleration
+GRAVITY_RANGE_G = (0.8, 1.2)  # median |total_acc| of daily activities; 9.8 means m/s^2, near 0 means body acceleration
 
 
 @dataclass
@@ -209,9 +209,9 @@ def read_pieces(
 
     Args:
         path: CSV or Parquet file.
-        report: gets what was found and mended.
+        report: gets what was found and corrected.
         subject: number of the person.
-        options: columns, units, axes, and what may be mended.
+        options: columns, units, axes, and what may be filled.
 
     Yields:
         Number of the stretch without a gap, from 0, and the next piece of it.
@@ -334,7 +334,7 @@ def _stream_pieces(stream: Stream, report: StreamReport, options: ReadOptions, *
             if first in cuts:
                 if current is not None:
                     yield from _pieces(number, current.finish())
-                number, current = number + 1, _Stretch(report, int(rows.stretch[first]), mend=options.interpolate_s > 0, aligned=aligned)
+                number, current = number + 1, _Stretch(report, int(rows.stretch[first]), fill=options.interpolate_s > 0, aligned=aligned)
             assert current is not None
             yield from _pieces(number, current.push(rows.time_s[first:stop], rows.values[first:stop], rows.labels[first:stop]))
         previous_s, previous_stretch = rows.time_s[-1], rows.stretch[-1]
@@ -356,8 +356,8 @@ def _pieces(stretch: int, piece: _Piece) -> Iterator[tuple[int, _Piece]]:
 class _Stretch:
     """Pieces of one stretch without a gap, at the rate that was asked for."""
 
-    def __init__(self, report: StreamReport, epoch: int, *, mend: bool, aligned: bool) -> None:
-        self.sensors, self.epoch, self.mend, self.rate_hz = report.sensors, epoch, mend, report.wanted_hz
+    def __init__(self, report: StreamReport, epoch: int, *, fill: bool, aligned: bool) -> None:
+        self.sensors, self.epoch, self.fill, self.rate_hz = report.sensors, epoch, fill, report.wanted_hz
         self.resampler = StreamResampler(report.rate_hz, report.wanted_hz, aligned=aligned) if report.resampled else None
         self.tail: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty((0, 3 * len(self.sensors))))
         self.label_time_s, self.label = np.empty(0), np.empty(0, dtype=np.int64)
@@ -381,7 +381,7 @@ class _Stretch:
 
     def _fill(self, time_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Put interpolated samples into short gaps; everything else stays as it is."""
-        if not self.mend:
+        if not self.fill:
             return time_s, values
         known = len(self.tail[0])  # 0 or 1 sample of the piece before
         all_s, everything = np.concatenate((self.tail[0], time_s)), np.concatenate((self.tail[1], values))

@@ -75,7 +75,7 @@ FILES = {
     "one row, another separator": (HEADER.replace(",", "\t") + "\n0\t1\t0\t0\t0\t0\t0", "has 1 sample"),
     "header and rows differ": (HEADER + "\n" + "0;1;0;0;0;0;0\n" * 3, "has no header that fits its rows .line 2 is 0, 1, 0, 0, 0, 0, 0"),
     "utf-16": (HEADER.encode("utf-16"), "has a header but no samples"),
-    "words": ("A letter\nto somebody\nabout samples\n", "holds no table of numbers .it begins with 'A letter'"),
+    "words": ("A letter\nto a friend\nabout samples\n", "holds no table of numbers .it begins with 'A letter'"),
 }
 
 

@@ -15,7 +15,7 @@ LABELS = ("UPRIGHT", "TILTED")
 
 
 def bundle(folder: Path, sensors: tuple[str, ...], rate_hz: float, window: int) -> Path:
-    """A bundle of another maker: upright is whoever has gravity along x of the first sensor."""
+    """A bundle of another maker: upright is gravity along x of the first sensor."""
     channels = [channel for sensor in sensors for channel in channels_of(sensor)]
     spec = SignalSpec.of(channels, LABELS, sample_rate_hz=rate_hz, window_size=window, stride=window // 2).to_json()
     weight = np.zeros((len(channels), 2), dtype=np.float32)
