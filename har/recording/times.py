@@ -12,8 +12,7 @@ EXCEL_DAYS = (20_000.0, 80_000.0)  # days since 1900 from 1954 to 2119
 DAY_S = 86400.0
 
 DATE = re.compile(
-    r"(?:(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})|(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<y>\d{4}))?"
-    r"[T ,;]*"
+    r"(?:(?:(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})|(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<y>\d{4}))[T ,;]+)?"
     r"(?P<hour>\d{1,2})(?P<between>[:-])(?P<minute>\d{2})(?P=between)(?P<second>\d{2})(?:[.,:_](?P<fraction>\d{1,9}))?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?(?:\s*\[[\w/+-]+\])?"
 )
