@@ -389,7 +389,7 @@ def main() -> int:
                 own = folder / str(number)
                 own.mkdir()
                 rows += [printed(row) for row in fuzz(reader, number, -(-options.cases // len(DAMAGES)), options.seed, own)]
-            tables.write_table(FOLDER / RESULT, [*before, *(row | stamp for row in rows)], {})  # also where the rest is interrupted
+                tables.write_table(FOLDER / RESULT, [*before, *(row | stamp for row in rows)], {})  # also where the rest is interrupted
     return int(any(row["wrong"] for row in rows))
 
 
