@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,27 +36,38 @@ def put(line: int, column: int, cell: str) -> Callable[[list[list[str]]], object
     return lambda rows: rows[line - 1].__setitem__(column, cell)
 
 
-RECORDINGS_REFUSED: dict[str, tuple[Callable[[list[list[str]]], object], str, dict[str, str]]] = {
-    "m/s^2": (scale(slice(1, 4), 9.80665), "read it with (--acc-unit m/s2)", {}),
-    "deg/s": (scale(slice(4, 7), 180 / math.pi), "read it with (--gyro-unit deg/s)", {}),
-    "ms": (scale(slice(0, 1), 1000.0), "name its unit with (--time-unit)", {"--time-unit": "--time-unit ms"}),
-    "other names": (put(1, 2, "ay"), "map other names with (--columns total_acc_y_g=NAME)", {"NAME": "ay"}),
-    "missing value": (put(100, 2, ""), "interpolate short runs with (--interpolate SECONDS)", {"SECONDS": "0.2"}),
+NAMES = [f"total_acc_{axis}_g" for axis in "xyz"]
+RECORDINGS_REFUSED: dict[str, tuple[list[Callable[[list[list[str]]], object]], dict[str, str]]] = {  # what is wrong, what the user fills in
+    "m/s^2": ([scale(slice(1, 4), 9.80665)], {}),
+    "deg/s": ([scale(slice(4, 7), 180 / math.pi)], {}),
+    "m/s^2 and deg/s": ([scale(slice(1, 4), 9.80665), scale(slice(4, 7), 180 / math.pi)], {}),
+    "no units": ([lambda rows: rows.__setitem__(0, ["time", "ax", "ay", "az", "gx", "gy", "gz", *rows[0][7:]])], {}),
+    "other names": ([put(1, 2, "up")], {f"{name}=NAME": f"{name}={'up' if 'y_g' in name else name}" for name in NAMES}),
 }
 
 
 @pytest.mark.parametrize("name", RECORDINGS_REFUSED)
-def test_options_that_an_error_names_read_the_recording(name: str, place: Place) -> None:
-    edit, advice, values = RECORDINGS_REFUSED[name]
+def test_the_command_that_an_error_names_reads_the_recording(name: str, place: Place) -> None:
+    edits, values = RECORDINGS_REFUSED[name]
     add_recordings(place)
     minutes = place.succeeds(PREDICT).output.splitlines()[-1]
-    change(place, edit)
-    found = re.search(advice, place.fails(PREDICT))
+    for edit in edits:
+        change(place, edit)
+    found = re.search(r"(har predict .*) \[", place.fails(PREDICT))
     assert found is not None
-    option = found[1]
+    command = found[1]
     for word, value in values.items():
-        option = option.replace(word, value)
-    assert place.succeeds([*PREDICT, *option.split()]).output.splitlines()[-1] == minutes
+        assert word in command
+        command = command.replace(word, value)
+    assert place.succeeds(shlex.split(command)).output.splitlines()[-1] == minutes
+
+
+def test_the_option_for_times_in_another_unit(place: Place) -> None:
+    add_recordings(place)
+    minutes = place.succeeds(PREDICT).output.splitlines()[-1]
+    change(place, scale(slice(0, 1), 1000.0))
+    assert "name its unit with --time-unit" in place.fails(PREDICT)
+    assert place.succeeds([*PREDICT, "--time-unit", "ms"]).output.splitlines()[-1] == minutes
 
 
 def test_rows_in_no_order_are_sorted_as_the_error_says(place: Place) -> None:
