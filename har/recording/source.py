@@ -20,14 +20,8 @@ PARQUET = (".parquet", ".pq")
 SHEETS = (".xls", ".xlsx", ".ods")
 SNIFFED = 1 << 16  # bytes from which the encoding is told
 MOST_FILES = 10_000  # of a folder or zip archive that is one recording
-BROKEN = (
-    OSError,
-    EOFError,
-    zlib.error,
-    zipfile.BadZipFile,
-    RuntimeError,
-    NotImplementedError,
-)  # of files that are packed; the last two: encrypted
+# What reading a packed file raises; `zipfile` raises RuntimeError for an encrypted file, and its subclass for an unknown compression.
+BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
 
 
 @cache
